@@ -1,0 +1,1 @@
+"""The push-to-talk button."""

@@ -1,0 +1,144 @@
+"""What is to be done once, as the conversation core orders it. Frozen, imperative; executed in order by the shell.
+
+What lasts as long as a state (light, gates, deadline) is no effect: it follows from the context (`core/state.py`).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from appliance.core.events import Trouble
+from appliance.core.state import Mode, State
+
+
+class Earcon(Enum):
+    """A short sound of our own."""
+
+    WAKE = "wake"
+    """The wake word or the button was noticed."""
+    END = "end"
+    """The conversation is over."""
+    ERROR = "error"
+    """Something went wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """A state begins, or begins anew: show it, and post `DeadlineReached(entry)` after ``deadline_s`` if not None."""
+
+    state: State
+    entry: int
+    deadline_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLink:
+    """Fetch a token and open link ``link``; with ``resume``, go on with the service's memory of the last one."""
+
+    link: int
+    mode: Mode
+    resume: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLink:
+    """Close the link once what was captured has been sent; nothing more is heard of it."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginSpeech:
+    """The person's turn begins at microphone sample ``at``; in push-to-talk mode, activity_start goes before it."""
+
+    at: int
+    mode: Mode
+
+
+@dataclass(frozen=True, slots=True)
+class EndSpeech:
+    """A push-to-talk turn ends before microphone sample ``at``; activity_end follows its last sample."""
+
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FlushPlayback:
+    """Empty the playback ring at once, with a fade."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardReply:
+    """Drop what still comes of the model's current turn: we ended it, the service does not know yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishReply:
+    """Reply ``epoch`` has all its audio: play it to the end, then post `PlaybackDrained`."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlayEarcon:
+    """Play a short sound."""
+
+    earcon: Earcon
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell the household what is wrong, in words."""
+
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class StartTools:
+    """Run these calls; post `ToolDone` for each."""
+
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTools:
+    """Stop these calls; their results are not wanted."""
+
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SendToolResult:
+    """Send the result of a call that has ended."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """Try to bring failed devices back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """The event changes nothing, for this reason; logged at DEBUG."""
+
+    reason: str
+
+
+Effect = (
+    Enter
+    | OpenLink
+    | CloseLink
+    | BeginSpeech
+    | EndSpeech
+    | FlushPlayback
+    | DiscardReply
+    | FinishReply
+    | PlayEarcon
+    | Announce
+    | StartTools
+    | CancelTools
+    | SendToolResult
+    | Recover
+    | Ignored
+)

@@ -1,0 +1,245 @@
+"""What has happened, as the conversation core is told it. Frozen, in the past tense; do not subclass.
+
+``link`` and ``epoch`` are ids: an event that carries an old one is late and is ignored.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Fault(Enum):
+    """What is broken as long as it lasts; each has its own light pattern."""
+
+    MICROPHONE = "microphone"
+    SPEAKER = "speaker"
+    WAKE_WORD = "wake-word"
+    BUTTON = "button"
+
+
+class Trouble(Enum):
+    """Why no conversation could be had, or why one ended early: what the household is shown and told."""
+
+    NETWORK = "network"
+    """The provisioning server or the service cannot be reached."""
+    REFUSED = "refused"
+    """This device is not let in: a person must look at it."""
+    QUOTA = "quota"
+    """Used up for now."""
+    SILENT_SERVICE = "silent-service"
+    """The service is connected and does not answer."""
+
+
+class Press(Enum):
+    """How long the button was down."""
+
+    TAP = "tap"
+    """Shorter than the time that it takes to say something: ends the conversation."""
+    HOLD = "hold"
+    """A push-to-talk turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Start-up is complete: microphone and speaker run, the wake word is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRaised:
+    """A device has failed."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class FaultCleared:
+    """A failed device works again."""
+
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """The daemon is to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class WakeDetected:
+    """The wake word was heard; what the person says begins at microphone sample ``speech_from``."""
+
+    speech_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonPressed:
+    """The button went down; what the person says begins at microphone sample ``speech_from``."""
+
+    speech_from: int
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonReleased:
+    """The button came up; the last sample that counts is the one before ``speech_to``."""
+
+    press: Press
+    speech_to: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkOpened:
+    """The service has answered the set-up: the link can carry audio."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkFailed:
+    """A link could not be opened."""
+
+    link: int
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """An open link has ended without being asked to; ``resumable`` says that the service holds its state."""
+
+    link: int
+    resumable: bool
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpeech:
+    """The service has heard the person speak."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserSilent:
+    """The service has heard the end of what the person says; not every model tells."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted:
+    """The first audio of a reply has come."""
+
+    link: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyEnded:
+    """The model has finished its turn: no more audio comes for it; ``epoch`` 0 where it had none."""
+
+    link: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInterrupted:
+    """The service says that the person has interrupted the reply."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsCalled:
+    """The model wants tools run."""
+
+    link: int
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolsCancelled:
+    """The model no longer wants the results of these calls."""
+
+    link: int
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDone:
+    """A tool has ended, with a result or an error for the model."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndRequested:
+    """The conversation is to end after this reply (a tool asked for it)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackDrained:
+    """The card has played the last sample of a reply."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackStalled:
+    """A reply ran dry before its end and nothing more has come for a while."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """The time allowed for state entry number ``entry`` is over."""
+
+    entry: int
+
+
+Event = (
+    Ready
+    | FaultRaised
+    | FaultCleared
+    | StopRequested
+    | WakeDetected
+    | ButtonPressed
+    | ButtonReleased
+    | LinkOpened
+    | LinkFailed
+    | LinkLost
+    | UserSpeech
+    | UserSilent
+    | ReplyStarted
+    | ReplyEnded
+    | ServerInterrupted
+    | ToolsCalled
+    | ToolsCancelled
+    | ToolDone
+    | EndRequested
+    | PlaybackDrained
+    | PlaybackStalled
+    | DeadlineReached
+)
+
+EVENTS: tuple[type[Event], ...] = (
+    Ready,
+    FaultRaised,
+    FaultCleared,
+    StopRequested,
+    WakeDetected,
+    ButtonPressed,
+    ButtonReleased,
+    LinkOpened,
+    LinkFailed,
+    LinkLost,
+    UserSpeech,
+    UserSilent,
+    ReplyStarted,
+    ReplyEnded,
+    ServerInterrupted,
+    ToolsCalled,
+    ToolsCancelled,
+    ToolDone,
+    EndRequested,
+    PlaybackDrained,
+    PlaybackStalled,
+    DeadlineReached,
+)

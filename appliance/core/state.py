@@ -1,0 +1,209 @@
+"""The states of a conversation, what they imply, and the context that `machine.step` passes along.
+
+What a state implies (`gates`, `deadline_s`, and the light, in `indicator/patterns.py`) is a function of the context:
+no transition can forget to set it.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from appliance.core.events import Fault
+
+
+class State(Enum):
+    """Where the conversation stands; the household sees it as a light."""
+
+    STARTING = "starting"
+    """Devices and models are being opened."""
+    IDLE = "idle"
+    """Waiting for the wake word or the button; nothing leaves the device."""
+    CONNECTING = "connecting"
+    """Token, TLS and set-up are under way; what is said is held."""
+    LISTENING = "listening"
+    """The link is open and the person has the word."""
+    THINKING = "thinking"
+    """The person has finished; no reply audio yet, or tools run."""
+    SPEAKING = "speaking"
+    """A reply is being played, to its last sample."""
+    INTERRUPTED = "interrupted"
+    """A reply was cut off; a moment for the eye only."""
+    RECONNECTING = "reconnecting"
+    """The link was lost and is being resumed; what is said is held."""
+    FAREWELL = "farewell"
+    """The conversation ends when what is to be played has been played."""
+    TROUBLE = "trouble"
+    """A conversation could not be had or ended early; the household is told, then all is as before."""
+    FAULT = "fault"
+    """A device is broken; nothing works until it is back."""
+    STOPPED = "stopped"
+    """The daemon is ending."""
+
+
+class Mode(Enum):
+    """Who decides where a person's turn begins and ends; fixed for the life of a link."""
+
+    HANDS_FREE = "hands-free"
+    """The service detects speech."""
+    PUSH_TO_TALK = "push-to-talk"
+    """The button does: activity_start and activity_end."""
+
+
+class Talk(Enum):
+    """The push-to-talk turn, orthogonal to the state: a press opens it, a release closes it, in every state."""
+
+    NONE = "none"
+    HELD = "held"
+    RELEASED = "released"
+    """Closed, and not answered yet."""
+
+
+class Listening(Enum):
+    """How far the person's turn has come: decides how long LISTENING waits."""
+
+    FIRST = "first"
+    """Nothing heard yet in this conversation."""
+    SPEECH = "speech"
+    """The service hears the person speak."""
+    FOLLOW_UP = "follow-up"
+    """After a reply: the person may go on without the wake word."""
+
+
+class Reply(Enum):
+    """How far the model's turn has come."""
+
+    NONE = "none"
+    COMING = "coming"
+    COMPLETE = "complete"
+    """No more audio comes; some may still have to be played."""
+
+
+class BargeIn(Enum):
+    """What can interrupt a reply; the button always can."""
+
+    VOICE = "voice"
+    """Any speech that the service hears: only where the speaker does not reach the microphone."""
+    WAKE_WORD = "wake-word"
+    BUTTON = "button"
+
+
+class Uplink(Enum):
+    """What becomes of microphone samples."""
+
+    CLOSED = "closed"
+    """None are sent; the pre-roll ring runs."""
+    HOLD = "hold"
+    """They belong to the turn and wait for a link."""
+    OPEN = "open"
+    """They are sent."""
+
+
+class Wake(Enum):
+    """Whether a detection of the wake word counts."""
+
+    ARMED = "armed"
+    DISARMED = "disarmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What the state lets through; the shell applies it after every step."""
+
+    uplink: Uplink
+    wake: Wake
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The settings that the core needs; all times in seconds."""
+
+    barge_in: BargeIn = BargeIn.WAKE_WORD
+    starting_s: float = 60.0
+    connecting_s: float = 8.0
+    first_speech_s: float = 8.0
+    follow_up_s: float = 8.0
+    speech_s: float = 60.0
+    thinking_s: float = 12.0
+    speaking_s: float = 300.0
+    interrupted_s: float = 0.3
+    reconnecting_s: float = 10.0
+    farewell_s: float = 15.0
+    trouble_s: float = 4.0
+    fault_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """All that the conversation knows; replaced, never changed, by `machine.step`."""
+
+    policy: Policy = field(default_factory=Policy)
+    state: State = State.STARTING
+    entry: int = 0
+    """Number of the current deadline; an older one is late."""
+    link: int = 0
+    """Id of the newest link; 0 before the first."""
+    linked: bool = False
+    """That link is being opened or is open."""
+    mode: Mode = Mode.HANDS_FREE
+    talk: Talk = Talk.NONE
+    listening: Listening = Listening.FIRST
+    reply: Reply = Reply.NONE
+    epoch: int = 0
+    """The reply that is being received or played; 0 for none."""
+    tools: frozenset[str] = frozenset()
+    """Calls whose results the model still waits for."""
+    faults: frozenset[Fault] = frozenset()
+
+
+def gates(context: Context) -> Gates:
+    """Return what the context lets through."""
+    return Gates(_uplink(context), _wake(context))
+
+
+def _uplink(context: Context) -> Uplink:
+    match context.state:
+        case State.CONNECTING | State.RECONNECTING:
+            return Uplink.HOLD
+        case State.LISTENING | State.INTERRUPTED | State.THINKING if context.mode is Mode.HANDS_FREE:
+            return Uplink.OPEN
+        case State.LISTENING | State.INTERRUPTED if context.talk is Talk.HELD:
+            return Uplink.OPEN
+        case State.SPEAKING if context.mode is Mode.HANDS_FREE and context.policy.barge_in is BargeIn.VOICE:
+            return Uplink.OPEN
+        case _:
+            return Uplink.CLOSED
+
+
+def _wake(context: Context) -> Wake:
+    match context.state:
+        case State.IDLE | State.FAREWELL | State.TROUBLE:
+            return Wake.ARMED
+        case State.SPEAKING if context.policy.barge_in is not BargeIn.BUTTON:
+            return Wake.ARMED
+        case State.LISTENING | State.THINKING if context.mode is Mode.PUSH_TO_TALK and context.talk is not Talk.HELD:
+            return Wake.ARMED
+        case _:
+            return Wake.DISARMED
+
+
+def deadline_s(context: Context) -> float | None:
+    """Return how long the state may last; None for the resting states IDLE and STOPPED."""
+    policy = context.policy
+    listening_s = {
+        Listening.FIRST: policy.first_speech_s,
+        Listening.SPEECH: policy.speech_s,
+        Listening.FOLLOW_UP: policy.follow_up_s,
+    }[context.listening]
+    return {
+        State.STARTING: policy.starting_s,
+        State.IDLE: None,
+        State.CONNECTING: policy.connecting_s,
+        State.LISTENING: policy.speech_s if context.talk is Talk.HELD else listening_s,
+        State.THINKING: policy.thinking_s,
+        State.SPEAKING: policy.speaking_s,
+        State.INTERRUPTED: policy.interrupted_s,
+        State.RECONNECTING: policy.reconnecting_s,
+        State.FAREWELL: policy.farewell_s,
+        State.TROUBLE: policy.trouble_s,
+        State.FAULT: policy.fault_s,
+        State.STOPPED: None,
+    }[context.state]

@@ -1,0 +1,193 @@
+"""The error tree.
+
+* ApplianceError
+    * ConfigurationError: a setting is wrong (owner installer, exit 78)
+    * InputError: a file given on the command line cannot be used (owner installer, exit 65 or 66)
+    * DeviceError: something soldered or plugged (owner hardware, retried)
+        * MicrophoneError · SpeakerError · WakeModelError · GpioError
+    * ProvisioningError: no token
+        * ProvisioningUnreachable (network, retried) · TokenRefused (installer, not retried)
+    * LinkError: the Live connection, with a `LinkCause` that says what to do about it
+    * ToolError: told to the model, never fatal
+
+Adapters translate foreign exceptions into these (`translated`); nothing foreign crosses a port. A message is one line,
+says what to do, and holds no secret.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import Enum, IntEnum
+from typing import ClassVar
+
+
+class ExitCode(IntEnum):
+    """How every program of the appliance ends; documented in the README."""
+
+    OK = 0
+    BUG = 1
+    USAGE = 2
+    NOTHING_HEARD = 3
+    """The input ended without a wake word."""
+    DATA = 65
+    """A file is not what it should be."""
+    NO_INPUT = 66
+    """A file or device is not there."""
+    UNAVAILABLE = 69
+    """A server that is needed does not answer."""
+    CANNOT_WRITE = 73
+    """A result cannot be written."""
+    REFUSED = 77
+    """The provisioning server or the Live service refuses this device."""
+    CONFIGURATION = 78
+    """A setting is wrong; systemd does not restart after this one."""
+
+
+class Owner(Enum):
+    """Who can do something about an error."""
+
+    INSTALLER = "installer"
+    HOUSEHOLD = "household"
+    NETWORK = "network"
+    SERVICE = "service"
+    HARDWARE = "hardware"
+    US = "us"
+
+
+class ApplianceError(Exception):
+    """Root of the tree; ``code`` is a stable kebab-case name for logs, ``str()`` is one line for people."""
+
+    code: ClassVar[str] = "appliance"
+    owner: ClassVar[Owner] = Owner.US
+    retried: ClassVar[bool] = False
+    exit_code: ExitCode = ExitCode.BUG
+
+
+class ConfigurationError(ApplianceError):
+    """A setting is unknown or out of range; ``mistakes`` holds one line for each."""
+
+    code = "configuration"
+    owner = Owner.INSTALLER
+    exit_code = ExitCode.CONFIGURATION
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("; ".join(mistakes))
+        self.mistakes = mistakes
+
+
+class InputError(ApplianceError):
+    """A file or device named on the command line cannot be used."""
+
+    code = "input"
+    owner = Owner.INSTALLER
+
+    def __init__(self, message: str, exit_code: ExitCode = ExitCode.DATA) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class DeviceError(ApplianceError):
+    """Hardware is missing or has failed; shown as a fault and retried."""
+
+    code = "device"
+    owner = Owner.HARDWARE
+    retried = True
+    exit_code = ExitCode.NO_INPUT
+
+
+class MicrophoneError(DeviceError):
+    """The microphone cannot be opened or has stopped."""
+
+    code = "microphone"
+
+
+class SpeakerError(DeviceError):
+    """The speaker cannot be opened or has stopped."""
+
+    code = "speaker"
+
+
+class WakeModelError(DeviceError):
+    """A wake-word graph is missing or is not the file that was shipped."""
+
+    code = "wake-model"
+    owner = Owner.INSTALLER
+    retried = False
+
+
+class GpioError(DeviceError):
+    """A pin cannot be claimed."""
+
+    code = "gpio"
+
+
+class ProvisioningError(ApplianceError):
+    """No Live token could be had."""
+
+    code = "provisioning"
+
+
+class ProvisioningUnreachable(ProvisioningError):  # noqa: N818  names a condition, as ConnectionRefused does
+    """The provisioning server does not answer, or answers that it cannot serve now."""
+
+    code = "provisioning-unreachable"
+    owner = Owner.NETWORK
+    retried = True
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class TokenRefused(ProvisioningError):  # noqa: N818
+    """The provisioning server does not give this device a token."""
+
+    code = "token-refused"
+    owner = Owner.INSTALLER
+    exit_code = ExitCode.REFUSED
+
+
+class LinkCause(Enum):
+    """Why a link failed or ended, as far as what to do about it differs."""
+
+    UNREACHABLE = "unreachable"
+    """No connection: address, route, TLS or time-out. Back off and try again."""
+    REFUSED = "refused"
+    """The service does not accept the token or the set-up. A new token once, then a person is needed."""
+    QUOTA = "quota"
+    """The service says that a quota is used up. Long back-off."""
+    DROPPED = "dropped"
+    """An open link ended. Resume."""
+    ENDED = "ended"
+    """The service closed in order (1000)."""
+    PROTOCOL = "protocol"
+    """The service sent what the contract excludes."""
+
+
+class LinkError(ApplianceError):
+    """The Live connection could not be opened or has ended."""
+
+    code = "link"
+    owner = Owner.SERVICE
+    retried = True
+    exit_code = ExitCode.UNAVAILABLE
+
+    def __init__(self, message: str, cause: LinkCause) -> None:
+        super().__init__(message)
+        self.cause = cause
+        if cause is LinkCause.REFUSED:
+            self.exit_code = ExitCode.REFUSED
+
+
+class ToolError(ApplianceError):
+    """A tool could not do what the model asked; the text goes back to the model."""
+
+    code = "tool"
+
+
+@contextmanager
+def translated(table: Mapping[type[Exception], type[ApplianceError]], message: str) -> Iterator[None]:
+    """Raise the table's class with ``message: <foreign text>`` for a foreign exception; the first match wins."""
+    try:
+        yield
+    except tuple(table) as error:
+        for foreign, ours in table.items():
+            if isinstance(error, foreign):
+                raise ours(f"{message}: {error}") from error
+        raise

@@ -1,0 +1,1 @@
+"""The lights: what each state looks like, and the adapters that show it."""

@@ -1,0 +1,181 @@
+"""What the conversation needs of a Live connection, free of any SDK type."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from appliance.audio.ports import UplinkSink
+from appliance.core.state import Mode
+from appliance.units import Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class LiveToken:
+    """A short-lived token and what it was minted for. Its repr does not show the token."""
+
+    value: str = field(repr=False)
+    model: str
+    """With the ``models/`` prefix or without, as the server says."""
+    api_version: str
+    base_url: str | None
+    """None for Google's own."""
+    session_from: Seconds
+    """Monotonic moment when it was received."""
+    new_session_until: Seconds
+    """Monotonic moment after which no new session may begin."""
+    expires_at: Seconds
+    """Monotonic moment after which running sessions end."""
+
+
+class TokenSource(Protocol):
+    """Where tokens come from."""
+
+    async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
+        """Return a token that is good for one new session, or for resuming one.
+
+        Raises:
+            ProvisioningUnreachable, TokenRefused.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyAudio:
+    """Audio of the model: s16le, 24 kHz mono."""
+
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationComplete:
+    """The model has sent the last audio of its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnComplete:
+    """The model's turn is over, audio or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The service has discarded the model's turn because the person spoke."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The service hears the person."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnded:
+    """The service has heard the person stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardText:
+    """A piece of what the person said. Never logged by default."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenText:
+    """A piece of what the model says. Never logged by default."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The model asks for a tool."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallsCancelled:
+    """The model no longer wants these results."""
+
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HandleUpdated:
+    """A new resumption handle; None where the session cannot be resumed now."""
+
+    handle: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """The service will end the connection in this many seconds."""
+
+    time_left: Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReported:
+    """Tokens billed for a turn."""
+
+    total_tokens: int
+
+
+LinkMessage = (
+    ReplyAudio
+    | GenerationComplete
+    | TurnComplete
+    | Interrupted
+    | SpeechStarted
+    | SpeechEnded
+    | HeardText
+    | SpokenText
+    | ToolCall
+    | ToolCallsCancelled
+    | HandleUpdated
+    | GoAway
+    | UsageReported
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool answers: JSON values only."""
+
+    call: str
+    name: str
+    response: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolDeclaration:
+    """A tool as the model is told of it; ``parameters`` is a JSON schema object."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+
+
+class Link(UplinkSink, Protocol):
+    """One open connection: set-up answered. Sending raises LinkError once it has ended."""
+
+    def messages(self) -> AsyncIterator[LinkMessage]:
+        """Yield what the service sends, in order, turn after turn; ends only by LinkError."""
+
+    async def send_tool_result(self, result: ToolResult) -> None:
+        """Answer a tool call; raises LinkError."""
+
+    async def send_text(self, text: str) -> None:
+        """Say something to the model in writing; raises LinkError."""
+
+
+class LinkConnector(Protocol):
+    """Opens links."""
+
+    def open(self, token: LiveToken, mode: Mode, handle: str | None) -> AbstractAsyncContextManager[Link]:
+        """Open one; entering returns once the service has answered the set-up, leaving closes it.
+
+        Raises:
+            LinkError: It cannot be opened, with the cause.
+        """

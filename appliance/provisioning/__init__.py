@@ -1,0 +1,1 @@
+"""Short-lived Live tokens: the wire protocol, and the device half."""

@@ -1,0 +1,1 @@
+"""The provisioning server: holds the API key, hands out Live tokens; never installed on a device."""

@@ -1,0 +1,1 @@
+"""The daemon as systemd sees it."""

@@ -1,0 +1,236 @@
+"""Every setting of the daemon, where its value came from, and what to say when it is wrong.
+
+Later sources win: the defaults here < the TOML file < its drop-ins (``<file>.d/*.toml``, by name) < systemd
+credentials (``$CREDENTIALS_DIRECTORY``) < ``APPLIANCE_*`` variables (``APPLIANCE_LIVE__VOICE``) < command-line
+overrides. The result is frozen; nothing reads the environment afterwards.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from appliance.core.state import BargeIn, Policy
+
+
+class Section(BaseModel):
+    """One table of the settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class AlsaMicrophone(Section):
+    """A sound card."""
+
+    kind: Literal["alsa"] = "alsa"
+    device: str = ""
+    """Name of the capture device, or a part of it that no other has; empty: the system's default."""
+
+
+class WavMicrophone(Section):
+    """A WAV file instead of a microphone, any rate and channel count."""
+
+    kind: Literal["wav"]
+    path: Path
+    """The file; played in real time, once."""
+    then_silence_s: float = Field(default=0.0, ge=0, le=3600)
+    """Seconds of silence after its end, so that an answer can come."""
+
+
+class AlsaSpeaker(Section):
+    """A sound card."""
+
+    kind: Literal["alsa"] = "alsa"
+    device: str = ""
+    """Name of the playback device, or a part of it that no other has; empty: the system's default."""
+    volume: float = Field(default=0.8, ge=0, le=1)
+    """Gain of everything that is played."""
+
+
+class WavSpeaker(Section):
+    """A WAV file instead of a speaker: 24 kHz mono, silence included."""
+
+    kind: Literal["wav"]
+    path: Path
+    """The file; overwritten."""
+    volume: float = Field(default=1.0, ge=0, le=1)
+    """Gain of everything that is played."""
+
+
+class Playback(Section):
+    """How replies are played."""
+
+    prebuffer_ms: int = Field(default=60, ge=0, le=1000)
+    """Audio collected before a reply starts, against jitter of the network."""
+    ring_s: int = Field(default=60, ge=5, le=600)
+    """The most reply audio that waits to be played; when full, receiving pauses."""
+    stall_s: float = Field(default=6.0, ge=0.5, le=60)
+    """A reply that ran dry this long ago without an end counts as broken off."""
+    earcons: bool = True
+    """Play short sounds at wake, end and error."""
+
+
+class OpenWakeWord(Section):
+    """openWakeWord's graphs on the ONNX runtime."""
+
+    kind: Literal["openwakeword"] = "openwakeword"
+    model: str = "hey_rhasspy"
+    """One of alexa, hey_jarvis, hey_mycroft, hey_rhasspy."""
+    threshold: float | None = Field(default=None, gt=0, le=1)
+    """Score that counts; empty: what suits the model."""
+    refractory_s: float = Field(default=2.0, ge=0.5, le=10)
+    """After a detection, none for this long."""
+
+
+class NoWakeWord(Section):
+    """Push-to-talk only."""
+
+    kind: Literal["none"]
+
+
+class Conversation(Section):
+    """Turns and patience; seconds unless the name says otherwise."""
+
+    barge_in: BargeIn = BargeIn.WAKE_WORD
+    """What interrupts a reply, beside the button: "voice" (only where the microphone does not hear the speaker),
+    "wake-word" or "button"."""
+    preroll_ms: int = Field(default=200, ge=0, le=2000)
+    """Audio before the end of the wake word, or before the press, that is sent too."""
+    connecting_s: float = Field(default=8.0, ge=1, le=60)
+    """The longest wait for a link."""
+    first_speech_s: float = Field(default=8.0, ge=1, le=60)
+    """After the wake word, the wait for the first words."""
+    follow_up_s: float = Field(default=8.0, ge=0.5, le=60)
+    """After an answer, the wait for more without the wake word."""
+    thinking_s: float = Field(default=12.0, ge=1, le=120)
+    """The longest wait for an answer."""
+    min_hold_ms: int = Field(default=250, ge=50, le=1000)
+    """A shorter press is a tap: it ends the conversation."""
+
+    def policy(self) -> Policy:
+        """Return what the core needs of it."""
+        return Policy(
+            barge_in=self.barge_in,
+            connecting_s=self.connecting_s,
+            first_speech_s=self.first_speech_s,
+            follow_up_s=self.follow_up_s,
+            thinking_s=self.thinking_s,
+        )
+
+
+class Live(Section):
+    """What is asked of the Live service; the token may lock some of it to other values."""
+
+    voice: str = "Kore"
+    """One of the service's prebuilt voices."""
+    language: str = "en-US"
+    """BCP-47 code of the language to speak."""
+    instruction: str = (
+        "You are a helpful voice in a household. Answer briefly, in one to three sentences, as one speaks. "
+        "Keep to the language that you are spoken to in."
+    )
+    """The system instruction."""
+    transcripts: bool = True
+    """Ask the service for transcriptions; they are kept in memory only, and logged only with log.transcripts."""
+    setup_timeout_s: float = Field(default=6.0, ge=0.5, le=60)
+    """The longest wait for the answer to the set-up, from the first packet on."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the public ones: for the simulator."""
+
+
+class Provisioning(Section):
+    """Where Live tokens come from."""
+
+    url: str = "https://127.0.0.1:8443"
+    """Base address of the provisioning server."""
+    device_id: str = "device"
+    """The name under which the server knows this device."""
+    device_key: SecretStr | None = None
+    """This device's Ed25519 private key, PEM; as a rule from the credential ``provisioning__device_key``."""
+    device_key_file: Path | None = None
+    """A file with that key instead."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the public ones: for a server with a certificate of its own."""
+    timeout_s: float = Field(default=5.0, ge=0.5, le=60)
+    """The longest wait for an answer."""
+
+
+class RgbPins(Section):
+    """One RGB LED, or three LEDs; GPIO numbers (BCM)."""
+
+    layout: Literal["rgb"] = "rgb"
+    red: int = 17
+    green: int = 27
+    blue: int = 22
+
+
+class StatePins(Section):
+    """One LED a state; GPIO numbers (BCM)."""
+
+    layout: Literal["per-state"]
+    connecting: int = 17
+    listening: int = 27
+    speaking: int = 22
+    interrupted: int = 23
+
+
+class GpioIndicator(Section):
+    """LEDs on GPIO pins."""
+
+    kind: Literal["gpio"] = "gpio"
+    brightness: float = Field(default=1.0, gt=0, le=1)
+    """Of all LEDs."""
+    pins: Annotated[RgbPins | StatePins, Field(discriminator="layout")] = RgbPins()
+    """Which LEDs there are."""
+
+
+class TerminalIndicator(Section):
+    """A line on the terminal."""
+
+    kind: Literal["terminal"]
+
+
+class NoIndicator(Section):
+    """No light."""
+
+    kind: Literal["none"]
+
+
+class GpioButton(Section):
+    """A push button between a GPIO pin and ground."""
+
+    kind: Literal["gpio"] = "gpio"
+    pin: int = Field(default=23, ge=0, le=27)
+    """GPIO number (BCM)."""
+    bounce_ms: int = Field(default=30, ge=1, le=200)
+    """Changes closer together than this are one."""
+
+
+class KeyboardButton(Section):
+    """The space bar of the terminal."""
+
+    kind: Literal["keyboard"]
+
+
+class NoButton(Section):
+    """No button."""
+
+    kind: Literal["none"]
+
+
+class Tools(Section):
+    """What the model may call."""
+
+    enabled: tuple[str, ...] = ("get_time", "end_conversation")
+    """Names from the built-in tools."""
+    timeout_s: float = Field(default=8.0, ge=0.5, le=60)
+    """A call that takes longer is answered with an error."""
+
+
+class Log(Section):
+    """What is written to the journal."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important events that are written."""
+    transcripts: bool = False
+    """Write what is said by people and by the model."""

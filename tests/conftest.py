@@ -1,0 +1,55 @@
+"""Shared by all tests: no test leaks threads or file descriptors, none sees the machine's own configuration."""
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def recordings() -> Path:
+    """The folder of real recordings; skips where it is absent."""
+    if not RECORDINGS.is_dir():
+        pytest.skip("the real recordings are not beside this checkout")
+    return RECORDINGS
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("APPLIANCE_", "GEMINI_", "GOOGLE_")) or name in {"NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY"}:
+            monkeypatch.delenv(name)
+
+
+def _open_files() -> set[str]:
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):  # noqa: PTH208  Path.iterdir would hold a descriptor of its own
+        try:
+            found.add(f"{fd} -> {os.readlink(f'/proc/self/fd/{fd}')}")  # noqa: PTH115
+        except OSError:
+            continue
+    return {entry for entry in found if "/proc/" not in entry}
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a thread or a file descriptor behind (a short grace lets threads end)."""
+    threads_before = set(threading.enumerate())
+    files_before = _open_files()
+    yield
+    deadline = time.monotonic() + 2.0
+    while True:
+        gc.collect()
+        threads = [thread for thread in threading.enumerate() if thread not in threads_before]
+        files = _open_files() - files_before
+        if (not threads and not files) or time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    assert not threads, f"threads left running: {threads}"
+    assert not files, f"file descriptors left open: {files}"
