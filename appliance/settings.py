@@ -2,13 +2,14 @@
 
 Later sources win: the defaults here < the TOML file < its drop-ins (``<file>.d/*.toml``, by name) < systemd
 credentials (``$CREDENTIALS_DIRECTORY``) < ``APPLIANCE_*`` variables (``APPLIANCE_LIVE__VOICE``) < command-line
-overrides. The result is frozen; nothing reads the environment afterwards.
+overrides (`appliance.effective` layers them). The result is frozen; nothing reads the environment afterwards.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from appliance.core.state import BargeIn, Policy
 
@@ -174,13 +175,29 @@ class StatePins(Section):
     interrupted: int = 23
 
 
+def _kind(default: str, tag: str = "kind") -> Discriminator:
+    """Choose among a section's forms by its ``kind``, with a default where it is not given."""
+
+    def chosen(value: Any) -> str:  # noqa: ANN401  pydantic hands over what it was given
+        found = value.get(tag, default) if isinstance(value, dict) else getattr(value, tag, default)
+        return str(found)
+
+    return Discriminator(chosen)
+
+
+AnyPins = Annotated[
+    Annotated[RgbPins, Tag("rgb")] | Annotated[StatePins, Tag("per-state")],
+    _kind("rgb", "layout"),
+]
+
+
 class GpioIndicator(Section):
     """LEDs on GPIO pins."""
 
     kind: Literal["gpio"] = "gpio"
     brightness: float = Field(default=1.0, gt=0, le=1)
     """Of all LEDs."""
-    pins: Annotated[RgbPins | StatePins, Field(discriminator="layout")] = RgbPins()
+    pins: AnyPins = RgbPins()
     """Which LEDs there are."""
 
 
@@ -200,7 +217,7 @@ class GpioButton(Section):
     """A push button between a GPIO pin and ground."""
 
     kind: Literal["gpio"] = "gpio"
-    pin: int = Field(default=23, ge=0, le=27)
+    pin: int = Field(default=24, ge=0, le=27)
     """GPIO number (BCM)."""
     bounce_ms: int = Field(default=30, ge=1, le=200)
     """Changes closer together than this are one."""
@@ -234,3 +251,63 @@ class Log(Section):
     """The least important events that are written."""
     transcripts: bool = False
     """Write what is said by people and by the model."""
+
+
+AnyMicrophone = Annotated[
+    Annotated[AlsaMicrophone, Tag("alsa")] | Annotated[WavMicrophone, Tag("wav")],
+    _kind("alsa"),
+]
+AnySpeaker = Annotated[
+    Annotated[AlsaSpeaker, Tag("alsa")] | Annotated[WavSpeaker, Tag("wav")],
+    _kind("alsa"),
+]
+AnyWake = Annotated[
+    Annotated[OpenWakeWord, Tag("openwakeword")] | Annotated[NoWakeWord, Tag("none")],
+    _kind("openwakeword"),
+]
+AnyIndicator = Annotated[
+    Annotated[GpioIndicator, Tag("gpio")]
+    | Annotated[TerminalIndicator, Tag("terminal")]
+    | Annotated[NoIndicator, Tag("none")],
+    _kind("gpio"),
+]
+AnyButton = Annotated[
+    Annotated[GpioButton, Tag("gpio")] | Annotated[KeyboardButton, Tag("keyboard")] | Annotated[NoButton, Tag("none")],
+    _kind("gpio"),
+]
+
+
+class Settings(BaseSettings):
+    """The whole tree."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix="APPLIANCE_",
+        env_nested_delimiter="__",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+    microphone: AnyMicrophone = AlsaMicrophone()
+    """Where speech comes from."""
+    speaker: AnySpeaker = AlsaSpeaker()
+    """Where replies go."""
+    playback: Playback = Playback()
+    """How replies are played."""
+    wake: AnyWake = OpenWakeWord()
+    """The wake word."""
+    conversation: Conversation = Conversation()
+    """Turns and patience."""
+    live: Live = Live()
+    """What is asked of the Live service."""
+    provisioning: Provisioning = Provisioning()
+    """Where Live tokens come from."""
+    indicator: AnyIndicator = GpioIndicator()
+    """The lights."""
+    button: AnyButton = GpioButton()
+    """The push-to-talk button."""
+    tools: Tools = Tools()
+    """What the model may call."""
+    log: Log = Log()
+    """What is written to the journal."""

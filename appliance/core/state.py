@@ -6,8 +6,12 @@ no transition can forget to set it.
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
-from appliance.core.events import Fault
+from appliance.core.events import Fault, Trouble
+
+DISABLING: Final = frozenset({Fault.MICROPHONE, Fault.SPEAKER})
+"""Faults that leave no way to hold a conversation; with the others, either the wake word or the button still works."""
 
 
 class State(Enum):
@@ -152,6 +156,8 @@ class Context:
     tools: frozenset[str] = frozenset()
     """Calls whose results the model still waits for."""
     faults: frozenset[Fault] = frozenset()
+    trouble: Trouble | None = None
+    """What TROUBLE is about."""
 
 
 def gates(context: Context) -> Gates:
@@ -176,6 +182,8 @@ def _uplink(context: Context) -> Uplink:
 def _wake(context: Context) -> Wake:
     match context.state:
         case State.IDLE | State.FAREWELL | State.TROUBLE:
+            return Wake.ARMED
+        case State.FAULT if not context.faults & DISABLING:
             return Wake.ARMED
         case State.SPEAKING if context.policy.barge_in is not BargeIn.BUTTON:
             return Wake.ARMED

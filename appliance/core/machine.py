@@ -1,0 +1,194 @@
+"""The conversation's transition table and `step`, the only way to change a conversation.
+
+Rule 1: everything that decides what the appliance does next stands here and in `rows` and `moves`; the shell obeys.
+Rule 2: `step` is pure and total. It reads no clock and draws no lot; for every (state, event) pair there is a row, and
+a row that changes nothing says why.
+Rule 3: ids decide what is late. An event about a link, reply, tool call or deadline that is no longer the current one
+is ignored before the table is asked.
+Rule 4: every state but IDLE and STOPPED has one deadline, and its row leads on: no state can hang.
+Rule 5: the push-to-talk turn (`Talk`) is orthogonal to the state; HELD occurs only where the person can have the word:
+CONNECTING, RECONNECTING, LISTENING and INTERRUPTED.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from appliance.core import rows
+from appliance.core.effects import Ignored
+from appliance.core.events import (
+    EVENTS,
+    ButtonPressed,
+    ButtonReleased,
+    DeadlineReached,
+    EndRequested,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    LinkFailed,
+    LinkLost,
+    LinkOpened,
+    PlaybackDrained,
+    PlaybackStalled,
+    Ready,
+    ReplyEnded,
+    ReplyStarted,
+    ServerInterrupted,
+    StopRequested,
+    ToolDone,
+    ToolsCalled,
+    ToolsCancelled,
+    UserSilent,
+    UserSpeech,
+    WakeDetected,
+)
+from appliance.core.moves import Step, stay
+from appliance.core.state import Context, State, Talk, Wake, gates
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an event does in a state: a function, and the states it may lead to (for the docs; a test holds it)."""
+
+    act: Callable[[Context, Any], Step]
+    to: tuple[State, ...]
+
+
+def _no(*states: State, why: str) -> dict[State, Row | str]:
+    return dict.fromkeys(states, why)
+
+
+def _row(act: Callable[[Context, Any], Step], *states: State, to: tuple[State, ...] = ()) -> dict[State, Row | str]:
+    """Return the same row for several states; it may always stay where it is."""
+    return {state: Row(act, tuple(dict.fromkeys((state, *to)))) for state in states}
+
+
+STARTING, IDLE, CONNECTING, LISTENING = State.STARTING, State.IDLE, State.CONNECTING, State.LISTENING
+THINKING, SPEAKING, INTERRUPTED = State.THINKING, State.SPEAKING, State.INTERRUPTED
+RECONNECTING, FAREWELL, TROUBLE = State.RECONNECTING, State.FAREWELL, State.TROUBLE
+FAULT, STOPPED = State.FAULT, State.STOPPED
+
+_REST: Final = (IDLE, FAULT)
+_DIALOGUE: Final = (LISTENING, THINKING, SPEAKING, INTERRUPTED)
+_WAITING: Final = (CONNECTING, RECONNECTING)
+_NO_LINK: Final = (STARTING, IDLE, TROUBLE, FAULT)
+_NO_LINK_YET: Final = (*_NO_LINK, *_WAITING)
+_ENDS: Final = (TROUBLE, RECONNECTING, *_REST)
+
+_NO_LINK_WHY = "there is no open link"
+_ENDING_WHY = "the daemon is ending"
+
+TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
+    Ready: _row(rows.ready, STARTING, FAULT, to=_REST)
+    | _no(IDLE, *_WAITING, *_DIALOGUE, FAREWELL, TROUBLE, why="it has been ready before"),
+    FaultRaised: _row(rows.fault_raised, *(state for state in State if state is not STOPPED), to=(FAULT,)),
+    FaultCleared: _row(rows.fault_cleared, *(state for state in State if state not in {FAULT, STOPPED}))
+    | _row(rows.fault_cleared_at_rest, FAULT, to=(IDLE,)),
+    StopRequested: _row(rows.stop, *(state for state in State if state is not STOPPED), to=(STOPPED,)),
+    WakeDetected: _row(rows.wake, IDLE, TROUBLE, FAREWELL, FAULT, LISTENING, THINKING, to=(CONNECTING,))
+    | _row(rows.wake_while_speaking, SPEAKING, to=(INTERRUPTED, CONNECTING))
+    | _no(STARTING, why="the appliance is not ready")
+    | _no(*_WAITING, INTERRUPTED, why="the person has the word already"),
+    ButtonPressed: _row(rows.press, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
+    | _row(rows.press_while_connecting, *_WAITING)
+    | _row(rows.press_in_turn, LISTENING, INTERRUPTED)
+    | _row(rows.press_while_thinking, THINKING, to=(LISTENING,))
+    | _row(rows.press_while_speaking, SPEAKING, to=(INTERRUPTED,))
+    | _no(STARTING, why="the appliance is not ready"),
+    ButtonReleased: _row(rows.release_while_connecting, *_WAITING, to=_REST)
+    | _row(rows.release, LISTENING, INTERRUPTED, to=(THINKING, *_REST))
+    | _no(STARTING, IDLE, THINKING, SPEAKING, FAREWELL, TROUBLE, FAULT, why="the press was over before"),
+    LinkOpened: _row(rows.link_opened, *_WAITING, to=(LISTENING, THINKING))
+    | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why="no link is being opened"),
+    LinkFailed: _row(rows.link_failed, *_WAITING, to=(TROUBLE,))
+    | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why="no link is being opened"),
+    LinkLost: _row(rows.link_failed, *_WAITING, to=(TROUBLE,))
+    | _row(rows.link_lost, LISTENING, THINKING, INTERRUPTED, to=_ENDS)
+    | _row(rows.link_lost_while_speaking, SPEAKING, to=(FAREWELL, *_ENDS))
+    | _row(rows.link_lost_in_farewell, FAREWELL, to=_REST)
+    | _no(*_NO_LINK, why=_NO_LINK_WHY),
+    UserSpeech: _row(rows.user_speech, LISTENING, THINKING, INTERRUPTED, to=(LISTENING,))
+    | _no(SPEAKING, FAREWELL, why="the service tells if that interrupts the reply")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    UserSilent: _row(rows.user_silent, LISTENING, INTERRUPTED, to=(THINKING,))
+    | _no(THINKING, SPEAKING, FAREWELL, why="the person's turn is over")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ReplyStarted: _row(rows.reply_started, LISTENING, THINKING, INTERRUPTED, SPEAKING, to=(SPEAKING,))
+    | _row(rows.reply_goes_on, FAREWELL)
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ReplyEnded: _row(rows.reply_ended, SPEAKING)
+    | _row(rows.reply_ended_in_farewell, FAREWELL, to=_REST)
+    | _row(rows.turn_without_reply, LISTENING, THINKING, to=(LISTENING,))
+    | _no(INTERRUPTED, why="that reply was cut off")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ServerInterrupted: _row(rows.server_interrupted, SPEAKING, to=(INTERRUPTED,))
+    | _row(rows.leave_now, FAREWELL, to=_REST)
+    | _no(LISTENING, THINKING, INTERRUPTED, why="nothing is being played")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ToolsCalled: _row(rows.tools_called, *_DIALOGUE, FAREWELL, to=(THINKING,)) | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ToolsCancelled: _row(rows.tools_cancelled, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ToolDone: _row(rows.tool_done, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why="its call ended with the link"),
+    EndRequested: _row(rows.end_requested, *_DIALOGUE, to=(FAREWELL,))
+    | _row(rows.leave_now, *_WAITING, to=_REST)
+    | _no(*_NO_LINK, FAREWELL, why="the conversation is over or ending"),
+    PlaybackDrained: _row(rows.drained, SPEAKING, to=(LISTENING, THINKING))
+    | _row(rows.leave_now, FAREWELL, to=_REST)
+    | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, why="no reply is being played"),
+    PlaybackStalled: _row(rows.stalled, SPEAKING, to=(TROUBLE,))
+    | _row(rows.leave_now, FAREWELL, to=_REST)
+    | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, why="no reply is being played"),
+    DeadlineReached: _row(rows.start_took_too_long, STARTING, to=(FAULT,))
+    | _row(rows.connecting_took_too_long, *_WAITING, to=(TROUBLE,))
+    | _row(rows.leave_now, LISTENING, SPEAKING, FAREWELL, to=_REST)
+    | _row(rows.no_answer, THINKING, to=(TROUBLE,))
+    | _row(rows.interruption_seen, INTERRUPTED, to=(LISTENING, THINKING))
+    | _row(rows.trouble_told, TROUBLE, to=_REST)
+    | _row(rows.recover, FAULT)
+    | _no(IDLE, why="a resting state has no deadline"),
+}
+for _event in EVENTS:
+    TABLE[_event] |= _no(STOPPED, why=_ENDING_WHY)
+
+
+def step(context: Context, event: Event) -> Step:
+    """Return the context after ``event``, and the effects to execute in order; pure and total."""
+    late = _late(context, event)
+    if late is not None:
+        return stay(context, Ignored(late))
+    row = TABLE[type(event)][context.state]
+    if isinstance(row, str):
+        return stay(context, Ignored(row))
+    return row.act(context, event)
+
+
+def _late(context: Context, event: Event) -> str | None:
+    """Return why an event is about something that is over, or None."""
+    match event:
+        case _ if context.state is State.STOPPED:
+            return _ENDING_WHY
+        case DeadlineReached(entry) if entry != context.entry:
+            return "late: that deadline was for an earlier state"
+        case PlaybackDrained(epoch) | PlaybackStalled(epoch) if not epoch or epoch != context.epoch:
+            return "late: that reply is over"
+        case ToolDone(call) if call not in context.tools:
+            return "late: that tool call is over"
+        case ButtonReleased() if context.talk is not Talk.HELD:
+            return "the press was over before"
+        case WakeDetected() if gates(context).wake is Wake.DISARMED:
+            return "the wake word is not armed"
+        case _ if _link_of(event) not in {None, context.link if context.linked else 0}:
+            return "late: that link is gone"
+        case _:
+            return None
+
+
+def _link_of(event: Event) -> int | None:
+    match event:
+        case LinkOpened(link) | LinkFailed(link, _) | LinkLost(link, _, _) | UserSpeech(link) | UserSilent(link):
+            return link
+        case ReplyStarted(link, _) | ReplyEnded(link, _) | ServerInterrupted(link):
+            return link
+        case ToolsCalled(link, _) | ToolsCancelled(link, _):
+            return link
+        case _:
+            return None

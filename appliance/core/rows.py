@@ -1,0 +1,373 @@
+"""What the rows of the transition table do; `core/machine.py` says for which state and event.
+
+The first line of each docstring is printed in ``docs/conversation.md``.
+"""
+
+from appliance.core.effects import (
+    BeginSpeech,
+    CancelTools,
+    DiscardReply,
+    EndSpeech,
+    FinishReply,
+    Ignored,
+    OpenLink,
+    Recover,
+    SendToolResult,
+    StartTools,
+)
+from appliance.core.events import (
+    ButtonPressed,
+    ButtonReleased,
+    DeadlineReached,
+    EndRequested,
+    Event,
+    FaultCleared,
+    FaultRaised,
+    LinkFailed,
+    LinkLost,
+    LinkOpened,
+    PlaybackDrained,
+    PlaybackStalled,
+    Press,
+    Ready,
+    ReplyEnded,
+    ReplyStarted,
+    ServerInterrupted,
+    StopRequested,
+    ToolDone,
+    ToolsCalled,
+    ToolsCancelled,
+    Trouble,
+    UserSilent,
+    UserSpeech,
+    WakeDetected,
+)
+from appliance.core.moves import (
+    Step,
+    begin,
+    enter,
+    give_up,
+    hang_up,
+    interrupt,
+    interrupt_here,
+    leave,
+    reconnect,
+    rest,
+    stay,
+)
+from appliance.core.state import DISABLING, Context, Listening, Mode, Reply, State, Talk
+
+# Start, stop, faults
+
+
+def ready(c: Context, _: Ready) -> Step:
+    """Rest; with a fault, wait until it is cleared."""
+    if c.faults and c.state is State.FAULT:
+        return stay(c, Ignored("a device is still broken"))
+    return enter(c, rest(c))
+
+
+def start_took_too_long(c: Context, _: DeadlineReached) -> Step:
+    """Show a fault; `Ready` may still come."""
+    return enter(c, State.FAULT)
+
+
+def stop(c: Context, _: StopRequested) -> Step:
+    """End everything."""
+    return hang_up(c, State.STOPPED)
+
+
+def fault_raised(c: Context, event: FaultRaised) -> Step:
+    """Without microphone or speaker, end at once; other faults let a conversation finish."""
+    if event.fault in c.faults:
+        return stay(c, Ignored("that fault is known"))
+    faults = c.faults | {event.fault}
+    if event.fault in DISABLING or c.state in {State.IDLE, State.STARTING, State.FAULT}:
+        return hang_up(c, State.FAULT, faults=faults)
+    return stay(c, faults=faults)
+
+
+def fault_cleared(c: Context, event: FaultCleared) -> Step:
+    """Note it."""
+    return stay(c, faults=c.faults - {event.fault})
+
+
+def fault_cleared_at_rest(c: Context, event: FaultCleared) -> Step:
+    """Rest once the last fault is gone."""
+    faults = c.faults - {event.fault}
+    return enter(c, State.FAULT if faults else State.IDLE, faults=faults)
+
+
+def recover(c: Context, _: DeadlineReached) -> Step:
+    """Try to bring the device back, and wait again."""
+    return enter(c, State.FAULT, then=(Recover(),))
+
+
+# Wake word and button
+
+
+def wake(c: Context, event: WakeDetected) -> Step:
+    """Begin; out of a push-to-talk conversation, go on hands-free on a link of its own."""
+    going_on = c.state in {State.LISTENING, State.THINKING}
+    link_of = OpenLink(c.link + 1, Mode.HANDS_FREE, resume=True) if going_on else None
+    return begin(c, event.speech_from, Mode.HANDS_FREE, link_of)
+
+
+def wake_while_speaking(c: Context, event: WakeDetected) -> Step:
+    """Interrupt the reply."""
+    if c.mode is Mode.HANDS_FREE:
+        return interrupt_here(c, event.speech_from, Talk.NONE)
+    return begin(c, event.speech_from, Mode.HANDS_FREE, OpenLink(c.link + 1, Mode.HANDS_FREE, resume=True))
+
+
+def press(c: Context, event: ButtonPressed) -> Step:
+    """Begin a push-to-talk conversation."""
+    if c.faults & DISABLING:
+        return stay(c, Ignored("without microphone and speaker there is no conversation"))
+    return begin(c, event.speech_from, Mode.PUSH_TO_TALK)
+
+
+def press_while_connecting(c: Context, event: ButtonPressed) -> Step:
+    """Keep the word; in push-to-talk, a new turn begins."""
+    if c.talk is Talk.HELD:
+        return stay(c, Ignored("the button is down already"))
+    return stay(c, *_manual(c, event.speech_from), talk=Talk.HELD)
+
+
+def press_in_turn(c: Context, event: ButtonPressed) -> Step:
+    """Keep the word for as long as the button is down."""
+    if c.talk is Talk.HELD:
+        return stay(c, Ignored("the button is down already"))
+    return enter(c, c.state, _manual(c, event.speech_from), talk=Talk.HELD)
+
+
+def press_while_thinking(c: Context, event: ButtonPressed) -> Step:
+    """Take the word back; an answer that is on its way is dropped."""
+    return enter(
+        c,
+        State.LISTENING,
+        (DiscardReply(), *_manual(c, event.speech_from)),
+        talk=Talk.HELD,
+        listening=Listening.FIRST,
+    )
+
+
+def press_while_speaking(c: Context, event: ButtonPressed) -> Step:
+    """Interrupt the reply."""
+    return interrupt_here(c, event.speech_from, Talk.HELD)
+
+
+def release_while_connecting(c: Context, event: ButtonReleased) -> Step:
+    """End the turn, which is held until the link opens; a tap ends the conversation."""
+    if event.press is Press.TAP:
+        return leave(c)
+    return stay(c, *_manual_end(c, event.speech_to), talk=_released(c))
+
+
+def release(c: Context, event: ButtonReleased) -> Step:
+    """End the turn; a tap ends the conversation."""
+    if event.press is Press.TAP:
+        return leave(c)
+    if c.mode is Mode.PUSH_TO_TALK:
+        return enter(c, State.THINKING, (EndSpeech(event.speech_to),), talk=Talk.RELEASED)
+    return enter(c, c.state, talk=Talk.NONE)
+
+
+def _manual(c: Context, at: int) -> tuple[BeginSpeech, ...]:
+    """In push-to-talk, a press opens a turn; hands-free, the service hears for itself."""
+    return (BeginSpeech(at, c.mode),) if c.mode is Mode.PUSH_TO_TALK else ()
+
+
+def _manual_end(c: Context, at: int) -> tuple[EndSpeech, ...]:
+    return (EndSpeech(at),) if c.mode is Mode.PUSH_TO_TALK else ()
+
+
+def _released(c: Context) -> Talk:
+    return Talk.RELEASED if c.mode is Mode.PUSH_TO_TALK else Talk.NONE
+
+
+# Link
+
+
+def link_opened(c: Context, _: LinkOpened) -> Step:
+    """Listen; if the push-to-talk turn is over already, wait for the answer."""
+    return enter(c, State.THINKING if c.talk is Talk.RELEASED else State.LISTENING)
+
+
+def link_failed(c: Context, event: LinkFailed | LinkLost) -> Step:
+    """Tell what is wrong."""
+    return give_up(_unlinked(c), event.trouble)
+
+
+def link_lost(c: Context, event: LinkLost) -> Step:
+    """Resume; where nobody is waiting for anything, end quietly."""
+    if c.state is State.LISTENING and c.listening is Listening.FOLLOW_UP and c.talk is not Talk.HELD:
+        return leave(_unlinked(c))
+    return reconnect(c) if event.resumable else give_up(_unlinked(c), event.trouble)
+
+
+def link_lost_while_speaking(c: Context, event: LinkLost) -> Step:
+    """Play a complete reply to its end; else resume."""
+    if c.reply is Reply.COMPLETE:
+        return enter(_unlinked(c), State.FAREWELL, _dropped_tools(c), tools=frozenset())
+    return link_lost(c, event)
+
+
+def link_lost_in_farewell(c: Context, _: LinkLost) -> Step:
+    """Play what there is of the farewell, then rest."""
+    if c.reply is Reply.NONE:
+        return leave(_unlinked(c))
+    finish = (FinishReply(c.epoch),) if c.reply is Reply.COMING else ()
+    return stay(_unlinked(c), *_dropped_tools(c), *finish, reply=Reply.COMPLETE, tools=frozenset())
+
+
+def connecting_took_too_long(c: Context, _: DeadlineReached) -> Step:
+    """Tell that the network does not answer."""
+    return give_up(c, Trouble.NETWORK)
+
+
+def _unlinked(c: Context) -> Context:
+    """Return the context once its link is gone: there is nothing left to close."""
+    return stay(c, linked=False)[0]
+
+
+def _dropped_tools(c: Context) -> tuple[CancelTools, ...]:
+    return (CancelTools(tuple(sorted(c.tools))),) if c.tools else ()
+
+
+# The person's turn
+
+
+def user_speech(c: Context, _: UserSpeech) -> Step:
+    """Give the person time to finish."""
+    if c.state is State.INTERRUPTED:
+        return stay(c, listening=Listening.SPEECH)
+    if c.state is State.THINKING and c.mode is Mode.PUSH_TO_TALK:
+        return stay(c, Ignored("the button says when the person speaks"))
+    return enter(c, State.LISTENING, listening=Listening.SPEECH)
+
+
+def user_silent(c: Context, _: UserSilent) -> Step:
+    """Wait for the answer, unless the button is held."""
+    if c.mode is Mode.PUSH_TO_TALK or c.talk is Talk.HELD:
+        return stay(c, Ignored("the button says when the person speaks"))
+    if c.state is State.INTERRUPTED:
+        return stay(c, listening=Listening.FIRST)
+    return enter(c, State.THINKING)
+
+
+# The model's turn
+
+
+def reply_started(c: Context, event: ReplyStarted) -> Step:
+    """Play it; while the button is held the person has the word, and it is dropped."""
+    if c.talk is Talk.HELD:
+        return stay(c, DiscardReply())
+    if c.state is State.SPEAKING:
+        return reply_goes_on(c, event)
+    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch)
+
+
+def reply_goes_on(c: Context, event: ReplyStarted) -> Step:
+    """Play it after the one before."""
+    return stay(c, reply=Reply.COMING, epoch=event.epoch)
+
+
+def reply_ended(c: Context, event: ReplyEnded) -> Step:
+    """Play it to its last sample."""
+    if event.epoch != c.epoch or c.reply is Reply.COMPLETE:
+        return stay(c, Ignored("late: that reply is over"))
+    return stay(c, FinishReply(c.epoch), reply=Reply.COMPLETE)
+
+
+def reply_ended_in_farewell(c: Context, event: ReplyEnded) -> Step:
+    """Play it to its last sample; a model that says nothing ends the conversation."""
+    if c.reply is Reply.NONE and not event.epoch and not c.tools:
+        return leave(c)
+    return reply_ended(c, event)
+
+
+def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
+    """Listen again: the model chose silence."""
+    if event.epoch or c.tools or c.talk is Talk.HELD:
+        return stay(c, Ignored("the turn goes on"))
+    return enter(c, State.LISTENING, talk=Talk.NONE, listening=Listening.FOLLOW_UP)
+
+
+def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
+    """Be silent at once."""
+    return interrupt(c, talk=Talk.NONE, listening=Listening.SPEECH)
+
+
+def interruption_seen(c: Context, _: DeadlineReached) -> Step:
+    """Listen; while tools run, wait for the answer."""
+    if c.tools and c.talk is not Talk.HELD:
+        return enter(c, State.THINKING)
+    return enter(c, State.LISTENING)
+
+
+def drained(c: Context, _: PlaybackDrained) -> Step:
+    """Listen for more; while tools run, wait for the answer."""
+    if c.reply is not Reply.COMPLETE:
+        return stay(c, Ignored("the reply goes on"))
+    state = State.THINKING if c.tools else State.LISTENING
+    return enter(c, state, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0)
+
+
+def stalled(c: Context, _: PlaybackStalled) -> Step:
+    """Tell that the service broke off."""
+    return give_up(c, Trouble.SILENT_SERVICE)
+
+
+def no_answer(c: Context, _: DeadlineReached) -> Step:
+    """Tell that the service does not answer."""
+    return give_up(c, Trouble.SILENT_SERVICE)
+
+
+# Tools
+
+
+def tools_called(c: Context, event: ToolsCalled) -> Step:
+    """Run them."""
+    new = tuple(call for call in event.calls if call not in c.tools)
+    tools = c.tools | set(new)
+    if c.state is State.LISTENING and c.talk is not Talk.HELD:
+        return enter(c, State.THINKING, then=(StartTools(new),), tools=tools)
+    return stay(c, StartTools(new), tools=tools)
+
+
+def tools_cancelled(c: Context, event: ToolsCancelled) -> Step:
+    """Stop them."""
+    known = tuple(call for call in event.calls if call in c.tools)
+    if not known:
+        return stay(c, Ignored("late: those tool calls are over"))
+    return stay(c, CancelTools(known), tools=c.tools - set(known))
+
+
+def tool_done(c: Context, event: ToolDone) -> Step:
+    """Send the result; waiting for the answer begins anew."""
+    tools = c.tools - {event.call}
+    result = (SendToolResult(event.call),) if c.linked else ()
+    if c.state is State.THINKING:
+        return enter(c, State.THINKING, then=result, tools=tools)
+    return stay(c, *result, tools=tools)
+
+
+# The end
+
+
+def end_requested(c: Context, _: EndRequested) -> Step:
+    """Let the model say goodbye, then rest."""
+    if c.talk is Talk.HELD:
+        return stay(c, Ignored("the person has the word"))
+    return enter(c, State.FAREWELL)
+
+
+def leave_now(c: Context, _: Event | EndRequested) -> Step:
+    """End the conversation."""
+    return leave(c)
+
+
+def trouble_told(c: Context, _: DeadlineReached) -> Step:
+    """Rest."""
+    return enter(c, rest(c))
