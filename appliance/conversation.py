@@ -17,16 +17,16 @@ from appliance.core.latency import Latency, Stopwatch
 from appliance.core.machine import step
 from appliance.core.state import Context, Gates, Mode, Policy, State, Uplink, gates
 from appliance.live.ports import ToolResult
-from appliance.units import Pcm, Seconds
+from appliance.units import Epoch, Pcm, SampleIndex, Seconds
 
 
 class Turns(Protocol):
     """The uplink: which samples belong to the person's turns."""
 
-    def begin(self, at: int, mode: Mode) -> None:
+    def begin(self, at: SampleIndex, mode: Mode) -> None:
         """Let the next turn start at this microphone sample."""
 
-    def end(self, at: int) -> None:
+    def end(self, at: SampleIndex) -> None:
         """Let the turn stop before this microphone sample."""
 
     def set_gate(self, gate: Uplink) -> None:
@@ -42,7 +42,7 @@ class Playout(Protocol):
     def flush(self) -> object:
         """Be silent at once."""
 
-    def finish(self, epoch: int) -> None:
+    def finish(self, epoch: Epoch) -> None:
         """Take no more audio for this reply."""
 
     def play(self, sound: Pcm) -> None:
@@ -193,15 +193,15 @@ class Conversation:
             case fx.CloseLink():
                 parts.links.close(effect)
             case fx.BeginSpeech(at, mode):
-                parts.turns.begin(at, mode)
+                parts.turns.begin(SampleIndex(at), mode)
             case fx.EndSpeech(at):
-                parts.turns.end(at)
+                parts.turns.end(SampleIndex(at))
             case fx.FlushPlayback():
                 parts.playout.flush()
             case fx.DiscardReply():
                 parts.links.discard()
             case fx.FinishReply(epoch):
-                parts.playout.finish(epoch)
+                parts.playout.finish(Epoch(epoch))
             case fx.PlayEarcon(earcon):
                 self._play(parts.voice.earcon(earcon))
             case fx.Announce(trouble):

@@ -33,7 +33,7 @@ class World:
     deadline: tuple[int, float | None] = (0, 60.0)
     state: State = State.STARTING
 
-    def execute(self, effect: fx.Effect) -> None:  # noqa: C901, PLR0912  one case an effect
+    def execute(self, effect: fx.Effect) -> None:  # noqa: C901  one case an effect
         match effect:
             case fx.Enter(state, entry, deadline_s):
                 assert entry > self.deadline[0], "deadlines are numbered upwards"

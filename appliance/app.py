@@ -1,0 +1,188 @@
+"""The composition root: chooses the adapters by each section's kind, and joins them into an appliance.
+
+The only module that knows adapters. Those whose libraries a laptop may lack are imported where they are chosen.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from appliance.audio.ports import Microphone, Speaker
+from appliance.audio.wavfile import WavMicrophone as WavFileMicrophone
+from appliance.audio.wavfile import WavSpeaker as WavFileSpeaker
+from appliance.button.ports import Button
+from appliance.daemon import Adapters, Appliance, Observers
+from appliance.errors import ConfigurationError
+from appliance.indicator.off import NoLight
+from appliance.indicator.ports import Light
+from appliance.indicator.terminal import TerminalLight
+from appliance.live.link import GenaiConnector
+from appliance.provisioning.client import ProvisioningClient
+from appliance.service.notify import from_environment
+from appliance.service.signals import stop_signals
+from appliance.settings import (
+    AlsaMicrophone,
+    AlsaSpeaker,
+    GpioButton,
+    GpioIndicator,
+    KeyboardButton,
+    NoWakeWord,
+    OpenWakeWord,
+    Settings,
+    TerminalIndicator,
+    WavMicrophone,
+    WavSpeaker,
+)
+from appliance.tools.builtin import builtin
+from appliance.tools.registry import Registry
+from appliance.wake.detector import rule_for
+from appliance.wake.ports import WakeEngine
+
+if TYPE_CHECKING:
+    from gpiozero.pins import Factory
+
+
+async def run(settings: Settings) -> None:
+    """Be the daemon until SIGTERM or SIGINT, or until a file that is the microphone has ended.
+
+    Raises:
+        ApplianceError: It cannot start.
+    """
+    async with AsyncExitStack() as stack:
+        appliance = await make(settings, stack)
+        with stop_signals(appliance.stop):
+            await appliance.run()
+
+
+async def make(settings: Settings, stack: AsyncExitStack, observers: Observers | None = None) -> "Appliance":
+    """Open what the settings name and join it; ``stack`` closes it again.
+
+    Raises:
+        ApplianceError: Something cannot be opened, and trying again would not help.
+    """
+    acts = Acts()
+    appliance = Appliance(settings, await _choose(settings, acts, stack), observers or Observers())
+    acts.appliance = appliance
+    return appliance
+
+
+class Acts:
+    """What tools may do to the appliance; set up before it, filled in when it is there."""
+
+    appliance: "Appliance | None" = None
+
+    def end(self) -> None:
+        """End the conversation after the reply."""
+        if self.appliance is not None:
+            self.appliance.end()
+
+    def set_volume(self, gain: float) -> None:
+        """Play everything at this gain, 0 to 1, from now on."""
+        if self.appliance is not None:
+            self.appliance.set_volume(gain)
+
+
+async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Adapters:
+    state = os.environ.get("STATE_DIRECTORY")
+    registry = Registry(builtin(lambda: datetime.now().astimezone(), acts.end, acts.set_volume), settings.tools)
+    connector = GenaiConnector(settings.live, registry.declarations)
+    await connector.warm_up()
+    tokens = await stack.enter_async_context(ProvisioningClient(settings.provisioning, Path(state) if state else None))
+    chip = stack.enter_context(_chip()) if _needs_pins(settings) else None
+    light = _light(settings, chip)
+    stack.callback(light.close)
+    return Adapters(
+        microphone=_microphone(settings),
+        speaker=_speaker(settings),
+        wake=_wake(settings),
+        light=light,
+        button=_button(settings, chip),
+        connector=connector,
+        tokens=tokens,
+        registry=registry,
+        manager=from_environment(os.environ),
+    )
+
+
+def _microphone(settings: Settings) -> Microphone:
+    match settings.microphone:
+        case AlsaMicrophone(device=device):
+            from appliance.audio.portaudio import PortAudioMicrophone  # noqa: PLC0415
+
+            return PortAudioMicrophone(device)
+        case WavMicrophone(path=path, then_silence_s=then_silence_s):
+            return WavFileMicrophone(path, then_silence_s)
+        case _ as never:
+            assert_never(never)
+
+
+def _speaker(settings: Settings) -> Speaker:
+    match settings.speaker:
+        case AlsaSpeaker(device=device):
+            from appliance.audio.portaudio import PortAudioSpeaker  # noqa: PLC0415
+
+            return PortAudioSpeaker(device)
+        case WavSpeaker(path=path):
+            return WavFileSpeaker(path)
+        case _ as never:
+            assert_never(never)
+
+
+def _wake(settings: Settings) -> Callable[[], WakeEngine] | None:
+    match settings.wake:
+        case OpenWakeWord(model=model, threshold=threshold, refractory_s=refractory_s):
+            from appliance.wake.models import load  # noqa: PLC0415
+            from appliance.wake.openwakeword import OpenWakeWordEngine  # noqa: PLC0415
+
+            rule = rule_for(model, threshold, refractory_s)
+            return lambda: OpenWakeWordEngine(load(model), rule)
+        case NoWakeWord():
+            return None
+        case _ as never:
+            assert_never(never)
+
+
+def _needs_pins(settings: Settings) -> bool:
+    return isinstance(settings.indicator, GpioIndicator) or isinstance(settings.button, GpioButton)
+
+
+@contextmanager
+def _chip() -> Iterator["Factory"]:
+    try:
+        from appliance.gpiochip import gpio_chip  # noqa: PLC0415
+    except ImportError:
+        raise ConfigurationError(
+            "GPIO pins need gpiozero: install voice-appliance[device], or set another indicator.kind and button.kind"
+        ) from None
+    with gpio_chip() as chip:
+        yield chip
+
+
+def _light(settings: Settings, chip: "Factory | None") -> Light:
+    match settings.indicator:
+        case GpioIndicator() as gpio if chip is not None:
+            from appliance.indicator.gpio import GpioLight  # noqa: PLC0415
+
+            return GpioLight(gpio, chip)
+        case TerminalIndicator():
+            return TerminalLight(sys.stdout)
+        case _:
+            return NoLight()
+
+
+def _button(settings: Settings, chip: "Factory | None") -> Button | None:
+    match settings.button:
+        case GpioButton() as gpio if chip is not None:
+            from appliance.button.gpio import GpioButton as GpioPushButton  # noqa: PLC0415
+
+            return GpioPushButton(gpio, chip)
+        case KeyboardButton():
+            from appliance.button.keyboard import KeyboardButton as KeyboardSwitch  # noqa: PLC0415
+
+            return KeyboardSwitch(sys.stdin)
+        case _:
+            return None

@@ -1,0 +1,129 @@
+"""The `appliance` command: what to run, with which settings, and how to say in one line that it cannot be."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from appliance import __version__
+from appliance.effective import load
+from appliance.errors import ApplianceError, ConfigurationError, ExitCode
+
+DEFAULT_CONFIG = Path("/etc/voice-appliance/appliance.toml")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command; return its exit code. What is wrong is told in one line a mistake, on stderr."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return int(command(arguments))
+    except KeyboardInterrupt:
+        return 130
+    except BaseExceptionGroup as group:
+        known = _known(group)
+        if known is None:
+            raise
+        return _told(known)
+    except ApplianceError as error:
+        return _told(error)
+
+
+def _known(group: BaseExceptionGroup[BaseException]) -> ApplianceError | None:
+    """Return the first error of our own tree in a group that holds nothing else."""
+    ours, others = group.split(ApplianceError)
+    if ours is None or others is not None:
+        return None
+    first: BaseException = ours
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, ApplianceError) else None
+
+
+def _told(error: ApplianceError) -> int:
+    if os.environ.get("APPLIANCE_DEBUG"):
+        raise error
+    lines = error.mistakes if isinstance(error, ConfigurationError) else (str(error),)
+    for line in lines:
+        print(f"appliance: error: {line}", file=sys.stderr)
+    return int(error.exit_code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    codes = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode)
+    parser = argparse.ArgumentParser(
+        prog="appliance", description="The voice appliance.", epilog=f"Exit codes: {codes}."
+    )
+    parser.add_argument("--version", action="version", version=f"appliance {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    daemon = commands.add_parser("run", help="be the daemon, until SIGTERM")
+    _add_config(daemon)
+    daemon.set_defaults(command=_run)
+
+    config = commands.add_parser("config", help="show the settings in force, and where each came from")
+    _add_config(config)
+    config.add_argument("--json", action="store_true", help="for programs")
+    config.set_defaults(command=_config)
+
+    demo = commands.add_parser("demo", help="hold one whole conversation on a recording, and draw it")
+    from appliance.demo.choices import add_arguments  # noqa: PLC0415  the daemon does without the demo
+
+    add_arguments(demo)
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help=f"settings in TOML; with its drop-ins in FILE.d/ (default: {DEFAULT_CONFIG}, if it exists)",
+    )
+
+
+def _files(arguments: argparse.Namespace) -> list[Path]:
+    if arguments.config is not None:
+        return [arguments.config]
+    return [DEFAULT_CONFIG] if DEFAULT_CONFIG.exists() else []
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    effective = load(_files(arguments))
+    from appliance import app, log  # noqa: PLC0415  `config` need not load what sounds and connects
+
+    log.configure(effective.settings.log)
+    asyncio.run(app.run(effective.settings))
+    return ExitCode.OK
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from appliance.demo.command import demo_command  # noqa: PLC0415  as above
+
+    return demo_command(arguments)
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    rows = list(load(_files(arguments)).rows())
+    if arguments.json:
+        print(json.dumps({key: {"value": value, "origin": origin} for key, value, origin in rows}, indent=2))
+        return ExitCode.OK
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for key, value, origin in rows:
+        style = "dim" if origin == "default" else "bold"
+        table.add_row(key, value, origin, style=style)
+    Console().print(table)
+    return ExitCode.OK

@@ -1,0 +1,301 @@
+"""All parts of the appliance, joined through their ports and run in one task group.
+
+It knows no adapter: `appliance.app` chooses them. Loop thread only.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from appliance import log
+from appliance.audio.capture import Capture
+from appliance.audio.playback import Playback, Reports
+from appliance.audio.ports import Block, Microphone, PeriodSource, Speaker
+from appliance.audio.preroll import PreRoll
+from appliance.audio.sounds import PhrasesOnly, Sounds
+from appliance.audio.uplink import Uplink
+from appliance.button.gesture import Gesture
+from appliance.button.ports import Button
+from appliance.button.presses import Presses
+from appliance.conversation import Conversation, Moment, Parts
+from appliance.core.events import (
+    EndRequested,
+    Event,
+    Fault,
+    PlaybackDrained,
+    PlaybackStalled,
+    Ready,
+    StopRequested,
+    ToolDone,
+    WakeDetected,
+)
+from appliance.core.state import State
+from appliance.errors import ApplianceError
+from appliance.indicator.player import Player
+from appliance.indicator.ports import Light
+from appliance.live.keeper import Keeper, Outlets
+from appliance.live.ports import LinkConnector, TokenSource
+from appliance.service.attendant import Attendant
+from appliance.service.ports import ServiceManager
+from appliance.service.watchdog import Age, Watchdog
+from appliance.settings import Settings
+from appliance.tools.registry import Registry
+from appliance.tools.toolbox import Toolbox
+from appliance.units import UPLINK, Epoch, Pcm, SampleIndex, Seconds
+from appliance.wake.listener import WakeListener
+from appliance.wake.ports import Detection, Score, WakeEngine
+
+RING_S: Final = 30.0
+"""The longest that speech can wait for a link: longer than any deadline of the conversation before it gives up."""
+START_S: Final = 10.0
+"""After this, a device that neither works nor has failed does not hold the start-up back."""
+HANG_UP_S: Final = 1.0
+"""How long the end waits for the link to be closed in order."""
+DEVICE_DEAD_S: Final = 5.0
+"""A card that has been silent for so long without reporting a failure has taken the daemon with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """What the settings have chosen."""
+
+    microphone: Microphone
+    speaker: Speaker
+    wake: Callable[[], WakeEngine] | None
+    """Loads the engine, which takes a while; None without a wake word."""
+    light: Light
+    button: Button | None
+    connector: LinkConnector
+    tokens: TokenSource
+    registry: Registry
+    manager: ServiceManager
+
+
+def _nobody(*_: object) -> None:
+    """Ignore what is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observers:
+    """Who else wants to know; all are called on the loop's thread and must be quick."""
+
+    on_moment: Callable[[Moment], None] = _nobody
+    on_block: Callable[[Block], None] = _nobody
+    on_detection: Callable[[Detection], None] = _nobody
+    on_scores: Callable[[list[Score]], None] = _nobody
+    on_error: Callable[[ApplianceError], None] = _nobody
+    on_speaker: Callable[[Seconds], None] = _nobody
+    """The speaker's first sample is heard at this moment."""
+
+
+class Appliance:
+    """All parts, joined. Loop thread only."""
+
+    def __init__(self, settings: Settings, chosen: Adapters, observers: Observers) -> None:
+        self._settings = settings
+        self._chosen = chosen
+        self._observers = observers
+        self._preroll = UPLINK.frames(settings.conversation.preroll_ms / 1000)
+
+        self.ring = PreRoll(RING_S)
+        self.uplink = Uplink(
+            self.ring, on_dropped=lambda count: log.event("uplink.dropped", level="warning", samples=count)
+        )
+        self._playback = self._make_playback(settings)
+        self._toolbox = Toolbox(chosen.registry, lambda call: self._post(ToolDone(call)))
+        outlets = Outlets(self._post, self._toolbox.offer, _nobody, self._on_error)
+        self._keeper = Keeper(chosen.tokens, chosen.connector, self.uplink, self._playback, outlets)
+        self._player = Player(chosen.light)
+        sounds = Sounds() if settings.playback.earcons else PhrasesOnly()
+        parts = Parts(self.uplink, self._playback, self._keeper, self._player, self._toolbox, sounds, self._recover)
+        self.conversation = Conversation(settings.conversation.policy(), parts, self._on_moment)
+
+        self._listener: WakeListener | None = None
+        self._newest: Block | None = None
+        self._capture = Capture(chosen.microphone, self.ring, self.uplink, [self._on_block])
+        self._pulse = _Pulse(self._playback, self._on_pulled)
+        self._microphone = Attendant(Fault.MICROPHONE, self._capture.run, self._post)
+        self._speaker = Attendant(Fault.SPEAKER, self._run_speaker, self._post)
+        self._wake = Attendant(Fault.WAKE_WORD, self._run_wake, self._post)
+        self._button = Attendant(Fault.BUTTON, self._run_button, self._post)
+
+    def end(self) -> None:
+        """End the conversation after the reply."""
+        self._post(EndRequested())
+
+    def set_volume(self, gain: float) -> None:
+        """Play everything at this gain, 0 to 1, from now on."""
+        self._playback.set_volume(gain)
+
+    def stop(self) -> None:
+        """End everything; `run` returns soon."""
+        self._chosen.manager.stopping()
+        self._post(StopRequested())
+
+    async def run(self) -> None:
+        """Run until `stop`."""
+        self.conversation.start()
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(work, name=name)
+                for name, work in (
+                    ("playback", self._playback.run()),
+                    ("speaker", self._speaker.run()),
+                    ("uplink", self.uplink.run()),
+                    ("microphone", self._run_microphone()),
+                    ("wake", self._wake.run()),
+                    ("button", self._button.run()),
+                    ("keeper", self._keeper.run()),
+                    ("toolbox", self._toolbox.run()),
+                    ("lights", self._player.run()),
+                    ("watchdog", self._make_watchdog().run()),
+                    ("start", self._become_ready()),
+                )
+            ]
+            await self.conversation.stopped()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HANG_UP_S):
+                    await self._keeper.closed()
+            for task in tasks:
+                task.cancel()
+
+    async def _become_ready(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(START_S):
+                for attendant in (self._speaker, self._microphone, self._wake):
+                    await attendant.settled()
+        self._post(Ready())
+        self._chosen.manager.ready()
+        log.event("daemon.ready")
+
+    # Devices
+
+    async def _run_microphone(self) -> None:
+        await self._microphone.run()
+        log.event("microphone.ended")
+        self._post(StopRequested())
+
+    async def _run_speaker(self) -> None:
+        self._pulse.begin()
+        await self._chosen.speaker.run(self._pulse)
+
+    async def _run_wake(self) -> None:
+        if self._chosen.wake is None:
+            return
+        engine = await asyncio.to_thread(self._chosen.wake)
+        self._listener = WakeListener(engine, self._on_detection, self._observers.on_scores)
+        self._wake.works()
+        try:
+            await self._listener.run()
+        finally:
+            self._listener = None
+
+    async def _run_button(self) -> None:
+        if self._chosen.button is None:
+            return
+        gesture = Gesture(self._settings.conversation.min_hold_ms / 1000)
+        presses = Presses(gesture, lambda: self.ring.end, self._preroll, self._post)
+        try:
+            await self._chosen.button.run(presses.on_edge)
+        finally:
+            presses.close()
+
+    def _recover(self) -> None:
+        for attendant in (self._microphone, self._speaker, self._wake, self._button):
+            attendant.recover()
+
+    # What happens
+
+    def _post(self, event: Event, at: Seconds | None = None) -> None:
+        self.conversation.post(event, at)
+
+    def _on_block(self, block: Block) -> None:
+        self._newest = block
+        self._microphone.works()
+        self._observers.on_block(block)
+        if self._listener is not None:
+            self._listener.feed(block)
+
+    def _on_detection(self, detection: Detection) -> None:
+        self._observers.on_detection(detection)
+        log.event("wake.detected", model=detection.model, score=round(detection.score, 3))
+        speech_from = max(0, detection.end_sample - self._preroll)
+        self._post(WakeDetected(speech_from), self._captured_at(detection.end_sample))
+
+    def _captured_at(self, index: SampleIndex) -> Seconds | None:
+        """Return when a microphone sample was captured."""
+        if self._newest is None:
+            return None
+        after = self._newest.start + len(self._newest.samples) - index
+        return Seconds(self._newest.captured_at - UPLINK.duration(after))
+
+    def _on_pulled(self, audible_at: Seconds) -> None:
+        self._speaker.works()
+        self._observers.on_speaker(audible_at)
+
+    def _on_audible(self, _: Epoch, at: Seconds) -> None:
+        self.conversation.audible(at)
+
+    def _on_silent(self, at: Seconds) -> None:
+        self.conversation.silent(at)
+
+    def _on_moment(self, moment: Moment) -> None:
+        if moment.after.state is not moment.before.state and moment.after.state is not State.STOPPED:
+            self._chosen.manager.status(moment.after.state.value)
+        self._observers.on_moment(moment)
+
+    def _on_error(self, error: ApplianceError) -> None:
+        log.event("link.failed", level="warning", reason=str(error), code=error.code)
+        self._observers.on_error(error)
+
+    # Parts
+
+    def _make_playback(self, settings: Settings) -> Playback:
+        reports = Reports(
+            on_audible=self._on_audible,
+            on_drained=lambda epoch: self._post(PlaybackDrained(epoch)),
+            on_stalled=lambda epoch: self._post(PlaybackStalled(epoch)),
+            on_silent=self._on_silent,
+        )
+        return Playback(
+            reports,
+            prebuffer_s=settings.playback.prebuffer_ms / 1000,
+            ring_s=settings.playback.ring_s,
+            stall_s=settings.playback.stall_s,
+            volume=settings.speaker.volume,
+        )
+
+    def _make_watchdog(self) -> Watchdog:
+        """Watch what can die without a word: a device that has failed says so, and is a fault instead."""
+        microphone = Age("microphone", lambda: self._last(Fault.MICROPHONE, self._capture.last_block_at), DEVICE_DEAD_S)
+        speaker = Age("speaker", lambda: self._last(Fault.SPEAKER, self._pulse.last_at), DEVICE_DEAD_S)
+        return Watchdog(self._chosen.manager, [microphone, speaker])
+
+    def _last(self, fault: Fault, at: Seconds | None) -> Seconds | None:
+        return None if fault in self.conversation.context.faults else at
+
+
+class _Pulse:
+    """Stands between the speaker and playback, and notes that the speaker lives."""
+
+    def __init__(self, source: PeriodSource, on_first: Callable[[Seconds], None]) -> None:
+        self.last_at: Seconds | None = None
+        """Loop time of the newest pull."""
+        self._source = source
+        self._on_first = on_first
+        self._beating = False
+        self._loop = asyncio.get_running_loop()
+
+    def begin(self) -> None:
+        """Report the next pull: the speaker is being opened."""
+        self._beating = False
+
+    def pull(self, frames: int, audible_at: Seconds) -> Pcm:
+        """See `PeriodSource.pull`."""
+        self.last_at = Seconds(self._loop.time())
+        if not self._beating:
+            self._beating = True
+            self._loop.call_soon_threadsafe(self._on_first, audible_at)
+        return self._source.pull(frames, audible_at)

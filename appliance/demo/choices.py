@@ -1,0 +1,146 @@
+"""What the demo is asked for: its options, checked, and the settings that follow from them."""
+
+import argparse
+import difflib
+import os
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.audio.wavfile import open_wav
+from appliance.core.state import BargeIn
+from appliance.demo.timeline import check
+from appliance.demo.world import Mishap, Service
+from appliance.errors import ConfigurationError, ExitCode, InputError
+from appliance.settings import OpenWakeWord
+from appliance.wake.models import known_models
+
+SILENCE_S: Final = 120.0
+"""The longest that a file is followed by silence: a conversation that takes longer is ended."""
+LONGEST_DELAY_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The options, checked as far as can be before anything starts."""
+
+    microphone: Path | str
+    """A WAV file, or the name of a capture device."""
+    speaker: Path | str | None
+    """A WAV file, the name of a playback device, or None for a file that is thrown away."""
+    wake: str
+    link_delay_s: float
+    service: Service
+    mishap: Mishap
+    report: Path | None
+    timeline: Path | None
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length of the microphone's file; None for a device."""
+        if not isinstance(self.microphone, Path):
+            return None
+        wav = open_wav(self.microphone)
+        return wav.format.duration(wav.frames)
+
+    def overrides(self, speaker: Path) -> dict[str, Any]:
+        """Return the settings; ``speaker`` is the file where none was chosen."""
+        of_file = isinstance(self.microphone, Path)
+        microphone = (
+            {"kind": "wav", "path": self.microphone, "then_silence_s": SILENCE_S}
+            if of_file
+            else {"kind": "alsa", "device": self.microphone}
+        )
+        heard = self.speaker if isinstance(self.speaker, str) else None
+        return {
+            "microphone": microphone,
+            "speaker": {"kind": "alsa", "device": heard} if heard is not None else {"kind": "wav", "path": speaker},
+            "wake": {"kind": "openwakeword", "model": self.wake},
+            # A file hears nothing of the speaker, so that speech alone may interrupt.
+            "conversation": {"barge_in": BargeIn.VOICE} if of_file else {},
+            "indicator": {"kind": "terminal"},
+            "button": {"kind": "none"},
+        }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    add = parser.add_argument
+    add("--mic", metavar="FILE.wav|DEVICE", help="what is heard (default: a recording that ships with the appliance)")
+    add("--speaker", metavar="FILE.wav|DEVICE", help="where the answers go (default: a file that is thrown away)")
+    add("--wake", metavar="NAME", default=OpenWakeWord().model, help="the wake word (default: %(default)s)")
+    add(
+        "--link-delay", metavar="SECONDS", type=float, default=0.0, help="let the service take so long to open the link"
+    )
+    add("--report", metavar="FILE.json", type=Path, help="write what was measured")
+    add("--timeline", metavar="FILE.png", type=Path, help="draw what happened")
+    services = [service.value for service in Service]
+    add("--live", choices=services, default=Service.SIMULATOR.value, help="who answers; google needs GEMINI_API_KEY")
+    mishaps = [mishap.value for mishap in Mishap]
+    add("--mishap", choices=mishaps, default=Mishap.NONE.value, help="what is to go wrong (default: %(default)s)")
+
+
+def choose(arguments: argparse.Namespace) -> Choices:
+    """Check the options.
+
+    Raises:
+        ApplianceError: One is of no use; the message says what to do.
+    """
+    if not 0 <= arguments.link_delay <= LONGEST_DELAY_S:
+        raise ConfigurationError(f"--link-delay {arguments.link_delay:g}: give seconds from 0 to {LONGEST_DELAY_S:g}")
+    service = Service(arguments.live)
+    if service is Service.GOOGLE and not os.environ.get("GEMINI_API_KEY"):
+        raise ConfigurationError("--live google needs an API key in GEMINI_API_KEY")
+    wake = _wake(arguments.wake)
+    choices = Choices(
+        microphone=_microphone(arguments.mic, wake),
+        speaker=_speaker(arguments.speaker),
+        wake=wake,
+        link_delay_s=arguments.link_delay,
+        service=service,
+        mishap=Mishap(arguments.mishap),
+        report=arguments.report,
+        timeline=arguments.timeline,
+    )
+    if choices.timeline is not None:
+        check(choices.timeline)
+    for path in (choices.report, choices.timeline, choices.speaker):
+        if isinstance(path, Path):
+            _make_folder(path)
+    return choices
+
+
+def _wake(name: str) -> str:
+    known = known_models()
+    if name in known or "/" in name:
+        return name
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    raise ConfigurationError(f"--wake {name}: there is no such wake word; {hint}")
+
+
+def _microphone(given: str | None, wake: str) -> Path | str:
+    if given is None:
+        shipped = Path(str(files("appliance.demo") / "recordings" / f"scene_{wake}.wav"))
+        if not shipped.exists():
+            raise InputError(f"no recording ships for {wake}: give one with --mic FILE.wav", ExitCode.NO_INPUT)
+        return shipped
+    path = Path(given)
+    if path.suffix.lower() == ".wav" or path.exists() or "/" in given:
+        open_wav(path)
+        return path
+    return given
+
+
+def _speaker(given: str | None) -> Path | str | None:
+    if given is None:
+        return None
+    return Path(given) if given.lower().endswith(".wav") or "/" in given else given
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent} cannot be made: {error.strerror}", ExitCode.CANNOT_WRITE) from error

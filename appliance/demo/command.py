@@ -1,0 +1,224 @@
+"""The `appliance demo` command: hold one conversation, show it as it happens, report it."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import wave
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+
+from appliance import app, log
+from appliance.audio.level import measure
+from appliance.audio.ports import Block
+from appliance.conversation import Moment
+from appliance.core.latency import Stopwatch
+from appliance.core.state import State
+from appliance.daemon import Appliance, Observers
+from appliance.demo.accounting import Account, account
+from appliance.demo.choices import Choices, choose
+from appliance.demo.recorder import Recording
+from appliance.demo.report import Report, summed_up
+from appliance.demo.show import Show
+from appliance.demo.timeline import Picture, draw
+from appliance.demo.world import world
+from appliance.effective import load
+from appliance.errors import ApplianceError, ExitCode, InputError
+from appliance.service.signals import stop_signals
+from appliance.settings import Log
+from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
+from appliance.wake.detector import rule_for
+from appliance.wake.ports import Detection
+
+LINGER_S: Final = 1.0
+"""A word at the very end of a file is still noticed, and the sound at the end of a conversation still heard."""
+OVER: Final = frozenset({State.IDLE, State.FAULT})
+_REST: Final = OVER | {State.TROUBLE, State.STOPPED, State.STARTING}
+
+
+def demo_command(arguments: argparse.Namespace) -> int:
+    """Hold the demo; return its exit code.
+
+    Raises:
+        ApplianceError: An option is of no use, a server does not start, a result cannot be written.
+    """
+    choices = choose(arguments)
+    log.configure(Log(level="warning"))
+    console = Console(highlight=False)
+    with tempfile.TemporaryDirectory(prefix="appliance-demo-") as name:
+        demo = Demo(choices, Path(name), console)
+        asyncio.run(demo.hold())
+        report = demo.report()
+        console.print(report.table())
+        demo.write(report)
+    if report.trouble and report.exit is not ExitCode.OK:
+        print(f"appliance: error: {report.trouble}", file=sys.stderr)
+    return int(report.exit)
+
+
+@dataclass(slots=True)
+class Demo:
+    """One demo, from its start to its report."""
+
+    choices: Choices
+    folder: Path
+    """For what nobody wants to keep."""
+    console: Console
+    recording: Recording = field(default_factory=Recording)
+    spans: list[tuple[SampleIndex, SampleIndex]] = field(default_factory=list)
+    speaker_from: float = 0.0
+    _show: Show = field(init=False)
+    _appliance: Appliance | None = None
+    _stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    _ending: bool = False
+    _busy_until: int = 0
+    """The newest microphone sample that was not captured at rest."""
+
+    def __post_init__(self) -> None:
+        self._show = Show(self.console, self.recording)
+
+    @property
+    def speaker(self) -> Path:
+        """The file that is the speaker."""
+        return self.choices.speaker if isinstance(self.choices.speaker, Path) else self.folder / "reply.wav"
+
+    @property
+    def records(self) -> Path:
+        """Where the simulator writes what it received."""
+        return self.folder / "records"
+
+    async def hold(self) -> None:
+        """Start the servers and the daemon; return when the conversation is over."""
+        choices = self.choices
+        self.console.print("Starting the Live service and the provisioning server", style="dim")
+        async with AsyncExitStack() as stack:
+            overrides = await stack.enter_async_context(
+                world(self.folder, choices.service, choices.mishap, choices.link_delay_s)
+            )
+            settings = load([], choices.overrides(self.speaker) | overrides).settings
+            observers = Observers(
+                on_moment=self._on_moment,
+                on_block=self._on_block,
+                on_detection=self._on_detection,
+                on_scores=self.recording.on_scores,
+                on_error=self._on_error,
+                on_speaker=self._on_speaker,
+            )
+            self._appliance = await app.make(settings, stack, observers)
+            self._stopwatch = self._appliance.conversation.stopwatch
+            with stop_signals(self._appliance.stop):
+                await self._appliance.run()
+
+    def _on_speaker(self, audible_at: Seconds) -> None:
+        self.speaker_from = audible_at
+
+    def _on_detection(self, word: Detection) -> None:
+        self.recording.detections.append(word)
+        self._show.on_detection(word)
+
+    def _on_error(self, error: ApplianceError) -> None:
+        self.recording.errors.append(error)
+        self._show.on_error(error)
+
+    def _on_moment(self, moment: Moment) -> None:
+        self._show.on_moment(moment)
+        self.recording.moments.append(moment)
+        if self._appliance is not None and moment.after.state in _REST and moment.before.state not in _REST:
+            self.spans += self._appliance.uplink.counts.spans
+
+    def _on_block(self, block: Block) -> None:
+        self.recording.on_block(block)
+        if self._appliance is None or self._ending:
+            return
+        if self._appliance.conversation.context.state not in OVER:
+            self._busy_until = block.start
+        elif block.start >= self._busy_until + UPLINK.frames(LINGER_S) and self._is_over(block):
+            self._ending = True
+            self._appliance.stop()
+
+    def _is_over(self, block: Block) -> bool:
+        """Tell at rest whether anything more is to come: not after trouble, a file's end, a device's conversation."""
+        if self.recording.errors:
+            return True
+        duration_s = self.choices.duration_s
+        if duration_s is None:
+            return bool(self.spans)
+        return block.start >= UPLINK.frames(duration_s)
+
+    def report(self) -> Report:
+        """Sum up; exit 0 only where a conversation was held and every sample arrived once."""
+        captured = self.recording.captured(self.spans)
+        received = self._received()
+        samples = None if received is None else account(captured, received)
+        outcome, trouble = self._outcome(samples)
+        return summed_up(self.recording, self._stopwatch, samples, len(captured), outcome, trouble)
+
+    def _outcome(self, samples: Account | None) -> tuple[ExitCode, str | None]:
+        if self.recording.errors:
+            error = self.recording.errors[-1]
+            return error.exit_code, str(error)
+        if not self.recording.detections:
+            return ExitCode.NOTHING_HEARD, self._nothing_heard()
+        if samples and samples.lost + samples.duplicated + samples.strange:
+            return ExitCode.BUG, "not every sample reached the service once; please report this with the report"
+        return ExitCode.OK, None
+
+    def _nothing_heard(self) -> str:
+        source = self.choices.microphone
+        if measure(self.recording.microphone()).silent:
+            return f"{source} is silent: is it the right recording, and was the microphone on?"
+        return f"the wake word {self.choices.wake} was not heard in {source}: try --wake with another word"
+
+    def _received(self) -> Pcm | None:
+        """Return what the simulator received, session by session; None of a service that does not tell."""
+        if not self.records.is_dir():
+            return None
+        files = sorted(self.records.glob("session-*.wav"), key=lambda path: int(path.stem.rpartition("-")[2]))
+        return np.concatenate([np.zeros(0, np.int16), *(_samples(path) for path in files)])
+
+    def write(self, report: Report) -> None:
+        """Write the files that were asked for."""
+        choices = self.choices
+        if choices.report is not None:
+            _write(choices.report, json.dumps(report.document(), indent=2) + "\n")
+        if choices.timeline is not None:
+            self._draw(choices.timeline, report)
+        for path in (choices.report, choices.timeline, choices.speaker):
+            if isinstance(path, Path):
+                self.console.print(f"wrote {path}", style="dim", soft_wrap=True)
+
+    def _draw(self, path: Path, report: Report) -> None:
+        is_file = not isinstance(self.choices.speaker, str)
+        picture = Picture(
+            microphone=self.recording.microphone(),
+            sent=self.spans,
+            scores=self.recording.scores,
+            threshold=rule_for(self.choices.wake).threshold,
+            detections=report.wake_detections,
+            states=report.states,
+            speaker=_samples(self.speaker) if is_file and self.speaker.exists() else np.zeros(0, np.int16),
+            speaker_from=self.recording.since_start(Seconds(self.speaker_from)),
+            latencies_ms=report.latencies_ms,
+        )
+        draw(picture, path)
+
+
+def _samples(path: Path) -> Pcm:
+    with wave.open(str(path), "rb") as file:
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)  # noqa: PTH105  one call, atomic
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}", ExitCode.CANNOT_WRITE) from error

@@ -1,0 +1,104 @@
+"""What a demo has to report, as a JSON document and as a table."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from rich.table import Table
+
+from appliance.conversation import Moment
+from appliance.core.events import ReplyStarted
+from appliance.core.latency import Latency, Stopwatch
+from appliance.core.state import State
+from appliance.demo.accounting import Account
+from appliance.demo.recorder import Recording
+from appliance.errors import ExitCode
+from appliance.wake.ports import Detection
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One demo; `document` is what is written."""
+
+    wake_detections: Sequence[Detection]
+    turns: int
+    interruptions: int
+    uplink: Account | None
+    """None where the service does not tell what it received."""
+    captured: int
+    latencies_ms: dict[Latency, tuple[float, ...]]
+    states: Sequence[tuple[float, State]]
+    trouble: str | None
+    """One line, where something went wrong."""
+    exit: ExitCode
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as JSON values; the schema is in the README's section on the demo."""
+        account = self.uplink
+        return {
+            "wake_detections": [asdict(detection) for detection in self.wake_detections],
+            "turns": self.turns,
+            "interruptions": self.interruptions,
+            "uplink": {
+                "samples_captured_since_wake": self.captured,
+                "samples_received_by_service": account.received if account else None,
+                "lost": account.lost if account else None,
+                "duplicated": account.duplicated if account else None,
+                "strange": account.strange if account else None,
+            },
+            "latency_ms": {
+                latency.value: round(median(taken), 1) if taken else None
+                for latency, taken in self.latencies_ms.items()
+            },
+            "latency_each_ms": {
+                latency.value: [round(ms, 1) for ms in taken] for latency, taken in self.latencies_ms.items()
+            },
+            "states": [[round(at, 3), state.value] for at, state in self.states],
+            "trouble": self.trouble,
+            "exit": int(self.exit),
+        }
+
+    def table(self) -> Table:
+        """Return what people compare."""
+        table = Table("figure", "value", box=None, pad_edge=False)
+        words = ", ".join(f"{word.model} at {word.end_sample / 16_000:.2f} s" for word in self.wake_detections)
+        table.add_row("wake word", words or "not heard")
+        table.add_row("answers", str(self.turns))
+        table.add_row("interruptions", str(self.interruptions))
+        table.add_row("samples captured since the wake word", f"{self.captured:,}")
+        if self.uplink:
+            table.add_row("samples received by the service", f"{self.uplink.received:,}")
+            table.add_row("lost, duplicated", f"{self.uplink.lost}, {self.uplink.duplicated}")
+        for latency, taken in self.latencies_ms.items():
+            shown = ", ".join(f"{ms:.1f}" for ms in taken)
+            table.add_row(f"{latency.value.replace('_', ' ')} (ms)", shown or "-")
+        return table
+
+
+def summed_up(
+    recording: Recording,
+    stopwatch: Stopwatch,
+    uplink: Account | None,
+    captured: int,
+    outcome: ExitCode,
+    trouble: str | None,
+) -> Report:
+    """Return the report on a recording."""
+    moments = recording.moments
+    return Report(
+        wake_detections=tuple(recording.detections),
+        turns=sum(map(_admitted, moments)),
+        interruptions=sum(moment.after.state is State.INTERRUPTED is not moment.before.state for moment in moments),
+        uplink=uplink,
+        captured=captured,
+        latencies_ms={latency: stopwatch.taken_ms(latency) for latency in Latency},
+        states=recording.states(),
+        trouble=trouble,
+        exit=outcome,
+    )
+
+
+def _admitted(moment: Moment) -> bool:
+    """Tell whether a reply that began was played: not one that came while the button was held."""
+    return isinstance(moment.event, ReplyStarted) and moment.after.epoch == moment.event.epoch

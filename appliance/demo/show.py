@@ -1,0 +1,65 @@
+"""Tells a demo on the terminal as it happens; the light itself is the terminal adapter's."""
+
+from rich.console import Console
+from rich.text import Text
+
+from appliance.conversation import Moment
+from appliance.core.events import (
+    ButtonPressed,
+    ButtonReleased,
+    LinkOpened,
+    PlaybackDrained,
+    ReplyEnded,
+    ReplyStarted,
+    ServerInterrupted,
+    ToolsCalled,
+    UserSilent,
+    UserSpeech,
+)
+from appliance.demo.recorder import Recording
+from appliance.errors import ApplianceError
+from appliance.units import UPLINK
+from appliance.wake.ports import Detection
+
+WORDS = {
+    ButtonPressed: "the button is pressed",
+    ButtonReleased: "the button is released",
+    LinkOpened: "the link is open; what was held is sent",
+    UserSpeech: "the service hears speech",
+    UserSilent: "the service hears the end of it",
+    ToolsCalled: "the model calls a tool",
+    ReplyStarted: "the first audio of an answer comes",
+    ReplyEnded: "the answer has come in full; it is still being played",
+    ServerInterrupted: "the service says: interrupted; playback is emptied",
+    PlaybackDrained: "the last sample of the answer has been heard",
+}
+
+
+class Show:
+    """Writes one line for each thing worth seeing."""
+
+    def __init__(self, console: Console, recording: Recording) -> None:
+        self._console = console
+        self._recording = recording
+
+    def on_moment(self, moment: Moment) -> None:
+        """Tell what happened, if it is worth a line."""
+        words = WORDS.get(type(moment.event))
+        if words and moment.before != moment.after:
+            self._line(self._recording.since_start(moment.at), words)
+
+    def on_detection(self, detection: Detection) -> None:
+        """Tell of the wake word."""
+        at = detection.end_sample / UPLINK.rate_hz
+        self._line(
+            at, f"wake word {detection.model}, score {detection.score:.2f}, ends at sample {detection.end_sample}"
+        )
+
+    def on_error(self, error: ApplianceError) -> None:
+        """Tell of trouble."""
+        self._line(None, str(error), "red")
+
+    def _line(self, at: float | None, words: str, style: str = "") -> None:
+        time = "" if at is None else f"{max(at, 0.0):.2f} s"
+        # Padded: the light's line, which stands on the same line of a terminal, is to be covered.
+        self._console.print(Text(f"{time:>9}  {words}".ljust(40), style), soft_wrap=True)

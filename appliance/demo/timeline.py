@@ -1,0 +1,179 @@
+"""Draws a demo on one time axis: microphone, wake score, state, speaker, latencies. The only importer of matplotlib."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from appliance.core.latency import Latency
+from appliance.core.state import State
+from appliance.errors import ApplianceError, ExitCode
+from appliance.units import REPLY, UPLINK, AudioFormat, Pcm, SampleIndex
+from appliance.wake.ports import Detection, Score
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS: Final = {
+    State.STARTING: "#e8e8e8",
+    State.IDLE: "#d5d5d5",
+    State.CONNECTING: "#5b8def",
+    State.LISTENING: "#35b6c4",
+    State.THINKING: "#8fd3da",
+    State.SPEAKING: "#57b56a",
+    State.INTERRUPTED: "#f0a830",
+    State.RECONNECTING: "#9db8f2",
+    State.FAREWELL: "#a8d8b0",
+    State.TROUBLE: "#d9534f",
+    State.FAULT: "#a02622",
+    State.STOPPED: "#bdbdbd",
+}
+_INK: Final = "#333333"
+_COLUMNS: Final = 2400
+"""A waveform is drawn as so many vertical strokes at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is drawn; times in seconds since the first microphone sample."""
+
+    microphone: Pcm
+    sent: Sequence[tuple[SampleIndex, SampleIndex]]
+    """The spans of the microphone stream that went to the service."""
+    scores: Sequence[Score]
+    threshold: float
+    detections: Sequence[Detection]
+    states: Sequence[tuple[float, State]]
+    speaker: Pcm
+    speaker_from: float
+    """When the speaker's first sample was heard."""
+    latencies_ms: dict[Latency, tuple[float, ...]]
+
+
+class CannotDraw(ApplianceError):  # noqa: N818  says what cannot be done
+    """The picture cannot be drawn or written."""
+
+    code = "cannot-draw"
+    exit_code = ExitCode.CANNOT_WRITE
+
+
+def check(path: Path) -> None:
+    """Raise CannotDraw before a demo is held whose picture could not be drawn."""
+    if find_spec("matplotlib") is None:
+        raise CannotDraw("the picture needs matplotlib: install voice-appliance[demo], or leave --timeline out")
+    if path.suffix != ".png":
+        raise CannotDraw(f"{path}: the picture is a PNG; name it so")
+
+
+def draw(picture: Picture, path: Path) -> None:
+    """Write the picture as PNG.
+
+    Raises:
+        CannotDraw: matplotlib is not installed, or the file cannot be written.
+    """
+    check(path)
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(15, 8.2), dpi=110, layout="constrained")
+    microphone, wake, state, speaker = figure.subplots(4, 1, sharex=True, height_ratios=[3, 1.6, 1.1, 3])
+    end_s = len(picture.microphone) / UPLINK.rate_hz
+    _waveform(microphone, picture.microphone, UPLINK, 0.0, "#6d7f93")
+    for number, (start, stop) in enumerate(picture.sent):
+        label = "sent to the service" if not number else None
+        microphone.axvspan(
+            start / UPLINK.rate_hz, stop / UPLINK.rate_hz, color="#35b6c4", alpha=0.18, lw=0, label=label
+        )
+    microphone.set_ylabel("microphone")
+    if picture.sent:
+        microphone.legend(loc="upper right", frameon=False, fontsize=9)
+    _scores(wake, picture)
+    _states(state, picture.states, end_s)
+    _waveform(speaker, picture.speaker, REPLY, picture.speaker_from, "#57b56a")
+    speaker.set_ylabel("speaker")
+    speaker.set_xlabel("seconds since the first microphone sample")
+    for axes in (microphone, wake, speaker):
+        _mark(axes, picture)
+    microphone.set_xlim(0, max(end_s, 1.0))
+    figure.suptitle(_headline(picture), fontsize=11, color=_INK)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, format="png")
+    except OSError as error:
+        raise CannotDraw(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _waveform(axes: "Axes", pcm: Pcm, form: AudioFormat, start_s: float, colour: str) -> None:
+    """Draw the range of each column: what one would see of all samples."""
+    axes.set_ylim(-1, 1)
+    axes.set_yticks([])
+    _plain(axes)
+    per_column = max(1, len(pcm) // _COLUMNS)
+    columns = len(pcm) // per_column
+    if not columns:
+        return
+    cut = pcm[: columns * per_column].reshape(columns, per_column) / 32_768
+    loudest = max(float(np.abs(cut).max()), 0.05) * 1.05
+    times = start_s + np.arange(columns) * per_column / form.rate_hz
+    axes.fill_between(times, cut.min(axis=1) / loudest, cut.max(axis=1) / loudest, color=colour, lw=0.3)
+
+
+def _scores(axes: "Axes", picture: Picture) -> None:
+    times = [score.end_sample / UPLINK.rate_hz for score in picture.scores]
+    axes.plot(times, [score.score for score in picture.scores], color="#7a4fbf", lw=1.2)
+    axes.axhline(picture.threshold, color="#7a4fbf", lw=0.8, ls=":")
+    axes.set_ylim(-0.05, 1.15)
+    axes.set_yticks([0, 1])
+    axes.set_ylabel("wake score")
+    _plain(axes)
+    for word in picture.detections:
+        axes.text(word.end_sample / UPLINK.rate_hz, 1.02, f" {word.model}", fontsize=9, color="#7a4fbf", va="top")
+
+
+def _states(axes: "Axes", states: Sequence[tuple[float, State]], end_s: float) -> None:
+    starts = [at for at, _ in states]
+    ends = [*starts[1:], max(end_s, starts[-1])] if starts else []
+    for (start, state), end in zip(states, ends, strict=True):
+        if end <= start:
+            continue
+        axes.axvspan(start, end, color=COLOURS[state], lw=0)
+        wide = end - start > len(state.value) * end_s / 130
+        where = {"va": "center", "ha": "center"} if wide else {"va": "bottom", "ha": "left", "rotation": 90}
+        x, y = ((start + end) / 2, 0.5) if wide else (start, 0.06)
+        if end - start > end_s / 400:
+            axes.text(x, y, state.value, fontsize=9 if wide else 7, color=_INK, clip_on=True, **where)
+    axes.set_ylim(0, 1)
+    axes.set_yticks([])
+    axes.set_ylabel("state, light")
+    _plain(axes)
+
+
+def _mark(axes: "Axes", picture: Picture) -> None:
+    """Draw one line through everything where something began."""
+    for word in picture.detections:
+        axes.axvline(word.end_sample / UPLINK.rate_hz, color="#7a4fbf", lw=0.8, ls="--")
+    for at, state in picture.states:
+        if state is State.INTERRUPTED:
+            axes.axvline(at, color=COLOURS[State.INTERRUPTED], lw=1.0, ls="--")
+        if state in {State.TROUBLE, State.FAULT}:
+            axes.axvline(at, color=COLOURS[State.FAULT], lw=1.0, ls="--")
+
+
+def _plain(axes: "Axes") -> None:
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.yaxis.label.set_color(_INK)
+    axes.tick_params(colors=_INK)
+
+
+def _headline(picture: Picture) -> str:
+    names = {
+        Latency.WAKE_TO_LIGHT: "wake word → light",
+        Latency.WAKE_TO_LINK_OPEN: "wake word → link open",
+        Latency.FIRST_REPLY_CHUNK_TO_SPEAKER: "first reply chunk → speaker",
+        Latency.INTERRUPT_TO_SILENCE: "interruption → silence",
+    }
+    parts = [f"{names[latency]} {taken[0]:.0f} ms" for latency, taken in picture.latencies_ms.items() if taken]
+    return "   ·   ".join(parts)

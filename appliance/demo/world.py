@@ -1,0 +1,158 @@
+"""The outside of a demo: a Live service and a provisioning server, each a program of its own on loopback."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from enum import Enum
+from pathlib import Path
+from typing import Any, Final
+
+from appliance.errors import ApplianceError, ExitCode
+from appliance.provisioning.signing import new_private_key, private_key, public_key_text
+
+START_S: Final = 30.0
+"""A slow Raspberry Pi takes ten seconds to import all that a server needs."""
+STOP_S: Final = 5.0
+API_KEY: Final = "a-key-for-the-simulator"
+DEVICE: Final = "demo"
+Tables = dict[str, dict[str, str]]
+NOBODY: Final = "https://127.0.0.1:9"
+"""The discard port: closed everywhere."""
+
+
+class Service(Enum):
+    """Who answers."""
+
+    SIMULATOR = "simulator"
+    GOOGLE = "google"
+
+
+class Mishap(Enum):
+    """What can be made to go wrong, to see how the appliance takes it."""
+
+    NONE = "none"
+    REFUSED_TOKEN = "refused-token"  # noqa: S105  no password
+    """The provisioning server does not know this device."""
+    DEAD_SERVER = "dead-server"
+    """Nobody answers at the provisioning server's address."""
+
+
+class WorldError(ApplianceError):
+    """A server of the demo did not start."""
+
+    code = "demo-world"
+    exit_code = ExitCode.UNAVAILABLE
+
+
+@asynccontextmanager
+async def world(
+    directory: Path, service: Service, mishap: Mishap, link_delay_s: float
+) -> AsyncIterator[dict[str, Any]]:
+    """Start the servers and stop them again; yield where they are, as overrides of the daemon's settings.
+
+    Once stopped, the simulator has written what it received to ``directory/records``.
+
+    Raises:
+        WorldError: One does not start; the message holds what it said last.
+    """
+    key = new_private_key()
+    key_file = directory / "device.pem"
+    key_file.write_text(key, encoding="ascii")
+    known = {} if mishap is Mishap.REFUSED_TOKEN else {DEVICE: public_key_text(private_key(key))}
+    settings: Tables = {"": {}, "devices": known}
+    live: dict[str, Any] = {}
+    async with _simulator(directory, service, link_delay_s) as simulator:
+        if simulator:
+            settings["upstream"] = {name: simulator[name] for name in ("base_url", "ca_file")}
+            settings[""] = {"live_base_url": simulator["base_url"]}
+            live = {"ca_file": simulator["ca_file"]}
+        async with _provisiond(directory, settings, service) as server:
+            url = server["url"] if mishap is not Mishap.DEAD_SERVER else NOBODY
+            provisioning = {"url": url, "ca_file": server["ca_file"], "device_id": DEVICE, "device_key_file": key_file}
+            yield {"provisioning": provisioning, "live": live}
+
+
+@asynccontextmanager
+async def _simulator(directory: Path, service: Service, link_delay_s: float) -> AsyncIterator[dict[str, Any] | None]:
+    if service is Service.GOOGLE:
+        yield None
+        return
+    records = directory / "records"
+    records.mkdir()
+    options = [
+        "--directory",
+        str(directory),
+        "--record",
+        str(records),
+        "--link-delay",
+        str(link_delay_s),
+        "--thinking",
+        "0.6",
+    ]
+    async with _program(directory, "appliance.simulator", [*options, "--api-key", API_KEY], {}) as ready:
+        yield ready
+
+
+@asynccontextmanager
+async def _provisiond(directory: Path, settings: Tables, service: Service) -> AsyncIterator[dict[str, Any]]:
+    config = directory / "provisiond.toml"
+    config.write_text(_toml(settings), encoding="utf-8")
+    key = API_KEY if service is Service.SIMULATOR else os.environ.get("GEMINI_API_KEY", "")
+    own = directory / "provisiond"
+    own.mkdir()
+    options = ["--config", str(config), "--port", "0", "--development", str(own)]
+    async with _program(directory, "appliance.provisioning.server", options, {"GEMINI_API_KEY": key}) as ready:
+        yield ready
+
+
+@asynccontextmanager
+async def _program(
+    directory: Path, module: str, options: Sequence[str], environment: dict[str, str]
+) -> AsyncIterator[dict[str, Any]]:
+    """Run one of our own programs; yield the JSON line with which it says that it is ready."""
+    words = directory / f"{module}.log"
+    with words.open("wb") as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, *options,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr,
+            env={**os.environ, **environment},
+        )  # fmt: skip
+    try:
+        yield await _ready(process, module, words)
+    finally:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+async def _ready(process: asyncio.subprocess.Process, module: str, words: Path) -> dict[str, Any]:
+    if process.stdout is None:
+        raise AssertionError
+    try:
+        async with asyncio.timeout(START_S):
+            line = await process.stdout.readline()
+        return dict(json.loads(line))
+    except (TimeoutError, ValueError) as error:
+        raise WorldError(f"{module} does not start; it said: {_last_line(words)}") from error
+
+
+def _last_line(file: Path) -> str:
+    lines = file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "nothing"
+
+
+def _toml(tables: Tables) -> str:
+    """Write tables of strings, the unnamed one first; a JSON string is a TOML string."""
+    lines: list[str] = []
+    for table, entries in tables.items():
+        lines += [f"[{table}]"] if table else []
+        lines += [f"{name} = {json.dumps(value)}" for name, value in entries.items()]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,122 @@
+"""Where the graphs of a wake word are, and whether they are the files that were measured.
+
+Every graph is checked by sha256 before it is run. Nothing is downloaded: the graphs come from the package openwakeword
+0.5.1, which is looked up and never imported (its code would bring in scikit-learn), or from `OWN_FOLDER`.
+"""
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import WakeModelError
+
+OWN_FOLDER: Final = Path("/etc/voice-appliance/models")
+"""Graphs of the installer's own, looked at first; each has its digest beside it, as ``sha256sum`` writes it."""
+PACKAGE: Final = "openwakeword"
+PACKAGE_VERSION: Final = "0.5.1"
+"""The last one that carries the graphs; 0.4.0, which plain pip picks on Python 3.12 and later, carries others."""
+REMEDY: Final = f"pip install --no-deps {PACKAGE}=={PACKAGE_VERSION}"
+
+_MELSPECTROGRAM: Final = "melspectrogram.onnx"
+_EMBEDDING: Final = "embedding_model.onnx"
+_WORDS: Final[Mapping[str, str]] = {
+    "alexa": "alexa_v0.1.onnx",
+    "hey_jarvis": "hey_jarvis_v0.1.onnx",
+    "hey_mycroft": "hey_mycroft_v0.1.onnx",
+    "hey_rhasspy": "hey_rhasspy_v0.1.onnx",
+}
+_SHA256: Final[Mapping[str, str]] = {
+    _MELSPECTROGRAM: "ba2b0e0f8b7b875369a2c89cb13360ff53bac436f2895cced9f479fa65eb176f",
+    _EMBEDDING: "70d164290c1d095d1d4ee149bc5e00543250a7316b59f31d056cff7bd3075c1f",
+    "alexa_v0.1.onnx": "6ff566a01d12670e8d9e3c59da32651db1575d17272a601b7f8a39283dfbae3e",
+    "hey_jarvis_v0.1.onnx": "94a13cfe60075b132f6a472e7e462e8123ee70861bc3fb58434a73712ee0d2cb",
+    "hey_mycroft_v0.1.onnx": "c2a311e8fa1338de89c31b3b46dc4dffd4af2f9a8d6ddead48893c2d301b1f18",
+    "hey_rhasspy_v0.1.onnx": "5a9b3ed3be2910e35780e097905aa9f35a9c10038df47914cf2b3ec4d670f6ea",
+}
+"""Of the ONNX files in the wheel of openwakeword 0.5.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graphs:
+    """The three ONNX files that detect one word, verified."""
+
+    model: str
+    """Name of the word."""
+    melspectrogram: bytes
+    embedding: bytes
+    classifier: bytes
+
+
+def known_models(own_folder: Path = OWN_FOLDER) -> tuple[str, ...]:
+    """Return the names that `load` takes beside a path: the package's words and those in ``own_folder``."""
+    own = (path.stem for path in own_folder.glob("*.onnx") if path.name not in _SHA256)
+    return *_WORDS, *sorted(own)
+
+
+def load(model: str, own_folder: Path = OWN_FOLDER) -> Graphs:
+    """Read and verify the graphs of ``model``: a name, or the path of a classifier graph (it has a slash).
+
+    Raises:
+        WakeModelError: The name is unknown, or a graph is missing or is not the file that it should be.
+    """
+    if "/" in model:
+        name, classifier = Path(model).stem, Path(model)
+    else:
+        name, classifier = model, _classifier(model, own_folder)
+    return Graphs(
+        name,
+        _verified(_find(_MELSPECTROGRAM, own_folder)),
+        _verified(_find(_EMBEDDING, own_folder)),
+        _verified(classifier),
+    )
+
+
+def _classifier(model: str, own_folder: Path) -> Path:
+    known = known_models(own_folder)
+    if model not in known:
+        likely = difflib.get_close_matches(model, known, n=1)
+        meant = f"did you mean {likely[0]}? " if likely else ""
+        raise WakeModelError(f'there is no wake word "{model}": {meant}known are {", ".join(known)}')
+    return _find(_WORDS.get(model, f"{model}.onnx"), own_folder)
+
+
+def _find(file: str, own_folder: Path) -> Path:
+    own = own_folder / file
+    return own if own.is_file() else _package_folder() / file
+
+
+def _package_folder() -> Path:
+    spec = find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise WakeModelError(f"{PACKAGE}, which carries the wake-word graphs, is not installed: {REMEDY}")
+    try:
+        version = metadata.version(PACKAGE)
+    except metadata.PackageNotFoundError:
+        version = "of unknown version"
+    if version != PACKAGE_VERSION:
+        raise WakeModelError(f"{PACKAGE} {version} is installed, which carries other wake-word graphs: {REMEDY}")
+    return Path(spec.submodule_search_locations[0], "resources", "models")
+
+
+def _verified(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        expected = _SHA256.get(path.name) or _digest_beside(path)
+    except OSError as error:
+        raise WakeModelError(f"cannot read {error.filename}: {error.strerror}") from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise WakeModelError(f"{path} is altered: its sha256 is {found[:8]}…, not {expected[:8]}…")
+    return content
+
+
+def _digest_beside(path: Path) -> str:
+    beside = path.with_name(f"{path.name}.sha256")
+    if not beside.is_file():
+        raise WakeModelError(f"{path} has no digest beside it: sha256sum {path} > {beside}")
+    return beside.read_text("ascii", "replace")[:64].lower()

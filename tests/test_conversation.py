@@ -1,0 +1,200 @@
+"""The conversation's shell: order of effects, gates, deadlines, latencies; in virtual time, on recording parts."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from appliance.conversation import Conversation, Moment, Parts
+from appliance.core import effects as fx
+from appliance.core import events as ev
+from appliance.core.latency import Latency
+from appliance.core.state import Mode, Policy, State, Uplink
+from appliance.live.ports import ToolResult
+from appliance.units import Pcm, Seconds
+from tests.clock import run_virtual
+
+
+@dataclass
+class Recording:
+    """Stands for every part at once and writes down what it is told."""
+
+    told: list[tuple[object, ...]] = field(default_factory=list)
+
+    def begin(self, at: int, mode: Mode) -> None:
+        self.told.append(("begin", at, mode))
+
+    def end(self, at: int) -> None:
+        self.told.append(("end", at))
+
+    def set_gate(self, gate: Uplink) -> None:
+        self.told.append(("gate", gate))
+
+    def reset(self) -> None:
+        self.told.append(("reset",))
+
+    def flush(self) -> None:
+        self.told.append(("flush",))
+
+    def finish(self, epoch: int) -> None:
+        self.told.append(("finish", epoch))
+
+    def play(self, sound: Pcm) -> None:
+        self.told.append(("play", len(sound)))
+
+    def open(self, effect: fx.OpenLink) -> None:
+        self.told.append(("open", effect.link))
+
+    def close(self, effect: fx.CloseLink) -> None:
+        self.told.append(("close", effect.link))
+
+    def discard(self) -> None:
+        self.told.append(("discard",))
+
+    def send_tool_result(self, result: ToolResult) -> None:
+        self.told.append(("result", result.call))
+
+    def enter(self, state: State, kind: ev.Trouble | ev.Fault | None = None) -> None:
+        self.told.append(("light", state, kind))
+
+    def start(self, calls: tuple[str, ...]) -> None:
+        self.told.append(("start", calls))
+
+    def cancel(self, calls: tuple[str, ...]) -> None:
+        self.told.append(("cancel", calls))
+
+    def take(self, call: str) -> ToolResult:
+        return ToolResult(call, "name", {})
+
+    def earcon(self, earcon: fx.Earcon) -> Pcm | None:
+        return np.zeros(10, np.int16) if earcon is fx.Earcon.WAKE else None
+
+    def phrase(self, trouble: ev.Trouble) -> Pcm | None:
+        return np.zeros(20, np.int16)
+
+    def recover(self) -> None:
+        self.told.append(("recover",))
+
+    def parts(self) -> Parts:
+        return Parts(self, self, self, self, self, self, self.recover)
+
+
+def test_the_light_and_the_gate_follow_a_wake_word_at_once():
+    async def main() -> None:
+        record = Recording()
+        conversation = Conversation(Policy(), record.parts())
+        conversation.start()
+        conversation.post(ev.Ready())
+        record.told.clear()
+        conversation.post(ev.WakeDetected(160), Seconds(asyncio.get_running_loop().time() - 0.1))
+        assert record.told == [
+            ("light", State.CONNECTING, None),
+            ("reset",),
+            ("begin", 160, Mode.HANDS_FREE),
+            ("open", 1),
+            ("play", 10),
+            ("gate", Uplink.HOLD),
+        ]
+        assert conversation.stopwatch.taken_ms(Latency.WAKE_TO_LIGHT) == pytest.approx((100,), abs=1)
+
+    run_virtual(main)
+
+
+def test_an_interruption_empties_playback_before_it_does_anything_else():
+    async def main() -> None:
+        record = Recording()
+        conversation = Conversation(Policy(), record.parts())
+        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.ReplyStarted(1, 4)):
+            conversation.post(event)
+        record.told.clear()
+        conversation.post(ev.ServerInterrupted(1))
+        assert record.told[0] == ("flush",)
+        assert record.told[1] == ("light", State.INTERRUPTED, None)
+        conversation.silent(Seconds(asyncio.get_running_loop().time() + 0.02))
+        assert conversation.stopwatch.taken_ms(Latency.INTERRUPT_TO_SILENCE) == pytest.approx((20,), abs=1)
+
+    run_virtual(main)
+
+
+def test_deadlines_lead_from_silence_to_rest():
+    async def main() -> None:
+        record = Recording()
+        moments: list[Moment] = []
+        conversation = Conversation(Policy(), record.parts(), moments.append)
+        conversation.start()
+        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1)):
+            conversation.post(event)
+        began = asyncio.get_running_loop().time()
+        while conversation.context.state is not State.IDLE:
+            await asyncio.sleep(0.5)
+        assert asyncio.get_running_loop().time() - began == pytest.approx(Policy().first_speech_s, abs=0.6)
+        assert ("close", 1) in record.told
+        assert moments[-1].after.state is State.IDLE
+
+    run_virtual(main)
+
+
+def test_only_the_newest_deadline_counts():
+    async def main() -> None:
+        conversation = Conversation(Policy(), Recording().parts())
+        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1)):
+            conversation.post(event)
+        await asyncio.sleep(6)
+        conversation.post(ev.UserSpeech(1))
+        await asyncio.sleep(6)
+        assert conversation.context.state is State.LISTENING
+        conversation.post(ev.StopRequested())
+        await conversation.stopped()
+
+    run_virtual(main)
+
+
+def test_an_event_posted_by_an_effect_is_taken_after_the_effects_of_the_first():
+    class Hasty(Recording):
+        def open(self, effect: fx.OpenLink) -> None:
+            super().open(effect)
+            conversations[0].post(ev.LinkFailed(effect.link, ev.Trouble.NETWORK))
+
+    conversations: list[Conversation] = []
+
+    async def main() -> None:
+        record = Hasty()
+        conversations.append(Conversation(Policy(), record.parts()))
+        conversations[0].post(ev.Ready())
+        conversations[0].post(ev.WakeDetected(0))
+        lights = [told for told in record.told if told[0] == "light"]
+        assert lights[-2:] == [("light", State.CONNECTING, None), ("light", State.TROUBLE, ev.Trouble.NETWORK)]
+        hold, closed = (record.told.index(("gate", gate)) for gate in (Uplink.HOLD, Uplink.CLOSED))
+        assert record.told.index(("open", 1)) < hold
+        assert closed < hold, "the gate closed at the start, opened for the wake word, and closes again"
+        assert record.told[-1] == ("gate", Uplink.CLOSED)
+        conversations[0].post(ev.StopRequested())
+
+    run_virtual(main)
+
+
+def test_a_fault_shows_its_kind_and_is_recovered_from_time_to_time():
+    async def main() -> None:
+        record = Recording()
+        conversation = Conversation(Policy(), record.parts())
+        conversation.post(ev.FaultRaised(ev.Fault.MICROPHONE))
+        assert ("light", State.FAULT, ev.Fault.MICROPHONE) in record.told
+        await asyncio.sleep(25)
+        assert record.told.count(("recover",)) == 2
+        conversation.post(ev.StopRequested())
+
+    run_virtual(main)
+
+
+def test_tool_results_are_taken_and_sent():
+    async def main() -> None:
+        record = Recording()
+        conversation = Conversation(Policy(), record.parts())
+        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.ToolsCalled(1, ("a",)), ev.ToolDone("a")):
+            conversation.post(event)
+        assert ("start", ("a",)) in record.told
+        assert record.told[-1] == ("result", "a")
+        conversation.post(ev.StopRequested())
+
+    run_virtual(main)
