@@ -1,6 +1,6 @@
 """What the conversation needs of a Live connection, free of any SDK type."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -160,8 +160,11 @@ class ToolDeclaration:
 class Link(UplinkSink, Protocol):
     """One open connection: set-up answered. Sending raises LinkError once it has ended."""
 
-    def messages(self) -> AsyncIterator[LinkMessage]:
-        """Yield what the service sends, in order, turn after turn; ends only by LinkError."""
+    def messages(self) -> AsyncGenerator[LinkMessage, None]:
+        """Yield what the service sends, in order, turn after turn; ends only by LinkError.
+
+        For one reader, who closes it when leaving early (`contextlib.aclosing`).
+        """
 
     async def send_tool_result(self, result: ToolResult) -> None:
         """Answer a tool call; raises LinkError."""

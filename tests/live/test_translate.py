@@ -1,0 +1,174 @@
+import errno
+import socket
+import ssl
+from typing import Any
+
+import pytest
+from google.genai import errors, types
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosedError, InvalidMessage, InvalidStatus
+from websockets.frames import Close
+from websockets.http11 import Response
+
+from appliance.errors import LinkCause, LinkError
+from appliance.live.ports import (
+    GenerationComplete,
+    GoAway,
+    HandleUpdated,
+    HeardText,
+    Interrupted,
+    ReplyAudio,
+    SpeechEnded,
+    SpeechStarted,
+    SpokenText,
+    ToolCall,
+    ToolCallsCancelled,
+    TurnComplete,
+    UsageReported,
+)
+from appliance.live.translate import Phase, classify, translate
+from appliance.units import Seconds
+
+AUDIO = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAA="}}
+
+
+def translated(**message: Any) -> list[Any]:
+    return translate(types.LiveServerMessage.model_validate(message))
+
+
+def test_a_message_that_holds_everything_is_acted_upon_in_order():
+    assert translated(
+        voiceActivity={"voiceActivityType": "ACTIVITY_START"},
+        goAway={"timeLeft": "9.5s"},
+        sessionResumptionUpdate={"newHandle": "h", "resumable": True},
+        usageMetadata={"totalTokenCount": 12},
+        toolCall={
+            "functionCalls": [{"id": "1", "name": "get_time", "args": {"zone": "CET"}}, {"id": "2", "name": "x"}]
+        },
+        toolCallCancellation={"ids": ["0"]},
+        serverContent={
+            "modelTurn": {"parts": [AUDIO, {"text": "thought", "thought": True}, AUDIO]},
+            "inputTranscription": {"text": " hello"},
+            "outputTranscription": {"text": "Hi."},
+            "generationComplete": True,
+            "turnComplete": True,
+        },
+    ) == [
+        ToolCallsCancelled(("0",)),
+        ToolCall("1", "get_time", {"zone": "CET"}),
+        ToolCall("2", "x", {}),
+        ReplyAudio(b"\0\0"),
+        ReplyAudio(b"\0\0"),
+        HeardText(" hello"),
+        SpokenText("Hi."),
+        GenerationComplete(),
+        TurnComplete(),
+        UsageReported(12),
+        HandleUpdated("h"),
+        GoAway(Seconds(9.5)),
+        SpeechStarted(),
+    ]
+
+
+def test_an_interruption_comes_first_and_takes_the_audio_beside_it_along():
+    assert translated(
+        serverContent={"modelTurn": {"parts": [AUDIO]}, "interrupted": True, "turnComplete": True},
+        voiceActivity={"voiceActivityType": "ACTIVITY_END"},
+    ) == [Interrupted(), TurnComplete(), SpeechEnded()]
+
+
+def test_empty_and_unknown_things_say_nothing():
+    assert not translated()
+    assert not translated(
+        serverContent={
+            "modelTurn": {"parts": [{"text": "x"}, {"inlineData": {"mimeType": "image/png", "data": "AAA="}}]}
+        }
+    )
+    assert not translated(serverContent={"inputTranscription": {"finished": True}, "modelTurn": {}})
+
+
+@pytest.mark.parametrize("update", [{}, {"resumable": False, "newHandle": "h"}, {"resumable": True, "newHandle": ""}])
+def test_a_session_that_cannot_be_resumed_has_no_handle(update):
+    assert translated(sessionResumptionUpdate=update) == [HandleUpdated(None)]
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("50s", 50.0), ("0.25s", 0.25), ("", 0.0), ("soon", 0.0)])
+def test_the_time_left_is_read_as_a_protobuf_duration(text, seconds):
+    assert translated(goAway={"timeLeft": text}) == [GoAway(Seconds(seconds))]
+
+
+@pytest.mark.parametrize("mime_type", ["audio/pcm", "audio/pcm;rate=24000", "audio/PCM; rate=24000"])
+def test_audio_at_24_khz_is_taken(mime_type):
+    part = {"inlineData": {"mimeType": mime_type, "data": "AAA="}}
+    assert translated(serverContent={"modelTurn": {"parts": [part]}}) == [ReplyAudio(b"\0\0")]
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "data"),
+    [("audio/pcm;rate=16000", "AAA="), ("audio/opus", "AAA="), ("audio/pcm;rate=24000", "AAAA")],
+    ids=["16 kHz", "opus", "half a sample"],
+)
+def test_audio_in_another_form_breaks_the_contract(mime_type, data):
+    part = {"inlineData": {"mimeType": mime_type, "data": data}}
+    with pytest.raises(LinkError) as error:
+        translated(serverContent={"modelTurn": {"parts": [part]}})
+    assert error.value.cause is LinkCause.PROTOCOL
+
+
+def test_a_tool_call_that_cannot_be_answered_breaks_the_contract():
+    with pytest.raises(LinkError) as error:
+        translated(toolCall={"functionCalls": [{"name": "get_time"}]})
+    assert error.value.cause is LinkCause.PROTOCOL
+
+
+def untrusted(code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    error.verify_code = code
+    return error
+
+
+FAILURES: list[tuple[Exception, LinkCause, LinkCause, str]] = [
+    (TimeoutError(), LinkCause.UNREACHABLE, LinkCause.DROPPED, "in time"),
+    (ConnectionRefusedError(errno.ECONNREFUSED, "x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "refused"),
+    (OSError(errno.ENETUNREACH, "x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "unreachable"),
+    (OSError("Multiple exceptions"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "cannot be reached"),
+    (socket.gaierror(socket.EAI_NONAME, "x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "looked up"),
+    (untrusted(9), LinkCause.UNREACHABLE, LinkCause.DROPPED, "clock"),
+    (untrusted(10), LinkCause.UNREACHABLE, LinkCause.DROPPED, "clock"),
+    (untrusted(18), LinkCause.UNREACHABLE, LinkCause.DROPPED, "not trusted"),
+    (ssl.SSLError(1, "handshake failure"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "encrypted"),
+    (InvalidMessage("x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "not the Live service"),
+    (InvalidStatus(Response(302, "Found", Headers(), b"")), LinkCause.UNREACHABLE, LinkCause.DROPPED, "302"),
+    (ConnectionClosedError(Close(1011, "x"), None), LinkCause.UNREACHABLE, LinkCause.DROPPED, "1011"),
+    (ConnectionClosedError(None, None), LinkCause.UNREACHABLE, LinkCause.DROPPED, "1006"),
+    (errors.APIError(1006, "Abnormal closure."), LinkCause.UNREACHABLE, LinkCause.DROPPED, "1006"),
+    (errors.ServerError(503, {"message": "overloaded"}), LinkCause.UNREACHABLE, LinkCause.DROPPED, "overloaded"),
+    (errors.ClientError(429, {"message": "slow down"}), LinkCause.QUOTA, LinkCause.QUOTA, "slow down"),
+    (errors.APIError(1011, "Resource has been exhausted: quota"), LinkCause.QUOTA, LinkCause.QUOTA, "exhausted"),
+    (errors.APIError(1008, "unregistered callers"), LinkCause.REFUSED, LinkCause.REFUSED, "unregistered"),
+    (TypeError("x"), LinkCause.PROTOCOL, LinkCause.PROTOCOL, "TypeError"),
+    (ValueError("what was said"), LinkCause.PROTOCOL, LinkCause.PROTOCOL, "ValueError"),
+]
+
+
+def test_every_failure_has_a_cause_and_a_line():
+    for error, opening, opened, says in FAILURES:
+        assert classify(error, Phase.OPENING).cause is opening, error
+        assert classify(error, Phase.OPEN).cause is opened, error
+        line = str(classify(error, Phase.OPEN))
+        assert says in line
+        assert "\n" not in line
+        assert len(line) < 250
+
+
+def test_no_line_holds_a_secret_or_what_was_said():
+    token = "auth_tokens/abcDEF-123_x=="
+    key = "AIza" + "Sy" * 10
+    reason = f"Token {token} and\nkey {key} " + "are wrong " * 40
+    for error in (errors.APIError(1008, reason), ConnectionClosedError(Close(1008, reason), None), ValueError(reason)):
+        line = str(classify(error, Phase.OPENING))
+        assert "abcDEF" not in line
+        assert "SySySy" not in line
+        assert "\n" not in line
+        assert len(line) < 250
+    assert "wrong" not in str(classify(ValueError(reason), Phase.OPEN))
