@@ -140,9 +140,10 @@ class Conversation:
         return self._context
 
     def start(self) -> None:
-        """Show STARTING and give it its deadline; call once, before the first event."""
-        self._parts.lights.enter(State.STARTING)
-        self._arm(self._context.entry, self._context.policy.starting_s)
+        """Show STARTING and give it its deadline; call once."""
+        if self._context.state is State.STARTING:
+            self._parts.lights.enter(State.STARTING)
+            self._arm(self._context.entry, self._context.policy.starting_s)
 
     def post(self, event: ev.Event, at: Seconds | None = None) -> None:
         """Take an event that happened at loop time ``at`` (now, if None), and all that follows from it.

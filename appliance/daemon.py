@@ -44,7 +44,7 @@ from appliance.settings import Settings
 from appliance.tools.registry import Registry
 from appliance.tools.toolbox import Toolbox
 from appliance.units import UPLINK, Epoch, Pcm, SampleIndex, Seconds
-from appliance.wake.listener import WakeListener
+from appliance.wake.listener import Place, WakeListener
 from appliance.wake.ports import Detection, Score, WakeEngine
 
 RING_S: Final = 30.0
@@ -71,6 +71,8 @@ class Adapters:
     tokens: TokenSource
     registry: Registry
     manager: ServiceManager
+    place: Place = Place.THREAD
+    """Where the wake engine is loaded and computes."""
 
 
 def _nobody(*_: object) -> None:
@@ -184,8 +186,9 @@ class Appliance:
     async def _run_wake(self) -> None:
         if self._chosen.wake is None:
             return
-        engine = await asyncio.to_thread(self._chosen.wake)
-        self._listener = WakeListener(engine, self._on_detection, self._observers.on_scores)
+        load, place = self._chosen.wake, self._chosen.place
+        engine = await asyncio.to_thread(load) if place is Place.THREAD else load()
+        self._listener = WakeListener(engine, self._on_detection, self._observers.on_scores, place)
         self._wake.works()
         try:
             await self._listener.run()

@@ -251,8 +251,6 @@ def user_silent(c: Context, _: UserSilent) -> Step:
     """Wait for the answer, unless the button is held."""
     if c.mode is Mode.PUSH_TO_TALK or c.talk is Talk.HELD:
         return stay(c, Ignored("the button says when the person speaks"))
-    if c.state is State.INTERRUPTED:
-        return stay(c, listening=Listening.FIRST)
     return enter(c, State.THINKING)
 
 

@@ -1,0 +1,46 @@
+"""A light made of text: one line that changes in place on a terminal, one line a state change elsewhere."""
+
+from contextlib import suppress
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from appliance.core.state import State
+from appliance.indicator.ports import Look
+
+WIDTH: Final = max(len(state.value) for state in State)
+
+
+class TerminalLight:
+    """A `Light` on a text stream, which stays the caller's. Writing to a stream that is gone changes nothing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._in_place = stream.isatty()
+        self._console = Console(file=stream, force_terminal=self._in_place, highlight=False)
+        self._last: Look | None = None
+
+    def show(self, look: Look) -> None:
+        """Draw the look if it differs from the last one; without a terminal, name the state if it does."""
+        last, self._last = self._last, look
+        with suppress(OSError, ValueError):
+            if self._in_place:
+                if look != last:
+                    self._console.print(_drawn(look), end="\r", soft_wrap=True)
+            elif last is None or look.state is not last.state:
+                self._stream.write(f"{look.state.value}\n")
+                self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the last line standing and begin a new one."""
+        with suppress(OSError, ValueError):
+            if self._in_place and self._last is not None:
+                self._console.print()
+
+
+def _drawn(look: Look) -> Text:
+    red, green, blue = (round(255 * part) for part in (look.red, look.green, look.blue))
+    lamp = Style(color=f"rgb({red},{green},{blue})")
+    return Text.assemble(("● ", lamp), look.state.value.ljust(WIDTH))

@@ -1,0 +1,46 @@
+"""SIGTERM and SIGINT: the first asks the daemon to stop, the second ends the process."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Final, NoReturn
+
+from appliance.errors import ExitCode
+
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stop_signals(on_stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``on_stop`` on the running loop at the first signal, once; end the process with 1 at the second.
+
+    Main thread only. The handlers are Python's, not the loop's: the second signal must work though the loop hangs.
+    """
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def handle(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  as signal.signal wants it
+        nonlocal asked
+        if asked:
+            _exit_now()
+        asked = True
+        loop.call_soon_threadsafe(on_stop)
+
+    before = {number: signal.signal(number, handle) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit_now() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        # RuntimeError: the signal came in the middle of a write to this very stream.
+        with suppress(OSError, ValueError, RuntimeError):
+            stream.flush()
+    os._exit(ExitCode.BUG)

@@ -1,0 +1,45 @@
+"""The tools that every appliance has. What they act on is passed in; each returns at once."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from appliance.tools.registry import Function
+
+Percent = Annotated[int, Field(ge=0, le=100, description="0 is silent, 100 is as loud as it gets")]
+
+
+def builtin(
+    now: Callable[[], datetime], end: Callable[[], None], set_gain: Callable[[float], None]
+) -> tuple[Function, ...]:
+    """Return the built-in tools.
+
+    Args:
+        now: The wall clock, with its time zone (``datetime.now().astimezone()``).
+        end: Let the conversation end after the reply.
+        set_gain: Play at this gain, 0 to 1, from now on.
+    """
+
+    def get_time() -> dict[str, str]:
+        """Tell the date and the time of day where this device is."""
+        moment = now()
+        return {
+            "date": f"{moment:%Y-%m-%d}",
+            "weekday": f"{moment:%A}",
+            "time": f"{moment:%H:%M:%S}",
+            "zone": f"{moment:%Z (UTC%z)}",
+        }
+
+    def end_conversation() -> dict[str, str]:
+        """End this conversation, once the person has said goodbye; say your last words first."""
+        end()
+        return {}
+
+    def set_volume(percent: Percent) -> dict[str, int]:
+        """Set how loud this device speaks."""
+        set_gain(percent / 100)
+        return {"percent": percent}
+
+    return get_time, end_conversation, set_volume

@@ -1,0 +1,87 @@
+"""Runs the tool calls that the conversation starts, outside the task that receives them, and keeps their results."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol, TypeVar
+
+from appliance.live.ports import ToolCall, ToolResult
+from appliance.tools.registry import answer
+
+BOUND: Final = 32
+"""The most calls that wait to be started, and the most results that wait to be taken; the oldest goes first."""
+
+T = TypeVar("T")
+
+
+class Caller(Protocol):
+    """What runs one call: `registry.Registry`."""
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        """Run it; failures are results."""
+
+
+class Toolbox:
+    """Calls by id: offered by the link, started or cancelled by the conversation. Loop thread only."""
+
+    def __init__(self, caller: Caller, on_done: Callable[[str], None]) -> None:
+        """Report the id of every started call to ``on_done`` when it has ended, unless it was cancelled."""
+        self.dropped = 0
+        """Calls and results that were dropped because `BOUND` others waited too."""
+        self._caller = caller
+        self._on_done = on_done
+        self._offered: dict[str, ToolCall] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._results: dict[str, ToolResult] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Own the tasks of the calls, until cancelled; must have begun before `start`."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._group = None
+
+    def offer(self, call: ToolCall) -> None:
+        """Remember what the model asks for; it runs when the conversation starts it."""
+        self._keep(self._offered, call.id, call)
+
+    def start(self, calls: tuple[str, ...]) -> None:
+        """Run these calls at the same time; one that is not known ends at once with an error for the model."""
+        if self._group is None:
+            raise RuntimeError("the toolbox does not run")
+        for call_id in calls:
+            call = self._offered.pop(call_id, None)
+            self._running[call_id] = self._group.create_task(self._call(call_id, call))
+
+    def cancel(self, calls: tuple[str, ...]) -> None:
+        """Forget these calls, whatever has become of them; nothing more is heard of them."""
+        for call_id in calls:
+            self._offered.pop(call_id, None)
+            self._results.pop(call_id, None)
+            task = self._running.pop(call_id, None)
+            # A tool may end the conversation, and so its own call, which then runs to its end unheard.
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+
+    def take(self, call: str) -> ToolResult:
+        """Return the result of a call that has ended, once; an error for the model if there is none."""
+        return self._results.pop(call, None) or _lost(call)
+
+    async def _call(self, call_id: str, call: ToolCall | None) -> None:
+        result = _lost(call_id) if call is None else await self._caller.call(call)
+        if self._running.get(call_id) is asyncio.current_task():
+            del self._running[call_id]
+            self._keep(self._results, call_id, result)
+            self._on_done(call_id)
+
+    def _keep(self, where: dict[str, T], call_id: str, item: T) -> None:
+        where[call_id] = item
+        if len(where) > BOUND:
+            del where[next(iter(where))]
+            self.dropped += 1
+
+
+def _lost(call_id: str) -> ToolResult:
+    return answer(ToolCall(call_id, "unknown", {}), status="error", retryable=True, message="the call was lost")

@@ -1,0 +1,196 @@
+"""The whole daemon in virtual time: every part is the real one, only the ports' far ends are in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+
+from appliance.audio.ports import Block
+from appliance.button.ports import Edge
+from appliance.core.state import Mode, State
+from appliance.daemon import Adapters, Appliance, Observers
+from appliance.effective import load
+from appliance.errors import MicrophoneError
+from appliance.indicator.ports import Look
+from appliance.live.ports import LiveToken
+from appliance.tools.builtin import builtin
+from appliance.tools.registry import Registry
+from appliance.units import Pcm, SampleIndex, Seconds
+from appliance.wake.listener import Place
+from appliance.wake.scripted import ScriptedEngine
+from tests.audio.room import stream
+from tests.audio.speaker import TimedSpeaker
+from tests.live.fakes import FakeLink, FakeTokens
+
+PERIOD = 320
+
+
+class Microphone:
+    """A stream whose samples tell their index; fails while ``broken``."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.next = 0
+        self.silent_from: int | None = None
+
+    async def run(self, on_block: Callable[[Block], None]) -> None:
+        loop = asyncio.get_running_loop()
+        begun_at, begin = loop.time(), self.next
+        while True:
+            captured_at = begun_at + (self.next + PERIOD - begin) / 16_000
+            await asyncio.sleep(captured_at - loop.time())
+            if self.broken:
+                raise MicrophoneError("unplugged")
+            block = Block(SampleIndex(self.next), stream(self.next, self.next + PERIOD), Seconds(captured_at))
+            self.next += PERIOD
+            on_block(block)
+
+
+class Button:
+    """Edges on demand."""
+
+    def __init__(self) -> None:
+        self.on_edge: Callable[[Edge], None] = lambda _: None
+
+    async def run(self, on_edge: Callable[[Edge], None]) -> None:
+        self.on_edge = on_edge
+        await asyncio.get_running_loop().create_future()
+
+
+class Light:
+    """Remembers the states that it showed, and when."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[float, State]] = []
+
+    def show(self, look: Look) -> None:
+        if not self.shown or self.shown[-1][1] is not look.state:
+            self.shown.append((asyncio.get_running_loop().time(), look.state))
+
+    def close(self) -> None: ...
+
+
+@dataclass
+class Manager:
+    """A service manager that writes down what it hears."""
+
+    watchdog_s: float | None = 4.0
+    said: list[str] = field(default_factory=list)
+
+    def ready(self) -> None:
+        self.said.append("ready")
+
+    def status(self, text: str) -> None:
+        self.said.append(f"status {text}")
+
+    def watchdog(self) -> None:
+        self.said.append("watchdog")
+
+    def stopping(self) -> None:
+        self.said.append("stopping")
+
+
+class HearingLink(FakeLink):
+    """Keeps what it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Pcm] = []
+        self.marks: list[str] = []
+
+    async def send_audio(self, pcm: bytes) -> None:
+        self.heard.append(np.frombuffer(pcm, "<i2"))
+
+    async def send_activity_start(self) -> None:
+        self.marks.append(f"start at {self.samples}")
+
+    async def send_activity_end(self) -> None:
+        self.marks.append(f"end at {self.samples}")
+
+    @property
+    def samples(self) -> int:
+        return sum(map(len, self.heard))
+
+    @property
+    def audio(self) -> Pcm:
+        return np.concatenate([np.zeros(0, np.int16), *self.heard])
+
+
+@dataclass
+class Connector:
+    """Opens links after ``open_s``; closing one takes ``close_s``."""
+
+    open_s: float = 0.1
+    close_s: float = 0.0
+    links: list[HearingLink] = field(default_factory=list)
+    modes: list[Mode] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def open(self, token: LiveToken, mode: Mode, handle: str | None) -> AsyncIterator[HearingLink]:
+        await asyncio.sleep(self.open_s)
+        self.links.append(HearingLink())
+        self.modes.append(mode)
+        try:
+            yield self.links[-1]
+        finally:
+            await asyncio.sleep(self.close_s)
+
+
+@dataclass
+class Household:
+    """The daemon and everything around it."""
+
+    words: tuple[int, ...] = ()
+    """Samples at which the wake word ends."""
+    microphone: Microphone = field(default_factory=Microphone)
+    speaker: TimedSpeaker = field(default_factory=TimedSpeaker)
+    button: Button = field(default_factory=Button)
+    light: Light = field(default_factory=Light)
+    manager: Manager = field(default_factory=Manager)
+    tokens: FakeTokens = field(default_factory=FakeTokens)
+    connector: Connector = field(default_factory=Connector)
+    settings: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[Appliance]:
+        """Run the daemon until the block ends; stop it if nobody has."""
+        settings = load([], self.settings).settings
+        daemon: list[Appliance] = []
+        registry = Registry(builtin(_no_clock, lambda: daemon[0].end(), lambda _: None), settings.tools)
+        adapters = Adapters(
+            microphone=self.microphone,
+            speaker=self.speaker,
+            wake=lambda: ScriptedEngine(self.words),
+            light=self.light,
+            button=self.button,
+            connector=self.connector,
+            tokens=self.tokens,
+            registry=registry,
+            manager=self.manager,
+            place=Place.INLINE,
+        )
+        daemon.append(Appliance(settings, adapters, Observers()))
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(daemon[0].run())
+            yield daemon[0]
+            if not running.done():
+                daemon[0].stop()
+            await running
+
+    @property
+    def link(self) -> HearingLink:
+        return self.connector.links[-1]
+
+
+def _no_clock() -> datetime:
+    raise AssertionError("nobody asks for the time here")
+
+
+async def reach(appliance: Appliance, state: State, within_s: float = 30.0) -> None:
+    """Wait for a state."""
+    async with asyncio.timeout(within_s):
+        while appliance.conversation.context.state is not state:  # noqa: ASYNC110  virtual time, and no event to wait for
+            await asyncio.sleep(0.01)

@@ -1,0 +1,289 @@
+"""The daemon, whole, in virtual time: nothing said is lost, faults show and clear, a stop is quick in every state."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+
+from appliance.audio.playback import Playback
+from appliance.button.ports import Edge
+from appliance.core.state import Mode, State
+from appliance.daemon import Appliance
+from appliance.errors import LinkCause, TokenRefused
+from appliance.live.ports import (
+    GenerationComplete,
+    HandleUpdated,
+    Interrupted,
+    ReplyAudio,
+    SpeechEnded,
+    SpeechStarted,
+    ToolCall,
+    TurnComplete,
+)
+from tests.audio.room import stream
+from tests.clock import run_virtual
+from tests.daemon.household import Household, reach
+
+assert Playback  # the real one plays here
+
+WORD = 16_000
+TONE = ReplyAudio((np.sin(np.arange(24_000) / 20) * 8000).astype("<i2").tobytes())
+"""One second."""
+
+
+def in_virtual_time(story: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await story()
+
+    run_virtual(main)
+
+
+def woken(**settings: dict[str, object]) -> Household:
+    return Household(words=(WORD,), settings=settings)
+
+
+@pytest.mark.parametrize("open_s", [0.05, 3.0])
+def test_every_sample_from_the_wake_word_on_reaches_the_service_once_and_in_order(open_s: float):
+    async def story() -> None:
+        household = woken()
+        household.connector.open_s = open_s
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            await asyncio.sleep(3)
+            household.link.say(SpeechEnded(), TONE, GenerationComplete(), TurnComplete())
+            await reach(appliance, State.SPEAKING)
+            await asyncio.sleep(0.2)
+        heard = household.link.audio
+        begin = WORD - 3200
+        assert len(heard) > 48_000
+        assert np.array_equal(heard, stream(begin, begin + len(heard)))
+
+    in_virtual_time(story)
+
+
+def test_a_link_that_opens_late_catches_up_faster_than_real_time():
+    async def story() -> None:
+        household = woken()
+        household.connector.open_s = 3.0
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            await asyncio.sleep(1.3)
+            assert household.microphone.next - (WORD - 3200) - household.link.samples <= 16_000 // 10
+
+    in_virtual_time(story)
+
+
+def test_an_interruption_leaves_not_one_sample_of_the_old_reply():
+    async def story() -> None:
+        household = woken(conversation={"barge_in": "voice"})
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            household.link.say(SpeechEnded(), *[TONE] * 8, GenerationComplete())
+            await reach(appliance, State.SPEAKING)
+            await asyncio.sleep(1.0)
+            household.link.say(Interrupted(), TurnComplete())
+            await reach(appliance, State.INTERRUPTED)
+            silent_from = len(household.speaker.heard) + 72 + 240
+            await asyncio.sleep(2)
+            assert np.any(household.speaker.heard[-72_000:-60_000])
+            assert not np.any(household.speaker.heard[silent_from:])
+            await reach(appliance, State.LISTENING)
+
+    in_virtual_time(story)
+
+
+def test_the_next_answer_is_heard_after_an_interruption():
+    async def story() -> None:
+        household = woken(conversation={"barge_in": "voice"})
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            household.link.say(SpeechEnded(), *[TONE] * 4)
+            await reach(appliance, State.SPEAKING)
+            household.link.say(Interrupted(), TurnComplete(), SpeechStarted(), SpeechEnded())
+            await reach(appliance, State.THINKING)
+            household.link.say(TONE, GenerationComplete(), TurnComplete())
+            await reach(appliance, State.SPEAKING)
+            await reach(appliance, State.LISTENING)
+            await reach(appliance, State.IDLE)
+
+    in_virtual_time(story)
+
+
+def test_push_to_talk_sends_exactly_what_was_said_between_press_and_release():
+    async def story() -> None:
+        household = Household(settings={"conversation": {"preroll_ms": 100}})
+        async with household.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(1)
+            pressed_at = household.microphone.next - 1600
+            household.button.on_edge(Edge.DOWN)
+            await reach(appliance, State.LISTENING)
+            await asyncio.sleep(2)
+            released_at = household.microphone.next
+            household.button.on_edge(Edge.UP)
+            await reach(appliance, State.THINKING)
+            await asyncio.sleep(1)
+            link = household.link
+            assert household.connector.modes == [Mode.PUSH_TO_TALK]
+            assert link.marks == ["start at 0", f"end at {released_at - pressed_at}"]
+            assert np.array_equal(link.audio, stream(pressed_at, released_at))
+
+    in_virtual_time(story)
+
+
+def test_a_tool_runs_and_its_answer_is_spoken():
+    async def story() -> None:
+        household = woken()
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            household.link.say(ToolCall("1", "end_conversation", {}))
+            await reach(appliance, State.FAREWELL)
+            await asyncio.sleep(0.1)
+            assert [(result.call, result.response["status"]) for result in household.link.results] == [("1", "ok")]
+            household.link.say(TONE, GenerationComplete(), TurnComplete())
+            await reach(appliance, State.IDLE)
+
+    in_virtual_time(story)
+
+
+def test_a_refused_token_is_shown_and_told_and_the_daemon_goes_on():
+    async def story() -> None:
+        household = woken()
+        household.tokens.error = TokenRefused("this device is not known")
+        async with household.living() as appliance:
+            await reach(appliance, State.TROUBLE)
+            await asyncio.sleep(2)
+            assert np.any(household.speaker.heard[-24_000:]), "it is said in words"
+            await reach(appliance, State.IDLE)
+
+    in_virtual_time(story)
+
+
+def test_a_lost_link_is_resumed():
+    async def story() -> None:
+        household = woken()
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            household.link.say(HandleUpdated("handle"), SpeechStarted())
+            await asyncio.sleep(0.5)
+            household.link.lose(LinkCause.DROPPED)
+            await reach(appliance, State.RECONNECTING)
+            await reach(appliance, State.LISTENING)
+            await asyncio.sleep(1)
+            heard = np.concatenate([link.audio for link in household.connector.links])
+            assert np.array_equal(heard, stream(WORD - 3200, WORD - 3200 + len(heard)))
+
+    in_virtual_time(story)
+
+
+def test_an_unplugged_microphone_is_a_fault_until_it_is_back():
+    async def story() -> None:
+        household = Household()
+        async with household.living() as appliance:
+            await reach(appliance, State.IDLE)
+            household.microphone.broken = True
+            await reach(appliance, State.FAULT)
+            await asyncio.sleep(5)
+            household.microphone.broken = False
+            await reach(appliance, State.IDLE)
+
+    in_virtual_time(story)
+
+
+def test_systemd_is_told_of_readiness_states_life_and_the_end():
+    async def story() -> None:
+        household = woken()
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            await reach(appliance, State.IDLE)
+        said = household.manager.said
+        assert said.index("ready") < said.index("status listening")
+        assert "watchdog" in said
+        assert said[-1] == "stopping"
+
+    in_virtual_time(story)
+
+
+async def _to_connecting(household: Household, appliance: Appliance) -> None:
+    household.connector.open_s = 5.0
+    await reach(appliance, State.CONNECTING)
+
+
+async def _to_listening(household: Household, appliance: Appliance) -> None:
+    await reach(appliance, State.LISTENING)
+
+
+async def _to_thinking(household: Household, appliance: Appliance) -> None:
+    await reach(appliance, State.LISTENING)
+    household.link.say(SpeechEnded())
+    await reach(appliance, State.THINKING)
+
+
+async def _to_speaking(household: Household, appliance: Appliance) -> None:
+    await reach(appliance, State.LISTENING)
+    household.link.say(*[TONE] * 5)
+    await reach(appliance, State.SPEAKING)
+
+
+async def _to_interrupted(household: Household, appliance: Appliance) -> None:
+    await _to_speaking(household, appliance)
+    household.link.say(Interrupted())
+    await reach(appliance, State.INTERRUPTED)
+
+
+async def _to_reconnecting(household: Household, appliance: Appliance) -> None:
+    await reach(appliance, State.LISTENING)
+    household.connector.open_s = 5.0
+    household.link.say(HandleUpdated("handle"), SpeechStarted())
+    household.link.lose()
+    await reach(appliance, State.RECONNECTING)
+
+
+async def _to_farewell(household: Household, appliance: Appliance) -> None:
+    await reach(appliance, State.LISTENING)
+    appliance.end()
+    await reach(appliance, State.FAREWELL)
+
+
+async def _to_trouble(household: Household, appliance: Appliance) -> None:
+    household.tokens.error = TokenRefused("no")
+    await reach(appliance, State.TROUBLE)
+
+
+async def _to_fault(household: Household, appliance: Appliance) -> None:
+    household.microphone.broken = True
+    await reach(appliance, State.FAULT)
+
+
+async def _nowhere(household: Household, appliance: Appliance) -> None:
+    await reach(appliance, State.STARTING)
+
+
+async def _to_idle(household: Household, appliance: Appliance) -> None:
+    await reach(appliance, State.IDLE)
+
+
+@pytest.mark.parametrize("close_s", [0.0, 1.2])
+@pytest.mark.parametrize(
+    "go",
+    [
+        _nowhere, _to_idle, _to_connecting, _to_listening, _to_thinking, _to_speaking, _to_interrupted,
+        _to_reconnecting, _to_farewell, _to_trouble, _to_fault,
+    ],
+)  # fmt: skip
+def test_a_stop_takes_less_than_two_seconds_in_every_state(
+    go: Callable[[Household, Appliance], Awaitable[None]], close_s: float
+):
+    async def story() -> None:
+        household = woken()
+        household.connector.close_s = close_s
+        loop = asyncio.get_running_loop()
+        async with household.living() as appliance:
+            await go(household, appliance)
+            appliance.stop()
+            stopped_at = loop.time()
+        assert loop.time() - stopped_at < 2.0
+        assert household.light.shown[-1][1] is State.STOPPED
+
+    in_virtual_time(story)

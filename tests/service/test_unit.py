@@ -1,0 +1,102 @@
+"""The unit file: what the daemon relies on, and that systemd understands all of it."""
+
+import shutil
+import subprocess
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import ExitCode
+
+SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
+UNIT = SYSTEMD / "appliance.service"
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+RELIED_ON = {
+    "Type": "notify",  # notify-reload is unknown before systemd 253
+    "NotifyAccess": "main",
+    "ExecStart": "/opt/voice-appliance/current/bin/appliance run --config /etc/voice-appliance/appliance.toml",
+    "WatchdogSec": "20",
+    "TimeoutStopSec": "5",
+    "Restart": "on-failure",
+    "RestartPreventExitStatus": str(ExitCode.CONFIGURATION.value),
+    "User": "voice-appliance",
+    "SupplementaryGroups": "audio gpio",
+    "StateDirectory": "voice-appliance",
+    "LoadCredential": "provisioning__device_key:/etc/voice-appliance/device-key.pem",
+    "NoNewPrivileges": "yes",
+    "ProtectSystem": "strict",
+    "DevicePolicy": "closed",
+    "MemoryDenyWriteExecute": "no",  # the sound library's callbacks need it
+    "ProcSubset": "all",  # gpiozero reads /proc/cpuinfo
+    "RestrictRealtime": "no",  # audio runs with real-time priority
+    "LimitRTPRIO": "20",
+    "LimitCORE": "0",  # a core holds tokens and what was said
+}
+
+
+def service() -> dict[str, list[str]]:
+    """Return the values of every key of the unit; keys may come more than once, which configparser refuses."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for line in UNIT.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith(("#", "[")):
+            key, _, value = line.partition("=")
+            found[key].append(value)
+    return found
+
+
+def test_what_the_daemon_relies_on_is_there():
+    found = service()
+    assert {key: found[key] for key in RELIED_ON} == {key: [value] for key, value in RELIED_ON.items()}
+
+
+def test_the_daemon_reaches_its_devices_and_the_service_manager():
+    assert set(service()["DeviceAllow"]) == {"char-alsa rw", "char-gpiochip rw"}
+    assert "AF_UNIX" in service()["RestrictAddressFamilies"][0].split()
+
+
+def test_nothing_is_used_that_systemd_252_does_not_know():
+    assert not {"RestartSteps", "RestartMaxDelaySec", "ReloadSignal"} & service().keys()
+
+
+@pytest.fixture
+def installable(tmp_path: Path) -> Path:
+    """The unit with a program that exists."""
+    copy = tmp_path / UNIT.name
+    (start,) = service()["ExecStart"]
+    copy.write_text(UNIT.read_text(encoding="utf-8").replace(start, "/bin/true"), encoding="utf-8")
+    return copy
+
+
+@needs_systemd
+def test_systemd_understands_every_line(installable: Path):
+    done = subprocess.run(["systemd-analyze", "verify", installable], capture_output=True, text=True, check=False)
+    complaints = [line for line in done.stderr.splitlines() if installable.name in line]
+    assert (done.returncode, complaints) == (0, [])
+
+
+@needs_systemd
+def test_systemd_finds_the_exposure_low(installable: Path):
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=20", str(installable)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_user_of_the_unit_is_made_with_its_groups():
+    lines = (SYSTEMD / "sysusers.d" / "voice-appliance.conf").read_text(encoding="utf-8").splitlines()
+    made = [line.split()[:3] for line in lines if not line.startswith("#")]
+    (user,) = service()["User"]
+    groups = service()["SupplementaryGroups"][0].split()
+    assert ["u", user, "-"] in made
+    assert all(["m", user, group] in made for group in groups)
+
+
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
+def test_systemd_makes_the_user(tmp_path: Path):
+    (tmp_path / "etc").mkdir()
+    conf = SYSTEMD / "sysusers.d" / "voice-appliance.conf"
+    done = subprocess.run(
+        ["systemd-sysusers", f"--root={tmp_path}", "--dry-run", conf], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

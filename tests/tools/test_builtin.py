@@ -1,0 +1,53 @@
+"""The built-in tools, called as the model calls them."""
+
+from datetime import datetime, timedelta, timezone
+
+from appliance.live.ports import ToolCall
+from appliance.settings import Tools
+from appliance.tools.builtin import builtin
+from appliance.tools.registry import Registry
+from tests.clock import run_virtual
+
+MOMENT = datetime(2026, 2, 3, 21, 4, 5, tzinfo=timezone(timedelta(hours=1), "CET"))
+
+
+class World:
+    def __init__(self) -> None:
+        self.ended = 0
+        self.gains: list[float] = []
+
+    def end(self) -> None:
+        self.ended += 1
+
+    def call(self, name: str, **arguments: object) -> dict[str, object]:
+        functions = builtin(lambda: MOMENT, self.end, self.gains.append)
+        registry = Registry(functions, Tools(enabled=("get_time", "end_conversation", "set_volume")))
+        return dict(run_virtual(lambda: registry.call(ToolCall("id-1", name, arguments))).response)
+
+
+def test_the_time_is_local_with_its_zone():
+    assert World().call("get_time") == {
+        "status": "ok",
+        "date": "2026-02-03",
+        "weekday": "Tuesday",
+        "time": "21:04:05",
+        "zone": "CET (UTC+0100)",
+    }
+
+
+def test_end_conversation_asks_for_the_end():
+    world = World()
+    assert world.call("end_conversation") == {"status": "ok"}
+    assert world.ended == 1
+
+
+def test_set_volume_takes_percent():
+    world = World()
+    assert world.call("set_volume", percent=35) == {"status": "ok", "percent": 35}
+    assert world.call("set_volume", percent=101)["status"] == "error"
+    assert world.gains == [0.35]
+
+
+def test_the_default_settings_enable_tools_that_exist():
+    functions = builtin(lambda: MOMENT, lambda: None, lambda gain: None)
+    assert Registry(functions, Tools()).declarations
