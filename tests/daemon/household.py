@@ -159,7 +159,7 @@ class Household:
         """Run the daemon until the block ends; stop it if nobody has."""
         settings = load([], self.settings).settings
         daemon: list[Appliance] = []
-        registry = Registry(builtin(_no_clock, lambda: daemon[0].end(), lambda _: None), settings.tools)
+        registry = Registry(builtin(_no_clock, lambda: daemon[0].end(), lambda _: None), settings.tools)  # noqa: PLW0108
         adapters = Adapters(
             microphone=self.microphone,
             speaker=self.speaker,
