@@ -65,7 +65,7 @@ def check(path: Path) -> None:
     if find_spec("matplotlib") is None:
         raise CannotDraw("the picture needs matplotlib: install voice-appliance[demo], or leave --timeline out")
     if path.suffix != ".png":
-        raise CannotDraw(f"{path}: the picture is a PNG; name it so")
+        raise CannotDraw(f"{path}: the picture is a PNG: give a name that ends in .png")
 
 
 def draw(picture: Picture, path: Path) -> None:

@@ -1,0 +1,494 @@
+"""Nothing said is lost: plain stories; random ones are in test_uplink_property.py."""
+
+import asyncio
+
+import pytest
+
+from appliance.core.state import Mode
+from appliance.core.state import Uplink as Gate
+from appliance.units import SampleIndex
+from tests.audio.room import END, HANDS_FREE, PUSH_TO_TALK, START, STREAM_END, RecordingLink, Room, running, stream
+from tests.clock import run_virtual
+
+
+def test_a_link_that_opens_three_seconds_late_hears_every_sample_and_soon_hears_them_live():
+    async def main() -> tuple[RecordingLink, Room, float, float]:
+        async with running() as room:
+            await room.listen(1.0)
+            room.begin(16_000 - 3200)  # 200 ms of pre-roll
+            await room.listen(3.0)
+            link = RecordingLink()
+            room.uplink.attach(link)
+            room.uplink.set_gate(Gate.OPEN)
+            opened = asyncio.get_running_loop().time()
+            await room.listen(2.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            ended = asyncio.get_running_loop().time()
+        return link, room, opened, ended
+
+    link, room, opened, ended = run_virtual(main)
+    assert link.heard == stream(12_800, 96_000).tolist()
+    assert room.uplink.counts.spans == ((12_800, 96_000),)
+    assert ended - opened == pytest.approx(2.0, abs=0.03)
+
+    sent_to, behind = 12_800, []
+    for at, chunk in link.chunks:
+        assert len(chunk) <= 1600
+        assert sent_to + len(chunk) - 12_800 <= (at - opened) * 4 * 16_000 + 1601, "no faster than four times real time"
+        sent_to += len(chunk)
+        captured = 64_000 + (at - opened) * 16_000
+        behind.append((at - opened, (captured - sent_to) / 16_000))
+    assert all(lag < 0.08 for at, lag in behind if at > 1.2)
+    assert {len(chunk) for at, chunk in link.chunks if 1.2 < at - opened < 1.99} == {640}
+
+
+def test_nothing_is_sent_without_a_wake_word_or_a_press():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(link)
+            await room.listen(3.0)
+        return link
+
+    assert run_virtual(main).history == []
+
+
+def test_a_press_that_is_over_before_the_link_opens_is_sent_whole_between_its_markers():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            await room.listen(1.0)
+            room.begin(15_000, PUSH_TO_TALK)
+            await room.listen(0.5)
+            room.uplink.end(SampleIndex(23_100))
+            room.uplink.set_gate(Gate.HOLD)  # still connecting: no second turn may come of it
+            await room.listen(1.0)
+            room.uplink.attach(link)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return link
+
+    link = run_virtual(main)
+    assert link.told == [START, "audio", END]
+    assert link.heard == stream(15_000, 23_100).tolist()
+
+
+def test_two_presses_while_connecting_are_two_turns():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            await room.listen(1.0)
+            for at in (8_000, 12_000):
+                room.begin(at, PUSH_TO_TALK)
+                room.uplink.end(SampleIndex(at + 3_000))
+            room.uplink.attach(link)
+            await room.uplink.drained()
+        return link
+
+    link = run_virtual(main)
+    assert link.told == [START, "audio", END, START, "audio", END]
+    assert link.heard == [*stream(8_000, 11_000).tolist(), *stream(12_000, 15_000).tolist()]
+
+
+def test_a_turn_that_ends_a_little_ahead_waits_for_its_last_samples_even_when_the_gate_closes():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(link)
+            await room.listen(0.2)
+            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+            await room.listen(0.4)
+            room.end(room.ring.end + 500)
+            await asyncio.sleep(0.1)
+            assert link.told == [START, "audio"]
+            await room.listen(0.2)
+        return link
+
+    link = run_virtual(main)
+    assert link.told == [START, "audio", END]
+    assert link.heard == stream(0, 9_600 + 500).tolist()
+
+
+def test_a_turn_that_should_have_ended_before_what_was_sent_ends_right_there():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(link)
+            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+            await room.listen(0.4)
+            room.end(1_000)
+            await room.uplink.drained()
+        return link
+
+    link = run_virtual(main)
+    assert link.told == [START, "audio", END]
+    assert 1_000 < len(link.heard) <= 6_400
+    assert link.heard == stream(0, len(link.heard)).tolist()
+
+
+def test_an_end_far_ahead_does_not_keep_the_microphone_open():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(link)
+            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+            await room.listen(0.4)
+            room.end(10_000_000)
+            await room.listen(3.0)
+        return link
+
+    link = run_virtual(main)
+    assert len(link.heard) == 6_400 + 16_000
+    assert link.told == [START, "audio", END]
+
+
+def test_a_press_without_a_sample_is_no_turn():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            await room.listen(0.4)
+            room.uplink.attach(link)
+            room.begin(6_400, PUSH_TO_TALK, Gate.OPEN)
+            room.end(6_400)
+            await room.listen(0.4)
+        assert room.uplink.counts.spans == ()
+        return link
+
+    assert run_virtual(main).history == []
+
+
+def test_in_push_to_talk_a_link_that_is_resumed_without_a_press_hears_nothing():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(RecordingLink())
+            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+            await room.listen(0.4)
+            room.end(6_400)
+            await room.uplink.drained()
+            room.uplink.detach()
+            room.uplink.set_gate(Gate.HOLD)
+            await room.listen(1.0)
+            room.uplink.attach(link)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.listen(1.0)
+        return link
+
+    assert run_virtual(main).history == []
+
+
+@pytest.mark.parametrize("mode", [HANDS_FREE, PUSH_TO_TALK])
+def test_a_lost_link_costs_no_sample(mode: Mode):
+    async def main() -> tuple[RecordingLink, RecordingLink, Room]:
+        first, second = RecordingLink(lasts=7), RecordingLink()
+        async with running() as room:
+            room.uplink.attach(first)
+            room.begin(0, mode, Gate.OPEN)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.HOLD)
+            await room.listen(1.0)
+            room.uplink.attach(second)
+            room.uplink.set_gate(Gate.OPEN)
+            await room.listen(1.0)
+            room.end(48_000)
+            await room.uplink.drained()
+        return first, second, room
+
+    first, second, room = run_virtual(main)
+    assert first.heard + second.heard == stream(0, 48_000).tolist()
+    assert first.heard
+    assert room.uplink.counts.sent == room.uplink.counts.captured == 48_000
+    if mode is PUSH_TO_TALK:
+        assert first.told == [START, "audio"]
+        assert second.told == [START, "audio", END]
+
+
+def test_a_turn_whose_end_the_lost_link_did_not_take_is_ended_on_the_next():
+    async def main() -> tuple[RecordingLink, RecordingLink]:
+        first, second = RecordingLink(lasts=11), RecordingLink()  # activity_start and ten chunks
+        async with running() as room:
+            room.uplink.attach(first)
+            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+            await room.listen(0.4)
+            room.end(6_400)
+            await room.uplink.drained()
+            room.uplink.attach(second)
+            await room.uplink.drained()
+        return first, second
+
+    first, second = run_virtual(main)
+    assert first.heard == stream(0, 6_400).tolist()
+    assert first.told == [START, "audio"]
+    assert second.told == [START, END]
+
+
+def test_a_hands_free_pause_longer_than_a_second_is_told_once_and_a_shorter_one_is_not():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(link)
+            room.begin(0, gate=Gate.OPEN)
+            for pause_s in (0.8, 5.0):
+                await room.listen(1.0)
+                room.uplink.set_gate(Gate.CLOSED)
+                await room.listen(pause_s)
+                room.uplink.set_gate(Gate.OPEN)
+            await room.listen(1.0)
+        return link
+
+    link = run_virtual(main)
+    assert link.told == ["audio", STREAM_END, "audio"]
+    [stream_end] = [at for at, what in link.history if isinstance(what, str) and what == STREAM_END]
+    assert stream_end - max(at for at, _ in link.chunks if at < stream_end) == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_pause_is_told_only_to_the_link_that_heard_the_speech():
+    async def main() -> tuple[RecordingLink, RecordingLink]:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.uplink.attach(first)
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(0.4)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            room.uplink.attach(second)
+            await room.listen(3.0)
+        return first, second
+
+    first, second = run_virtual(main)
+    assert first.told == ["audio"]
+    assert second.history == []
+
+
+def test_barge_in_while_the_microphone_is_open_just_goes_on():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(link)
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(1.0)
+            room.begin(12_000, gate=Gate.OPEN)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return link
+
+    assert run_virtual(main).heard == stream(0, 32_000).tolist()
+
+
+def test_preroll_that_an_earlier_turn_has_sent_is_not_sent_again():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(link)
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.listen(0.1)
+            room.begin(14_000, gate=Gate.OPEN)
+            await room.listen(0.1)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return link
+
+    assert run_virtual(main).heard == stream(0, 19_200).tolist()
+
+
+def test_what_the_ring_could_not_hold_is_counted_and_told_once():
+    async def main() -> tuple[RecordingLink, Room]:
+        link = RecordingLink()
+        async with running(capacity_s=2.0) as room:
+            room.begin(0)
+            await room.listen(5.0)
+            room.uplink.attach(link)
+            room.uplink.set_gate(Gate.OPEN)
+            await room.listen(2.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return link, room
+
+    link, room = run_virtual(main)
+    assert link.heard == stream(3 * 16_000, 7 * 16_000).tolist()
+    assert room.lost == [3 * 16_000]
+    assert room.uplink.counts.dropped == 3 * 16_000
+    assert room.uplink.counts.captured == 7 * 16_000
+
+
+def test_a_loss_that_goes_on_is_told_once_with_its_sum():
+    async def main() -> Room:
+        async with running(capacity_s=1.0) as room:
+            room.begin(0)
+            await room.listen(2.0)
+            room.uplink.attach(RecordingLink(lasts=4, delay_s=0.4))  # slower than speech
+            room.uplink.set_gate(Gate.OPEN)
+            await room.listen(3.0)
+            assert room.lost == []
+            room.uplink.attach(RecordingLink())
+            await room.listen(2.0)
+        return room
+
+    room = run_virtual(main)
+    assert len(room.lost) == 1
+    assert room.lost == [room.uplink.counts.dropped]
+
+
+def test_a_conversation_that_is_forgotten_leaves_nothing_to_the_next():
+    async def main() -> tuple[RecordingLink, RecordingLink, Room]:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.uplink.attach(first)
+            room.begin(0)  # held, never sent
+            await room.listen(1.0)
+            room.uplink.reset()
+            assert room.uplink.counts.spans == ()
+            assert room.lost == [16_000]
+            room.begin(14_000, gate=Gate.OPEN)
+            await room.listen(0.5)
+            room.uplink.attach(second)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return first, second, room
+
+    first, second, room = run_virtual(main)
+    assert first.history == []
+    assert second.heard == stream(14_000, 24_000).tolist()
+    counts = room.uplink.counts
+    assert (counts.captured, counts.sent, counts.dropped) == (26_000, 10_000, 16_000)
+
+
+def test_after_a_conversation_the_gate_alone_does_not_open_the_microphone_nor_does_a_wake_word_open_the_gate():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(0.4)
+            room.uplink.reset()
+            room.uplink.attach(link)
+            room.uplink.begin(SampleIndex(6_400), HANDS_FREE)
+            await room.listen(0.4)
+            room.uplink.reset()
+            room.uplink.attach(link)
+            room.uplink.set_gate(Gate.OPEN)
+            await room.listen(0.4)
+        return link
+
+    assert run_virtual(main).history == []
+
+
+def test_what_was_on_its_way_when_the_conversation_was_forgotten_is_dropped_if_the_link_fails():
+    async def main() -> Room:
+        async with running() as room:
+            room.uplink.attach(RecordingLink(lasts=0, delay_s=1.0))
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(0.4)
+            room.uplink.reset()
+            await room.listen(2.0)
+        return room
+
+    counts = run_virtual(main).uplink.counts
+    assert (counts.captured, counts.sent, counts.dropped) == (6_400, 0, 6_400)
+
+
+def test_a_link_that_fails_after_it_was_replaced_gives_its_samples_to_its_successor():
+    async def main() -> tuple[RecordingLink, RecordingLink]:
+        first, second = RecordingLink(lasts=1, delay_s=0.3), RecordingLink()
+        async with running() as room:
+            room.uplink.attach(first)
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(0.4)
+            room.uplink.attach(second)
+            await room.listen(0.4)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return first, second
+
+    first, second = run_virtual(main)
+    assert len(first.heard) == 640
+    assert first.heard + second.heard == stream(0, 12_800).tolist()
+
+
+def test_an_activity_that_was_being_started_when_its_turn_ended_without_a_sample_is_ended():
+    async def main() -> RecordingLink:
+        link = RecordingLink(delay_s=0.1)
+        async with running() as room:
+            await room.listen(0.4)
+            room.uplink.attach(link)
+            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+            await asyncio.sleep(0.05)
+            room.end(0)
+            await room.uplink.drained()
+        return link
+
+    assert run_virtual(main).told == [START, END]
+
+
+def test_a_turn_of_the_other_mode_waits_for_a_link_of_its_own():
+    async def main() -> tuple[RecordingLink, RecordingLink]:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.uplink.attach(first)
+            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+            await room.listen(0.4)
+            room.end(6_400)
+            await room.uplink.drained()
+            room.begin(6_400, HANDS_FREE, Gate.OPEN)
+            await room.listen(0.4)
+            room.uplink.attach(second)
+            await room.listen(0.4)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return first, second
+
+    first, second = run_virtual(main)
+    assert first.told == [START, "audio", END]
+    assert second.told == ["audio"]
+    assert second.heard == stream(6_400, 19_200).tolist()
+
+
+def test_detaching_a_link_that_was_replaced_does_not_detach_its_successor():
+    async def main() -> RecordingLink:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.uplink.attach(first)
+            room.uplink.attach(second)
+            room.uplink.detach(first)
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(0.4)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return second
+
+    assert run_virtual(main).heard == stream(0, 6_400).tolist()
+
+
+def test_draining_does_not_wait_for_a_link_that_is_gone():
+    async def main() -> None:
+        async with running() as room:
+            room.uplink.attach(RecordingLink(delay_s=60.0))
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(0.4)
+            room.uplink.set_gate(Gate.CLOSED)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await room.uplink.drained()
+            room.uplink.detach()
+            async with asyncio.timeout(0.5):
+                await room.uplink.drained()
+
+    run_virtual(main)
+
+
+def test_a_slow_link_is_caught_up_without_waiting_on_top_of_its_own_time():
+    async def main() -> float:
+        link = RecordingLink(delay_s=0.03)  # 100 ms of audio take 30 ms: longer than the pace of 25 ms
+        async with running() as room:
+            room.begin(0)
+            await room.listen(3.0)
+            room.uplink.attach(link)
+            room.uplink.set_gate(Gate.CLOSED)
+            began = asyncio.get_running_loop().time()
+            await room.uplink.drained()
+        return asyncio.get_running_loop().time() - began
+
+    assert run_virtual(main) == pytest.approx(0.9, abs=0.02)

@@ -1,0 +1,342 @@
+"""WAV files as microphone and speaker: what is accepted, what is said of the rest, and time."""
+
+import asyncio
+import resource
+import struct
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.audio.ports import Block
+from appliance.audio.wavfile import Encoding, WavMicrophone, WavSpeaker, open_wav
+from appliance.errors import ExitCode, InputError, MicrophoneError, SpeakerError
+from appliance.units import Pcm, Seconds
+from tests.audio.tones import tone
+from tests.clock import run_virtual
+
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+
+
+def fmt(tag: int, channels: int, rate: int, bits: int) -> bytes:
+    width = channels * bits // 8
+    plain = struct.pack("<HHIIHH", EXTENSIBLE if tag >> 16 else tag, channels, rate, rate * width, width, bits)
+    if not tag >> 16:
+        return plain
+    guid = struct.pack("<H", tag & 0xFFFF) + bytes.fromhex("000000001000800000aa00389b71")
+    return plain + struct.pack("<HHI", 22, bits, 0) + guid
+
+
+def extensible(tag: int) -> int:
+    return EXTENSIBLE << 16 | tag
+
+
+def riff(*chunks: tuple[bytes, bytes]) -> bytes:
+    body = b"".join(name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2) for name, data in chunks)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WAVE" + body
+
+
+def stored(samples: Pcm, encoding: Encoding) -> bytes:
+    match encoding:
+        case Encoding.PCM16:
+            return samples.astype("<i2").tobytes()
+        case Encoding.PCM24:
+            return b"".join(struct.pack("<i", int(sample) << 8)[:3] for sample in samples)
+        case Encoding.PCM32:
+            return (samples.astype("<i4") << 16).tobytes()
+        case Encoding.FLOAT32:
+            return (samples / 32767).astype("<f4").tobytes()
+
+
+def heard(microphone: WavMicrophone) -> list[Block]:
+    blocks: list[Block] = []
+
+    async def main():
+        await microphone.run(blocks.append)
+
+    run_virtual(main)
+    return blocks
+
+
+def joined(blocks: list[Block]) -> Pcm:
+    return np.concatenate([block.samples for block in blocks])
+
+
+# The microphone.
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize("wrap", [int, extensible])
+def test_every_encoding_gives_the_same_samples(tmp_path, encoding, wrap):
+    samples = np.concatenate((tone(16_000, 0.11), np.array([32_767, -32_767, 1, -1], np.int16)))
+    tag = FLOAT if encoding is Encoding.FLOAT32 else PCM
+    path = tmp_path / "in.wav"
+    chunks = (
+        (b"fmt ", fmt(wrap(tag), 1, 16_000, encoding.width * 8)),
+        (b"LIST", b"odd"),
+        (b"data", stored(samples, encoding)),
+    )
+    path.write_bytes(riff(*chunks))
+    assert open_wav(path).encoding is encoding
+    assert np.array_equal(joined(heard(WavMicrophone(path))), samples)
+
+
+def test_stereo_at_44100_hz_becomes_16_khz_mono(tmp_path):
+    left = tone(44_100, 1.0, peak=12_000)
+    frames = np.stack((left, left // 3), axis=1)
+    path = tmp_path / "in.wav"
+    path.write_bytes(riff((b"fmt ", fmt(PCM, 2, 44_100, 16)), (b"data", frames.tobytes())))
+    result = joined(heard(WavMicrophone(path)))
+    assert len(result) == 16_000
+    expected = tone(16_000, 1.0, peak=8_000)
+    assert np.abs(result.astype(int) - expected)[500:-500].max() < 20
+
+
+def test_blocks_come_at_the_pace_of_a_microphone(tmp_path):
+    path = tmp_path / "in.wav"
+    path.write_bytes(riff((b"fmt ", fmt(PCM, 1, 48_000, 16)), (b"data", tone(48_000, 60.007).tobytes())))
+    microphone = WavMicrophone(path, then_silence_s=0.5)
+    assert microphone.duration == pytest.approx(60.507)
+    seen: list[tuple[float, Block]] = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        begun_at = loop.time()
+        await microphone.run(lambda block: seen.append((loop.time(), block)))
+        assert loop.time() == pytest.approx(begun_at + 60.507, abs=1e-3)
+        for now, block in seen:
+            assert now == pytest.approx(block.captured_at, abs=1e-6)
+            assert block.captured_at == pytest.approx(begun_at + (block.start + len(block.samples)) / 16_000, abs=1e-6)
+
+    run_virtual(main)
+    blocks = [block for _, block in seen]
+    assert [block.start for block in blocks] == list(range(0, len(blocks) * 320, 320))
+    assert {len(block.samples) for block in blocks[:-1]} == {320}
+    assert len(joined(blocks)) == round(60.507 * 16_000)
+    assert not joined(blocks)[-8_000 + 320 :].any()
+
+
+def test_a_slow_listener_does_not_make_the_file_drift(tmp_path):
+    path = tmp_path / "in.wav"
+    path.write_bytes(riff((b"fmt ", fmt(PCM, 1, 16_000, 16)), (b"data", tone(16_000, 2.0).tobytes())))
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        begun_at = loop.time()
+        delays = iter([0.0] * 10 + [0.3] + [0.0] * 200)
+
+        def listen(_block: Block) -> None:
+            loop._jumping.now += next(delays)  # type: ignore[attr-defined]
+
+        await WavMicrophone(path).run(listen)
+        assert loop.time() == pytest.approx(begun_at + 2.0, abs=1e-6)
+
+    run_virtual(main)
+
+
+def test_a_second_run_goes_on_counting(tmp_path):
+    path = tmp_path / "in.wav"
+    path.write_bytes(riff((b"fmt ", fmt(PCM, 1, 16_000, 16)), (b"data", tone(16_000, 0.1).tobytes())))
+    microphone = WavMicrophone(path)
+    heard(microphone)
+    assert heard(microphone)[0].start == 1_600
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(1, 8),
+    st.sampled_from([4_000, 11_025, 16_000, 44_100, 192_000]),
+    st.integers(1, 3_000),
+    st.sampled_from(Encoding),
+)
+def test_any_rate_and_channel_count_keeps_its_length(tmp_path_factory, channels, rate, frames, encoding):
+    path = tmp_path_factory.mktemp("wav") / "in.wav"
+    tag = FLOAT if encoding is Encoding.FLOAT32 else PCM
+    content = stored(np.ones(frames * channels, np.int16), encoding)
+    path.write_bytes(riff((b"fmt ", fmt(tag, channels, rate, encoding.width * 8)), (b"data", content)))
+    blocks = heard(WavMicrophone(path))
+    assert abs(sum(len(block.samples) for block in blocks) - frames * 16_000 / rate) <= 0.5
+
+
+def test_a_data_chunk_that_is_cut_short_plays_as_far_as_it_goes(tmp_path):
+    path = tmp_path / "in.wav"
+    samples = tone(16_000, 1.0)
+    whole = riff((b"fmt ", fmt(PCM, 1, 16_000, 16)), (b"data", samples.tobytes()))
+    path.write_bytes(whole[:-10_001])
+    assert np.array_equal(joined(heard(WavMicrophone(path))), samples[: 16_000 - 5_001])
+
+
+def test_floats_beyond_full_scale_and_no_numbers_are_tamed(tmp_path):
+    path = tmp_path / "in.wav"
+    floats = np.array([2.0, -2.0, np.nan, np.inf, 0.5], "<f4")
+    path.write_bytes(riff((b"fmt ", fmt(FLOAT, 1, 16_000, 32)), (b"data", floats.tobytes())))
+    assert joined(heard(WavMicrophone(path))).tolist() == [32_767, -32_767, 0, 32_767, 16_384]
+
+
+def test_a_file_that_vanishes_is_a_failed_microphone(tmp_path):
+    path = tmp_path / "in.wav"
+    path.write_bytes(riff((b"fmt ", fmt(PCM, 1, 16_000, 16)), (b"data", bytes(100))))
+    microphone = WavMicrophone(path)
+    path.unlink()
+    with pytest.raises(MicrophoneError, match="cannot be read any more"):
+        heard(microphone)
+
+
+# What cannot be used.
+
+PLAIN = fmt(PCM, 1, 16_000, 16)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"ID3\x04" + bytes(500), "is not a WAV file: convert it, for example with: sox in.wav -b 16 out.wav"),
+        (b"Hello", "is not a WAV file"),
+        (riff((b"fmt ", PLAIN)), "has no samples"),
+        (riff((b"fmt ", PLAIN), (b"data", b"")), "has no samples"),
+        (riff((b"fmt ", PLAIN), (b"data", b"\x01")), "has no samples"),
+        (riff((b"data", bytes(100)), (b"fmt ", PLAIN)), "samples come before their format"),
+        (riff((b"fmt ", PLAIN[:10]), (b"data", bytes(100))), "format chunk is too short"),
+        (
+            riff((b"fmt ", fmt(PCM, 1, 16_000, 8)), (b"data", bytes(100))),
+            "8-bit PCM: convert .* sox in.wav -b 16 out.wav",
+        ),
+        (riff((b"fmt ", fmt(FLOAT, 1, 16_000, 64)), (b"data", bytes(100))), "64-bit float"),
+        (riff((b"fmt ", fmt(PCM, 1, 16_000, 12)), (b"data", bytes(100))), "12-bit PCM"),
+        (riff((b"fmt ", fmt(0x11, 1, 16_000, 4)), (b"data", bytes(100))), "is compressed"),
+        (riff((b"fmt ", fmt(0x55, 2, 44_100, 16)), (b"data", bytes(100))), "is compressed"),
+        (riff((b"fmt ", fmt(extensible(7), 1, 8_000, 8)), (b"data", bytes(100))), "is compressed"),
+        (riff((b"fmt ", fmt(PCM, 9, 16_000, 16)), (b"data", bytes(100))), "9 channels.* -c 1 out.wav"),
+        (riff((b"fmt ", fmt(PCM, 0, 16_000, 16)), (b"data", bytes(100))), "0 channels"),
+        (riff((b"fmt ", fmt(PCM, 1, 3_999, 16)), (b"data", bytes(100))), "3999 Hz.* -r 16000 out.wav"),
+        (riff((b"fmt ", fmt(PCM, 1, 192_001, 16)), (b"data", bytes(100))), "192001 Hz"),
+    ],
+)
+def test_what_cannot_be_played_is_refused_with_one_line(tmp_path, content, says):
+    path = tmp_path / "in.wav"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=says) as caught:
+        WavMicrophone(path)
+    assert caught.value.exit_code == ExitCode.DATA
+    assert str(caught.value).startswith(f"{path} ")
+    assert "\n" not in str(caught.value)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.binary(max_size=120), st.integers(0, 60))
+def test_no_damage_is_answered_with_anything_but_an_input_error(tmp_path_factory, damage, at):
+    whole = bytearray(riff((b"fmt ", PLAIN), (b"data", bytes(200))))
+    whole[at : at + len(damage)] = damage
+    path = tmp_path_factory.mktemp("wav") / "in.wav"
+    path.write_bytes(whole)
+    try:
+        found = open_wav(path)
+    except InputError:
+        return
+    assert 0 < found.frames <= len(whole)
+
+
+def test_a_missing_file_a_directory_and_an_unreadable_path_are_told_apart(tmp_path):
+    with pytest.raises(InputError, match="does not exist") as caught:
+        open_wav(tmp_path / "absent.wav")
+    assert caught.value.exit_code == ExitCode.NO_INPUT
+    with pytest.raises(InputError, match="is not a file"):
+        open_wav(tmp_path)
+    loop = tmp_path / "loop.wav"
+    loop.symlink_to(loop)
+    with pytest.raises(InputError, match="cannot be read") as caught:
+        open_wav(loop)
+    assert caught.value.exit_code == ExitCode.NO_INPUT
+
+
+# The speaker.
+
+
+class Counting:
+    """Plays the numbers of its samples, and remembers when each period was to be heard."""
+
+    def __init__(self) -> None:
+        self.pulled = 0
+        self.times: list[float] = []
+
+    def pull(self, frames: int, audible_at: Seconds) -> Pcm:
+        self.times.append(audible_at)
+        self.pulled += frames
+        return (np.arange(self.pulled - frames, self.pulled) % 30_000).astype(np.int16)
+
+
+def recorded(path: Path) -> Pcm:
+    with wave.open(str(path)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 24_000)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+
+def test_the_speaker_writes_a_whole_file_in_true_time_even_when_cancelled(tmp_path):
+    path = tmp_path / "out.wav"
+    source = Counting()
+
+    async def main():
+        begun_at = asyncio.get_running_loop().time()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3.01):
+                await WavSpeaker(path).run(source)
+        assert source.times == pytest.approx([begun_at + period * 0.02 for period in range(151)], abs=1e-6)
+
+    run_virtual(main)
+    assert recorded(path).tolist() == [number % 30_000 for number in range(151 * 480)]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.wav"]
+
+
+def test_nothing_appears_before_the_speaker_has_ended(tmp_path):
+    path = tmp_path / "out.wav"
+    path.write_bytes(b"before")
+
+    async def main():
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(WavSpeaker(path).run(Counting()))
+            await asyncio.sleep(1)
+            assert path.read_bytes() == b"before"
+            task.cancel()
+
+    run_virtual(main)
+    assert len(recorded(path)) > 20_000
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_starts(tmp_path):
+    with pytest.raises(InputError, match="is a directory") as caught:
+        WavSpeaker(tmp_path)
+    assert caught.value.exit_code == ExitCode.CANNOT_WRITE
+    with pytest.raises(InputError, match="does not exist: create it") as caught:
+        WavSpeaker(tmp_path / "absent" / "out.wav")
+    assert caught.value.exit_code == ExitCode.CANNOT_WRITE
+
+
+def test_a_place_that_vanishes_is_a_failed_speaker(tmp_path):
+    folder = tmp_path / "usb"
+    folder.mkdir()
+    speaker = WavSpeaker(folder / "out.wav")
+    folder.rmdir()
+
+    async def main():
+        with pytest.raises(SpeakerError, match="cannot be written"):
+            await speaker.run(Counting())
+
+    run_virtual(main)
+
+
+def test_a_disk_that_is_full_is_a_failed_speaker_and_leaves_no_rubbish(tmp_path):
+    async def main():
+        with pytest.raises(SpeakerError, match="cannot be written"):
+            await WavSpeaker(tmp_path / "out.wav").run(Counting())
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        run_virtual(main)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,123 @@
+import asyncio
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from appliance.core.state import Mode
+from appliance.errors import ExitCode
+from appliance.provisioning import signing
+from appliance.provisioning.client import ProvisioningClient
+from appliance.provisioning.server.__main__ import main as provisiond
+from appliance.settings import Provisioning
+from tests.clock import run_real
+from tests.provisioning.server.loopback import token_service
+from tests.provisioning.worlds import API_KEY, DEVICE, KEY, PEM, TOKEN
+
+pytestmark = pytest.mark.realtime
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@asynccontextmanager
+async def running(config: Path, directory: Path) -> AsyncIterator[Process]:
+    arguments = ("-m", "appliance.provisioning.server", "--config", config, "--development", directory, "--port", "0")
+    environment = {**os.environ, "GEMINI_API_KEY": API_KEY}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *map(str, arguments), stdout=PIPE, stderr=PIPE, env=environment
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, caplog):
+    async def main() -> None:
+        async with token_service(tmp_path / "upstream-ca.pem") as service:
+            config = tmp_path / "provisiond.toml"
+            config.write_text(
+                f'[upstream]\nbase_url = "{service.url}"\nca_file = "{tmp_path / "upstream-ca.pem"}"\n'
+                f'[devices]\n{DEVICE} = "{signing.public_key_text(KEY)}"\n'
+            )
+            async with running(config, tmp_path / "tls") as process:
+                assert process.stdout
+                ready = json.loads(await process.stdout.readline())
+                settings = Provisioning(
+                    url=ready["url"], device_id=DEVICE, device_key=SecretStr(PEM), ca_file=ready["ca_file"]
+                )
+                async with ProvisioningClient(settings, tmp_path) as client:
+                    assert (await client.fetch(Mode.HANDS_FREE, resume=False)).value == TOKEN
+                    assert (await client.fetch(Mode.PUSH_TO_TALK, resume=True)).value == TOKEN
+                    # The device's connection is still open: it must not keep the server.
+                    stopped = time.monotonic()
+                    process.send_signal(signal.SIGTERM)
+                    out, log = await asyncio.wait_for(process.communicate(), 20)
+                assert time.monotonic() - stopped < 2.0
+                assert (process.returncode, out) == (0, b"")
+                for secret in (TOKEN, API_KEY):
+                    assert secret.encode() not in log
+                assert DEVICE.encode() in log
+
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "httpcore2"):
+        run_real(main)
+    assert "httpcore2" in {record.name.partition(".")[0] for record in caplog.records}
+    assert TOKEN not in caplog.text
+
+
+def test_a_wrong_setting_ends_it_with_78_and_a_line(tmp_path, capsys):
+    config = tmp_path / "provisiond.toml"
+    config.write_text('modell = "x"\n')
+    assert provisiond(["--config", str(config)]) == ExitCode.CONFIGURATION
+    lines = capsys.readouterr().err.splitlines()
+    assert f"appliance-provisiond: {config}: modell: there is no such setting; did you mean model?" in lines
+    assert len(lines) == 2
+
+
+def test_without_a_certificate_it_does_not_start(capsys, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    assert provisiond([]) == ExitCode.CONFIGURATION
+    assert "--development" in capsys.readouterr().err
+
+
+def test_a_certificate_that_is_none_ends_it_with_78(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    monkeypatch.setenv("PROVISIOND_TLS_CERTIFICATE", str(tmp_path / "absent.pem"))
+    monkeypatch.setenv("PROVISIOND_TLS_KEY", str(tmp_path / "absent.pem"))
+    assert provisiond([]) == ExitCode.CONFIGURATION
+    assert "absent.pem" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_ends_it_with_69_and_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert provisiond(["--development", str(tmp_path), "--port", port]) == ExitCode.UNAVAILABLE
+    assert capsys.readouterr().err.splitlines() == [
+        f"appliance-provisiond: cannot listen on 127.0.0.1 port {port}: Address already in use"
+    ]
+
+
+def test_the_private_key_made_for_development_is_its_owners_only(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        provisiond(["--development", str(tmp_path / "new"), "--port", str(taken.getsockname()[1])])
+    assert (tmp_path / "new" / "server-key.pem").stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,82 @@
+import pytest
+from pydantic import ValidationError
+
+from appliance.errors import ConfigurationError
+from appliance.provisioning import signing
+from appliance.provisioning.server.settings import load
+from tests.provisioning.worlds import API_KEY, KEY, server_settings
+
+DEVICES = f'[devices]\nkitchen = "{signing.public_key_text(KEY)}"\n'
+
+
+def write(tmp_path, text: str):
+    file = tmp_path / "provisiond.toml"
+    file.write_text(text)
+    return file
+
+
+def mistakes(file, **flags) -> tuple[str, ...]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(file, flags)
+    return caught.value.mistakes
+
+
+def test_later_sources_win(tmp_path, monkeypatch):
+    file = write(tmp_path, 'model = "of-the-file"\nport = 1\n[lock]\nvoice = "Kore"\nlanguage = "de-DE"\n' + DEVICES)
+    monkeypatch.setenv("PROVISIOND_PORT", "2")
+    monkeypatch.setenv("PROVISIOND_LOCK__VOICE", "Puck")
+    monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    settings = load(file, {"host": "::1"})
+    assert (settings.host, settings.port, settings.model) == ("::1", 2, "of-the-file")
+    assert (settings.lock.voice, settings.lock.language) == ("Puck", "de-DE")
+    assert settings.devices == {"kitchen": KEY.public_key()}
+    assert load(file, {"port": 3}).port == 3
+
+
+def test_the_key_of_a_credential_goes_before_the_one_of_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", "another")
+    assert load(None, {}).api_key.get_secret_value() == "another"
+    (tmp_path / "gemini-api-key").write_text(API_KEY + "\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert load(None, {}).api_key.get_secret_value() == API_KEY
+
+
+def test_each_mistake_is_one_line_that_names_the_place_and_what_was_meant(tmp_path):
+    file = write(
+        tmp_path, 'prot = 1\nmax_session_min = 600\n[lock]\nvoic = "x"\n[devices]\nkitchen = "zzz"\n"a b" = "x"\n'
+    )
+    lines = mistakes(file, api_key=API_KEY)
+    assert all("\n" not in line for line in lines)
+    for expected in (
+        f"{file}: prot: there is no such setting; did you mean port?",
+        f"{file}: lock.voic: there is no such setting; did you mean lock.voice?",
+        f"{file}: max_session_min: input should be less than or equal to 60",
+        f"{file}: devices.kitchen: not an Ed25519 public key, neither PEM nor 32 bytes in base64",
+    ):
+        assert expected in lines
+    assert any(line.startswith(f"{file}: devices.a b: ") for line in lines)
+
+
+def test_without_a_key_it_says_where_to_put_one():
+    assert mistakes(None) == ("api_key: missing; set GEMINI_API_KEY, or the systemd credential gemini-api-key",)
+
+
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
+    assert "cannot be read" in mistakes(tmp_path / "absent.toml")[0]
+    assert "not valid TOML" in mistakes(write(tmp_path, "model = "))[0]
+
+
+def test_a_variable_that_cannot_be_read_is_one_line(monkeypatch):
+    monkeypatch.setenv("PROVISIOND_DEVICES", "{broken")
+    assert mistakes(None, api_key=API_KEY)[0].startswith("environment: ")
+
+
+@pytest.mark.parametrize("url", ["http://plain.test", "wss://live.test", "https://live.test/?key=1"])
+def test_addresses_are_https(url):
+    with pytest.raises(ValidationError):
+        server_settings(live_base_url=url)
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValidationError):
+        server_settings().port = 1  # type: ignore[misc]

@@ -1,0 +1,130 @@
+import json
+import logging
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+from google.genai import types
+
+from appliance.errors import ConfigurationError
+from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.server.ports import MintSpec, UpstreamError
+from appliance.provisioning.server.upstream import FIELDS, Chosen, GenaiUpstream, token_config
+from tests.clock import run_real
+from tests.provisioning.server.loopback import token_service
+from tests.provisioning.worlds import API_KEY, NOW, TOKEN, dead_address, server_settings
+
+SPEC = MintSpec("gemini-3.8-live", NOW + timedelta(minutes=1), NOW + timedelta(minutes=16))
+
+
+def test_every_field_of_the_sdks_set_up_is_classified():
+    assert set(FIELDS) == set(types.LiveConnectConfig.model_fields)
+
+
+def test_the_handle_and_the_detection_of_speech_stay_the_devices():
+    for name in ("session_resumption", "realtime_input_config"):
+        assert FIELDS[name] is Chosen.BY_DEVICE
+
+
+def test_a_token_holds_only_fields_that_the_server_chooses():
+    config = token_config(replace(SPEC, voice="Kore", language="de-DE", instruction="Be brief."))
+    assert config.live_connect_constraints
+    assert config.live_connect_constraints.config
+    held = config.live_connect_constraints.config.model_dump(exclude_none=True)
+    assert set(held) == {name for name, chosen in FIELDS.items() if chosen is Chosen.BY_SERVER}
+
+
+@pytest.mark.realtime
+@pytest.mark.parametrize(
+    ("chosen", "mask"),
+    [
+        ({}, {"model"}),
+        ({"voice": "Kore"}, {"model", "generationConfig.speechConfig"}),
+        ({"language": "de-DE"}, {"model", "generationConfig.speechConfig"}),
+        ({"instruction": "Be brief."}, {"model", "systemInstruction.parts", "systemInstruction.role"}),
+    ],
+)
+def test_the_wire_carries_one_use_both_times_and_a_mask_of_just_what_is_locked(tmp_path, monkeypatch, chosen, mask):
+    # Each of these would send the key elsewhere.
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
+    monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "true")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "https://elsewhere.test")
+    monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "v9")
+
+    async def main() -> None:
+        async with token_service(tmp_path / "ca.pem") as service:
+            settings = server_settings(upstream={"base_url": service.url, "ca_file": tmp_path / "ca.pem"})
+            async with aclosing(GenaiUpstream(settings)) as upstream:
+                assert await upstream.mint(replace(SPEC, **chosen)) == TOKEN
+        ((line, headers, body),) = service.requests
+        assert line == "POST /v1alpha/auth_tokens HTTP/1.1"
+        assert headers["x-goog-api-key"] == API_KEY
+        assert body["uses"] == 1
+        assert datetime.fromisoformat(body["newSessionExpireTime"]) == SPEC.new_session_expires_at
+        assert datetime.fromisoformat(body["expireTime"]) == SPEC.expires_at
+        assert body["bidiGenerateContentSetup"]["model"] == "models/gemini-3.8-live"
+        assert set(body["fieldMask"].split(",")) == mask
+        assert "_" not in body["fieldMask"]
+
+    run_real(main)
+
+
+@pytest.mark.realtime
+def test_whatever_goes_wrong_is_told_by_its_code_and_no_log_holds_a_secret(tmp_path, caplog):
+    quoting = json.dumps({"error": {"code": 403, "status": "PERMISSION_DENIED", "message": f"api_key:{API_KEY}"}})
+    expected = [
+        (400, quoting, ProblemCode.UPSTREAM_REJECTED),
+        (403, quoting, ProblemCode.UPSTREAM_REJECTED),
+        (404, "<html>", ProblemCode.UPSTREAM_REJECTED),
+        (429, "{}", ProblemCode.UPSTREAM_QUOTA),
+        (500, "{}", ProblemCode.UPSTREAM_UNAVAILABLE),
+        (503, "[]", ProblemCode.UPSTREAM_UNAVAILABLE),
+        (302, "{}", ProblemCode.UPSTREAM_UNAVAILABLE),
+        (200, "{}", ProblemCode.UPSTREAM_UNAVAILABLE),
+        (200, "", ProblemCode.UPSTREAM_UNAVAILABLE),
+        (200, "<html>", ProblemCode.UPSTREAM_UNAVAILABLE),
+        (200, "[1]", ProblemCode.UPSTREAM_UNAVAILABLE),
+        (200, '{"name": 7}', ProblemCode.UPSTREAM_UNAVAILABLE),
+        (200, '{"name": "key"}', ProblemCode.UPSTREAM_UNAVAILABLE),
+        (0, "", ProblemCode.UPSTREAM_UNAVAILABLE),
+    ]
+
+    async def main() -> None:
+        async with token_service(tmp_path / "ca.pem") as service:
+            access = {"base_url": service.url, "ca_file": tmp_path / "ca.pem", "timeout_s": 0.5}
+            async with aclosing(GenaiUpstream(server_settings(upstream=access))) as upstream:
+                assert await upstream.mint(SPEC) == TOKEN
+                for status, body, code in expected:
+                    service.status = status
+                    service.body = body.encode() if status else None
+                    with pytest.raises(UpstreamError) as caught:
+                        await upstream.mint(SPEC)
+                    assert caught.value.code is code, (status, body)
+                    assert API_KEY not in str(caught.value)
+                assert API_KEY not in repr(upstream)
+
+    with caplog.at_level(logging.DEBUG):
+        run_real(main)
+    assert API_KEY not in caplog.text
+    assert TOKEN not in caplog.text
+
+
+@pytest.mark.realtime
+def test_a_dead_service_and_one_with_another_certificate_are_unavailable(tmp_path):
+    async def main() -> None:
+        async with token_service(tmp_path / "ca.pem") as service:
+            with dead_address() as dead:
+                for url in (dead, service.url):
+                    async with aclosing(GenaiUpstream(server_settings(upstream={"base_url": url}))) as upstream:
+                        with pytest.raises(UpstreamError) as caught:
+                            await upstream.mint(SPEC)
+                        assert caught.value.code is ProblemCode.UPSTREAM_UNAVAILABLE
+        assert service.requests == []
+
+    run_real(main)
+
+
+def test_certificates_that_are_none_are_a_wrong_setting(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"upstream\.ca_file"):
+        GenaiUpstream(server_settings(upstream={"ca_file": tmp_path / "absent.pem"}))

@@ -1,0 +1,88 @@
+"""The client over real TLS on loopback."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import trustme
+from pydantic import SecretStr
+
+from appliance.core.state import Mode
+from appliance.errors import ProvisioningUnreachable
+from appliance.provisioning.client import ProvisioningClient
+from appliance.settings import Provisioning
+from tests.clock import run_real
+from tests.provisioning.worlds import PEM, dead_address
+
+pytestmark = pytest.mark.realtime
+
+
+@asynccontextmanager
+async def listener(certificate: trustme.LeafCert) -> AsyncIterator[str]:
+    """Yield the address of a server that only shakes hands."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0, ssl=context)
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        if open_connections := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(open_connections, timeout=10)
+
+
+async def complaint(url: str, ca_file: Path | None = None) -> str:
+    settings = Provisioning(url=url, device_key=SecretStr(PEM), ca_file=ca_file)
+    async with ProvisioningClient(settings, None) as client:
+        with pytest.raises(ProvisioningUnreachable) as caught:
+            await client.fetch(Mode.HANDS_FREE, resume=False)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_dead_server_is_noticed_at_once():
+    async def main() -> None:
+        with dead_address() as url:
+            started = time.monotonic()
+            assert "cannot be reached" in await complaint(url)
+            assert time.monotonic() - started < 2.0
+
+    run_real(main)
+
+
+@pytest.mark.parametrize(
+    ("valid_from", "valid_to", "said"),
+    [
+        (timedelta(days=-20), timedelta(days=-10), "clock"),
+        (timedelta(days=10), timedelta(days=20), "clock"),
+        (timedelta(days=-10), timedelta(days=10), "cannot be reached"),
+    ],
+)
+def test_a_certificate_of_another_time_points_at_the_clock(tmp_path, valid_from, valid_to, said):
+    now = datetime.now(UTC).replace(tzinfo=None)
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1", not_before=now + valid_from, not_after=now + valid_to)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+
+    async def main() -> None:
+        async with listener(certificate) as url:
+            assert said in await complaint(url, tmp_path / "ca.pem")
+
+    run_real(main)
+
+
+def test_a_certificate_of_another_authority_points_at_the_setting():
+    async def main() -> None:
+        async with listener(trustme.CA().issue_cert("127.0.0.1")) as url:
+            assert "provisioning.ca_file" in await complaint(url)
+
+    run_real(main)

@@ -1,0 +1,14 @@
+import subprocess
+import sys
+
+SNIPPET = """
+import sys
+import appliance.provisioning.client
+foreign = {"fastapi", "starlette", "uvicorn", "google", "appliance.provisioning.server"} & set(sys.modules)
+sys.exit(", ".join(sorted(foreign)) or 0)
+"""
+
+
+def test_the_device_half_needs_nothing_of_the_server_and_not_the_sdk():
+    done = subprocess.run([sys.executable, "-c", SNIPPET], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,44 @@
+import gc
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import appliance
+from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.replies import Reply
+from appliance.units import UPLINK, Pcm
+from tests.simulator.client import said
+
+PACKAGE = Path(appliance.__file__).parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_no_garbage() -> None:
+    """Spare every later collection the 100 ms that it takes to look through the SDK."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def scene() -> Callable[[str], Pcm]:
+    """Reads a shipped scene."""
+
+    def read(name: str) -> Pcm:
+        with wave.open(str(PACKAGE / "demo" / "recordings" / f"{name}.wav")) as file:
+            assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (UPLINK.rate_hz, 1, 2)
+            return np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
+
+    return read
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> SimulatorOptions:
+    """A quick service with two short replies."""
+    replies = (
+        Reply(said(0.2), text="one two three", heard="what is it"),
+        Reply(said(0.15, seed=5), text="four"),
+    )
+    return SimulatorOptions(directory=tmp_path, speed=50, replies=replies)

@@ -1,0 +1,53 @@
+"""The program ``appliance-simulator``."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from appliance.simulator.__main__ import main
+
+pytestmark = pytest.mark.realtime
+
+
+def test_it_says_where_it_is_and_ends_in_order_when_told_to(tmp_path: Path):
+    command = [sys.executable, "-m", "appliance.simulator", "--directory", str(tmp_path), "--record", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        asked = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+        assert time.monotonic() - asked < 5
+        assert process.stdout.read() == ""
+    assert ready["base_url"].startswith("https://127.0.0.1:")
+    assert Path(ready["ca_file"]) == tmp_path / "ca.pem"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--record", "/nowhere/at/all"], 66, "not a directory"),
+        (["--reply", "/nowhere.wav"], 66, "cannot read /nowhere.wav"),
+        (["--reply", __file__], 65, "is not a WAV file"),
+    ],
+)
+def test_what_cannot_be_used_is_named_in_one_line(
+    arguments: list[str], code: int, words: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(arguments) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--link-delay", "-1"], ["--colour"], ["--port", "x"]])
+def test_a_wrong_command_line_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "error" in capsys.readouterr().err

@@ -1,0 +1,106 @@
+"""The command line: what is wrong is told in one line and by a documented exit code, without a traceback."""
+
+import json
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance import cli
+from appliance.errors import ExitCode, MicrophoneError, SpeakerError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_settings_in_force_are_shown_with_their_origin(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "a.toml"
+    file.write_text('[live]\nvoice = "Puck"\n')
+    assert cli.run(["config", "--config", str(file), "--json"]) == ExitCode.OK
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["live.voice"] == {"value": "Puck", "origin": str(file)}
+    assert cli.run(["config", "--config", str(file)]) == ExitCode.OK
+    assert "Puck" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["run", "config"])
+def test_a_bad_setting_is_one_line_and_exit_78(command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "a.toml"
+    file.write_text("[conversation]\nprerol_ms = 3\n")
+    assert cli.run([command, "--config", str(file)]) == ExitCode.CONFIGURATION
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "did you mean conversation.preroll_ms?" in error
+
+
+def test_usage_is_exit_2(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as caught:
+        cli.run(["demo", "--loud"])
+    assert caught.value.code == ExitCode.USAGE
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def _wav(path: Path, width: int, seconds: float = 0.5) -> Path:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, width, 16_000, 0, "NONE", ""))
+        file.writeframes(np.zeros(int(16_000 * seconds) * width, np.int8).tobytes())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "says"),
+    [
+        (lambda folder: folder / "absent.wav", ExitCode.NO_INPUT, "does not exist"),
+        (lambda folder: folder, ExitCode.DATA, "not a file"),
+        (lambda folder: _empty(folder / "empty.wav"), ExitCode.DATA, "empty"),
+        (lambda folder: _text(folder / "song.wav"), ExitCode.DATA, "WAV"),
+        (lambda folder: _wav(folder / "eight.wav", 1), ExitCode.DATA, "8-bit"),
+        (lambda folder: _wav(folder / "none.wav", 2, 0), ExitCode.DATA, "no samples"),
+    ],
+)
+def test_a_recording_of_no_use_is_one_line_before_anything_starts(make, code, says, tmp_path, capsys):
+    assert cli.run(["demo", "--mic", str(make(tmp_path))]) == code
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert says in error
+
+
+def _empty(path: Path) -> Path:
+    path.write_bytes(b"")
+    return path
+
+
+def _text(path: Path) -> Path:
+    path.write_text("This is no sound at all, but words, and quite a few of them, so that it is long enough.")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--wake", "hey_jarvs"], ExitCode.CONFIGURATION, "did you mean hey_jarvis?"),
+        (["--wake", "hey_mycroft"], ExitCode.NO_INPUT, "give one with --mic"),
+        (["--link-delay", "-1"], ExitCode.CONFIGURATION, "seconds from 0"),
+        (["--live", "google"], ExitCode.CONFIGURATION, "GEMINI_API_KEY"),
+        (["--timeline", "x.jpg"], ExitCode.CANNOT_WRITE, ".png"),
+        (["--report", "/proc/nowhere/report.json"], ExitCode.CANNOT_WRITE, "cannot be made"),
+        (["--speaker", "/proc/nowhere/reply.wav"], ExitCode.CANNOT_WRITE, "cannot be made"),
+    ],
+)
+def test_an_option_of_no_use_is_one_line(options, code, says, capsys):
+    assert cli.run(["demo", *options]) == code
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert says in error
+
+
+def test_errors_out_of_a_task_group_are_told_like_others():
+    group = BaseExceptionGroup("tasks", [ExceptionGroup("inner", [MicrophoneError("gone")]), SpeakerError("gone too")])
+    assert str(cli._known(group)) == "gone"
+    assert cli._known(BaseExceptionGroup("tasks", [MicrophoneError("gone"), ValueError("a bug")])) is None
+
+
+def test_the_readme_documents_every_exit_code():
+    text = (ROOT / "README.md").read_text()
+    for code in ExitCode:
+        assert f"| {code.value} |" in text
