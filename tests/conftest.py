@@ -23,7 +23,10 @@ def recordings() -> Path:
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("APPLIANCE_", "GEMINI_", "GOOGLE_")) or name in {"NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY"}:
+        if name.startswith(("APPLIANCE_", "PROVISIOND_", "GEMINI_", "GOOGLE_")) or name in {
+            "NOTIFY_SOCKET",
+            "CREDENTIALS_DIRECTORY",
+        }:
             monkeypatch.delenv(name)
 
 

@@ -1,8 +1,14 @@
 """What is generated from the code is current."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+from appliance.effective import load
+from appliance.provisioning.server.settings import Settings as ServerSettings
+from appliance.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -12,3 +18,27 @@ def test_generated_documents_are_current():
         [sys.executable, str(ROOT / "scripts" / "render-docs"), "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_settings_file_says_the_defaults(tmp_path: Path):
+    """Taking the "#" off every line that holds a value changes nothing; other forms of a section are left out."""
+    kept, skipping = [], False
+    for line in (ROOT / "config" / "appliance.toml").read_text().splitlines():
+        skipping = "or:" in line or (skipping and line != "" and not line.startswith("["))
+        taken = re.sub(r"^#(?=[\w\[])", "", line)
+        if not skipping and "..." not in taken:
+            kept.append(taken)
+    file = tmp_path / "appliance.toml"
+    file.write_text("\n".join(kept))
+    effective = load([file])
+    assert effective.settings.model_dump() == Settings().model_dump()
+    assert len(effective.origins) >= 40
+
+
+def test_the_server_settings_file_says_the_defaults():
+    text = (ROOT / "config" / "provisiond.toml").read_text()
+    values = tomllib.loads(
+        "\n".join(re.sub(r"^#(?=[\w\[])", "", line) for line in text.splitlines() if "..." not in line)
+    )
+    assert values["model"] == ServerSettings.model_fields["model"].default
+    assert values["devices"] == {}

@@ -1,0 +1,43 @@
+"""What the server needs of the service that mints tokens, free of any SDK type."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from appliance.provisioning.protocol import ProblemCode
+
+
+@dataclass(frozen=True, slots=True)
+class MintSpec:
+    """One token to be minted: good for one session, and for resuming it. None: the device chooses."""
+
+    model: str
+    new_session_expires_at: datetime
+    """With a time zone, as all times here. No session can be begun after it."""
+    expires_at: datetime
+    """Running sessions end."""
+    voice: str | None = None
+    language: str | None = None
+    instruction: str | None = None
+
+
+class UpstreamError(Exception):
+    """No token: ``code`` says whose fault it is; the text is for the log and holds no secret."""
+
+    def __init__(self, code: ProblemCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Upstream(Protocol):
+    """Mints tokens."""
+
+    async def mint(self, spec: MintSpec) -> str:
+        """Return the token.
+
+        Raises:
+            UpstreamError.
+        """
+
+    async def aclose(self) -> None:
+        """Close connections."""

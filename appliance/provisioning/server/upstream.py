@@ -1,0 +1,172 @@
+"""Mints tokens at the Gemini API through google-genai: the only module of the server that knows the SDK.
+
+A token is good for one session. It carries an explicit field mask, so that the device's own set-up counts wherever
+nothing is locked: with no mask at all the service takes the whole set-up from the token, and a resumption handle that
+the device sends is lost without a word.
+"""
+
+import asyncio
+import logging
+import ssl
+import warnings
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+import httpx2
+from google import genai
+from google.genai import errors, types
+
+from appliance.errors import ConfigurationError
+from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.server.ports import MintSpec, UpstreamError
+from appliance.provisioning.server.settings import Settings
+
+GOOGLE: Final = "https://generativelanguage.googleapis.com"
+TOKEN_PREFIX: Final = "auth_tokens/"  # noqa: S105  not a token
+
+
+class Chosen(Enum):
+    """Who decides on a field of the set-up."""
+
+    BY_SERVER = "by server"
+    """Locked where the server's settings name a value; the device's otherwise."""
+    BY_DEVICE = "by device"
+    """Never locked."""
+    NEVER_SENT = "never sent"
+    """Not part of a set-up for the Developer API."""
+
+
+FIELDS: Final[Mapping[str, Chosen]] = {
+    "speech_config": Chosen.BY_SERVER,
+    "system_instruction": Chosen.BY_SERVER,
+    # The handle and the detection of speech: locked, they would break resuming and the button.
+    "session_resumption": Chosen.BY_DEVICE,
+    "realtime_input_config": Chosen.BY_DEVICE,
+    "response_modalities": Chosen.BY_DEVICE,
+    "temperature": Chosen.BY_DEVICE,
+    "top_p": Chosen.BY_DEVICE,
+    "top_k": Chosen.BY_DEVICE,
+    "max_output_tokens": Chosen.BY_DEVICE,
+    "media_resolution": Chosen.BY_DEVICE,
+    "seed": Chosen.BY_DEVICE,
+    "thinking_config": Chosen.BY_DEVICE,
+    "enable_affective_dialog": Chosen.BY_DEVICE,
+    "tools": Chosen.BY_DEVICE,
+    "input_audio_transcription": Chosen.BY_DEVICE,
+    "output_audio_transcription": Chosen.BY_DEVICE,
+    "context_window_compression": Chosen.BY_DEVICE,
+    "proactivity": Chosen.BY_DEVICE,
+    "history_config": Chosen.BY_DEVICE,
+    "avatar_config": Chosen.BY_DEVICE,
+    "safety_settings": Chosen.BY_DEVICE,
+    "translation_config": Chosen.BY_DEVICE,
+    "labels": Chosen.BY_DEVICE,
+    "http_options": Chosen.NEVER_SENT,
+    "generation_config": Chosen.NEVER_SENT,
+    "explicit_vad_signal": Chosen.NEVER_SENT,
+}
+"""Every field of the SDK's LiveConnectConfig; a test fails when the SDK has one that is not here."""
+
+
+def token_config(spec: MintSpec) -> types.CreateAuthTokenConfig:
+    """Return what is asked of the service.
+
+    The mask comes from the SDK: with an empty ``lock_additional_fields`` it names the fields that are set, and only
+    those (with None there, which is the default, it would send no mask).
+    """
+    return types.CreateAuthTokenConfig(
+        uses=1,
+        new_session_expire_time=spec.new_session_expires_at,
+        expire_time=spec.expires_at,
+        live_connect_constraints=types.LiveConnectConstraints(
+            model=spec.model,
+            config=types.LiveConnectConfig(speech_config=_speech(spec), system_instruction=spec.instruction),
+        ),
+        lock_additional_fields=[],
+    )
+
+
+def _speech(spec: MintSpec) -> types.SpeechConfig | None:
+    if spec.voice is None and spec.language is None:
+        return None
+    voice = types.PrebuiltVoiceConfig(voice_name=spec.voice) if spec.voice else None
+    return types.SpeechConfig(
+        voice_config=types.VoiceConfig(prebuilt_voice_config=voice) if voice else None,
+        language_code=spec.language,
+    )
+
+
+class GenaiUpstream:
+    """Implements `ports.Upstream`. Everything that the SDK would take from the environment is said here.
+
+    Raises:
+        ConfigurationError: ``upstream.ca_file`` cannot be used.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._timeout_s = settings.upstream.timeout_s
+        tls = _tls_context(settings.upstream.ca_file)
+        self._client = genai.Client(
+            # GOOGLE_GENAI_USE_VERTEXAI would choose another service, GOOGLE_GEMINI_BASE_URL send the key elsewhere.
+            enterprise=False,
+            api_key=settings.api_key.get_secret_value(),
+            http_options=types.HttpOptions(
+                base_url=(settings.upstream.base_url or GOOGLE).rstrip("/"),
+                api_version=settings.api_version,
+                client_args={"verify": tls},
+                async_client_args={"verify": tls},
+            ),
+        )
+        _quieten()
+
+    async def mint(self, spec: MintSpec) -> str:
+        """Return the name of a new token, within ``upstream.timeout_s``; raises UpstreamError.
+
+        The service's own words are left behind: they quote the key at times.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                token = await self._client.aio.auth_tokens.create(config=token_config(spec))
+        except errors.APIError as error:
+            raise UpstreamError(_code(error.code), f"the service answers {error.code} {error.status}") from None
+        except (httpx2.RequestError, OSError) as error:
+            raise UpstreamError(ProblemCode.UPSTREAM_UNAVAILABLE, f"no answer ({type(error).__name__})") from None
+        except (ValueError, TypeError, AttributeError):
+            raise UpstreamError(ProblemCode.UPSTREAM_UNAVAILABLE, "the answer cannot be read") from None
+        name: str = token.name or ""
+        if not name.startswith(TOKEN_PREFIX):
+            raise UpstreamError(ProblemCode.UPSTREAM_UNAVAILABLE, "the answer holds no token")
+        return name
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._client.aio.aclose()
+        self._client.close()
+
+
+def _code(status: int | None) -> ProblemCode:
+    if status == httpx2.codes.TOO_MANY_REQUESTS:
+        return ProblemCode.UPSTREAM_QUOTA
+    if status is not None and httpx2.codes.is_client_error(status):
+        return ProblemCode.UPSTREAM_REJECTED
+    return ProblemCode.UPSTREAM_UNAVAILABLE
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"upstream.ca_file: {ca_file} cannot be used as certificates: {error}") from error
+
+
+def _quieten() -> None:
+    """Keep secrets out of the log and the SDK's opinions out of the way, for the whole process.
+
+    Requests carry the key and answers the token: what these libraries tell of them below WARNING is not ours to check.
+    """
+    for name in ("httpcore2", "httpx2", "google_genai"):
+        logger = logging.getLogger(name)
+        logger.setLevel(max(logger.level, logging.WARNING))
+    warnings.filterwarnings("ignore", category=errors.ExperimentalWarning)
