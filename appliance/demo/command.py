@@ -50,7 +50,7 @@ def demo_command(arguments: argparse.Namespace) -> int:
         ApplianceError: An option is of no use, a server does not start, a result cannot be written.
     """
     choices = choose(arguments)
-    log.configure(Log(level="warning"))
+    log.configure(Log(level="error"))
     console = Console(highlight=False)
     with tempfile.TemporaryDirectory(prefix="appliance-demo-") as name:
         demo = Demo(choices, Path(name), console)

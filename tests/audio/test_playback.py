@@ -313,7 +313,8 @@ def test_a_reply_is_audible_once_and_drained_once_when_its_last_sample_was_heard
         told, speaker = Told(), TimedSpeaker(latency_s=0.08)
         playback = Playback(told.reports())
         async with running(playback, speaker):
-            await playback.write(OLD, level(10_001))
+            await playback.write(OLD, level(5_000))
+            await playback.write(OLD, level(5_001))
             await asyncio.sleep(0.1)
             playback.finish(OLD)
             playback.finish(OLD)

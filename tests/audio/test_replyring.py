@@ -38,6 +38,25 @@ def test_nothing_plays_before_the_prebuffer_is_there():
     assert take(ring, 50)[1] is Edge.STARTED
 
 
+def test_a_period_longer_than_the_prebuffer_waits_until_it_can_be_filled_and_faded():
+    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring.write(loud(400 + FADE - 1))
+    assert take(ring, 400)[1] is None
+    ring.write(loud(1))
+    assert take(ring, 400)[1] is Edge.STARTED
+
+
+def test_a_cut_near_the_end_of_a_reply_does_not_reach_into_the_next():
+    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring.write(loud(300))
+    ring.complete()
+    take(ring, 290)
+    ring.write(loud(300))
+    ring.cut()
+    assert ring.take_stale(np.zeros(FADE, np.int16)).count == 10
+    assert not ring.playing
+
+
 def test_a_complete_reply_plays_however_short_it_is():
     ring = ReplyRing(CAPACITY, PREBUFFER)
     ring.write(loud(10))

@@ -1,0 +1,348 @@
+"""The way of speech to the service: every sample of a turn once and in order, whatever becomes of the link.
+
+The microphone ring itself is the buffer. What a person says is a sequence of *spans* ``[start, stop)`` of the stream;
+the one sender works through them with a cursor that moves only when a link has taken the samples. So speech waits where
+it is while a link is being opened or resumed, is sent faster than real time afterwards, and nothing has to be copied
+aside, handed over or remembered twice. All methods are called on the loop's thread.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.audio.ports import UplinkSink
+from appliance.audio.preroll import PreRoll
+from appliance.core.state import Mode
+from appliance.core.state import Uplink as Gate
+from appliance.errors import LinkError
+from appliance.units import UPLINK, SampleIndex
+
+LONGEST_CHUNK_MS: Final = 100
+STREAM_PAUSE_S: Final = 1.0
+"""A hands-free stream that pauses longer is to be closed by audio_stream_end (ai.google.dev, Live API, VAD)."""
+_END_AHEAD_S: Final = 1.0
+"""A turn ends no later than this after the newest sample: an index far ahead would keep the microphone open."""
+_SPANS_REPORTED: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkCounts:
+    """Samples so far; ``captured`` is the sum of sent, dropped and those that still wait."""
+
+    captured: int
+    """In spans."""
+    sent: int
+    """Taken by a link."""
+    dropped: int
+    """Overwritten before a link took them, or forgotten with the conversation."""
+    spans: tuple[tuple[SampleIndex, SampleIndex], ...]
+    """The newest spans since `Uplink.reset`, 256 at most; an open one as far as it has come."""
+
+
+@dataclass(slots=True, eq=False)
+class _Span:
+    start: int
+    mode: Mode
+    cursor: int
+    """The next sample that no link has; samples on their way to one count as taken until it fails."""
+    stop: int | None = None
+    """None while the span is open; may lie ahead of the newest sample."""
+    owes_end: bool = False
+    """activity_start was sent for it, or is being sent, and no link has taken activity_end yet."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """An attached sink and what it has been told."""
+
+    sink: UplinkSink
+    in_activity: bool = False
+    last_audio_at: float | None = None
+    """When it took hands-free audio that no audio_stream_end has followed yet."""
+
+
+class Uplink:
+    """Sends spans of the ring to whichever link is attached.
+
+    Bounds: the ring's capacity; when a span waits longer than that, its oldest samples are dropped and counted, and
+    ``on_dropped`` is told how many, once the sender has caught up again or the conversation is forgotten.
+    """
+
+    def __init__(
+        self,
+        ring: PreRoll,
+        *,
+        chunk_ms: int = 40,
+        catch_up_speed: float = 4.0,
+        on_dropped: Callable[[int], None] | None = None,
+    ) -> None:
+        """``chunk_ms`` is at most 100; ``catch_up_speed`` is a multiple of real time, above 1."""
+        self._ring = ring
+        self._chunk = UPLINK.frames(chunk_ms / 1000)
+        self._longest_chunk = UPLINK.frames(LONGEST_CHUNK_MS / 1000)
+        self._catch_up_hz = UPLINK.rate_hz * catch_up_speed
+        self._on_dropped = on_dropped
+
+        self._gate = Gate.CLOSED
+        self._mode: Mode | None = None  # until the conversation's first span
+        self._spans: deque[_Span] = deque()  # unsent, oldest first; only the last can be open
+        self._reported: deque[_Span] = deque(maxlen=_SPANS_REPORTED)
+        self._line: _Line | None = None
+        self._next_audio_at = 0.0
+        self._taken_to = 0
+        self._captured = self._sent = self._dropped = self._reported_dropped = 0
+        self._signal = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._drained.set()
+
+    # The conversation's side
+
+    def begin(self, at: SampleIndex, mode: Mode) -> None:
+        """Open a span at ``at``; an open one of the same mode goes on instead.
+
+        It begins no earlier than where the span before it ends. What the ring no longer has is dropped. A link has one
+        mode for life: in a new mode what is unsent is dropped, and the sink is detached.
+        """
+        if self._mode not in {None, mode}:
+            self._forget()
+        self._mode = mode
+        self._open(at, mode)
+        self._changed()
+
+    def end(self, at: SampleIndex) -> None:
+        """Close the open span before ``at``, or as soon after it as nothing that was sent has to be taken back.
+
+        ``at`` may lie up to a second ahead of the newest sample: the span goes on until it is captured.
+        """
+        self._close(min(at, self._ring.end + UPLINK.frames(_END_AHEAD_S)))
+        self._changed()
+
+    def set_gate(self, gate: Gate) -> None:
+        """Apply the gate; the same one again changes nothing.
+
+        CLOSED closes an open span at the newest sample. HOLD and OPEN open one there if none is open, hands-free only:
+        a push-to-talk turn, and the first of a conversation, need a `begin`. The gate holds back the open span; what
+        belongs to closed ones is always sent.
+        """
+        self._gate = gate
+        if gate is Gate.CLOSED:
+            self._close(self._ring.end)
+        elif self._mode is Mode.HANDS_FREE:
+            self._open(self._ring.end, self._mode)
+        self._changed()
+
+    def reset(self) -> None:
+        """Forget the conversation: drop what is unsent, detach the sink, close the gate.
+
+        To be called before the first `begin` of the next conversation; until then the tail may still be sent.
+        """
+        self._forget()
+        self._reported.clear()
+        self._mode = None
+        self._gate = Gate.CLOSED
+        self._changed()
+
+    @property
+    def counts(self) -> UplinkCounts:
+        """What has been captured, sent and dropped since the start, and the spans of this conversation."""
+        end = self._ring.end
+        opened = self._opened
+        return UplinkCounts(
+            captured=self._captured + (max(end - opened.start, 0) if opened else 0),
+            sent=self._sent,
+            dropped=self._dropped,
+            spans=tuple(
+                (SampleIndex(span.start), SampleIndex(max(end, span.start) if span.stop is None else span.stop))
+                for span in self._reported
+            ),
+        )
+
+    # The link's side
+
+    def attach(self, sink: UplinkSink) -> None:
+        """Send to this link from now on, in place of an earlier one.
+
+        Its sends must end, if only by LinkError, once the link is closed: the sender waits for the one that runs.
+        """
+        self._line = _Line(sink)
+        self._changed()
+
+    def detach(self, sink: UplinkSink | None = None) -> None:
+        """Stop sending; given a sink, only if it is still the attached one. What was not sent waits for the next."""
+        if sink is None or (self._line is not None and self._line.sink is sink):
+            self._line = None
+        self._changed()
+
+    async def drained(self) -> None:
+        """Return once everything of the closed spans has been sent, or no sink is attached."""
+        await self._drained.wait()
+
+    # The microphone's side
+
+    def notify(self) -> None:
+        """Tell that the ring has new samples."""
+        if self._spans:
+            self._signal.set()
+
+    async def run(self) -> None:
+        """Send until cancelled. A LinkError only detaches its sink: the link's receiver reports the loss."""
+        while True:
+            self._signal.clear()
+            line = self._line
+            if line is None:
+                await self._wait()
+                continue
+            try:
+                await self._advance(line)
+            except LinkError:
+                self.detach(line.sink)
+
+    async def _advance(self, line: _Line) -> None:
+        """Send the one thing that comes next, or wait until something may have changed that."""
+        if not self._spans:
+            await self._pause(line)
+            return
+        span = self._spans[0]
+        self._skip_overwritten(span)
+        if span.cursor == span.stop:
+            await self._finish(line, span)
+            return
+        size = self._due(span)
+        if not size:
+            await self._wait()
+        elif span.mode is Mode.PUSH_TO_TALK and not line.in_activity:
+            await self._start_activity(line, span)
+        elif asyncio.get_running_loop().time() < self._next_audio_at:
+            await self._wait(self._next_audio_at)
+        else:
+            await self._send(line, span, size)
+
+    async def _pause(self, line: _Line) -> None:
+        """Tell a hands-free link once that the stream pauses."""
+        if line.last_audio_at is None:
+            await self._wait()
+            return
+        due = line.last_audio_at + STREAM_PAUSE_S
+        if asyncio.get_running_loop().time() < due:
+            await self._wait(due)
+            return
+        await line.sink.send_audio_stream_end()
+        line.last_audio_at = None
+
+    async def _finish(self, line: _Line, span: _Span) -> None:
+        """End the activity of a span that is sent, then forget the span.
+
+        A link that came after the last sample is told of an empty activity: the service learns that the turn is over.
+        """
+        if not span.owes_end:
+            self._spans.popleft()
+            self._changed()
+        elif not line.in_activity:
+            await self._start_activity(line, span)
+        else:
+            await line.sink.send_activity_end()
+            line.in_activity = span.owes_end = False
+
+    async def _start_activity(self, line: _Line, span: _Span) -> None:
+        span.owes_end = True
+        await line.sink.send_activity_start()
+        line.in_activity = True
+
+    async def _send(self, line: _Line, span: _Span, size: int) -> None:
+        """Send ``size`` samples; when the link fails they stay unsent, or are dropped if their span was meanwhile."""
+        loop = asyncio.get_running_loop()
+        samples = self._ring.read(SampleIndex(span.cursor), SampleIndex(span.cursor + size))
+        self._next_audio_at = loop.time() + size / self._catch_up_hz
+        span.cursor = self._taken_to = span.cursor + size
+        try:
+            await line.sink.send_audio(samples.astype("<i2", copy=False).tobytes())
+        except LinkError:
+            if span in self._spans:
+                span.cursor = self._taken_to = span.cursor - size
+            else:
+                self._dropped += size
+            raise
+        self._sent += size
+        if size < self._longest_chunk:
+            self._report_dropped()
+        if span.mode is Mode.HANDS_FREE:
+            line.last_audio_at = loop.time()
+
+    def _due(self, span: _Span) -> int:
+        """Return how many samples are to be sent next; 0 for none yet."""
+        if span.stop is None and self._gate is not Gate.OPEN:
+            return 0
+        end = self._ring.end if span.stop is None else min(span.stop, self._ring.end)
+        waiting = end - span.cursor
+        if waiting >= 2 * self._chunk:
+            return min(waiting, self._longest_chunk)
+        if waiting >= self._chunk:
+            return self._chunk
+        return waiting if end == span.stop else 0
+
+    # Spans
+
+    @property
+    def _opened(self) -> _Span | None:
+        return self._spans[-1] if self._spans and self._spans[-1].stop is None else None
+
+    def _open(self, at: int, mode: Mode) -> None:
+        if self._opened is not None:
+            return
+        before = self._spans[-1].stop if self._spans else None
+        start = max(at, self._taken_to if before is None else before)
+        span = _Span(start, mode, cursor=start)
+        self._spans.append(span)
+        self._reported.append(span)
+        self._skip_overwritten(span)
+
+    def _close(self, at: int) -> None:
+        span = self._opened
+        if span is None:
+            return
+        span.stop = max(at, span.cursor)
+        self._captured += span.stop - span.start
+        if span.stop == span.start and not span.owes_end:
+            self._spans.pop()
+            self._reported.pop()
+
+    def _forget(self) -> None:
+        """Drop what is unsent; what comes next waits for a link of its own."""
+        self._close(self._ring.end)
+        self._dropped += sum(span.stop - span.cursor for span in self._spans if span.stop is not None)
+        self._spans.clear()
+        self._line = None
+        self._report_dropped()
+
+    def _skip_overwritten(self, span: _Span) -> None:
+        """Move the cursor to what the ring still has."""
+        end = self._ring.begin if span.stop is None else min(span.stop, self._ring.begin)
+        if end > span.cursor:
+            self._dropped += end - span.cursor
+            span.cursor = end
+
+    def _report_dropped(self) -> None:
+        new = self._dropped - self._reported_dropped
+        self._reported_dropped = self._dropped
+        if new and self._on_dropped is not None:
+            self._on_dropped(new)
+
+    # Waiting
+
+    def _changed(self) -> None:
+        """Wake the sender, and whoever waits for it to have nothing left."""
+        self._signal.set()
+        if self._line is not None and self._spans and self._spans[0].stop is not None:
+            self._drained.clear()
+        else:
+            self._drained.set()
+
+    async def _wait(self, until: float | None = None) -> None:
+        """Wait until something changes, at most until this moment of the loop's time."""
+        try:
+            async with asyncio.timeout_at(until):
+                await self._signal.wait()
+        except TimeoutError:
+            return
