@@ -1,0 +1,95 @@
+"""How much of each reply has been heard.
+
+Responsible for turning what the speaker's thread took, and when that becomes audible, into positions and moments of
+replies. Pure arithmetic on the loop's thread; knows positions of the ring (`replyring`), and no samples.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.audio.replyring import Taken
+from appliance.units import REPLY, Epoch, Seconds
+
+_REMEMBERED: Final = 64
+"""Replies that can be asked about; an older one is forgotten, and counts as not heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """How far a reply was heard: ``samples`` of the ``received`` ones; epoch 0 where there was no reply."""
+
+    epoch: Epoch
+    samples: int
+    received: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """One period with reply audio: what it holds, and when its first sample becomes audible."""
+
+    audible_at: Seconds
+    taken: Taken
+
+    @property
+    def silent_at(self) -> Seconds:
+        """When its last sample of a reply has been heard."""
+        return Seconds(self.audible_at + REPLY.duration(self.taken.count))
+
+    def to_come(self, now: Seconds) -> int:
+        """Return how many of its samples have not been heard at ``now``."""
+        return min(self.taken.count, max(0, REPLY.frames(self.silent_at - now)))
+
+
+@dataclass(slots=True)
+class Reply:
+    """One reply: it lies in the ring from ``begin`` to ``end``."""
+
+    epoch: Epoch
+    begin: int
+    end: int
+    taken: int = 0
+    """Samples that the speaker has taken."""
+    audible_at: Seconds | None = None
+    """When its first sample is heard; None while none was taken."""
+    heard_by: Seconds | None = None
+    """When the newest sample that was taken has been heard; None while none was taken."""
+
+    @property
+    def received(self) -> int:
+        """Samples that have come of it."""
+        return self.end - self.begin
+
+
+class Ledger:
+    """What was taken of the newest replies, and how much of that has been heard."""
+
+    def __init__(self) -> None:
+        self._replies: deque[Reply] = deque(maxlen=_REMEMBERED)
+        self._unheard: deque[tuple[Reply, Pulled]] = deque()  # no more than the device delays
+
+    def open(self, epoch: Epoch, position: int) -> Reply:
+        """Begin a reply at a ring position."""
+        reply = Reply(epoch, position, position)
+        self._replies.append(reply)
+        return reply
+
+    def note(self, pulled: Pulled, now: Seconds) -> None:
+        """Account for a period; in order, and not before its reply has its end."""
+        while self._unheard and self._unheard[0][1].silent_at <= now:
+            self._unheard.popleft()
+        for reply in reversed(self._replies):
+            if pulled.taken.count and reply.begin <= pulled.taken.start < reply.end:
+                reply.taken += pulled.taken.count
+                reply.audible_at = pulled.audible_at if reply.audible_at is None else reply.audible_at
+                reply.heard_by = pulled.silent_at
+                self._unheard.append((reply, pulled))
+                return
+
+    def heard(self, epoch: Epoch, now: Seconds) -> Heard:
+        """Return how far a reply has been heard; ``now`` is not before that of the last `note`."""
+        for reply in self._replies:
+            if reply.epoch == epoch:
+                to_come = sum(pulled.to_come(now) for other, pulled in self._unheard if other is reply)
+                return Heard(epoch, reply.taken - to_come, reply.received)
+        return Heard(epoch, 0, 0)
