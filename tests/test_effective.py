@@ -79,7 +79,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path):
 
 def test_a_mistake_in_the_environment_is_told_as_such(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("APPLIANCE_LOG__LEVEL", "loud")
-    with pytest.raises(ConfigurationError, match="environment: log.level"):
+    with pytest.raises(ConfigurationError, match=r"environment: log\.level"):
         load([])
 
 

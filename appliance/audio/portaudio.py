@@ -9,7 +9,6 @@ of devices is as old as its initialisation.
 # ruff: noqa: ANN401, D102, N802  (sounddevice's names, and types that it does not declare)
 
 import asyncio
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -88,7 +87,9 @@ def load_library() -> Library:
         DeviceError: It, or PortAudio, is not installed.
     """
     try:
-        return cast("Library", importlib.import_module("sounddevice"))
+        import sounddevice  # noqa: PLC0415  it loads the PortAudio library, which a laptop may lack
+
+        return cast("Library", sounddevice)
     except ImportError as error:
         raise DeviceError("sounddevice is not installed: pip install 'voice-appliance[device]'") from error
     except OSError as error:

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import numpy as np
 
-from appliance.audio.earcons import earcon
+from appliance.audio import earcons
 from appliance.core.effects import Earcon
 from appliance.core.events import Trouble
 from appliance.units import Pcm
@@ -15,9 +15,9 @@ from appliance.units import Pcm
 class Sounds:
     """All of them; implements `conversation.Voice`."""
 
-    def earcon(self, earcon_: Earcon) -> Pcm | None:
+    def earcon(self, earcon: Earcon) -> Pcm | None:
         """Return a short sound, 24 kHz mono."""
-        return earcon(earcon_)
+        return earcons.earcon(earcon)
 
     def phrase(self, trouble: Trouble) -> Pcm | None:
         """Return a spoken sentence, 24 kHz mono."""
@@ -27,9 +27,8 @@ class Sounds:
 class PhrasesOnly(Sounds):
     """Without earcons: what a person must know is said all the same."""
 
-    def earcon(self, earcon_: Earcon) -> Pcm | None:
-        """Return None."""
-        del earcon_
+    def earcon(self, earcon: Earcon) -> None:
+        """Return none."""
 
 
 @cache

@@ -40,9 +40,8 @@ class Story:
     def deadline(self) -> "Story":
         return self.tell(ev.DeadlineReached(self.context.entry))
 
-    @property
-    def state(self) -> State:
-        return self.context.state
+    def at(self, state: State) -> bool:
+        return self.context.state is state
 
     def did(self, kind: type[fx.Effect]) -> list[fx.Effect]:
         return [effect for effect in self.effects if isinstance(effect, kind)]
@@ -79,65 +78,65 @@ def test_every_state_but_the_resting_ones_has_a_deadline():
 
 def test_a_whole_hands_free_conversation():
     story = Story().tell(ev.Ready())
-    assert story.state is State.IDLE
+    assert story.at(State.IDLE)
     assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
     story.tell(ev.WakeDetected(speech_from=1600))
-    assert story.state is State.CONNECTING
+    assert story.at(State.CONNECTING)
     assert gates(story.context) == Gates(HOLD, Wake.DISARMED)
     assert story.effects[1:] == (
         fx.BeginSpeech(1600, Mode.HANDS_FREE),
         fx.OpenLink(1, Mode.HANDS_FREE, resume=False),
         fx.PlayEarcon(fx.Earcon.WAKE),
     )
-    assert story.tell(ev.LinkOpened(1)).state is State.LISTENING
+    assert story.tell(ev.LinkOpened(1)).at(State.LISTENING)
     assert gates(story.context).uplink is OPEN
     assert story.tell(ev.UserSpeech(1)).context.listening is Listening.SPEECH
-    assert story.tell(ev.UserSilent(1)).state is State.THINKING
+    assert story.tell(ev.UserSilent(1)).at(State.THINKING)
     assert gates(story.context).uplink is OPEN
-    assert story.tell(ev.ReplyStarted(1, 1)).state is State.SPEAKING
+    assert story.tell(ev.ReplyStarted(1, 1)).at(State.SPEAKING)
     assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
     assert story.tell(ev.ReplyEnded(1, 1)).effects == (fx.FinishReply(1),)
-    assert story.state is State.SPEAKING, "the card is still playing"
-    assert story.tell(ev.PlaybackDrained(1)).state is State.LISTENING
+    assert story.at(State.SPEAKING), "the card is still playing"
+    assert story.tell(ev.PlaybackDrained(1)).at(State.LISTENING)
     assert story.context.listening is Listening.FOLLOW_UP
-    assert story.deadline().state is State.IDLE
+    assert story.deadline().at(State.IDLE)
     assert fx.CloseLink(1) in story.effects
 
 
 def test_a_whole_push_to_talk_turn():
     story = held()
     assert fx.BeginSpeech(100, Mode.PUSH_TO_TALK) not in story.effects, "it was ordered with the press"
-    assert story.state is State.LISTENING
+    assert story.at(State.LISTENING)
     assert gates(story.context).uplink is OPEN
     story.tell(ev.ButtonReleased(ev.Press.HOLD, 900))
     assert story.effects[0] == fx.EndSpeech(900)
-    assert story.state is State.THINKING
+    assert story.at(State.THINKING)
     assert gates(story.context).uplink is CLOSED
     story.tell(ev.ReplyStarted(1, 1), ev.ReplyEnded(1, 1), ev.PlaybackDrained(1))
-    assert story.state is State.LISTENING
+    assert story.at(State.LISTENING)
     assert gates(story.context) == Gates(CLOSED, Wake.ARMED), "nothing is sent outside a press"
 
 
 def test_a_release_before_the_link_opens_waits_for_the_answer():
     story = Story().tell(ev.Ready(), ev.ButtonPressed(0), ev.ButtonReleased(ev.Press.HOLD, 500))
     assert story.effects == (fx.EndSpeech(500),)
-    assert story.tell(ev.LinkOpened(1)).state is State.THINKING
+    assert story.tell(ev.LinkOpened(1)).at(State.THINKING)
 
 
 def test_a_tap_ends_the_conversation_wherever_the_press_led():
     for story in (Story().tell(ev.Ready(), ev.ButtonPressed(0)), held(), speaking().tell(ev.ButtonPressed(5))):
         story.tell(ev.ButtonReleased(ev.Press.TAP, 10))
-        assert story.state is State.IDLE
+        assert story.at(State.IDLE)
         assert story.did(fx.CloseLink)
 
 
 def test_silence_is_the_first_effect_of_every_interruption():
     for event in (ev.ServerInterrupted(1), ev.WakeDetected(5), ev.ButtonPressed(5)):
         story = speaking().tell(event)
-        assert story.state is State.INTERRUPTED
+        assert story.at(State.INTERRUPTED)
         assert story.effects[0] == fx.FlushPlayback()
-    for event in (ev.StopRequested(), ev.FaultRaised(ev.Fault.SPEAKER), ev.PlaybackStalled(7)):
-        assert speaking().tell(event).effects[0] == fx.FlushPlayback()
+    for end in (ev.StopRequested(), ev.FaultRaised(ev.Fault.SPEAKER), ev.PlaybackStalled(7)):
+        assert speaking().tell(end).effects[0] == fx.FlushPlayback()
 
 
 def test_only_an_interruption_of_our_own_discards_the_rest_of_the_turn():
@@ -151,7 +150,7 @@ def test_the_setting_decides_what_may_interrupt():
     assert gates(speaking(BargeIn.WAKE_WORD).context) == Gates(CLOSED, Wake.ARMED)
     assert gates(speaking(BargeIn.BUTTON).context) == Gates(CLOSED, Wake.DISARMED)
     story = speaking(BargeIn.BUTTON).tell(ev.WakeDetected(5))
-    assert story.state is State.SPEAKING
+    assert story.at(State.SPEAKING)
 
 
 def test_interrupted_is_for_the_eye_only_and_listens_all_the_while():
@@ -160,33 +159,33 @@ def test_interrupted_is_for_the_eye_only_and_listens_all_the_while():
     limit = deadline_s(story.context)
     assert limit is not None
     assert 0.2 <= limit <= 0.4
-    assert story.deadline().state is State.LISTENING
+    assert story.deadline().at(State.LISTENING)
 
 
 def test_a_reply_that_starts_while_the_button_is_held_is_dropped():
     story = held().tell(ev.ReplyStarted(1, 3))
-    assert story.state is State.LISTENING
+    assert story.at(State.LISTENING)
     assert story.effects == (fx.DiscardReply(),)
 
 
 def test_silence_that_the_model_chose_ends_the_turn_quietly():
     story = listening().tell(ev.UserSilent(1), ev.ReplyEnded(1, 0))
-    assert story.state is State.LISTENING
+    assert story.at(State.LISTENING)
     assert not story.did(fx.Announce)
 
 
 def test_an_answer_that_never_comes_is_told():
     story = listening().tell(ev.UserSilent(1)).deadline()
-    assert story.state is State.TROUBLE
+    assert story.at(State.TROUBLE)
     assert story.context.trouble is ev.Trouble.SILENT_SERVICE
     assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.SILENT_SERVICE)]
-    assert story.deadline().state is State.IDLE
+    assert story.deadline().at(State.IDLE)
 
 
 @pytest.mark.parametrize("trouble", ev.Trouble)
 def test_a_link_that_cannot_be_opened_is_told_in_words(trouble: ev.Trouble):
     story = Story().tell(ev.Ready(), ev.WakeDetected(0), ev.LinkFailed(1, trouble))
-    assert story.state is State.TROUBLE
+    assert story.at(State.TROUBLE)
     assert story.did(fx.Announce) == [fx.Announce(trouble)]
     assert not story.did(fx.CloseLink), "there is none to close"
     assert gates(story.context).wake is Wake.ARMED
@@ -194,29 +193,29 @@ def test_a_link_that_cannot_be_opened_is_told_in_words(trouble: ev.Trouble):
 
 def test_a_lost_link_is_resumed_and_what_is_said_meanwhile_is_held():
     story = listening().tell(ev.UserSpeech(1), ev.LinkLost(1, resumable=True, trouble=ev.Trouble.NETWORK))
-    assert story.state is State.RECONNECTING
+    assert story.at(State.RECONNECTING)
     assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, resume=True)]
     assert gates(story.context).uplink is HOLD
-    assert story.tell(ev.LinkOpened(2)).state is State.LISTENING
+    assert story.tell(ev.LinkOpened(2)).at(State.LISTENING)
 
 
 def test_a_link_lost_in_the_follow_up_window_ends_quietly():
     story = speaking().tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7))
     story.tell(ev.LinkLost(1, resumable=True, trouble=ev.Trouble.NETWORK))
-    assert story.state is State.IDLE
+    assert story.at(State.IDLE)
     assert not story.did(fx.Announce)
 
 
 def test_a_link_lost_after_the_whole_reply_came_lets_it_be_heard():
     story = speaking().tell(ev.ReplyEnded(1, 7), ev.LinkLost(1, resumable=False, trouble=ev.Trouble.NETWORK))
-    assert story.state is State.FAREWELL
+    assert story.at(State.FAREWELL)
     assert not story.did(fx.FlushPlayback)
-    assert story.tell(ev.PlaybackDrained(7)).state is State.IDLE
+    assert story.tell(ev.PlaybackDrained(7)).at(State.IDLE)
 
 
 def test_tools_run_while_thinking_and_their_results_are_sent():
     story = listening().tell(ev.ToolsCalled(1, ("a", "b")))
-    assert story.state is State.THINKING
+    assert story.at(State.THINKING)
     assert story.did(fx.StartTools) == [fx.StartTools(("a", "b"))]
     assert story.tell(ev.ToolDone("a")).did(fx.SendToolResult) == [fx.SendToolResult("a")]
     assert story.tell(ev.ToolsCancelled(1, ("b", "z"))).effects == (fx.CancelTools(("b",)),)
@@ -225,36 +224,36 @@ def test_tools_run_while_thinking_and_their_results_are_sent():
 
 def test_a_turn_without_audio_waits_for_the_tools():
     story = listening().tell(ev.ToolsCalled(1, ("a",)), ev.ReplyEnded(1, 0))
-    assert story.state is State.THINKING
+    assert story.at(State.THINKING)
 
 
 def test_a_requested_end_lets_the_model_say_goodbye():
     story = listening().tell(ev.ToolsCalled(1, ("a",)), ev.EndRequested(), ev.ToolDone("a"))
-    assert story.state is State.FAREWELL
+    assert story.at(State.FAREWELL)
     story.tell(ev.ReplyStarted(1, 2), ev.ReplyEnded(1, 2), ev.PlaybackDrained(2))
-    assert story.state is State.IDLE
+    assert story.at(State.IDLE)
 
 
 def test_a_broken_microphone_is_a_fault_until_it_is_back():
     story = listening().tell(ev.FaultRaised(ev.Fault.MICROPHONE))
-    assert story.state is State.FAULT
+    assert story.at(State.FAULT)
     assert fx.CloseLink(1) in story.effects
-    assert story.tell(ev.ButtonPressed(0)).state is State.FAULT
+    assert story.tell(ev.ButtonPressed(0)).at(State.FAULT)
     assert story.deadline().did(fx.Recover)
-    assert story.tell(ev.FaultCleared(ev.Fault.MICROPHONE)).state is State.IDLE
+    assert story.tell(ev.FaultCleared(ev.Fault.MICROPHONE)).at(State.IDLE)
 
 
 def test_without_the_wake_word_the_button_still_works():
     story = Story().tell(ev.Ready(), ev.FaultRaised(ev.Fault.WAKE_WORD))
-    assert story.state is State.FAULT
+    assert story.at(State.FAULT)
     story.tell(ev.ButtonPressed(0))
-    assert story.state is State.CONNECTING
-    assert story.tell(ev.LinkFailed(1, ev.Trouble.NETWORK)).deadline().state is State.FAULT, "a fault is never hidden"
+    assert story.at(State.CONNECTING)
+    assert story.tell(ev.LinkFailed(1, ev.Trouble.NETWORK)).deadline().at(State.FAULT), "a fault is never hidden"
 
 
 def test_the_wake_word_changes_a_push_to_talk_conversation_to_hands_free():
     story = held().tell(ev.ButtonReleased(ev.Press.HOLD, 1), ev.ReplyStarted(1, 1), ev.WakeDetected(50))
-    assert story.state is State.CONNECTING
+    assert story.at(State.CONNECTING)
     assert story.effects[0] == fx.FlushPlayback()
     assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, resume=True)]
     assert story.context.talk is Talk.NONE

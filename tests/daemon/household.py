@@ -192,5 +192,5 @@ def _no_clock() -> datetime:
 async def reach(appliance: Appliance, state: State, within_s: float = 30.0) -> None:
     """Wait for a state."""
     async with asyncio.timeout(within_s):
-        while appliance.conversation.context.state is not state:  # noqa: ASYNC110  virtual time, and no event to wait for
+        while appliance.conversation.context.state is not state:
             await asyncio.sleep(0.01)

@@ -1,0 +1,89 @@
+"""``appliance-simulator``: the Live API on loopback, for as long as it is wanted.
+
+Prints one line of JSON on the standard output when it is ready, events for people on the standard error, and ends in
+order on SIGTERM or SIGINT.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from appliance.errors import ApplianceError, ExitCode, InputError
+from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy
+from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
+from appliance.simulator.server import Simulator
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="simulator: %(message)s")
+    try:
+        asyncio.run(_serve(_options(arguments)))
+    except ApplianceError as error:
+        sys.stderr.write(f"appliance-simulator: {error}\n")
+        return error.exit_code
+    return ExitCode.OK
+
+
+async def _serve(options: SimulatorOptions) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    async with Simulator(options) as simulator:
+        ready = {"base_url": simulator.base_url, "ca_file": str(simulator.ca_file)}
+        sys.stdout.write(json.dumps(ready) + "\n")
+        sys.stdout.flush()
+        await stopped.wait()
+
+
+def _options(arguments: Sequence[str] | None) -> SimulatorOptions:
+    """Return what the command line asks for; raises InputError, or SystemExit with 2."""
+    parser = argparse.ArgumentParser(prog="appliance-simulator", description="The Gemini Live API on loopback.")
+    parser.add_argument("--port", type=_port, default=0, help="default: one that is free")
+    parser.add_argument("--directory", type=Path, help="where ca.pem goes; default: a temporary directory")
+    parser.add_argument("--record", type=Path, metavar="DIRECTORY", help="leave a WAV and a JSON of each session here")
+    parser.add_argument("--link-delay", type=_seconds, default=0.0, metavar="SECONDS", help="wait before setupComplete")
+    parser.add_argument("--thinking", type=_seconds, default=0.0, metavar="SECONDS", help="wait before each reply")
+    parser.add_argument(
+        "--reply", type=Path, action="append", metavar="FILE.wav", help="24 kHz mono; again for the next turn"
+    )
+    parser.add_argument("--api-key", default=DEFAULT_API_KEY, help=f"the only one accepted; default: {DEFAULT_API_KEY}")
+    parser.add_argument("--refuse-tokens", action="store_true", help="answer every request for a token with 403")
+    chosen = parser.parse_args(arguments)
+    for directory in (chosen.directory, chosen.record):
+        if directory is not None and not directory.is_dir():
+            raise InputError(f"{directory} is not a directory", ExitCode.NO_INPUT)
+    return SimulatorOptions(
+        port=chosen.port,
+        directory=chosen.directory,
+        record=chosen.record,
+        api_key=chosen.api_key,
+        tokens=TokenPolicy.REFUSE if chosen.refuse_tokens else TokenPolicy.GRANT,
+        link_delay_s=chosen.link_delay,
+        thinking_s=chosen.thinking,
+        replies=tuple(Reply(path) for path in chosen.reply) if chosen.reply else DEFAULT_SCRIPT,
+    )
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("must be 0 to 65535")
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError("must be 0 to 3600 seconds")
+    return seconds
+
+
+if __name__ == "__main__":
+    sys.exit(main())
