@@ -83,7 +83,7 @@ def test_a_token_that_nobody_minted_is_refused_with_the_first_message(options: S
 
 async def late_hello(simulator: Simulator, token: str) -> None:
     async with connected(simulator, AUTOMATIC, key=token) as session:
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.3)
         await session.send_realtime_input(text="hello")
         await turn(session)
 
@@ -91,7 +91,7 @@ async def late_hello(simulator: Simulator, token: str) -> None:
 def test_a_token_that_expires_ends_even_a_running_session(options: SimulatorOptions):
     async def main():
         async with Simulator(options) as simulator:
-            token = await mint(simulator, {"uses": 0, "expire_time": ahead(seconds=0.6)})
+            token = await mint(simulator, {"uses": 0, "expire_time": ahead(seconds=0.3)})
             with pytest.raises(errors.APIError) as caught:
                 await late_hello(simulator, token)
             return caught.value

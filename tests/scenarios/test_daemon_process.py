@@ -1,0 +1,108 @@
+"""The daemon as systemd runs it: a process, a notification socket, a signal."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from appliance.errors import ExitCode
+from appliance.provisioning.signing import new_private_key
+
+pytestmark = pytest.mark.realtime
+
+PATIENCE_S = 30.0
+
+
+def configuration(folder: Path) -> Path:
+    key = folder / "device.pem"
+    key.write_text(new_private_key())
+    silence = folder / "silence.wav"
+    silence.write_bytes(_wav_header(16_000 * 60) + bytes(2 * 16_000 * 60))
+    file = folder / "appliance.toml"
+    file.write_text(f"""
+[microphone]
+kind = "wav"
+path = "{silence}"
+[speaker]
+kind = "wav"
+path = "{folder / "reply.wav"}"
+[indicator]
+kind = "terminal"
+[button]
+kind = "none"
+[provisioning]
+url = "https://127.0.0.1:9"
+device_key_file = "{key}"
+""")
+    return file
+
+
+def _wav_header(samples: int) -> bytes:
+    size = 2 * samples
+    form = (16).to_bytes(4, "little") + bytes.fromhex("0100 0100 803e0000 007d0000 0200 1000")
+    return b"RIFF" + (36 + size).to_bytes(4, "little") + b"WAVEfmt " + form + b"data" + size.to_bytes(4, "little")
+
+
+@contextmanager
+def daemon(config: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "appliance", "run", "--config", str(config)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, **environment},
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_systemd_hears_ready_and_stopping_and_sigterm_ends_it_within_two_seconds(tmp_path: Path):
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(PATIENCE_S)
+        with daemon(configuration(tmp_path), NOTIFY_SOCKET=str(address), WATCHDOG_USEC="4000000") as process:
+            said = []
+            while "READY=1" not in said:
+                said.append(systemd.recv(4096).decode())
+            process.send_signal(signal.SIGTERM)
+            asked_at = time.monotonic()
+            _, error = process.communicate(timeout=PATIENCE_S)
+            took_s = time.monotonic() - asked_at
+        systemd.settimeout(0.1)
+        while "STOPPING=1" not in said:
+            said.append(systemd.recv(4096).decode())
+    assert process.returncode == ExitCode.OK, error
+    assert took_s < 2.0
+    assert "STATUS=idle" in said
+    assert "Traceback" not in error
+
+
+def test_a_missing_recording_ends_it_at_the_start_in_one_line(tmp_path: Path):
+    config = configuration(tmp_path)
+    (tmp_path / "silence.wav").unlink()
+    with daemon(config) as process:
+        _, error = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == ExitCode.NO_INPUT
+    assert error.splitlines()[-1].startswith("appliance: error: ")
+    assert "does not exist" in error
+
+
+def test_without_pins_it_says_what_to_set(tmp_path: Path):
+    config = configuration(tmp_path)
+    config.write_text(config.read_text().replace('kind = "terminal"', 'kind = "gpio"'))
+    if Path("/dev/gpiochip0").exists():
+        pytest.skip("this machine has pins")
+    with daemon(config) as process:
+        _, error = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == ExitCode.NO_INPUT
+    assert "GPIO" in error.splitlines()[-1]
+    assert "Traceback" not in error
