@@ -118,10 +118,10 @@ class Appliance:
         self._newest: Block | None = None
         self._capture = Capture(chosen.microphone, self.ring, self.uplink, [self._on_block])
         self._pulse = _Pulse(self._playback, self._on_pulled)
-        self._microphone = Attendant(Fault.MICROPHONE, self._capture.run, self._post)
-        self._speaker = Attendant(Fault.SPEAKER, self._run_speaker, self._post)
-        self._wake = Attendant(Fault.WAKE_WORD, self._run_wake, self._post)
-        self._button = Attendant(Fault.BUTTON, self._run_button, self._post)
+        self._microphone = Attendant(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)
+        self._speaker = Attendant(Fault.SPEAKER, self._run_speaker, self._post, observers.on_error)
+        self._wake = Attendant(Fault.WAKE_WORD, self._run_wake, self._post, observers.on_error)
+        self._button = Attendant(Fault.BUTTON, self._run_button, self._post, observers.on_error)
 
     def end(self) -> None:
         """End the conversation after the reply."""

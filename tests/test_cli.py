@@ -82,6 +82,8 @@ def _text(path: Path) -> Path:
         (["--wake", "hey_mycroft"], ExitCode.NO_INPUT, "give one with --mic"),
         (["--link-delay", "-1"], ExitCode.CONFIGURATION, "seconds from 0"),
         (["--live", "google"], ExitCode.CONFIGURATION, "GEMINI_API_KEY"),
+        (["--mic", "no such card"], ExitCode.NO_INPUT, "microphone"),
+        (["--speaker", "no such card"], ExitCode.NO_INPUT, "speaker"),
         (["--timeline", "x.jpg"], ExitCode.CANNOT_WRITE, ".png"),
         (["--report", "/proc/nowhere/report.json"], ExitCode.CANNOT_WRITE, "cannot be made"),
         (["--speaker", "/proc/nowhere/reply.wav"], ExitCode.CANNOT_WRITE, "cannot be made"),

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.audio.portaudio import PortAudioMicrophone, PortAudioSpeaker
 from appliance.audio.wavfile import open_wav
 from appliance.core.state import BargeIn
 from appliance.demo.timeline import check
@@ -130,13 +131,17 @@ def _microphone(given: str | None, wake: str) -> Path | str:
     if path.suffix.lower() == ".wav" or path.exists() or "/" in given:
         open_wav(path)
         return path
+    PortAudioMicrophone(given).check()
     return given
 
 
 def _speaker(given: str | None) -> Path | str | None:
     if given is None:
         return None
-    return Path(given) if given.lower().endswith(".wav") or "/" in given else given
+    if given.lower().endswith(".wav") or "/" in given:
+        return Path(given)
+    PortAudioSpeaker(given).check()
+    return given
 
 
 def _make_folder(path: Path) -> None:

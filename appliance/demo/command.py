@@ -132,6 +132,8 @@ class Demo:
         self.recording.moments.append(moment)
         if self._appliance is not None and moment.after.state in _REST and moment.before.state not in _REST:
             self.spans += self._appliance.uplink.counts.spans
+        if moment.after.state is State.FAULT:
+            self._end()
 
     def _on_block(self, block: Block) -> None:
         self.recording.on_block(block)
@@ -140,6 +142,10 @@ class Demo:
         if self._appliance.conversation.context.state not in OVER:
             self._busy_until = block.start
         elif block.start >= self._busy_until + UPLINK.frames(LINGER_S) and self._is_over(block):
+            self._end()
+
+    def _end(self) -> None:
+        if self._appliance is not None and not self._ending:
             self._ending = True
             self._appliance.stop()
 

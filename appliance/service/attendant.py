@@ -16,10 +16,18 @@ LAST_RETRY_S: Final = 10.0
 class Attendant:
     """One device and its fault; everything on the loop's thread."""
 
-    def __init__(self, fault: Fault, run: Callable[[], Awaitable[None]], post: Callable[[Event], None]) -> None:
+    def __init__(
+        self,
+        fault: Fault,
+        run: Callable[[], Awaitable[None]],
+        post: Callable[[Event], None],
+        on_error: Callable[[DeviceError], None],
+    ) -> None:
+        """``on_error`` is told why the device has failed, before `FaultRaised` is posted."""
         self._fault = fault
         self._run = run
         self._post = post
+        self._on_error = on_error
         self._failed = False
         self._again = asyncio.Event()
         self._settled = asyncio.Event()
@@ -64,5 +72,6 @@ class Attendant:
             return min(retry_s * 2, LAST_RETRY_S)
         self._failed = True
         log.event("device.failed", level="error", device=self._fault.value, reason=str(error))
+        self._on_error(error)
         self._post(FaultRaised(self._fault))
         return FIRST_RETRY_S

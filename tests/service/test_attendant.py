@@ -3,7 +3,7 @@
 import asyncio
 
 from appliance.core.events import Event, Fault, FaultCleared, FaultRaised
-from appliance.errors import MicrophoneError
+from appliance.errors import DeviceError, MicrophoneError
 from appliance.service.attendant import Attendant
 from tests.clock import run_virtual
 
@@ -14,6 +14,7 @@ class Device:
     def __init__(self, failures: int) -> None:
         self.failures = failures
         self.tries: list[float] = []
+        self.errors: list[DeviceError] = []
         self.attendant: Attendant | None = None
 
     async def run(self) -> None:
@@ -30,7 +31,7 @@ def attend(failures: int, seconds: float, *, recover_at: float | None = None) ->
     device, events = Device(failures), list[Event]()
 
     async def main() -> None:
-        device.attendant = Attendant(Fault.MICROPHONE, device.run, events.append)
+        device.attendant = Attendant(Fault.MICROPHONE, device.run, events.append, device.errors.append)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(device.attendant.run())
             await device.attendant.settled()
@@ -48,7 +49,8 @@ def test_a_device_that_works_is_no_news():
 
 
 def test_a_failure_and_the_return_are_reported_once_each():
-    _, events = attend(5, 60)
+    device, events = attend(5, 60)
+    assert [str(error) for error in device.errors] == ["gone"]
     assert events == [FaultRaised(Fault.MICROPHONE), FaultCleared(Fault.MICROPHONE)]
 
 
@@ -69,7 +71,7 @@ def test_an_input_with_an_end_ends_the_task():
         return
 
     async def main() -> None:
-        attendant = Attendant(Fault.MICROPHONE, end, lambda _: None)
+        attendant = Attendant(Fault.MICROPHONE, end, lambda _: None, lambda _: None)
         await attendant.run()
         await attendant.settled()
 

@@ -1,4 +1,3 @@
-import gc
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +12,6 @@ from appliance.units import UPLINK, Pcm
 from tests.simulator.client import said
 
 PACKAGE = Path(appliance.__file__).parent
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _imports_are_no_garbage() -> None:
-    """Spare every later collection the 100 ms that it takes to look through the SDK."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture
