@@ -100,7 +100,7 @@ def click_db(samples: Pcm, cut: int) -> float:
     window = samples[cut - 512 : cut + 512] * np.hanning(1024)
     spectrum = np.abs(np.fft.rfft(window)) ** 2
     before = np.abs(np.fft.rfft(samples[cut - 1536 : cut - 512] * np.hanning(1024))) ** 2
-    return float(10 * np.log10(spectrum[1024 * 3_000 // RATE :].sum() / before.sum()))
+    return float(10 * np.log10(float(spectrum[1024 * 3_000 // RATE :].sum()) / float(before.sum())))
 
 
 def test_the_fade_does_not_click():

@@ -134,7 +134,8 @@ def test_samples_come_out_once_and_in_order(steps):
         original = source[taken.start : taken_to]
         assert np.all(out[: taken.count] <= original)
         assert np.all(out[taken.count :] == 0)
-        if not ring.underruns and taken_to < written - FADE:
+        runs_dry = ring._dry_at > taken.start and taken_to > ring._dry_at - FADE
+        if not ring.underruns and not runs_dry:
             assert np.array_equal(out[: taken.count], original)
         assert written - taken_to == CAPACITY - ring.free
     ring.complete()
