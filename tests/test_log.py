@@ -130,9 +130,12 @@ def test_a_transcript_is_written_only_where_the_settings_say_so(configure: Confi
     assert stream.getvalue().split(" ", 1)[1] == "conversation.heard pii_transcript=what time is it\n"
 
 
-def test_libraries_that_log_tokens_are_silent_below_warning_whatever_level_they_set(stream: io.StringIO):
+def test_libraries_that_log_tokens_are_silent_below_warning_whatever_level_they_set(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+):
     for name in (*log.QUIET, "websockets.client", "google_genai.live"):
         logger = logging.getLogger(name)
+        monkeypatch.setattr(logger, "propagate", True)  # uvicorn switches it off for its own
         before = logger.level
         logger.setLevel(logging.DEBUG)
         logger.debug("frame")

@@ -117,7 +117,9 @@ class Simulator:
                 async with asyncio.timeout(_HANG_UP_S):
                     await writer.wait_closed()
         finally:
-            writer.transport.abort()
+            # Python 3.11.2, which Debian 12 has, raises this for a TLS connection that is closed already.
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()
 
     async def _serve_live(self, socket: WebSocket) -> None:
         request = await socket.accept(is_live_path)
