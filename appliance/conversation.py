@@ -222,7 +222,7 @@ class Conversation:
 
     def _enter(self, effect: fx.Enter) -> None:
         context = self._context
-        fault = min(context.faults, key=lambda fault: fault.value, default=None)
+        fault = next((fault for fault in ev.Fault if fault in context.faults), None)
         self._parts.lights.enter(effect.state, context.trouble if effect.state is State.TROUBLE else fault)
         if effect.state is State.CONNECTING:
             self._parts.turns.reset()
@@ -255,6 +255,7 @@ class Conversation:
             self.stopwatch.begin(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER, at)
         if fx.FlushPlayback() in effects:
             self.stopwatch.forget(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER)
+        if entered and self._context.state is State.INTERRUPTED:
             self.stopwatch.begin(Latency.INTERRUPT_TO_SILENCE, Seconds(self._loop.time()))
 
     def _end_latencies(self, event: ev.Event, before: Context) -> None:

@@ -50,7 +50,7 @@ from appliance.wake.ports import Detection, Score, WakeEngine
 RING_S: Final = 30.0
 """The longest that speech can wait for a link: longer than any deadline of the conversation before it gives up."""
 START_S: Final = 10.0
-"""After this, a device that neither works nor has failed does not hold the start-up back."""
+"""After this, a microphone or speaker that neither works nor has failed counts as failed; the wake word may load on."""
 HANG_UP_S: Final = 1.0
 """How long the end waits for the link to be closed in order."""
 DEVICE_DEAD_S: Final = 5.0
@@ -168,6 +168,8 @@ class Appliance:
             async with asyncio.timeout(START_S):
                 for attendant in (self._speaker, self._microphone, self._wake):
                     await attendant.settled()
+        for attendant in (self._speaker, self._microphone):
+            attendant.overdue()
         self._post(Ready())
         self._chosen.manager.ready()
         log.event("daemon.ready")
@@ -177,7 +179,7 @@ class Appliance:
     async def _run_microphone(self) -> None:
         await self._microphone.run()
         log.event("microphone.ended")
-        self._post(StopRequested())
+        self.stop()
 
     async def _run_speaker(self) -> None:
         self._pulse.begin()

@@ -13,10 +13,10 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
-    InitSettingsSource,
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SecretsSettingsSource,
+    SettingsError,
 )
 
 from appliance.errors import ConfigurationError
@@ -48,13 +48,9 @@ def load(files: Sequence[Path], overrides: Tree | None = None) -> Effective:
     """
     layers = [(str(path), _read_toml(path)) for file in files for path in _with_drop_ins(file)]
     layers += [
-        (name, source())
-        for name, source in (
-            ("credential", _credentials()),
-            ("environment", EnvSettingsSource(Settings)),
-            ("command line", InitSettingsSource(Settings, overrides or {})),
-        )
-        if source is not None
+        ("credential", _read("credential", _credentials())),
+        ("environment", _unknown_variables() | _read("environment", EnvSettingsSource(Settings))),
+        ("command line", overrides or {}),
     ]
     origins = {key: name for name, tree in layers for key in _keys(tree)}
     try:
@@ -82,6 +78,21 @@ def _settings(layers: Sequence[tuple[str, Tree]]) -> Settings:
             return (init_settings,)
 
     return Layered(**merged)
+
+
+def _read(name: str, source: PydanticBaseSettingsSource | None) -> Tree:
+    try:
+        return source() if source is not None else {}
+    except SettingsError as error:
+        raise ConfigurationError(f"{name}: {error}; lists and whole sections are written as JSON") from error
+
+
+def _unknown_variables() -> Tree:
+    """Return the sections that variables name and that do not exist: pydantic-settings passes over them in silence."""
+    prefix, delimiter = Settings.model_config["env_prefix"].lower(), Settings.model_config["env_nested_delimiter"] or ""
+    names = [name.lower().removeprefix(prefix) for name in os.environ if name.lower().startswith(prefix)]
+    sections = {name.partition(delimiter)[0] for name in names if delimiter in name}
+    return {section: "" for section in sections if section not in Settings.model_fields}
 
 
 def _credentials() -> NestedSecretsSettingsSource | None:
@@ -148,8 +159,7 @@ def _shown(value: object) -> str:
 def _mistake(detail: ErrorDetails, origins: Mapping[Key, str]) -> str:
     """Return one line for one of pydantic's errors."""
     key, names = _resolved(tuple(str(part) for part in detail["loc"]))
-    origin = next((name for at, name in origins.items() if at[: len(key)] == key), DEFAULT)
-    where = f"{origin}: {'.'.join(key)}"
+    where = f"{_origin(key, origins)}: {'.'.join(key)}"
     if detail["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key[-1], names, n=1)
         hint = f"did you mean {'.'.join((*key[:-1], near[0]))}?" if near else f"known here: {', '.join(sorted(names))}"
@@ -159,6 +169,15 @@ def _mistake(detail: ErrorDetails, origins: Mapping[Key, str]) -> str:
         return f"{where}: no such kind {context['tag']!r}; it is one of {context['expected_tags']}"
     message = detail["msg"].removeprefix("Value error, ")
     return f"{where}: {message[0].lower()}{message[1:]}"
+
+
+def _origin(key: Key, origins: Mapping[Key, str]) -> str:
+    """Return what set ``key``; where nothing did, although it is required, what set its neighbours."""
+    for length in range(len(key), 0, -1):
+        for at, name in origins.items():
+            if at[:length] == key[:length]:
+                return name
+    return DEFAULT
 
 
 def _resolved(loc: Key) -> tuple[Key, list[str]]:

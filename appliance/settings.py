@@ -1,4 +1,4 @@
-"""Every setting of the daemon, where its value came from, and what to say when it is wrong.
+"""Every setting of the daemon: its form, its bounds and its default.
 
 Later sources win: the defaults here < the TOML file < its drop-ins (``<file>.d/*.toml``, by name) < systemd
 credentials (``$CREDENTIALS_DIRECTORY``) < ``APPLIANCE_*`` variables (``APPLIANCE_LIVE__VOICE``) < command-line
@@ -157,23 +157,27 @@ class Provisioning(Section):
     """The longest wait for an answer."""
 
 
+Pin = Annotated[int, Field(ge=0, le=27)]
+"""A GPIO number (BCM) of the 40-pin header."""
+
+
 class RgbPins(Section):
     """One RGB LED, or three LEDs; GPIO numbers (BCM)."""
 
     layout: Literal["rgb"] = "rgb"
-    red: int = 17
-    green: int = 27
-    blue: int = 22
+    red: Pin = 17
+    green: Pin = 27
+    blue: Pin = 22
 
 
 class StatePins(Section):
     """One LED a state; GPIO numbers (BCM)."""
 
     layout: Literal["per-state"]
-    connecting: int = 17
-    listening: int = 27
-    speaking: int = 22
-    interrupted: int = 23
+    connecting: Pin = 17
+    listening: Pin = 27
+    speaking: Pin = 22
+    interrupted: Pin = 23
 
 
 def _kind(default: str, tag: str = "kind") -> Discriminator:
@@ -218,7 +222,7 @@ class GpioButton(Section):
     """A push button between a GPIO pin and ground."""
 
     kind: Literal["gpio"] = "gpio"
-    pin: int = Field(default=24, ge=0, le=27)
+    pin: Pin = 24
     """GPIO number (BCM)."""
     bounce_ms: int = Field(default=30, ge=1, le=200)
     """Changes closer together than this are one."""

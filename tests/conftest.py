@@ -68,3 +68,8 @@ def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         time.sleep(0.02)
     assert not threads, f"threads left running: {threads}"
     assert not files, f"file descriptors left open: {files}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the scenarios: they wait in real time while the others compute."""
+    items.sort(key=lambda item: "/scenarios/" not in item.path.as_posix())

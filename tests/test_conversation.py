@@ -182,6 +182,8 @@ def test_a_fault_shows_its_kind_and_is_recovered_from_time_to_time():
         assert ("light", State.FAULT, ev.Fault.MICROPHONE) in record.told
         await asyncio.sleep(25)
         assert record.told.count(("recover",)) == 2
+        conversation.post(ev.FaultRaised(ev.Fault.BUTTON))
+        assert record.told[-1] == ("light", State.FAULT, ev.Fault.MICROPHONE), "the worse one shows"
         conversation.post(ev.StopRequested())
 
     run_virtual(main)

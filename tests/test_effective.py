@@ -83,6 +83,32 @@ def test_a_mistake_in_the_environment_is_told_as_such(monkeypatch: pytest.Monkey
         load([])
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("APPLIANCE_LVIE__VOICE", "environment: lvie: there is no such setting; did you mean live?"),
+        ("APPLIANCE_LIVE__VIOCE", "environment: live.vioce: there is no such setting; did you mean live.voice?"),
+        ("APPLIANCE_TOOLS__ENABLED", "environment: .*tools.*; lists and whole sections are written as JSON"),
+    ],
+)
+def test_a_variable_that_names_no_setting_or_is_not_json_is_told(monkeypatch: pytest.MonkeyPatch, name: str, line: str):
+    monkeypatch.setenv(name, "get_time")
+    with pytest.raises(ConfigurationError, match=line):
+        load([])
+
+
+def test_a_variable_that_is_no_setting_of_a_section_is_left_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("APPLIANCE_DEBUG", "1")
+    load([])
+
+
+def test_what_is_missing_is_told_where_the_rest_of_its_section_is(tmp_path: Path):
+    path = _file(tmp_path, '[microphone]\nkind = "wav"')
+    with pytest.raises(ConfigurationError) as caught:
+        load([path])
+    assert caught.value.mistakes == (f"{path}: microphone.path: field required",)
+
+
 def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path):
     with pytest.raises(ConfigurationError, match=r"absent.toml: cannot be read: No such file"):
         load([tmp_path / "absent.toml"])

@@ -8,7 +8,7 @@ from enum import Enum
 
 
 class Fault(Enum):
-    """What is broken as long as it lasts; each has its own light pattern."""
+    """What is broken as long as it lasts; each has its own light pattern; of several, the first in this order shows."""
 
     MICROPHONE = "microphone"
     SPEAKER = "speaker"

@@ -73,13 +73,12 @@ _DIALOGUE: Final = (LISTENING, THINKING, SPEAKING, INTERRUPTED)
 _WAITING: Final = (CONNECTING, RECONNECTING)
 _NO_LINK: Final = (STARTING, IDLE, TROUBLE, FAULT)
 _NO_LINK_YET: Final = (*_NO_LINK, *_WAITING)
-_ENDS: Final = (TROUBLE, RECONNECTING, *_REST)
 
 _NO_LINK_WHY = "there is no open link"
 _ENDING_WHY = "the daemon is ending"
 
 TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
-    Ready: _row(rows.ready, STARTING, FAULT, to=_REST)
+    Ready: _row(rows.ready, STARTING, FAULT, to=(IDLE,))
     | _no(IDLE, *_WAITING, *_DIALOGUE, FAREWELL, TROUBLE, why="it has been ready before"),
     FaultRaised: _row(rows.fault_raised, *(state for state in State if state is not STOPPED), to=(FAULT,)),
     FaultCleared: _row(rows.fault_cleared, *(state for state in State if state not in {FAULT, STOPPED}))
@@ -103,18 +102,20 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     LinkFailed: _row(rows.link_failed, *_WAITING, to=(TROUBLE,))
     | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why="no link is being opened"),
     LinkLost: _row(rows.link_failed, *_WAITING, to=(TROUBLE,))
-    | _row(rows.link_lost, LISTENING, THINKING, INTERRUPTED, to=_ENDS)
-    | _row(rows.link_lost_while_speaking, SPEAKING, to=(FAREWELL, *_ENDS))
+    | _row(rows.link_lost, THINKING, INTERRUPTED, to=(TROUBLE, RECONNECTING))
+    | _row(rows.link_lost_while_listening, LISTENING, to=(TROUBLE, RECONNECTING, *_REST))
+    | _row(rows.link_lost_while_speaking, SPEAKING, to=(FAREWELL, TROUBLE, RECONNECTING))
     | _row(rows.link_lost_in_farewell, FAREWELL, to=_REST)
     | _no(*_NO_LINK, why=_NO_LINK_WHY),
-    UserSpeech: _row(rows.user_speech, LISTENING, THINKING, INTERRUPTED, to=(LISTENING,))
+    UserSpeech: _row(rows.user_speech, LISTENING, THINKING, to=(LISTENING,))
+    | _row(rows.user_speech_while_interrupted, INTERRUPTED)
     | _no(SPEAKING, FAREWELL, why="the service tells if that interrupts the reply")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     UserSilent: _row(rows.user_silent, LISTENING, INTERRUPTED, to=(THINKING,))
     | _no(THINKING, SPEAKING, FAREWELL, why="the person's turn is over")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ReplyStarted: _row(rows.reply_started, LISTENING, THINKING, INTERRUPTED, SPEAKING, to=(SPEAKING,))
-    | _row(rows.reply_goes_on, FAREWELL)
+    | _row(rows.last_words, FAREWELL)
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ReplyEnded: _row(rows.reply_ended, SPEAKING)
     | _row(rows.reply_ended_in_farewell, FAREWELL, to=_REST)
@@ -125,7 +126,9 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _row(rows.leave_now, FAREWELL, to=_REST)
     | _no(LISTENING, THINKING, INTERRUPTED, why="nothing is being played")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ToolsCalled: _row(rows.tools_called, *_DIALOGUE, FAREWELL, to=(THINKING,)) | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ToolsCalled: _row(rows.tools_called_while_listening, LISTENING, to=(THINKING,))
+    | _row(rows.tools_called, THINKING, SPEAKING, INTERRUPTED, FAREWELL)
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ToolsCancelled: _row(rows.tools_cancelled, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ToolDone: _row(rows.tool_done, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why="its call ended with the link"),
     EndRequested: _row(rows.end_requested, *_DIALOGUE, to=(FAREWELL,))

@@ -37,6 +37,7 @@ class Changes(TypedDict, total=False):
     reply: Reply
     epoch: int
     tools: frozenset[str]
+    resumptions: int
     faults: frozenset[Fault]
     trouble: Trouble | None
 
@@ -48,6 +49,7 @@ _AFRESH: Final[Changes] = {
     "reply": Reply.NONE,
     "epoch": 0,
     "tools": frozenset(),
+    "resumptions": 0,
     "trouble": None,
 }
 
@@ -76,7 +78,7 @@ def rest(context: Context) -> State:
 
 def hang_up(context: Context, state: State, *then: Effect, **changes: Unpack[Changes]) -> Step:
     """End the conversation: silence, tools, link."""
-    return enter(context, state, (*_hush(context), *_drop_tools(context), *_close(context)), then, **_AFRESH | changes)
+    return enter(context, state, (*_hush(context), *drop_tools(context), *_close(context)), then, **_AFRESH | changes)
 
 
 def leave(context: Context) -> Step:
@@ -89,16 +91,17 @@ def give_up(context: Context, trouble: Trouble) -> Step:
     return hang_up(context, State.TROUBLE, PlayEarcon(Earcon.ERROR), Announce(trouble), trouble=trouble)
 
 
-def begin(context: Context, at: int, mode: Mode, link_of: OpenLink | None = None) -> Step:
-    """Begin a conversation, or go on in the other mode on a link of its own (``link_of``)."""
-    open_link = link_of or OpenLink(context.link + 1, mode, resume=False)
+def begin(context: Context, at: int, mode: Mode) -> Step:
+    """Begin a conversation; out of one that has not ended, go on in this mode on a link of its own."""
+    link = context.link + 1
+    resume = context.state in {State.LISTENING, State.THINKING, State.SPEAKING}
     return hang_up(
         context,
         State.CONNECTING,
         BeginSpeech(at, mode),
-        open_link,
+        OpenLink(link, mode, resume),
         PlayEarcon(Earcon.WAKE),
-        link=open_link.link,
+        link=link,
         linked=True,
         mode=mode,
         talk=Talk.HELD if mode is Mode.PUSH_TO_TALK else Talk.NONE,
@@ -106,18 +109,24 @@ def begin(context: Context, at: int, mode: Mode, link_of: OpenLink | None = None
 
 
 def reconnect(context: Context) -> Step:
-    """Go on with a new link and the service's memory of the old one; what is said meanwhile is held."""
+    """Go on with a new link and the service's memory of the old one; what is said meanwhile is held.
+
+    An answer that was on its way is lost: the person has the word again.
+    """
     link = context.link + 1
+    has_the_word = context.state in {State.LISTENING, State.INTERRUPTED}
     return enter(
         context,
         State.RECONNECTING,
-        (*_hush(context), *_drop_tools(context)),
+        (*_hush(context), *drop_tools(context)),
         (OpenLink(link, context.mode, resume=True),),
         link=link,
         linked=True,
+        listening=context.listening if has_the_word else Listening.FIRST,
         reply=Reply.NONE,
         epoch=0,
         tools=frozenset(),
+        resumptions=context.resumptions + 1,
     )
 
 
@@ -140,13 +149,16 @@ def interrupt_here(context: Context, at: int, talk: Talk) -> Step:
     return interrupt(context, DiscardReply(), BeginSpeech(at, context.mode), talk=talk, listening=Listening.FIRST)
 
 
-def _hush(context: Context) -> tuple[Effect, ...]:
-    audible = context.reply is not Reply.NONE or context.state is State.TROUBLE
-    return (FlushPlayback(),) if audible else ()
-
-
-def _drop_tools(context: Context) -> tuple[Effect, ...]:
+def drop_tools(context: Context) -> tuple[Effect, ...]:
+    """Return what stops the calls that run, if there are any."""
     return (CancelTools(tuple(sorted(context.tools))),) if context.tools else ()
+
+
+def _hush(context: Context) -> tuple[Effect, ...]:
+    """Silence a reply, what is still on its way to playback too; or the sentence that tells of a trouble."""
+    if context.reply is not Reply.NONE:
+        return (FlushPlayback(), DiscardReply())
+    return (FlushPlayback(),) if context.state is State.TROUBLE else ()
 
 
 def _close(context: Context) -> tuple[Effect, ...]:

@@ -10,7 +10,6 @@ from appliance.core.effects import (
     EndSpeech,
     FinishReply,
     Ignored,
-    OpenLink,
     Recover,
     SendToolResult,
     StartTools,
@@ -45,6 +44,7 @@ from appliance.core.events import (
 from appliance.core.moves import (
     Step,
     begin,
+    drop_tools,
     enter,
     give_up,
     hang_up,
@@ -62,9 +62,9 @@ from appliance.core.state import DISABLING, Context, Listening, Mode, Reply, Sta
 
 def ready(c: Context, _: Ready) -> Step:
     """Rest; with a fault, wait until it is cleared."""
-    if c.faults and c.state is State.FAULT:
+    if c.faults:
         return stay(c, Ignored("a device is still broken"))
-    return enter(c, rest(c))
+    return enter(c, State.IDLE)
 
 
 def start_took_too_long(c: Context, _: DeadlineReached) -> Step:
@@ -108,16 +108,14 @@ def recover(c: Context, _: DeadlineReached) -> Step:
 
 def wake(c: Context, event: WakeDetected) -> Step:
     """Begin; out of a push-to-talk conversation, go on hands-free on a link of its own."""
-    going_on = c.state in {State.LISTENING, State.THINKING}
-    link_of = OpenLink(c.link + 1, Mode.HANDS_FREE, resume=True) if going_on else None
-    return begin(c, event.speech_from, Mode.HANDS_FREE, link_of)
+    return begin(c, event.speech_from, Mode.HANDS_FREE)
 
 
 def wake_while_speaking(c: Context, event: WakeDetected) -> Step:
-    """Interrupt the reply."""
+    """Interrupt the reply; out of a push-to-talk conversation, go on hands-free on a link of its own."""
     if c.mode is Mode.HANDS_FREE:
         return interrupt_here(c, event.speech_from, Talk.NONE)
-    return begin(c, event.speech_from, Mode.HANDS_FREE, OpenLink(c.link + 1, Mode.HANDS_FREE, resume=True))
+    return begin(c, event.speech_from, Mode.HANDS_FREE)
 
 
 def press(c: Context, event: ButtonPressed) -> Step:
@@ -200,16 +198,23 @@ def link_failed(c: Context, event: LinkFailed | LinkLost) -> Step:
 
 
 def link_lost(c: Context, event: LinkLost) -> Step:
-    """Resume; where nobody is waiting for anything, end quietly."""
-    if c.state is State.LISTENING and c.listening is Listening.FOLLOW_UP and c.talk is not Talk.HELD:
+    """Resume, unless that has not helped before."""
+    if event.resumable and c.resumptions < c.policy.resumptions:
+        return reconnect(c)
+    return give_up(_unlinked(c), event.trouble)
+
+
+def link_lost_while_listening(c: Context, event: LinkLost) -> Step:
+    """Resume, unless that has not helped before; where nobody is waiting for anything, end quietly."""
+    if c.listening is Listening.FOLLOW_UP and c.talk is not Talk.HELD:
         return leave(_unlinked(c))
-    return reconnect(c) if event.resumable else give_up(_unlinked(c), event.trouble)
+    return link_lost(c, event)
 
 
 def link_lost_while_speaking(c: Context, event: LinkLost) -> Step:
-    """Play a complete reply to its end; else resume."""
+    """Play a complete reply to its end; else resume, unless that has not helped before."""
     if c.reply is Reply.COMPLETE:
-        return enter(_unlinked(c), State.FAREWELL, _dropped_tools(c), tools=frozenset())
+        return enter(_unlinked(c), State.FAREWELL, drop_tools(c), tools=frozenset())
     return link_lost(c, event)
 
 
@@ -218,7 +223,7 @@ def link_lost_in_farewell(c: Context, _: LinkLost) -> Step:
     if c.reply is Reply.NONE:
         return leave(_unlinked(c))
     finish = (FinishReply(c.epoch),) if c.reply is Reply.COMING else ()
-    return stay(_unlinked(c), *_dropped_tools(c), *finish, reply=Reply.COMPLETE, tools=frozenset())
+    return stay(_unlinked(c), *drop_tools(c), *finish, reply=Reply.COMPLETE, tools=frozenset())
 
 
 def connecting_took_too_long(c: Context, _: DeadlineReached) -> Step:
@@ -231,20 +236,19 @@ def _unlinked(c: Context) -> Context:
     return stay(c, linked=False)[0]
 
 
-def _dropped_tools(c: Context) -> tuple[CancelTools, ...]:
-    return (CancelTools(tuple(sorted(c.tools))),) if c.tools else ()
-
-
 # The person's turn
 
 
 def user_speech(c: Context, _: UserSpeech) -> Step:
     """Give the person time to finish."""
-    if c.state is State.INTERRUPTED:
-        return stay(c, listening=Listening.SPEECH)
     if c.state is State.THINKING and c.mode is Mode.PUSH_TO_TALK:
         return stay(c, Ignored("the button says when the person speaks"))
     return enter(c, State.LISTENING, listening=Listening.SPEECH)
+
+
+def user_speech_while_interrupted(c: Context, _: UserSpeech) -> Step:
+    """Give the person time to finish, once this moment is over."""
+    return stay(c, listening=Listening.SPEECH)
 
 
 def user_silent(c: Context, _: UserSilent) -> Step:
@@ -262,13 +266,13 @@ def reply_started(c: Context, event: ReplyStarted) -> Step:
     if c.talk is Talk.HELD:
         return stay(c, DiscardReply())
     if c.state is State.SPEAKING:
-        return reply_goes_on(c, event)
-    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch)
+        return stay(c, reply=Reply.COMING, epoch=event.epoch)
+    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch, resumptions=0)
 
 
-def reply_goes_on(c: Context, event: ReplyStarted) -> Step:
+def last_words(c: Context, event: ReplyStarted) -> Step:
     """Play it after the one before."""
-    return stay(c, reply=Reply.COMING, epoch=event.epoch)
+    return enter(c, State.FAREWELL, reply=Reply.COMING, epoch=event.epoch)
 
 
 def reply_ended(c: Context, event: ReplyEnded) -> Step:
@@ -280,9 +284,9 @@ def reply_ended(c: Context, event: ReplyEnded) -> Step:
 
 def reply_ended_in_farewell(c: Context, event: ReplyEnded) -> Step:
     """Play it to its last sample; a model that says nothing ends the conversation."""
-    if c.reply is Reply.NONE and not event.epoch and not c.tools:
-        return leave(c)
-    return reply_ended(c, event)
+    if event.epoch or c.reply is not Reply.NONE:
+        return reply_ended(c, event)
+    return stay(c, Ignored("the turn goes on")) if c.tools else leave(c)
 
 
 def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
@@ -328,10 +332,13 @@ def no_answer(c: Context, _: DeadlineReached) -> Step:
 def tools_called(c: Context, event: ToolsCalled) -> Step:
     """Run them."""
     new = tuple(call for call in event.calls if call not in c.tools)
-    tools = c.tools | set(new)
-    if c.state is State.LISTENING and c.talk is not Talk.HELD:
-        return enter(c, State.THINKING, then=(StartTools(new),), tools=tools)
-    return stay(c, StartTools(new), tools=tools)
+    return stay(c, StartTools(new), tools=c.tools | set(new))
+
+
+def tools_called_while_listening(c: Context, event: ToolsCalled) -> Step:
+    """Run them, and wait for the answer, unless the button is held."""
+    c, effects = tools_called(c, event)
+    return stay(c, *effects) if c.talk is Talk.HELD else enter(c, State.THINKING, then=effects)
 
 
 def tools_cancelled(c: Context, event: ToolsCancelled) -> Step:
@@ -345,10 +352,10 @@ def tools_cancelled(c: Context, event: ToolsCancelled) -> Step:
 def tool_done(c: Context, event: ToolDone) -> Step:
     """Send the result; waiting for the answer begins anew."""
     tools = c.tools - {event.call}
-    result = (SendToolResult(event.call),) if c.linked else ()
-    if c.state is State.THINKING:
-        return enter(c, State.THINKING, then=result, tools=tools)
-    return stay(c, *result, tools=tools)
+    result = SendToolResult(event.call)
+    if c.state in {State.THINKING, State.FAREWELL}:
+        return enter(c, c.state, then=(result,), tools=tools)
+    return stay(c, result, tools=tools)
 
 
 # The end
@@ -368,4 +375,4 @@ def leave_now(c: Context, _: Event | EndRequested) -> Step:
 
 def trouble_told(c: Context, _: DeadlineReached) -> Step:
     """Rest."""
-    return enter(c, rest(c))
+    return enter(c, rest(c), trouble=None)

@@ -130,7 +130,10 @@ class Policy:
     speaking_s: float = 300.0
     interrupted_s: float = 0.3
     reconnecting_s: float = 10.0
+    resumptions: int = 3
+    """A link that was lost is resumed so often without a reply in between."""
     farewell_s: float = 15.0
+    """The wait for the model's last words; once they are being played, ``speaking_s`` counts."""
     trouble_s: float = 4.0
     fault_s: float = 10.0
 
@@ -155,6 +158,8 @@ class Context:
     """The reply that is being received or played; 0 for none."""
     tools: frozenset[str] = frozenset()
     """Calls whose results the model still waits for."""
+    resumptions: int = 0
+    """How often the link was resumed since the model last spoke."""
     faults: frozenset[Fault] = frozenset()
     trouble: Trouble | None = None
     """What TROUBLE is about."""
@@ -210,7 +215,7 @@ def deadline_s(context: Context) -> float | None:
         State.SPEAKING: policy.speaking_s,
         State.INTERRUPTED: policy.interrupted_s,
         State.RECONNECTING: policy.reconnecting_s,
-        State.FAREWELL: policy.farewell_s,
+        State.FAREWELL: policy.farewell_s if context.reply is Reply.NONE else policy.speaking_s,
         State.TROUBLE: policy.trouble_s,
         State.FAULT: policy.fault_s,
         State.STOPPED: None,

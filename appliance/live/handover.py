@@ -35,6 +35,8 @@ class HandOver:
         self._bytes = 0
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._clearings = 0
         self.waits = 0
         """How often the link was not read because the queue was full."""
@@ -51,6 +53,7 @@ class HandOver:
                 return
         self._waiting.append(item)
         self._bytes += _size(item)
+        self._empty.clear()
         self._filled.set()
 
     def clear(self) -> None:
@@ -59,6 +62,10 @@ class HandOver:
         self._bytes = 0
         self._clearings += 1
         self._room.set()
+
+    async def empty(self) -> None:
+        """Wait until all that was put is written, told or dropped."""
+        await self._empty.wait()
 
     async def run(self) -> None:
         """Write chunks and tell ends, in order, until cancelled."""
@@ -71,6 +78,7 @@ class HandOver:
                     await self._write(item.epoch, item.pcm)
                 else:
                     self._ended(item)
+            self._empty.set()
             self._filled.clear()
             await self._filled.wait()
 

@@ -44,7 +44,7 @@ from appliance.live.replies import ReplyChunk, ReplyGate
 from appliance.units import Epoch
 
 DRAIN_S: Final = 0.5
-"""How long a closing link waits for what was captured to be sent."""
+"""How long a closing link waits for what was captured to be sent, and a lost one for what it brought to be played."""
 
 Remark = HeardText | SpokenText | UsageReported | GoAway
 """Messages that change nothing here and are of interest to somebody."""
@@ -204,7 +204,9 @@ class Keeper:
         try:
             token = await self._tokens.fetch(order.mode, resume=handle is not None)
             async with self._connector.open(token, order.mode, handle) as link:
-                await self._use(link, order)
+                if self._wanted is order:
+                    await self._use(link, order)
+                self._leaving = True
         except (ProvisioningError, LinkError) as error:
             if handle and isinstance(error, LinkError) and error.cause is LinkCause.REFUSED:
                 self._handle = None
@@ -219,12 +221,18 @@ class Keeper:
         try:
             await self._read(link, order)
         except LinkError as error:
+            await self._hand_over_rest()
             lost = LinkLost(order.link, resumable=self._handle is not None, trouble=trouble_of(error))
             self._end(order, lost, error)
         finally:
-            self._leaving = True
             self._link = None
             self._uplink.detach()
+
+    async def _hand_over_rest(self) -> None:
+        """Let what has come of a reply, its end above all, be known before the loss of the link is."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._hand_over.empty()
 
     async def _read(self, link: Link, order: OpenLink) -> None:
         hearing = Hearing(order.link, order.mode)

@@ -44,6 +44,11 @@ class Attendant:
         """Try again now, if it has failed."""
         self._again.set()
 
+    def overdue(self) -> None:
+        """Count it as failed, until it works, if it has neither worked nor failed yet."""
+        if not self._settled.is_set():
+            self._failure(DeviceError(f"the {self._fault.value} does not answer"), FIRST_RETRY_S)
+
     async def settled(self) -> None:
         """Wait until the device has worked, or failed, for the first time."""
         await self._settled.wait()
@@ -52,7 +57,6 @@ class Attendant:
         """Run the device until cancelled, or until its input has an end."""
         retry_s = FIRST_RETRY_S
         while True:
-            self._again.clear()
             try:
                 await self._run()
             except DeviceError as error:
@@ -60,6 +64,7 @@ class Attendant:
             else:
                 self._settled.set()
                 return
+            self._again.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(retry_s):
                     await self._again.wait()

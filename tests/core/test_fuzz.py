@@ -65,6 +65,7 @@ class World:
             case fx.FlushPlayback():
                 self.playing = 0
             case fx.FinishReply(epoch):
+                assert epoch, "finished what is no reply"
                 assert epoch == self.playing, "finished a reply that is not being played"
             case _:
                 pass
@@ -89,12 +90,13 @@ class ConversationMachine(RuleBasedStateMachine):
         assert after.state in allowed, f"{before.state} + {event} led to {after.state}, the table says {allowed}"
         if before.state is State.SPEAKING and after.state is not State.SPEAKING and before.reply is Reply.COMING:
             assert effects[0] == fx.FlushPlayback() or after.state is State.FAREWELL, "silence comes first"
+        if fx.FlushPlayback() in effects and before.reply is not Reply.NONE:
+            told_by_service = isinstance(event, ev.ServerInterrupted) and before.state is State.SPEAKING
+            assert told_by_service or fx.DiscardReply() in effects, "what is on its way to playback is silenced too"
         if isinstance(event, ev.LinkFailed | ev.LinkLost) and event.link == self.world.link:
-            self.world.link, self.world.link_open, self.world.turn_open = None, False, self.world.turn_open
+            self.world.link, self.world.link_open = None, False
         if isinstance(event, ev.LinkOpened) and event.link == self.world.link:
             self.world.link_open = True
-        if isinstance(event, ev.ToolDone) and not before.linked:
-            self.world.tools.discard(event.call)
         if isinstance(event, ev.PlaybackDrained) and event.epoch == self.world.playing:
             self.world.playing = 0
         if isinstance(event, ev.ReplyStarted) and fx.DiscardReply() not in effects and after.epoch == event.epoch:

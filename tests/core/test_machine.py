@@ -180,6 +180,7 @@ def test_an_answer_that_never_comes_is_told():
     assert story.context.trouble is ev.Trouble.SILENT_SERVICE
     assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.SILENT_SERVICE)]
     assert story.deadline().at(State.IDLE)
+    assert story.context.trouble is None
 
 
 @pytest.mark.parametrize("trouble", ev.Trouble)
@@ -197,6 +198,39 @@ def test_a_lost_link_is_resumed_and_what_is_said_meanwhile_is_held():
     assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, resume=True)]
     assert gates(story.context).uplink is HOLD
     assert story.tell(ev.LinkOpened(2)).at(State.LISTENING)
+    assert story.context.listening is Listening.SPEECH
+
+
+def test_when_an_answer_is_lost_with_its_link_nobody_speaks():
+    lost = ev.LinkLost(1, resumable=True, trouble=ev.Trouble.NETWORK)
+    for story in (speaking(), listening().tell(ev.UserSpeech(1), ev.UserSilent(1))):
+        assert story.tell(lost, ev.LinkOpened(2)).context.listening is Listening.FIRST
+
+
+def test_a_link_that_is_lost_again_and_again_is_given_up_until_the_model_has_spoken():
+    def lose(story: Story) -> Story:
+        link = story.context.link
+        story.tell(ev.UserSpeech(link), ev.LinkLost(link, resumable=True, trouble=ev.Trouble.NETWORK))
+        return story.tell(ev.LinkOpened(link + 1))
+
+    story = listening()
+    for _ in range(Policy().resumptions):
+        assert lose(story).at(State.LISTENING)
+    assert lose(story).at(State.TROUBLE)
+
+    story = lose(lose(listening()))
+    story.tell(ev.ReplyStarted(3, 1), ev.ReplyEnded(3, 1), ev.PlaybackDrained(1))
+    for _ in range(Policy().resumptions):
+        assert lose(story).at(State.LISTENING)
+
+
+def test_what_is_on_its_way_to_playback_is_dropped_when_a_reply_is_silenced():
+    for event in (
+        ev.StopRequested(),
+        ev.PlaybackStalled(7),
+        ev.LinkLost(1, resumable=True, trouble=ev.Trouble.NETWORK),
+    ):
+        assert speaking().tell(event).effects[:2] == (fx.FlushPlayback(), fx.DiscardReply())
 
 
 def test_a_link_lost_in_the_follow_up_window_ends_quietly():
@@ -232,6 +266,22 @@ def test_a_requested_end_lets_the_model_say_goodbye():
     assert story.at(State.FAREWELL)
     story.tell(ev.ReplyStarted(1, 2), ev.ReplyEnded(1, 2), ev.PlaybackDrained(2))
     assert story.at(State.IDLE)
+
+
+def test_last_words_may_take_as_long_as_any_reply():
+    story = listening().tell(ev.EndRequested())
+    assert deadline_s(story.context) == Policy().farewell_s, "they must begin soon"
+    story.tell(ev.ReplyStarted(1, 2))
+    assert story.did(fx.Enter) == [fx.Enter(State.FAREWELL, story.context.entry, Policy().speaking_s)]
+    story = speaking().tell(ev.ReplyEnded(1, 7), ev.LinkLost(1, resumable=False, trouble=ev.Trouble.NETWORK))
+    assert deadline_s(story.context) == Policy().speaking_s
+
+
+def test_a_turn_without_audio_does_not_stand_for_the_last_words_while_a_tool_runs():
+    story = listening().tell(ev.ToolsCalled(1, ("a",)), ev.EndRequested(), ev.ReplyEnded(1, 0))
+    assert story.at(State.FAREWELL)
+    assert not story.did(fx.FinishReply)
+    assert story.tell(ev.ToolDone("a"), ev.ReplyEnded(1, 0)).at(State.IDLE)
 
 
 def test_a_broken_microphone_is_a_fault_until_it_is_back():

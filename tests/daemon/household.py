@@ -29,12 +29,12 @@ PERIOD = 320
 
 
 class Microphone:
-    """A stream whose samples tell their index; fails while ``broken``."""
+    """A stream whose samples tell their index; fails while ``broken``, delivers nothing while ``silent``."""
 
     def __init__(self) -> None:
         self.broken = False
         self.next = 0
-        self.silent_from: int | None = None
+        self.silent = False
 
     async def run(self, on_block: Callable[[Block], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -46,7 +46,8 @@ class Microphone:
                 raise MicrophoneError("unplugged")
             block = Block(SampleIndex(self.next), stream(self.next, self.next + PERIOD), Seconds(captured_at))
             self.next += PERIOD
-            on_block(block)
+            if not self.silent:
+                on_block(block)
 
 
 class Button:

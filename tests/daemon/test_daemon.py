@@ -174,6 +174,50 @@ def test_a_lost_link_is_resumed():
     in_virtual_time(story)
 
 
+def test_a_reply_that_came_whole_is_played_to_its_end_although_its_link_is_lost():
+    async def story() -> None:
+        household = woken()
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            household.link.say(*[TONE] * 20, GenerationComplete(), TurnComplete())
+            household.link.lose()
+            await reach(appliance, State.FAREWELL)
+            await reach(appliance, State.IDLE)
+        assert np.count_nonzero(household.speaker.heard) > 19 * 24_000
+
+    in_virtual_time(story)
+
+
+def test_what_came_of_a_reply_whose_link_is_lost_is_not_heard_beside_the_reason():
+    async def story() -> None:
+        household = woken()
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            await asyncio.sleep(1)
+            household.link.say(*[TONE] * 5)
+            household.link.lose()
+            await reach(appliance, State.TROUBLE)
+            await reach(appliance, State.IDLE)
+        tone = np.frombuffer(TONE.pcm, "<i2")[:6000].astype(np.float64)
+        likeness = np.correlate(household.speaker.heard.astype(np.float64), tone) / np.sum(tone**2)
+        assert np.max(likeness) < 0.5
+
+    in_virtual_time(story)
+
+
+def test_a_microphone_that_says_nothing_at_all_is_a_fault():
+    async def story() -> None:
+        household = Household()
+        household.microphone.silent = True
+        async with household.living() as appliance:
+            await reach(appliance, State.FAULT)
+            assert "ready" in household.manager.said
+            household.microphone.silent = False
+            await reach(appliance, State.IDLE)
+
+    in_virtual_time(story)
+
+
 def test_an_unplugged_microphone_is_a_fault_until_it_is_back():
     async def story() -> None:
         household = Household()

@@ -20,7 +20,10 @@ def drawn() -> str:
         light.show(look_at(State.LISTENING, 0.04))
         light.close()
         terminal.flush()
-        return screen.read(4096).decode()
+        text = b""
+        while not text.endswith(b"\n"):  # what was written in pieces may be read in pieces
+            text += screen.read(4096)
+        return text.decode()
 
 
 def test_on_a_terminal_one_line_changes_in_place(monkeypatch):

@@ -93,6 +93,7 @@ def test_closing_at_any_moment_leaves_nothing_open_and_is_followed_by_silence():
             await asyncio.sleep(0.5)
             assert house.connector.connections == 0
             assert house.uplink.sink is None
+            assert ("attach" in house.uplink.log) == (told == [LinkOpened(1)])
             assert house.events == told
             assert not house.errors
 
@@ -321,6 +322,35 @@ def test_a_handle_is_forgotten_when_it_is_refused_and_only_then(cause, then):
             keeper.open(opening(3, resume=True))
             await settle()
         assert house.connector.handles == [None, "h", then]
+
+    run_virtual(main)
+
+
+def test_a_reply_that_has_ended_is_told_before_the_loss_of_its_link():
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.say(A, B, GenerationComplete())
+            link.lose()
+            await settle()
+            assert house.events == [
+                ReplyStarted(1, 1),
+                ReplyEnded(1, 1),
+                LinkLost(1, resumable=False, trouble=Trouble.NETWORK),
+            ]
+            assert house.playback.played == {1: A.pcm + B.pcm}
+
+    run_virtual(main)
+
+
+def test_a_loss_is_told_although_playback_is_full():
+    async def main():
+        house = Household(playback=FakePlayback(ring_s=5.0))
+        async with house.linked() as (_, link):
+            link.say(*[SECOND] * 10, GenerationComplete())
+            link.lose()
+            await asyncio.sleep(DRAIN_S + 0.1)
+            assert house.events[-1] == LinkLost(1, resumable=False, trouble=Trouble.NETWORK)
 
     run_virtual(main)
 

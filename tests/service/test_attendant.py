@@ -54,6 +54,49 @@ def test_a_failure_and_the_return_are_reported_once_each():
     assert events == [FaultRaised(Fault.MICROPHONE), FaultCleared(Fault.MICROPHONE)]
 
 
+def test_a_device_that_does_not_answer_counts_as_failed_until_it_works():
+    events = list[Event]()
+
+    async def main() -> None:
+        answered = asyncio.Event()
+
+        async def run() -> None:
+            await answered.wait()
+            attendant.works()
+
+        attendant = Attendant(Fault.SPEAKER, run, events.append, lambda _: None)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(attendant.run())
+            await asyncio.sleep(10)
+            attendant.overdue()
+            assert events == [FaultRaised(Fault.SPEAKER)]
+            answered.set()
+            await asyncio.sleep(1)
+            attendant.overdue()
+
+    run_virtual(main)
+    assert events == [FaultRaised(Fault.SPEAKER), FaultCleared(Fault.SPEAKER)]
+
+
+def test_a_try_that_is_asked_for_while_the_device_works_does_not_hurry_the_next_one():
+    tries: list[float] = []
+
+    async def main() -> None:
+        async def run() -> None:
+            tries.append(asyncio.get_running_loop().time())
+            attendant.recover()
+            raise MicrophoneError("gone")
+
+        attendant = Attendant(Fault.MICROPHONE, run, lambda _: None, lambda _: None)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(attendant.run())
+            await asyncio.sleep(1.5)
+            task.cancel()
+
+    run_virtual(main)
+    assert len(tries) == 2
+
+
 def test_tries_come_at_growing_intervals():
     device, _ = attend(100, 60)
     gaps = [round(after - before) for before, after in zip(device.tries, device.tries[1:], strict=False)]
