@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from appliance.core.state import BargeIn, Policy
+from appliance.layers import LayeredSettings
 
 
 class Section(BaseModel):
@@ -282,7 +283,7 @@ AnyButton = Annotated[
 ]
 
 
-class Settings(BaseSettings):
+class Settings(LayeredSettings):
     """The whole tree."""
 
     model_config = SettingsConfigDict(

@@ -5,30 +5,21 @@ Later sources win: the defaults here < ``GEMINI_API_KEY`` (the key only) < the T
 frozen; nothing reads the environment afterwards.
 """
 
-import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    SettingsError,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
 
 from appliance.errors import ConfigurationError
+from appliance.layers import LayeredSettings, Tree, read_toml, resolve, variables
 from appliance.provisioning import signing
 from appliance.provisioning.protocol import DeviceId, HttpsUrl
 
 CREDENTIAL: Final = "gemini-api-key"
-Tree = dict[str, Any]
 
 
 def _public_key(value: object) -> Ed25519PublicKey:
@@ -66,7 +57,7 @@ class Lock(Section):
     """The system instruction; empty: the device chooses."""
 
 
-class Settings(BaseSettings):
+class Settings(LayeredSettings):
     """The whole tree."""
 
     model_config = SettingsConfigDict(
@@ -114,38 +105,16 @@ def load(file: Path | None, flags: Tree) -> Settings:
     Raises:
         ConfigurationError: One line for each mistake.
     """
-    in_file = _read_toml(file) if file else {}
-    lowest = {"api_key": os.environ["GEMINI_API_KEY"]} if os.environ.get("GEMINI_API_KEY") else {}
-
-    class Layered(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            del dotenv_settings, file_secret_settings
-            below = [InitSettingsSource(settings_cls, tree) for tree in (_credential(), in_file, lowest)]
-            return (init_settings, env_settings, *below)
-
-    try:
-        return Layered(**flags)
-    except ValidationError as error:
-        raise ConfigurationError(*(_mistake(detail, file, in_file) for detail in error.errors())) from None
-    except SettingsError as error:
-        raise ConfigurationError(f"environment: {error}") from None
-
-
-def _read_toml(path: Path) -> Tree:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not valid TOML: {error}") from error
+    key = os.environ.get("GEMINI_API_KEY")
+    layers = [
+        ("GEMINI_API_KEY", {"api_key": key} if key else {}),
+        (str(file), read_toml(file) if file else {}),
+        ("credential", _credential()),
+        ("environment", variables(Settings)),
+        ("command line", flags),
+    ]
+    missing = {"api_key": f"set GEMINI_API_KEY, or the systemd credential {CREDENTIAL}"}
+    return resolve(Settings, layers, missing)[0]
 
 
 def _credential() -> Tree:
@@ -157,29 +126,3 @@ def _credential() -> Tree:
         return {"api_key": file.read_text(encoding="ascii").strip()}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"credential {CREDENTIAL}: cannot be read: {type(error).__name__}") from None
-
-
-def _mistake(detail: ErrorDetails, file: Path | None, in_file: Tree) -> str:
-    """Return one line for one of pydantic's errors; never with the value, which may be a secret."""
-    key = tuple(str(part) for part in detail["loc"] if part != "[key]")
-    where = f"{file}: {'.'.join(key)}" if key[0] in in_file else ".".join(key)
-    if key == ("api_key",) and detail["type"] == "missing":
-        return f"api_key: missing; set GEMINI_API_KEY, or the systemd credential {CREDENTIAL}"
-    if detail["type"] == "extra_forbidden":
-        names = sorted(_names_at(key[:-1]))
-        near = difflib.get_close_matches(key[-1], names, n=1)
-        hint = f"did you mean {'.'.join((*key[:-1], near[0]))}?" if near else f"known here: {', '.join(names)}"
-        return f"{where}: there is no such setting; {hint}"
-    message = detail["msg"].removeprefix("Value error, ")
-    return f"{where}: {message[0].lower()}{message[1:]}"
-
-
-def _names_at(path: tuple[str, ...]) -> list[str]:
-    """Return the settings that the table at ``path`` has."""
-    model: type[BaseModel] = Settings
-    for part in path:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return []
-        model = annotation
-    return list(model.model_fields)
