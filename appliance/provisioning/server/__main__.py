@@ -1,148 +1,24 @@
-"""``appliance-provisiond``: runs the provisioning server until SIGTERM.
+"""`appliance-provisiond`, and `python -m appliance.provisioning.server`."""
 
-Prints one line of JSON when it is ready: ``{"url": "https://127.0.0.1:8443", "ca_file": "…"}`` (``ca_file`` with
-``--development`` only, else null). What is wrong goes to standard error, one line each.
-"""
-
-import argparse
-import json
-import logging
-import signal
-import socket
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn
+from importlib.util import find_spec
+from typing import NoReturn
 
-import uvicorn
-
-from appliance.errors import ConfigurationError, ExitCode
-from appliance.provisioning.protocol import MAX_REQUEST_BYTES
-from appliance.provisioning.server.app import create_app
-from appliance.provisioning.server.development import HOST, make_certificate
-from appliance.provisioning.server.settings import Settings, load
-from appliance.provisioning.server.upstream import GenaiUpstream
-
-KEEP_ALIVE_S = 75
-"""Longer than devices keep an unused connection."""
-GRACE_S = 0.3
-"""What an answer under way may still take at the end; a device without one asks again."""
-MAX_CONNECTIONS = 1000
-"""More are answered with 503."""
+from appliance.errors import ExitCode
 
 
-class _AnnouncingServer(uvicorn.Server):
-    """Prints the ready line once connections are accepted."""
+def main() -> NoReturn:
+    """Run the program and exit with its code; without the libraries of the server, say what to install."""
+    missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
+    if missing:
+        print(
+            f"appliance-provisiond: {' and '.join(missing)} missing: install 'voice-appliance[server]'", file=sys.stderr
+        )
+        sys.exit(ExitCode.UNAVAILABLE)
+    from appliance.provisioning.server import program  # noqa: PLC0415  only now is it sure to import
 
-    def __init__(self, config: uvicorn.Config, ready: str) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            print(self._ready, flush=True)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program and return its exit code: 0 after a signal, 69 without its address, 78 for a wrong setting."""
-    options = _options(arguments)
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGINT, _end)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        settings, ca_file = _settings(options)
-        config = _server_config(settings)
-    except ConfigurationError as error:
-        for mistake in error.mistakes:
-            _complain(mistake)
-        return ExitCode.CONFIGURATION
-    try:
-        listener = _listen(settings)
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]
-        _complain(f"cannot listen on {settings.host} port {settings.port}: {reason}")
-        return ExitCode.UNAVAILABLE
-    with listener:
-        ready = json.dumps({"url": _url(listener), "ca_file": str(ca_file) if ca_file else None})
-        _AnnouncingServer(config, ready).run(sockets=[listener])
-    return ExitCode.OK
-
-
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="appliance-provisiond", description="Hand Live tokens to devices.")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
-    parser.add_argument("--port", type=int, metavar="N", help="port to listen on, instead of the setting; 0: any free")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--host", help="address to listen on, instead of the setting")
-    where.add_argument(
-        "--development",
-        type=Path,
-        metavar="DIR",
-        help=f"listen on {HOST} with a new certificate; DIR/ca.pem is what a device has to trust",
-    )
-    return parser.parse_args(arguments)
-
-
-def _settings(options: argparse.Namespace) -> tuple[Settings, Path | None]:
-    """Return the settings, and the file that a device has to trust if the certificate is our own."""
-    flags: dict[str, Any] = {name: getattr(options, name) for name in ("host", "port")}
-    flags = {name: value for name, value in flags.items() if value is not None}
-    if options.development is None:
-        return load(options.config, flags), None
-    made = make_certificate(options.development.absolute())
-    flags |= {"host": HOST, "tls_certificate": made.certificate, "tls_key": made.key}
-    return load(options.config, flags), made.ca_file
-
-
-def _server_config(settings: Settings) -> uvicorn.Config:
-    if settings.tls_certificate is None or settings.tls_key is None:
-        raise ConfigurationError("tls_certificate, tls_key: both have to be set; or try --development DIR")
-    config = uvicorn.Config(
-        create_app(settings, GenaiUpstream(settings)),
-        ssl_certfile=settings.tls_certificate,
-        ssl_keyfile=settings.tls_key,
-        http="h11",
-        ws="none",
-        log_config=None,
-        log_level=logging.WARNING,
-        access_log=False,
-        server_header=False,
-        h11_max_incomplete_event_size=MAX_REQUEST_BYTES,
-        limit_concurrency=MAX_CONNECTIONS,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        # It is annotated as a whole number, and handed to asyncio.wait_for.
-        timeout_graceful_shutdown=GRACE_S,  # type: ignore[arg-type]
-    )
-    try:
-        config.load()
-    except OSError as error:
-        raise ConfigurationError(
-            f"tls_certificate, tls_key: {settings.tls_certificate} and {settings.tls_key} cannot be used: {error}"
-        ) from error
-    return config
-
-
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family)
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """End in order; in force before the server handles signals, and after it has: it sends itself the signal again."""
-    del number, frame
-    sys.exit(ExitCode.OK)
-
-
-def _complain(line: str) -> None:
-    print(f"appliance-provisiond: {line}", file=sys.stderr)
+    sys.exit(program.main())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -18,7 +18,7 @@ from appliance.core.state import Mode
 from appliance.errors import ExitCode
 from appliance.provisioning import signing
 from appliance.provisioning.client import ProvisioningClient
-from appliance.provisioning.server.__main__ import main as provisiond
+from appliance.provisioning.server.program import main as provisiond
 from appliance.settings import Provisioning
 from tests.clock import run_real
 from tests.provisioning.server.loopback import token_service
