@@ -56,6 +56,7 @@ def _wav(path: Path, width: int, seconds: float = 0.5) -> Path:
         (lambda folder: _text(folder / "song.wav"), ExitCode.DATA, "WAV"),
         (lambda folder: _wav(folder / "eight.wav", 1), ExitCode.DATA, "8-bit"),
         (lambda folder: _wav(folder / "none.wav", 2, 0), ExitCode.DATA, "no samples"),
+        (lambda folder: _wav(folder / "long.wav", 2, 481), ExitCode.DATA, "trim 0 480"),
     ],
 )
 def test_a_recording_of_no_use_is_one_line_before_anything_starts(make, code, says, tmp_path, capsys):
@@ -82,11 +83,14 @@ def _text(path: Path) -> Path:
         (["--wake", "hey_mycroft"], ExitCode.NO_INPUT, "give one with --mic"),
         (["--link-delay", "-1"], ExitCode.CONFIGURATION, "seconds from 0"),
         (["--live", "google"], ExitCode.CONFIGURATION, "GEMINI_API_KEY"),
-        (["--mic", "no such card"], ExitCode.NO_INPUT, "microphone"),
-        (["--speaker", "no such card"], ExitCode.NO_INPUT, "speaker"),
+        (["--link-delay", "nan"], ExitCode.CONFIGURATION, "seconds from 0"),
+        (["--wake", "./no.onnx"], ExitCode.NO_INPUT, "cannot read"),
+        (["--mic", "no such card"], ExitCode.NO_INPUT, "there is no such file, and no microphone"),
+        (["--speaker", "no such card"], ExitCode.NO_INPUT, "does not end in .wav, and no speaker"),
         (["--timeline", "x.jpg"], ExitCode.CANNOT_WRITE, ".png"),
         (["--report", "/proc/nowhere/report.json"], ExitCode.CANNOT_WRITE, "cannot be made"),
         (["--speaker", "/proc/nowhere/reply.wav"], ExitCode.CANNOT_WRITE, "cannot be made"),
+        (["--report", ""], ExitCode.CANNOT_WRITE, "not a file"),
     ],
 )
 def test_an_option_of_no_use_is_one_line(options, code, says, capsys):
@@ -94,6 +98,14 @@ def test_an_option_of_no_use_is_one_line(options, code, says, capsys):
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert says in error
+
+
+def test_the_recording_is_not_written_over(tmp_path, capsys):
+    recording = _wav(tmp_path / "mic.wav", 2)
+    content = recording.read_bytes()
+    assert cli.run(["demo", "--mic", str(recording), "--speaker", str(recording)]) == ExitCode.CANNOT_WRITE
+    assert "would overwrite" in capsys.readouterr().err
+    assert recording.read_bytes() == content
 
 
 def test_errors_out_of_a_task_group_are_told_like_others():

@@ -213,6 +213,12 @@ class WavMicrophone:
             on_block(block)
 
 
+class CannotWriteError(SpeakerError):
+    """The file that is the speaker takes no more."""
+
+    exit_code = ExitCode.CANNOT_WRITE
+
+
 class WavSpeaker:
     """Writes all that is played to a file, 24 kHz mono, silence included: a second of the file is a second of time.
 
@@ -223,8 +229,9 @@ class WavSpeaker:
     """
 
     def __init__(self, path: Path) -> None:
-        if path.is_dir():
-            raise InputError(f"{path} is a directory: name a file to write", ExitCode.CANNOT_WRITE)
+        if path.exists() and not path.is_file():
+            # The file that is written takes the place of what has its name, be it a device.
+            raise InputError(f"{path} is not a file: name a file to write", ExitCode.CANNOT_WRITE)
         if not path.parent.is_dir():
             raise InputError(f"{path.parent} does not exist: create it first", ExitCode.CANNOT_WRITE)
         if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -246,7 +253,7 @@ class WavSpeaker:
                     part.replace(self._path)
         except OSError as error:
             part.unlink(missing_ok=True)
-            raise SpeakerError(f"{self._path} cannot be written: {error.strerror}") from error
+            raise CannotWriteError(f"{self._path} cannot be written: {error.strerror}") from error
 
 
 async def _record(source: PeriodSource, file: wave.Wave_write) -> None:
@@ -254,7 +261,9 @@ async def _record(source: PeriodSource, file: wave.Wave_write) -> None:
     loop = asyncio.get_running_loop()
     begun_at, frames = loop.time(), REPLY.frames(_PERIOD_S)
     for begin in range(0, _MOST_BYTES // 2, frames):
-        audible_at = begun_at + REPLY.duration(begin)
-        await asyncio.sleep(audible_at - loop.time())
-        file.writeframesraw(source.pull(frames, Seconds(audible_at)).astype("<i2", copy=False).tobytes())
-    raise SpeakerError("the WAV file is full: a file holds 24 hours")
+        due_at = begun_at + REPLY.duration(begin)
+        await asyncio.sleep(due_at - loop.time())
+        # Not the moment when it was due: what comes a little late was not heard before it was there.
+        audible_at = Seconds(max(due_at, loop.time()))
+        file.writeframesraw(source.pull(frames, audible_at).astype("<i2", copy=False).tobytes())
+    raise CannotWriteError("the WAV file is full: a file holds 24 hours")

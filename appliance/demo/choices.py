@@ -11,14 +11,18 @@ from typing import Any, Final
 from appliance.audio.portaudio import PortAudioMicrophone, PortAudioSpeaker
 from appliance.audio.wavfile import open_wav
 from appliance.core.state import BargeIn
+from appliance.demo.outputs import check_outputs
+from appliance.demo.recorder import LONGEST_S
 from appliance.demo.timeline import check
 from appliance.demo.world import Mishap, Service
-from appliance.errors import ConfigurationError, ExitCode, InputError
-from appliance.settings import OpenWakeWord
-from appliance.wake.models import known_models
+from appliance.errors import ConfigurationError, DeviceError, ExitCode, InputError
+from appliance.settings import Live, OpenWakeWord
+from appliance.units import Seconds
+from appliance.wake.models import known_models, load
 
 SILENCE_S: Final = 120.0
 """The longest that a file is followed by silence: a conversation that takes longer is ended."""
+LONGEST_FILE_S: Final = LONGEST_S - SILENCE_S
 LONGEST_DELAY_S: Final = 60.0
 
 
@@ -28,6 +32,8 @@ class Choices:
 
     microphone: Path | str
     """A WAV file, or the name of a capture device."""
+    duration_s: Seconds | None
+    """Length of that file; None for a device."""
     speaker: Path | str | None
     """A WAV file, the name of a playback device, or None for a file that is thrown away."""
     wake: str
@@ -38,12 +44,9 @@ class Choices:
     timeline: Path | None
 
     @property
-    def duration_s(self) -> float | None:
-        """Length of the microphone's file; None for a device."""
-        if not isinstance(self.microphone, Path):
-            return None
-        wav = open_wav(self.microphone)
-        return wav.format.duration(wav.frames)
+    def outputs(self) -> list[Path]:
+        """The files to write, the report first."""
+        return [path for path in (self.report, self.timeline, self.speaker) if isinstance(path, Path)]
 
     def overrides(self, speaker: Path) -> dict[str, Any]:
         """Return the settings; ``speaker`` is the file where none was chosen."""
@@ -67,12 +70,20 @@ class Choices:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    parser.description = (
+        "Hold one whole conversation with a simulated service: a wake word, a question, an answer. Nothing is written "
+        "but what the options name."
+    )
     add = parser.add_argument
     add("--mic", metavar="FILE.wav|DEVICE", help="what is heard (default: a recording that ships with the appliance)")
     add("--speaker", metavar="FILE.wav|DEVICE", help="where the answers go (default: a file that is thrown away)")
     add("--wake", metavar="NAME", default=OpenWakeWord().model, help="the wake word (default: %(default)s)")
     add(
-        "--link-delay", metavar="SECONDS", type=float, default=0.0, help="let the service take so long to open the link"
+        "--link-delay",
+        metavar="SECONDS",
+        type=float,
+        default=0.0,
+        help=f"let the service take so long to open the link; the appliance waits {Live().setup_timeout_s:g} s",
     )
     add("--report", metavar="FILE.json", type=Path, help="write what was measured")
     add("--timeline", metavar="FILE.png", type=Path, help="draw what happened")
@@ -94,8 +105,10 @@ def choose(arguments: argparse.Namespace) -> Choices:
     if service is Service.GOOGLE and not os.environ.get("GEMINI_API_KEY"):
         raise ConfigurationError("--live google needs an API key in GEMINI_API_KEY")
     wake = _wake(arguments.wake)
+    microphone = _microphone(arguments.mic, wake)
     choices = Choices(
-        microphone=_microphone(arguments.mic, wake),
+        microphone=microphone,
+        duration_s=_duration(microphone) if isinstance(microphone, Path) else None,
         speaker=_speaker(arguments.speaker),
         wake=wake,
         link_delay_s=arguments.link_delay,
@@ -106,15 +119,14 @@ def choose(arguments: argparse.Namespace) -> Choices:
     )
     if choices.timeline is not None:
         check(choices.timeline)
-    for path in (choices.report, choices.timeline, choices.speaker):
-        if isinstance(path, Path):
-            _make_folder(path)
+    check_outputs(choices.outputs, microphone if isinstance(microphone, Path) else None)
     return choices
 
 
 def _wake(name: str) -> str:
     known = known_models()
     if name in known or "/" in name:
+        load(name)
         return name
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
@@ -129,10 +141,23 @@ def _microphone(given: str | None, wake: str) -> Path | str:
         return shipped
     path = Path(given)
     if path.suffix.lower() == ".wav" or path.exists() or "/" in given:
-        open_wav(path)
         return path
-    PortAudioMicrophone(given).check()
+    try:
+        PortAudioMicrophone(given).check()
+    except DeviceError as error:
+        raise InputError(f"--mic {given}: there is no such file, and {error}", ExitCode.NO_INPUT) from error
     return given
+
+
+def _duration(recording: Path) -> Seconds:
+    wav = open_wav(recording)
+    duration_s = Seconds(wav.format.duration(wav.frames))
+    if duration_s > LONGEST_FILE_S:
+        raise InputError(
+            f"{recording} is {duration_s:.0f} s long, and the demo takes {LONGEST_FILE_S:.0f} s: "
+            f"cut it, for example with: sox {recording.name} out.wav trim 0 {LONGEST_FILE_S:.0f}"
+        )
+    return duration_s
 
 
 def _speaker(given: str | None) -> Path | str | None:
@@ -140,12 +165,8 @@ def _speaker(given: str | None) -> Path | str | None:
         return None
     if given.lower().endswith(".wav") or "/" in given:
         return Path(given)
-    PortAudioSpeaker(given).check()
-    return given
-
-
-def _make_folder(path: Path) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent} cannot be made: {error.strerror}", ExitCode.CANNOT_WRITE) from error
+        PortAudioSpeaker(given).check()
+    except DeviceError as error:
+        raise InputError(f"--speaker {given}: the name does not end in .wav, and {error}", ExitCode.NO_INPUT) from error
+    return given

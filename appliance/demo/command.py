@@ -3,12 +3,13 @@
 import argparse
 import asyncio
 import json
-import os
+import signal
 import sys
 import tempfile
 import wave
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, redirect_stdout
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -19,47 +20,47 @@ from appliance import app, log
 from appliance.audio.level import measure
 from appliance.audio.ports import Block
 from appliance.conversation import Moment
+from appliance.core.events import LinkOpened
 from appliance.core.latency import Stopwatch
-from appliance.core.state import State
+from appliance.core.state import Context, State
 from appliance.daemon import Appliance, Observers
 from appliance.demo.accounting import Account, account
 from appliance.demo.choices import Choices, choose
+from appliance.demo.onlooker import Onlooker
+from appliance.demo.outputs import write_output
+from appliance.demo.owed import Owed
 from appliance.demo.recorder import Recording
 from appliance.demo.report import Report, summed_up
 from appliance.demo.show import Show
 from appliance.demo.timeline import Picture, draw
-from appliance.demo.world import world
+from appliance.demo.world import Service, world
 from appliance.effective import load
-from appliance.errors import ApplianceError, ExitCode, InputError
+from appliance.errors import ApplianceError, ExitCode
 from appliance.service.signals import stop_signals
 from appliance.settings import Log
-from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
+from appliance.units import UPLINK, Pcm, Seconds
 from appliance.wake.detector import rule_for
 from appliance.wake.ports import Detection
 
 LINGER_S: Final = 1.0
 """A word at the very end of a file is still noticed, and the sound at the end of a conversation still heard."""
 OVER: Final = frozenset({State.IDLE, State.FAULT})
-_REST: Final = OVER | {State.TROUBLE, State.STOPPED, State.STARTING}
 
 
 def demo_command(arguments: argparse.Namespace) -> int:
     """Hold the demo; return its exit code.
 
     Raises:
-        ApplianceError: An option is of no use, a server does not start, a result cannot be written.
+        ApplianceError: An option is of no use, a server does not start, or the report cannot be written.
     """
     choices = choose(arguments)
-    log.configure(Log(level="error"))
-    console = Console(highlight=False)
-    with tempfile.TemporaryDirectory(prefix="appliance-demo-") as name:
-        demo = Demo(choices, Path(name), console)
-        asyncio.run(demo.hold())
-        report = demo.report()
-        console.print(report.table())
-        demo.write(report)
-    if report.trouble and report.exit is not ExitCode.OK:
-        print(f"appliance: error: {report.trouble}", file=sys.stderr)
+    # A device that fails is told by the demo itself.
+    log.configure(Log(level="error")).addFilter(lambda record: getattr(record, "event", "") != "device.failed")
+    with redirect_stdout(Onlooker(sys.stdout)), tempfile.TemporaryDirectory(prefix="appliance-demo-") as name:
+        report = asyncio.run(Demo(choices, Path(name), Console(highlight=False)).run())
+    if report.trouble:
+        severity = "error: " if report.exit else ""
+        print(f"appliance: {severity}{report.trouble}", file=sys.stderr)
     return int(report.exit)
 
 
@@ -72,12 +73,15 @@ class Demo:
     """For what nobody wants to keep."""
     console: Console
     recording: Recording = field(default_factory=Recording)
-    spans: list[tuple[SampleIndex, SampleIndex]] = field(default_factory=list)
+    owed: Owed = field(default_factory=Owed)
     speaker_from: float = 0.0
     _show: Show = field(init=False)
+    _holding: asyncio.Task[None] | None = None
     _appliance: Appliance | None = None
     _stopwatch: Stopwatch = field(default_factory=Stopwatch)
     _ending: bool = False
+    _stopped: bool = False
+    """By somebody, before it was over."""
     _busy_until: int = 0
     """The newest microphone sample that was not captured at rest."""
 
@@ -94,7 +98,16 @@ class Demo:
         """Where the simulator writes what it received."""
         return self.folder / "records"
 
-    async def hold(self) -> None:
+    async def run(self) -> Report:
+        """Hold the conversation and write down how it was; a signal ends the one, not the other."""
+        with self._ended_by_signals():
+            async with asyncio.TaskGroup() as group:
+                self._holding = group.create_task(self._hold())
+            report = self.report()
+            self.console.print(report.table())
+            return self.write(report)
+
+    async def _hold(self) -> None:
         """Start the servers and the daemon; return when the conversation is over."""
         choices = self.choices
         self.console.print("Starting the Live service and the provisioning server", style="dim")
@@ -113,8 +126,27 @@ class Demo:
             )
             self._appliance = await app.make(settings, stack, observers)
             self._stopwatch = self._appliance.conversation.stopwatch
-            with stop_signals(self._appliance.stop):
-                await self._appliance.run()
+            await self._appliance.run()
+
+    @contextmanager
+    def _ended_by_signals(self) -> Iterator[None]:
+        """End in order on SIGTERM, on Ctrl-C and when the terminal is closed."""
+        loop = asyncio.get_running_loop()
+        with stop_signals(self._stop):
+            loop.add_signal_handler(signal.SIGHUP, self._stop)
+            try:
+                yield
+            finally:
+                loop.remove_signal_handler(signal.SIGHUP)
+
+    def _stop(self) -> None:
+        if self._ending:
+            return
+        self._stopped = True
+        if self._appliance is not None:
+            self._end()
+        elif self._holding is not None:
+            self._holding.cancel()
 
     def _on_speaker(self, audible_at: Seconds) -> None:
         self.speaker_from = audible_at
@@ -130,8 +162,8 @@ class Demo:
     def _on_moment(self, moment: Moment) -> None:
         self._show.on_moment(moment)
         self.recording.moments.append(moment)
-        if self._appliance is not None and moment.after.state in _REST and moment.before.state not in _REST:
-            self.spans += self._appliance.uplink.counts.spans
+        if self._appliance is not None:
+            self.owed.on_moment(moment, self._appliance.ring.end)
         if moment.after.state is State.FAULT:
             self._end()
 
@@ -139,7 +171,9 @@ class Demo:
         self.recording.on_block(block)
         if self._appliance is None or self._ending:
             return
-        if self._appliance.conversation.context.state not in OVER:
+        if self.recording.full:
+            self._end()
+        elif self._appliance.conversation.context.state not in OVER:
             self._busy_until = block.start
         elif block.start >= self._busy_until + UPLINK.frames(LINGER_S) and self._is_over(block):
             self._end()
@@ -155,12 +189,12 @@ class Demo:
             return True
         duration_s = self.choices.duration_s
         if duration_s is None:
-            return bool(self.spans)
+            return bool(self.owed.spans)
         return block.start >= UPLINK.frames(duration_s)
 
     def report(self) -> Report:
-        """Sum up; exit 0 only where a conversation was held and every sample arrived once."""
-        captured = self.recording.captured(self.spans)
+        """Sum up; exit 0 only where all went well, every sample having arrived once, or somebody stopped it."""
+        captured = self.recording.captured(self.owed.spans)
         received = self._received()
         samples = None if received is None else account(captured, received)
         outcome, trouble = self._outcome(samples)
@@ -170,8 +204,14 @@ class Demo:
         if self.recording.errors:
             error = self.recording.errors[-1]
             return error.exit_code, str(error)
+        if self._stopped:
+            return ExitCode.OK, "stopped by a signal before it was over"
         if not self.recording.detections:
             return ExitCode.NOTHING_HEARD, self._nothing_heard()
+        if silent := [moment.after for moment in self.recording.moments if moment.after.state is State.TROUBLE]:
+            return ExitCode.UNAVAILABLE, _no_answer(silent[-1])
+        if samples is None and self.choices.service is Service.SIMULATOR:
+            return ExitCode.UNAVAILABLE, "the simulator has ended without a record of what it received: try again"
         if samples and samples.lost + samples.duplicated + samples.strange:
             return ExitCode.BUG, "not every sample reached the service once; please report this with the report"
         return ExitCode.OK, None
@@ -180,31 +220,44 @@ class Demo:
         source = self.choices.microphone
         if measure(self.recording.microphone()).silent:
             return f"{source} is silent: is it the right recording, and was the microphone on?"
-        return f"the wake word {self.choices.wake} was not heard in {source}: try --wake with another word"
+        return (
+            f"the wake word {self.choices.wake} was not heard in {source}: "
+            "try --wake with another word, or leave two seconds of silence before it"
+        )
 
     def _received(self) -> Pcm | None:
-        """Return what the simulator received, session by session; None of a service that does not tell."""
-        if not self.records.is_dir():
-            return None
+        """Return what the simulator received, session by session; None where not every session has left a record."""
+        opened = sum(isinstance(moment.event, LinkOpened) for moment in self.recording.moments)
         files = sorted(self.records.glob("session-*.wav"), key=lambda path: int(path.stem.rpartition("-")[2]))
+        if self.choices.service is Service.GOOGLE or len(files) < opened:
+            return None
         return np.concatenate([np.zeros(0, np.int16), *(_samples(path) for path in files)])
 
-    def write(self, report: Report) -> None:
-        """Write the files that were asked for."""
+    def write(self, report: Report) -> Report:
+        """Write the files that were asked for, the report last; return it with what could not be written.
+
+        Raises:
+            InputError: The report itself cannot be written.
+        """
         choices = self.choices
-        if choices.report is not None:
-            _write(choices.report, json.dumps(report.document(), indent=2) + "\n")
         if choices.timeline is not None:
-            self._draw(choices.timeline, report)
-        for path in (choices.report, choices.timeline, choices.speaker):
-            if isinstance(path, Path):
+            try:
+                self._draw(choices.timeline, report)
+            except ApplianceError as error:
+                report = replace(report, exit=report.exit or error.exit_code, trouble=report.trouble or str(error))
+        if choices.report is not None:
+            write_output(choices.report, (json.dumps(report.document(), indent=2) + "\n").encode())
+        for path in choices.outputs:
+            if path.exists():
                 self.console.print(f"wrote {path}", style="dim", soft_wrap=True)
+        return report
 
     def _draw(self, path: Path, report: Report) -> None:
         is_file = not isinstance(self.choices.speaker, str)
         picture = Picture(
             microphone=self.recording.microphone(),
-            sent=self.spans,
+            owed=self.owed.spans,
+            received=report.uplink.received if report.uplink else None,
             scores=self.recording.scores,
             threshold=rule_for(self.choices.wake).threshold,
             detections=report.wake_detections,
@@ -212,19 +265,16 @@ class Demo:
             speaker=_samples(self.speaker) if is_file and self.speaker.exists() else np.zeros(0, np.int16),
             speaker_from=self.recording.since_start(Seconds(self.speaker_from)),
             latencies_ms=report.latencies_ms,
+            trouble=report.trouble,
         )
         draw(picture, path)
+
+
+def _no_answer(context: Context) -> str:
+    reason = context.trouble.value if context.trouble else "for an unknown reason"
+    return f"no answer could be had: {reason}"
 
 
 def _samples(path: Path) -> Pcm:
     with wave.open(str(path), "rb") as file:
         return np.frombuffer(file.readframes(file.getnframes()), "<i2")
-
-
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)  # noqa: PTH105  one call, atomic
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}", ExitCode.CANNOT_WRITE) from error

@@ -8,8 +8,9 @@ import numpy as np
 from appliance.audio.ports import Block
 from appliance.conversation import Moment
 from appliance.core.state import State
+from appliance.demo.owed import Span
 from appliance.errors import ApplianceError
-from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
+from appliance.units import UPLINK, Pcm, Seconds
 from appliance.wake.ports import Detection, Score
 
 LONGEST_S: Final = 600.0
@@ -58,7 +59,7 @@ class Recording:
             pcm[block.start : block.start + len(block.samples)] = block.samples
         return pcm
 
-    def captured(self, spans: list[tuple[SampleIndex, SampleIndex]]) -> Pcm:
+    def captured(self, spans: list[Span]) -> Pcm:
         """Return the samples of these spans, one after the other."""
         pcm = self.microphone()
         return np.concatenate([np.zeros(0, np.int16), *(pcm[start:stop] for start, stop in spans)])

@@ -34,7 +34,7 @@ class Report:
     exit: ExitCode
 
     def document(self) -> dict[str, Any]:
-        """Return the report as JSON values; the schema is in the README's section on the demo."""
+        """Return the report as JSON values; the README tells what they mean."""
         account = self.uplink
         return {
             "wake_detections": [asdict(detection) for detection in self.wake_detections],

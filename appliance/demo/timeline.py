@@ -1,17 +1,21 @@
 """Draws a demo on one time axis: microphone, wake score, state, speaker, latencies. The only importer of matplotlib."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from appliance.core.latency import Latency
 from appliance.core.state import State
+from appliance.demo.outputs import write_output
+from appliance.demo.owed import Span
 from appliance.errors import ApplianceError, ExitCode
-from appliance.units import REPLY, UPLINK, AudioFormat, Pcm, SampleIndex
+from appliance.units import REPLY, UPLINK, AudioFormat, Pcm
 from appliance.wake.ports import Detection, Score
 
 if TYPE_CHECKING:
@@ -41,8 +45,10 @@ class Picture:
     """What is drawn; times in seconds since the first microphone sample."""
 
     microphone: Pcm
-    sent: Sequence[tuple[SampleIndex, SampleIndex]]
-    """The spans of the microphone stream that went to the service."""
+    owed: Sequence[Span]
+    """The spans of the microphone stream that were for the service."""
+    received: int | None
+    """Samples of them that it received; None where it does not tell."""
     scores: Sequence[Score]
     threshold: float
     detections: Sequence[Detection]
@@ -51,10 +57,12 @@ class Picture:
     speaker_from: float
     """When the speaker's first sample was heard."""
     latencies_ms: dict[Latency, tuple[float, ...]]
+    trouble: str | None
+    """One line, where something went wrong."""
 
 
 class CannotDraw(ApplianceError):  # noqa: N818  says what cannot be done
-    """The picture cannot be drawn or written."""
+    """The picture cannot be drawn."""
 
     code = "cannot-draw"
     exit_code = ExitCode.CANNOT_WRITE
@@ -72,7 +80,8 @@ def draw(picture: Picture, path: Path) -> None:
     """Write the picture as PNG.
 
     Raises:
-        CannotDraw: matplotlib is not installed, or the file cannot be written.
+        CannotDraw: matplotlib is not installed.
+        InputError: The file cannot be written.
     """
     check(path)
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -81,14 +90,8 @@ def draw(picture: Picture, path: Path) -> None:
     microphone, wake, state, speaker = figure.subplots(4, 1, sharex=True, height_ratios=[3, 1.6, 1.1, 3])
     end_s = len(picture.microphone) / UPLINK.rate_hz
     _waveform(microphone, picture.microphone, UPLINK, 0.0, "#6d7f93")
-    for number, (start, stop) in enumerate(picture.sent):
-        label = "sent to the service" if not number else None
-        microphone.axvspan(
-            start / UPLINK.rate_hz, stop / UPLINK.rate_hz, color="#35b6c4", alpha=0.18, lw=0, label=label
-        )
     microphone.set_ylabel("microphone")
-    if picture.sent:
-        microphone.legend(loc="upper right", frameon=False, fontsize=9)
+    _owed(microphone, picture)
     _scores(wake, picture)
     _states(state, picture.states, end_s)
     _waveform(speaker, picture.speaker, REPLY, picture.speaker_from, "#57b56a")
@@ -97,12 +100,21 @@ def draw(picture: Picture, path: Path) -> None:
     for axes in (microphone, wake, speaker):
         _mark(axes, picture)
     microphone.set_xlim(0, max(end_s, 1.0))
-    figure.suptitle(_headline(picture), fontsize=11, color=_INK)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png")
-    except OSError as error:
-        raise CannotDraw(f"{path}: cannot be written: {error.strerror}") from error
+    figure.suptitle(_headline(picture), fontsize=11, color=COLOURS[State.FAULT] if picture.trouble else _INK)
+    png = io.BytesIO()
+    figure.savefig(png, format="png")
+    write_output(path, png.getvalue())
+
+
+def _owed(axes: "Axes", picture: Picture) -> None:
+    """Shade what the service was to receive, and say what became of it."""
+    colour = COLOURS[State.LISTENING] if picture.received != 0 else COLOURS[State.TROUBLE]
+    label = "sent to the service" if picture.received != 0 else "kept for the service, which never took it"
+    for number, (start, stop) in enumerate(picture.owed):
+        begin_s, end_s = start / UPLINK.rate_hz, stop / UPLINK.rate_hz
+        axes.axvspan(begin_s, end_s, color=colour, alpha=0.18, lw=0, label=None if number else label)
+    if picture.owed:
+        axes.legend(loc="upper right", frameon=False, fontsize=9)
 
 
 def _waveform(axes: "Axes", pcm: Pcm, form: AudioFormat, start_s: float, colour: str) -> None:
@@ -124,12 +136,12 @@ def _scores(axes: "Axes", picture: Picture) -> None:
     times = [score.end_sample / UPLINK.rate_hz for score in picture.scores]
     axes.plot(times, [score.score for score in picture.scores], color="#7a4fbf", lw=1.2)
     axes.axhline(picture.threshold, color="#7a4fbf", lw=0.8, ls=":")
-    axes.set_ylim(-0.05, 1.15)
+    axes.set_ylim(-0.05, 1.4)
     axes.set_yticks([0, 1])
     axes.set_ylabel("wake score")
     _plain(axes)
     for word in picture.detections:
-        axes.text(word.end_sample / UPLINK.rate_hz, 1.02, f" {word.model}", fontsize=9, color="#7a4fbf", va="top")
+        axes.text(word.end_sample / UPLINK.rate_hz, 1.1, f" {word.model}", fontsize=9, color="#7a4fbf", va="bottom")
 
 
 def _states(axes: "Axes", states: Sequence[tuple[float, State]], end_s: float) -> None:
@@ -176,4 +188,5 @@ def _headline(picture: Picture) -> str:
         Latency.INTERRUPT_TO_SILENCE: "interruption → silence",
     }
     parts = [f"{names[latency]} {taken[0]:.0f} ms" for latency, taken in picture.latencies_ms.items() if taken]
-    return "   ·   ".join(parts)
+    trouble = shorten(picture.trouble or "", 150, placeholder=" …")
+    return "\n".join(line for line in (trouble, "   ·   ".join(parts)) if line)

@@ -60,7 +60,7 @@ async def world(
     """
     key = new_private_key()
     key_file = directory / "device.pem"
-    key_file.write_text(key, encoding="ascii")
+    _write(key_file, key)
     known = {} if mishap is Mishap.REFUSED_TOKEN else {DEVICE: public_key_text(private_key(key))}
     settings: Tables = {"": {}, "devices": known}
     live: dict[str, Any] = {}
@@ -91,21 +91,33 @@ async def _simulator(directory: Path, service: Service, link_delay_s: float) -> 
         str(link_delay_s),
         "--thinking",
         "0.6",
+        "--api-key",
+        API_KEY,
     ]
-    async with _program(directory, "appliance.simulator", [*options, "--api-key", API_KEY], {}) as ready:
+    async with _program(directory, "appliance.simulator", options, dict(os.environ)) as ready:
         yield ready
 
 
 @asynccontextmanager
 async def _provisiond(directory: Path, settings: Tables, service: Service) -> AsyncIterator[dict[str, Any]]:
     config = directory / "provisiond.toml"
-    config.write_text(_toml(settings), encoding="utf-8")
-    key = API_KEY if service is Service.SIMULATOR else os.environ.get("GEMINI_API_KEY", "")
+    _write(config, _toml(settings))
     own = directory / "provisiond"
     own.mkdir()
     options = ["--config", str(config), "--port", "0", "--development", str(own)]
-    async with _program(directory, "appliance.provisioning.server", options, {"GEMINI_API_KEY": key}) as ready:
+    async with _program(directory, "appliance.provisioning.server", options, _environment(service)) as ready:
         yield ready
+
+
+def _environment(service: Service) -> dict[str, str]:
+    """Return the environment of the provisioning server: none of the settings of another one that runs here."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PROVISIOND_")}
+    kept.pop("CREDENTIALS_DIRECTORY", None)
+    if service is Service.SIMULATOR:
+        kept["GEMINI_API_KEY"] = API_KEY
+        # No proxy leads to the simulator.
+        kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
+    return kept
 
 
 @asynccontextmanager
@@ -116,9 +128,9 @@ async def _program(
     words = directory / f"{module}.log"
     with words.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", module, *options,
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=stderr,
-            env={**os.environ, **environment},
+            sys.executable, "-m", "appliance.demo.tethered", module, *options,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
+            env=environment, start_new_session=True,
         )  # fmt: skip
     try:
         yield await _ready(process, module, words)
@@ -131,6 +143,13 @@ async def _program(
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise WorldError(f"{file.parent} takes no files: {error.strerror}; is the disk full?") from error
 
 
 async def _ready(process: asyncio.subprocess.Process, module: str, words: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from appliance.errors import ApplianceError, ExitCode, InputError
@@ -37,8 +38,8 @@ async def _serve(options: SimulatorOptions) -> None:
         loop.add_signal_handler(number, stopped.set)
     async with Simulator(options) as simulator:
         ready = {"base_url": simulator.base_url, "ca_file": str(simulator.ca_file)}
-        sys.stdout.write(json.dumps(ready) + "\n")
-        sys.stdout.flush()
+        with suppress(OSError):  # nobody reads it; clients are served all the same
+            print(json.dumps(ready), flush=True)
         await stopped.wait()
 
 

@@ -1,6 +1,7 @@
 """WAV files as microphone and speaker: what is accepted, what is said of the rest, and time."""
 
 import asyncio
+import os
 import resource
 import struct
 import wave
@@ -307,9 +308,12 @@ def test_nothing_appears_before_the_speaker_has_ended(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_refused_before_anything_starts(tmp_path):
-    with pytest.raises(InputError, match="is a directory") as caught:
-        WavSpeaker(tmp_path)
-    assert caught.value.exit_code == ExitCode.CANNOT_WRITE
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for place in (tmp_path, pipe):
+        with pytest.raises(InputError, match="is not a file") as caught:
+            WavSpeaker(place)
+        assert caught.value.exit_code == ExitCode.CANNOT_WRITE
     with pytest.raises(InputError, match="does not exist: create it") as caught:
         WavSpeaker(tmp_path / "absent" / "out.wav")
     assert caught.value.exit_code == ExitCode.CANNOT_WRITE
@@ -330,8 +334,9 @@ def test_a_place_that_vanishes_is_a_failed_speaker(tmp_path):
 
 def test_a_disk_that_is_full_is_a_failed_speaker_and_leaves_no_rubbish(tmp_path):
     async def main():
-        with pytest.raises(SpeakerError, match="cannot be written"):
+        with pytest.raises(SpeakerError, match="cannot be written") as caught:
             await WavSpeaker(tmp_path / "out.wav").run(Counting())
+        assert caught.value.exit_code == ExitCode.CANNOT_WRITE
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))

@@ -99,26 +99,15 @@ def _speech(spec: MintSpec) -> types.SpeechConfig | None:
 
 
 class GenaiUpstream:
-    """Implements `ports.Upstream`. Everything that the SDK would take from the environment is said here.
+    """Implements `ports.Upstream`.
 
     Raises:
-        ConfigurationError: ``upstream.ca_file`` cannot be used.
+        ConfigurationError: ``upstream.ca_file``, or a proxy or certificates that the environment names, cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.upstream.timeout_s
-        tls = _tls_context(settings.upstream.ca_file)
-        self._client = genai.Client(
-            # GOOGLE_GENAI_USE_VERTEXAI would choose another service, GOOGLE_GEMINI_BASE_URL send the key elsewhere.
-            enterprise=False,
-            api_key=settings.api_key.get_secret_value(),
-            http_options=types.HttpOptions(
-                base_url=(settings.upstream.base_url or GOOGLE).rstrip("/"),
-                api_version=settings.api_version,
-                client_args={"verify": tls},
-                async_client_args={"verify": tls},
-            ),
-        )
+        self._client = _client(settings)
         _quieten()
 
     async def mint(self, spec: MintSpec) -> str:
@@ -144,6 +133,25 @@ class GenaiUpstream:
         """Close connections."""
         await self._client.aio.aclose()
         self._client.close()
+
+
+def _client(settings: Settings) -> genai.Client:
+    """Return the SDK's client; all that it would take from the environment is said here, but for a proxy."""
+    tls = _tls_context(settings.upstream.ca_file)
+    try:
+        return genai.Client(
+            # GOOGLE_GENAI_USE_VERTEXAI would choose another service, GOOGLE_GEMINI_BASE_URL send the key elsewhere.
+            enterprise=False,
+            api_key=settings.api_key.get_secret_value(),
+            http_options=types.HttpOptions(
+                base_url=(settings.upstream.base_url or GOOGLE).rstrip("/"),
+                api_version=settings.api_version,
+                client_args={"verify": tls},
+                async_client_args={"verify": tls},
+            ),
+        )
+    except (ImportError, OSError, ValueError) as error:
+        raise ConfigurationError(f"environment: a proxy or SSL_CERT_FILE cannot be used: {error}") from error
 
 
 def _code(status: int | None) -> ProblemCode:

@@ -128,3 +128,9 @@ def test_a_dead_service_and_one_with_another_certificate_are_unavailable(tmp_pat
 def test_certificates_that_are_none_are_a_wrong_setting(tmp_path):
     with pytest.raises(ConfigurationError, match=r"upstream\.ca_file"):
         GenaiUpstream(server_settings(upstream={"ca_file": tmp_path / "absent.pem"}))
+
+
+def test_a_proxy_that_cannot_be_used_is_a_wrong_environment(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match="environment: a proxy"):
+        GenaiUpstream(server_settings())

@@ -1,0 +1,106 @@
+"""How a demo ends: its exit code and its one line, for whatever became of the conversation."""
+
+import io
+import wave
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from appliance.audio.ports import Block
+from appliance.conversation import Moment
+from appliance.core.events import DeadlineReached, LinkOpened, Trouble
+from appliance.core.state import Context, State
+from appliance.demo.choices import Choices
+from appliance.demo.command import Demo
+from appliance.demo.world import Mishap, Service
+from appliance.errors import ExitCode, LinkCause, LinkError
+from appliance.units import Pcm, SampleIndex, Seconds
+from appliance.wake.ports import Detection
+
+SPEECH: Pcm = np.random.default_rng(1).integers(-2000, 2000, 1600).astype(np.int16)
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Demo:
+    """A demo in which a word was heard, a link opened, and all samples received."""
+    choices = Choices(
+        microphone=tmp_path / "mic.wav",
+        duration_s=Seconds(0.1),
+        speaker=None,
+        wake="hey_rhasspy",
+        link_delay_s=0.0,
+        service=Service.SIMULATOR,
+        mishap=Mishap.NONE,
+        report=tmp_path / "report.json",
+        timeline=None,
+    )
+    held = Demo(choices, tmp_path, Console(file=io.StringIO()))
+    held.records.mkdir()
+    held.recording.on_block(Block(SampleIndex(0), SPEECH, Seconds(1.0)))
+    held.recording.detections.append(Detection("hey_rhasspy", SampleIndex(300), 0.9))
+    held.recording.moments.append(Moment(Seconds(1.0), LinkOpened(1), Context(), Context()))
+    held.owed.spans.append((SampleIndex(100), SampleIndex(1600)))
+    record(held, SPEECH[100:])
+    return held
+
+
+def record(demo: Demo, pcm: Pcm) -> None:
+    with wave.open(str(demo.records / "session-1.wav"), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(pcm.astype("<i2").tobytes())
+
+
+def outcome(demo: Demo) -> tuple[ExitCode, str | None]:
+    report = demo.report()
+    return report.exit, report.trouble
+
+
+def test_all_well(demo: Demo):
+    assert outcome(demo) == (ExitCode.OK, None)
+
+
+def test_a_sample_that_did_not_arrive_is_a_failure(demo: Demo):
+    record(demo, np.delete(SPEECH[100:], 700))
+    code, trouble = outcome(demo)
+    assert code == ExitCode.BUG
+    assert "not every sample" in str(trouble)
+    lost = demo.report().uplink
+    assert lost is not None
+    assert lost.lost == 1
+
+
+def test_a_session_without_a_record_proves_nothing(demo: Demo):
+    (demo.records / "session-1.wav").unlink()
+    code, trouble = outcome(demo)
+    assert code == ExitCode.UNAVAILABLE
+    assert "without a record" in str(trouble)
+    assert demo.report().document()["uplink"]["lost"] is None
+
+
+def test_an_answer_that_never_came_is_told_though_nothing_failed(demo: Demo):
+    trouble = Context(state=State.TROUBLE, trouble=Trouble.SILENT_SERVICE)
+    demo.recording.moments.append(Moment(Seconds(2.0), DeadlineReached(1), Context(), trouble))
+    assert outcome(demo) == (ExitCode.UNAVAILABLE, "no answer could be had: silent-service")
+
+
+def test_an_error_counts_before_what_follows_from_it(demo: Demo):
+    record(demo, SPEECH[100:200])
+    demo.recording.errors.append(LinkError("refused", LinkCause.REFUSED))
+    assert outcome(demo) == (ExitCode.REFUSED, "refused")
+
+
+def test_a_demo_that_was_stopped_is_no_failure_whatever_it_had_not_sent(demo: Demo):
+    record(demo, SPEECH[100:200])
+    demo._stop()
+    assert outcome(demo) == (ExitCode.OK, "stopped by a signal before it was over")
+
+
+def test_a_picture_that_cannot_be_drawn_takes_nothing_from_the_report(demo: Demo, tmp_path: Path):
+    demo.choices = replace(demo.choices, timeline=tmp_path / "no" / "t.png")
+    report = demo.write(demo.report())
+    assert report.exit == ExitCode.CANNOT_WRITE
+    assert "cannot be written" in str(report.trouble)
+    assert f'"exit": {ExitCode.CANNOT_WRITE.value}' in (tmp_path / "report.json").read_text()

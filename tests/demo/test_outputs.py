@@ -1,0 +1,52 @@
+"""Files that cannot be written, or must not be, are refused before the demo; the others are whole or absent."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from appliance.demo.outputs import check_outputs, write_output
+from appliance.errors import ExitCode, InputError
+
+
+def refusal(*outputs: Path, recording: Path | None = None) -> str:
+    with pytest.raises(InputError) as caught:
+        check_outputs(outputs, recording)
+    assert caught.value.exit_code == ExitCode.CANNOT_WRITE
+    return str(caught.value)
+
+
+def test_folders_are_made(tmp_path: Path):
+    check_outputs([tmp_path / "a" / "b" / "report.json"], None)
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_only_a_file_is_written_over(tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, Path("/dev/null"), Path()):
+        assert "is not a file" in refusal(path)
+
+
+def test_what_stands_where_a_folder_should_be_is_named(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    assert "it is not a folder" in refusal(tmp_path / "file" / "report.json")
+
+
+def test_the_recording_is_not_written_over_under_any_name(tmp_path: Path):
+    recording, link = tmp_path / "mic.wav", tmp_path / "link.wav"
+    recording.write_text("speech")
+    link.symlink_to(recording)
+    for path in (recording, link, tmp_path / "." / "mic.wav"):
+        assert "would overwrite" in refusal(path, recording=recording)
+    assert "would overwrite" in refusal(tmp_path / "a", tmp_path / "a")
+
+
+def test_a_file_is_whole_or_not_there(tmp_path: Path):
+    write_output(tmp_path / "report.json", b"{}")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_output(tmp_path / "absent" / "report.json", b"{}")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_output(tmp_path / "folder", b"{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "report.json"]
