@@ -1,5 +1,16 @@
-"""`python -m appliance` is the command `appliance`."""
+"""The command `appliance`, also as `python -m appliance`."""
 
-from appliance.cli import main
+import signal
+from typing import NoReturn
 
-main()
+
+def main() -> NoReturn:
+    """Run it; Ctrl-C ends it without a word until a command has something to end in order."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from appliance import cli  # noqa: PLC0415  loading it takes a moment, in which Ctrl-C may come
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,19 +2,18 @@
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from rich.console import Console
 from rich.table import Table
 
 from appliance import __version__
 from appliance.effective import load
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
+from appliance.stdout import show, show_json
 
 DEFAULT_CONFIG = Path("/etc/voice-appliance/appliance.toml")
 
@@ -119,11 +118,11 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _config(arguments: argparse.Namespace) -> int:
     rows = list(load(_files(arguments)).rows())
     if arguments.json:
-        print(json.dumps({key: {"value": value, "origin": origin} for key, value, origin in rows}, indent=2))
+        show_json({key: {"value": value, "origin": origin} for key, value, origin in rows})
         return ExitCode.OK
     table = Table("setting", "value", "from", box=None, pad_edge=False)
     for key, value, origin in rows:
         style = "dim" if origin == "default" else "bold"
         table.add_row(key, value, origin, style=style)
-    Console().print(table)
+    show(table)
     return ExitCode.OK

@@ -177,6 +177,9 @@ class Appliance:
     # Devices
 
     async def _run_microphone(self) -> None:
+        with suppress(TimeoutError):  # a microphone that is a file must not say its first words to deaf ears
+            async with asyncio.timeout(START_S):
+                await self._wake.settled()
         await self._microphone.run()
         log.event("microphone.ended")
         self.stop()

@@ -131,6 +131,8 @@ def _mistake(
         context = detail["ctx"]
         return f"{where}: no such kind {context['tag']!r}; it is one of {context['expected_tags']}"
     message = detail["msg"].removeprefix("Value error, ")
+    if not key:  # of several settings together: the message names them
+        return message
     return f"{where}: {message[0].lower()}{message[1:]}"
 
 

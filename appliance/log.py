@@ -133,7 +133,7 @@ def configure(
     root.addHandler(handler)
     root.setLevel(_LEVELS[settings.level])
     for name in QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(logging.WARNING, _LEVELS[settings.level]))
     return handler
 
 
@@ -259,8 +259,10 @@ def _journal_fields(record: logging.LogRecord) -> dict[str, str | int]:
     }
 
 
-def _journal(stream: TextIO, environ: Mapping[str, str]) -> Journal | None:
+def _journal(stream: TextIO | None, environ: Mapping[str, str]) -> Journal | None:
     """Return the journal's handler if ``stream`` is what systemd connected to the journal (systemd.exec(5))."""
+    if stream is None:  # the process was started without stderr
+        return None
     try:
         status = os.fstat(stream.fileno())
     except (OSError, ValueError):

@@ -6,9 +6,9 @@ overrides (`appliance.effective` layers them). The result is frozen; nothing rea
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from appliance.core.state import BargeIn, Policy
@@ -317,3 +317,11 @@ class Settings(LayeredSettings):
     """What the model may call."""
     log: Log = Log()
     """What is written to the journal."""
+
+    @model_validator(mode="after")
+    def _keeps_what_is_heard(self) -> Self:
+        if isinstance(self.microphone, WavMicrophone) and isinstance(self.speaker, WavSpeaker):
+            heard, written = self.microphone.path, self.speaker.path
+            if heard.resolve() == written.resolve():
+                raise ValueError(f"speaker.path: {written} is the microphone's file, and would be overwritten")
+        return self

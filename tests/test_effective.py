@@ -120,3 +120,15 @@ def test_settings_are_frozen():
     settings = load([]).settings
     with pytest.raises(ValueError, match="frozen"):
         settings.live.voice = "Puck"  # type: ignore[misc]
+
+
+def test_a_recording_is_not_to_be_written_over(tmp_path: Path):
+    wav = tmp_path / "a.wav"
+    config = _file(
+        tmp_path, f'[microphone]\nkind = "wav"\npath = "{wav}"\n[speaker]\nkind = "wav"\npath = "{tmp_path}/./a.wav"\n'
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load([config], {})
+    assert caught.value.mistakes == (
+        f"speaker.path: {tmp_path / 'a.wav'} is the microphone's file, and would be overwritten",
+    )

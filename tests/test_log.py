@@ -299,3 +299,17 @@ print(handler.lost)
 def test_the_real_journal_library_takes_the_fields():
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_a_process_without_stderr_goes_on(configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sys.stderr", None)
+    handler = configure(Log(), None, {})
+    log.event("daemon.ready")
+    assert handler.lost == 1
+
+
+def test_quiet_libraries_are_no_louder_than_the_rest(configure: Configure, stream: io.StringIO):
+    configure(Log(level="error"), stream, {})
+    for name in log.QUIET:
+        logging.getLogger(name).warning("a retry")
+    assert stream.getvalue() == ""

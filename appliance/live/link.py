@@ -174,8 +174,8 @@ class GenaiConnector:
             http_options=types.HttpOptions(
                 base_url=(token.base_url or GOOGLE).rstrip("/"),
                 api_version=token.api_version,
-                client_args={"verify": self._tls},
-                async_client_args={"verify": self._tls, "ssl": self._tls, **_WEBSOCKET},
+                client_args={"verify": self._tls, "trust_env": False},
+                async_client_args={"verify": self._tls, "trust_env": False, "ssl": self._tls, **_WEBSOCKET},
             ),
         )
         try:

@@ -397,6 +397,7 @@ def test_the_environment_has_no_say(tmp_path, monkeypatch):
         "GOOGLE_API_KEY": "AIzaOfSomebodyElse",
         "GOOGLE_GENAI_API_VERSION": "v9",
         "HTTPS_PROXY": "http://127.0.0.1:1",
+        "ALL_PROXY": "socks5://127.0.0.1:1",
         "SSL_CERT_FILE": "/nonexistent",
     }.items():
         monkeypatch.setenv(name, value)
