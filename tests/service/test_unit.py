@@ -31,7 +31,7 @@ RELIED_ON = {
     "MemoryDenyWriteExecute": "no",  # the sound library's callbacks need it
     "ProcSubset": "all",  # gpiozero reads /proc/cpuinfo
     "RestrictRealtime": "no",  # audio runs with real-time priority
-    "LimitRTPRIO": "20",
+    "LimitRTPRIO": "70",
     "LimitCORE": "0",  # a core holds tokens and what was said
 }
 
