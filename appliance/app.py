@@ -11,9 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from appliance.audio.engine import Engine
 from appliance.audio.ports import Microphone, Speaker
 from appliance.audio.wavfile import WavMicrophone as WavFileMicrophone
 from appliance.audio.wavfile import WavSpeaker as WavFileSpeaker
+from appliance.audio.wire import PERIODS_MS, Wanted
 from appliance.button.ports import Button
 from appliance.daemon import Adapters, Appliance, Observers
 from appliance.errors import ConfigurationError
@@ -95,9 +97,11 @@ async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Ad
     chip = stack.enter_context(_chip()) if _needs_pins(settings) else None
     light = _light(settings, chip)
     stack.callback(light.close)
+    engine = audio_engine(settings)
     return Adapters(
-        microphone=_microphone(settings),
-        speaker=_speaker(settings),
+        microphone=_microphone(settings, engine),
+        speaker=_speaker(settings, engine),
+        engine=None if engine is None else engine.run,
         wake=_wake(settings),
         light=light,
         button=_button(settings, chip),
@@ -108,28 +112,36 @@ async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Ad
     )
 
 
-def _microphone(settings: Settings) -> Microphone:
-    match settings.microphone:
-        case AlsaMicrophone(device=device):
-            from appliance.audio.portaudio import PortAudioMicrophone  # noqa: PLC0415
+def audio_engine(settings: Settings) -> Engine | None:
+    """Return what serves the sound cards that the settings name; None where they name none."""
+    microphone, speaker = settings.microphone, settings.speaker
+    wanted = Wanted(
+        microphone=microphone.device if isinstance(microphone, AlsaMicrophone) else None,
+        speaker=speaker.device if isinstance(speaker, AlsaSpeaker) else None,
+        period_ms=speaker.period_ms if isinstance(speaker, AlsaSpeaker) else PERIODS_MS[1],
+        prebuffer_s=settings.playback.prebuffer_ms / 1000,
+    )
+    return None if wanted.microphone is None and wanted.speaker is None else Engine(wanted)
 
-            return PortAudioMicrophone(device)
+
+def _microphone(settings: Settings, engine: Engine | None) -> Microphone:
+    match settings.microphone:
         case WavMicrophone(path=path, then_silence_s=then_silence_s):
             return WavFileMicrophone(path, then_silence_s)
-        case _ as never:
-            assert_never(never)
+        case _ if engine is not None:
+            return engine.microphone
+        case _:
+            raise AssertionError
 
 
-def _speaker(settings: Settings) -> Speaker:
+def _speaker(settings: Settings, engine: Engine | None) -> Speaker:
     match settings.speaker:
-        case AlsaSpeaker(device=device):
-            from appliance.audio.portaudio import PortAudioSpeaker  # noqa: PLC0415
-
-            return PortAudioSpeaker(device)
         case WavSpeaker(path=path):
-            return WavFileSpeaker(path)
-        case _ as never:
-            assert_never(never)
+            return WavFileSpeaker(path, settings.playback.prebuffer_ms / 1000)
+        case _ if engine is not None:
+            return engine.speaker
+        case _:
+            raise AssertionError
 
 
 def _wake(settings: Settings) -> Callable[[], WakeEngine] | None:

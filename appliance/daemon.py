@@ -4,15 +4,15 @@ It knows no adapter: `appliance.app` chooses them. Loop thread only.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from appliance import log
 from appliance.audio.capture import Capture
 from appliance.audio.playback import Playback, Reports
-from appliance.audio.ports import Block, Microphone, PeriodSource, Speaker
+from appliance.audio.ports import Block, Deck, Microphone, Plays, Pulled, Speaker
 from appliance.audio.preroll import PreRoll
 from appliance.audio.sounds import PhrasesOnly, Sounds
 from appliance.audio.uplink import Uplink
@@ -43,7 +43,7 @@ from appliance.service.watchdog import Age, Watchdog
 from appliance.settings import Settings
 from appliance.tools.registry import Registry
 from appliance.tools.toolbox import Toolbox
-from appliance.units import UPLINK, Epoch, Pcm, SampleIndex, Seconds
+from appliance.units import UPLINK, Epoch, SampleIndex, Seconds
 from appliance.wake.listener import Place, WakeListener
 from appliance.wake.ports import Detection, Score, WakeEngine
 
@@ -71,6 +71,8 @@ class Adapters:
     tokens: TokenSource
     registry: Registry
     manager: ServiceManager
+    engine: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Serves microphone and speaker as long as it runs, where they need it."""
     place: Place = Place.THREAD
     """Where the wake engine is loaded and computes."""
 
@@ -117,7 +119,7 @@ class Appliance:
         self._listener: WakeListener | None = None
         self._newest: Block | None = None
         self._capture = Capture(chosen.microphone, self.ring, self.uplink, [self._on_block])
-        self._pulse = _Pulse(self._playback, self._on_pulled)
+        self._pulse = _Pulse(self._playback, self._on_speaker)
         self._microphone = Attendant(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)
         self._speaker = Attendant(Fault.SPEAKER, self._run_speaker, self._post, observers.on_error)
         self._wake = Attendant(Fault.WAKE_WORD, self._run_wake, self._post, observers.on_error)
@@ -143,6 +145,7 @@ class Appliance:
             tasks = [
                 group.create_task(work, name=name)
                 for name, work in (
+                    ("audio", self._run_engine()),
                     ("playback", self._playback.run()),
                     ("speaker", self._speaker.run()),
                     ("uplink", self.uplink.run()),
@@ -176,6 +179,10 @@ class Appliance:
 
     # Devices
 
+    async def _run_engine(self) -> None:
+        if self._chosen.engine is not None:
+            await self._chosen.engine()
+
     async def _run_microphone(self) -> None:
         with suppress(TimeoutError):  # a microphone that is a file must not say its first words to deaf ears
             async with asyncio.timeout(START_S):
@@ -185,7 +192,6 @@ class Appliance:
         self.stop()
 
     async def _run_speaker(self) -> None:
-        self._pulse.begin()
         await self._chosen.speaker.run(self._pulse)
 
     async def _run_wake(self) -> None:
@@ -239,7 +245,7 @@ class Appliance:
         after = self._newest.start + len(self._newest.samples) - index
         return Seconds(self._newest.captured_at - UPLINK.duration(after))
 
-    def _on_pulled(self, audible_at: Seconds) -> None:
+    def _on_speaker(self, audible_at: Seconds) -> None:
         self._speaker.works()
         self._observers.on_speaker(audible_at)
 
@@ -269,7 +275,6 @@ class Appliance:
         )
         return Playback(
             reports,
-            prebuffer_s=settings.playback.prebuffer_ms / 1000,
             ring_s=settings.playback.ring_s,
             stall_s=settings.playback.stall_s,
             volume=settings.speaker.volume,
@@ -286,24 +291,27 @@ class Appliance:
 
 
 class _Pulse:
-    """Stands between the speaker and playback, and notes that the speaker lives."""
+    """Stands between the speaker and playback, and notes that the speaker lives; see `Plays`."""
 
-    def __init__(self, source: PeriodSource, on_first: Callable[[Seconds], None]) -> None:
+    def __init__(self, playback: Plays, on_connected: Callable[[Seconds], None]) -> None:
         self.last_at: Seconds | None = None
-        """Loop time of the newest pull."""
-        self._source = source
-        self._on_first = on_first
-        self._beating = False
+        """Loop time of the newest sign of life; None while there is no speaker."""
+        self._playback = playback
+        self._on_connected = on_connected
         self._loop = asyncio.get_running_loop()
 
-    def begin(self) -> None:
-        """Report the next pull: the speaker is being opened."""
-        self._beating = False
+    def connect(self, deck: Deck, audible_at: Seconds) -> None:
+        self.beat()
+        self._playback.connect(deck, audible_at)
+        self._on_connected(audible_at)
 
-    def pull(self, frames: int, audible_at: Seconds) -> Pcm:
-        """See `PeriodSource.pull`."""
+    def pulled(self, pulled: Pulled) -> None:
+        self._playback.pulled(pulled)
+
+    def beat(self) -> None:
         self.last_at = Seconds(self._loop.time())
-        if not self._beating:
-            self._beating = True
-            self._loop.call_soon_threadsafe(self._on_first, audible_at)
-        return self._source.pull(frames, audible_at)
+        self._playback.beat()
+
+    def disconnect(self) -> None:
+        self.last_at = None
+        self._playback.disconnect()

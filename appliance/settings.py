@@ -26,7 +26,8 @@ class AlsaMicrophone(Section):
 
     kind: Literal["alsa"] = "alsa"
     device: str = ""
-    """Name of the capture device, or a part of it that no other has; empty: the system's default."""
+    """The card: its ALSA id, "usb:" and its port, its name or a part of that, or a PCM of asound.conf
+    (`appliance devices` shows them); empty: the only one there is."""
 
 
 class WavMicrophone(Section):
@@ -44,7 +45,10 @@ class AlsaSpeaker(Section):
 
     kind: Literal["alsa"] = "alsa"
     device: str = ""
-    """Name of the playback device, or a part of it that no other has; empty: the system's default."""
+    """The card, as with the microphone."""
+    period_ms: Literal[5, 10, 20, 40] = 10
+    """What the card plays at a time: the shorter, the sooner an interruption is silent. Longer ones are taken by
+    themselves where the machine is too busy for it."""
     volume: float = Field(default=0.8, ge=0, le=1)
     """Gain of everything that is played."""
 

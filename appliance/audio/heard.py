@@ -1,14 +1,14 @@
 """How much of each reply has been heard.
 
 Responsible for turning what the speaker's thread took, and when that becomes audible, into positions and moments of
-replies. Pure arithmetic on the loop's thread; knows positions of the ring (`replyring`), and no samples.
+replies. Pure arithmetic on the loop's thread; knows positions in the stream of all replies, and no samples.
 """
 
 from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.audio.replyring import Taken
+from appliance.audio.ports import Pulled
 from appliance.units import REPLY, Epoch, Seconds
 
 _REMEMBERED: Final = 64
@@ -24,26 +24,9 @@ class Heard:
     received: int
 
 
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """One period with reply audio: what it holds, and when its first sample becomes audible."""
-
-    audible_at: Seconds
-    taken: Taken
-
-    @property
-    def silent_at(self) -> Seconds:
-        """When its last sample of a reply has been heard."""
-        return Seconds(self.audible_at + REPLY.duration(self.taken.count))
-
-    def to_come(self, now: Seconds) -> int:
-        """Return how many of its samples have not been heard at ``now``."""
-        return min(self.taken.count, max(0, REPLY.frames(self.silent_at - now)))
-
-
 @dataclass(slots=True)
 class Reply:
-    """One reply: it lies in the ring from ``begin`` to ``end``."""
+    """One reply: of the stream of all replies, ``begin`` to ``end``."""
 
     epoch: Epoch
     begin: int
@@ -54,6 +37,8 @@ class Reply:
     """When its first sample is heard; None while none was taken."""
     heard_by: Seconds | None = None
     """When the newest sample that was taken has been heard; None while none was taken."""
+    finished: bool = False
+    """No more samples come."""
 
     @property
     def received(self) -> int:
@@ -69,7 +54,7 @@ class Ledger:
         self._unheard: deque[tuple[Reply, Pulled]] = deque()  # no more than the device delays
 
     def open(self, epoch: Epoch, position: int) -> Reply:
-        """Begin a reply at a ring position."""
+        """Begin a reply at a position of the stream."""
         reply = Reply(epoch, position, position)
         self._replies.append(reply)
         return reply
@@ -79,8 +64,8 @@ class Ledger:
         while self._unheard and self._unheard[0][1].silent_at <= now:
             self._unheard.popleft()
         for reply in reversed(self._replies):
-            if pulled.taken.count and reply.begin <= pulled.taken.start < reply.end:
-                reply.taken += pulled.taken.count
+            if pulled.count and reply.begin <= pulled.start < reply.end:
+                reply.taken += pulled.count
                 reply.audible_at = pulled.audible_at if reply.audible_at is None else reply.audible_at
                 reply.heard_by = pulled.silent_at
                 self._unheard.append((reply, pulled))
@@ -90,6 +75,19 @@ class Ledger:
         """Return how far a reply has been heard; ``now`` is not before that of the last `note`."""
         for reply in self._replies:
             if reply.epoch == epoch:
-                to_come = sum(pulled.to_come(now) for other, pulled in self._unheard if other is reply)
-                return Heard(epoch, reply.taken - to_come, reply.received)
+                return Heard(epoch, self.heard_of(reply, now), reply.received)
         return Heard(epoch, 0, 0)
+
+    def heard_of(self, reply: Reply, now: Seconds) -> int:
+        """Return how many samples of a reply have been heard."""
+        to_come = (pulled for other, pulled in self._unheard if other is reply)
+        return reply.taken - sum(min(pulled.count, max(0, REPLY.frames(pulled.silent_at - now))) for pulled in to_come)
+
+    def forget_unheard(self, now: Seconds) -> None:
+        """The speaker is gone: what it had taken and was not yet heard was not taken."""
+        for reply in {id(reply): reply for reply, _ in self._unheard}.values():
+            reply.taken = self.heard_of(reply, now)
+            reply.heard_by = now if reply.taken else None
+            if reply.audible_at is not None and reply.audible_at > now:
+                reply.audible_at = None
+        self._unheard.clear()

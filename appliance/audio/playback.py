@@ -1,30 +1,27 @@
-"""The way of a reply from the link to the speaker: written on the loop, pulled by the speaker's own thread.
+"""The way of a reply from the link to the ear, on the loop's side: what may be played, and what was heard.
 
-Responsible for what may be played (epochs), for silence at once when it is flushed, for short sounds and volume, and
-for telling the loop what has become audible. The samples lie in a `ReplyRing`; `heard.Ledger` knows what was heard.
-`pull` takes no lock and knows asyncio only as a loop to wake: where sound begins or ends, and now and then between.
+Responsible for keeping every reply until it has been heard, so that a speaker that is lost costs a pause and no word;
+for epochs; for giving the deck what it plays, a little ahead; and for telling when something becomes audible or
+silent. The samples lie in a `store.Store`; `heard.Ledger` knows what was heard; `deck.RingDeck` plays.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from appliance.audio.heard import Heard, Ledger, Pulled, Reply
-from appliance.audio.replyring import FADE, Edge, ReplyRing, Taken, fade_out
+from appliance.audio.heard import Heard, Ledger, Reply
+from appliance.audio.ports import DECK_S, Deck, Edge, Pulled
+from appliance.audio.store import Store
 from appliance.units import REPLY, Epoch, Pcm, Seconds
 
-SOUNDS: Final = 8
-"""The most sounds that wait to be played; one more is dropped and counted."""
-_JOURNAL: Final = 1024
-"""Periods that the loop may be late to account for (10 s at 10 ms); an older one is lost to `heard`, and counted."""
-_COLLECT: Final = 64
-"""Periods after which the loop is woken to account for them, and to write on, in the middle of a reply."""
-_SILENCE: Final[Pcm] = np.zeros(0, np.int16)
+_AHEAD: Final = REPLY.frames(DECK_S)
+_PIECE: Final = REPLY.frames(0.2)
+"""Of a reply, the most that the deck is given at once; less only where there is no more."""
 _NEVER: Final = Seconds(float("inf"))
 
 
@@ -51,79 +48,72 @@ class PlaybackCounts:
     """Since the start; samples where nothing else is said."""
 
     played: int
-    """Of replies, taken by the speaker."""
+    """Of replies, taken by a deck; what a lost deck had taken and was not heard counts again."""
     dropped: int
-    """Of replies, refused as stale; not those that a flush removed from the ring."""
+    """Of replies, refused as stale; not those that a flush removed."""
     underruns: int
     """Times that a reply ran dry before its end."""
     flushes: int
     sounds_dropped: int
-    """Sounds that found the queue full."""
-    unaccounted: int
-    """Periods that the loop was too late to account for."""
+    """Sounds that came while there was no deck."""
+    resumed: int
+    """Times that a reply went on with another deck."""
 
 
 class Playback:
-    """Plays one reply after another; implements `ports.PeriodSource`.
+    """Plays one reply after another on whatever deck there is; implements `ports.Plays`.
 
-    All methods but `pull` belong to the loop's thread, and `write` to one task at a time. The ring is bounded by
-    ``ring_s``, 5 or more; when it is full, `write` waits. Epochs grow, and begin at 1.
+    All methods belong to the loop's thread, and `write` to one task at a time. What was not heard yet is bounded by
+    ``ring_s``, 5 or more; when that is full, `write` waits. Epochs grow, and begin at 1.
     """
 
     def __init__(
-        self,
-        reports: Reports | None = None,
-        *,
-        prebuffer_s: float = 0.06,
-        ring_s: float = 60.0,
-        stall_s: float = 6.0,
-        volume: float = 1.0,
+        self, reports: Reports | None = None, *, ring_s: float = 60.0, stall_s: float = 6.0, volume: float = 1.0
     ) -> None:
         self._reports = reports or Reports()
-        self._ring = ReplyRing(REPLY.frames(ring_s), REPLY.frames(prebuffer_s))
+        self._store = Store(REPLY.frames(ring_s))
         self._stall_s = stall_s
+        self._volume = volume
         self._ledger = Ledger()
-        # Of the loop's thread:
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._edge = asyncio.Event()
         self._space = asyncio.Event()
+        # Replies
         self._oldest = Epoch(1)
         self._open: Reply | None = None
-        self._beginning: list[Reply] = []
         self._ending: list[Reply] = []
+        self._beginning: list[Reply] = []
         self._stalled: Reply | None = None
         self._fed_at = Seconds(0.0)
         self._dry_at = Seconds(0.0)
         self._silent_at = _NEVER
-        self._dropped = 0
-        self._sounds_dropped = 0
-        # Written by the loop's thread, read by the speaker's:
-        self._flushes = 0
-        self._sounds: deque[Pcm] = deque()
-        self._volume = volume
-        # Of the speaker's thread:
-        self._flushed = 0
-        self._fade_done = 0
-        self._sound = _SILENCE
-        self._applied_volume = volume
+        self._flushing = False
+        # The deck: positions of the store, but for ``_given``.
+        self._deck: Deck | None = None
+        self._given = 0
+        """Samples that the deck was given: its own positions."""
+        self._anchors: deque[tuple[int, int]] = deque()
+        """Position of the deck, and the position of the store that it stands for; grow."""
+        self._sent = 0
+        self._taken = 0
+        # Counts
         self._played = 0
-        self._unaccounted = 0
-        # From the speaker's thread to the loop's:
-        self._journal: deque[Pulled] = deque(maxlen=_JOURNAL)
-        self._woken = False
+        self._dropped = 0
+        self._underruns = 0
+        self._flushes = 0
+        self._sounds_dropped = 0
+        self._resumed = 0
 
-    # What comes from the loop.
+    # What comes from the conversation and the link.
 
     async def write(self, epoch: Epoch, pcm: bytes | Pcm) -> None:
-        """Add whole samples, 24 kHz mono s16le, to a reply; wait while the ring is full.
+        """Add whole samples, 24 kHz mono s16le, to a reply; wait while there is no room.
 
         Audio of a reply that was flushed or finished, or that is older than one seen, is dropped and counted.
         """
         samples = np.frombuffer(pcm, "<i2") if isinstance(pcm, bytes) else pcm
-        self._loop = asyncio.get_running_loop()
         reply = self._admit(epoch)
         while reply is not None and reply is self._open:
-            samples = samples[self._feed(reply, samples) :]
+            samples = samples[self._keep(reply, samples) :]
             if not len(samples):
                 return
             self._space.clear()
@@ -142,36 +132,40 @@ class Playback:
         Returns how far the reply that was playing has been heard by now; what the device holds, and the fade, add to
         that until `Reports.on_silent`.
         """
-        live = [*self._ending, self._open] if self._open else self._ending
-        now = self._now()
-        self._collect(now)
+        now, live = self._now(), self._live()
         heard = self._ledger.heard(live[0].epoch, now) if live else Heard(Epoch(0), 0, 0)
         if self._open is not None:
             self._oldest = Epoch(self._open.epoch + 1)
         self._open = None
         self._ending = []
         self._beginning = [reply for reply in self._beginning if reply.audible_at is not None]
-        self._ring.cut()
-        self._sounds = deque()
-        self._flushes += 1  # last: who sees it sees the cut
+        self._flushes += 1
+        self._sent = self._taken = self._store.written
+        self._anchor()
+        if self._deck is None:
+            self._silent_at = now
+        else:
+            self._flushing = True
+            self._deck.cut()
         self._space.set()
         self._edge.set()
         return heard
 
     def play(self, sound: Pcm) -> None:
-        """Play a sound, 24 kHz mono, over a reply or alone, after the sounds before it; the array is not copied."""
-        if len(self._sounds) >= SOUNDS:
+        """Play a sound, 24 kHz mono, over a reply or alone, after the sounds before it."""
+        if self._deck is None:
             self._sounds_dropped += 1
-            return
-        self._sounds.append(sound)
+        else:
+            self._deck.sound(sound)
 
     def set_volume(self, gain: float) -> None:
         """Multiply everything that is played by ``gain``, 0 to 1, from the next period on; that one is a ramp."""
         self._volume = gain
+        if self._deck is not None:
+            self._deck.set_gain(gain)
 
     def heard(self, epoch: Epoch, now: Seconds) -> int:
         """Return how many samples of a reply have been heard at ``now``, which never goes back."""
-        self._collect(now)
         return self._ledger.heard(epoch, now).samples
 
     @property
@@ -180,19 +174,17 @@ class Playback:
         return PlaybackCounts(
             played=self._played,
             dropped=self._dropped,
-            underruns=self._ring.underruns,
+            underruns=self._underruns,
             flushes=self._flushes,
             sounds_dropped=self._sounds_dropped,
-            unaccounted=self._unaccounted,
+            resumed=self._resumed,
         )
 
     async def run(self) -> None:
         """Report until cancelled; woken where sound begins or ends, and where something falls due."""
-        self._loop = asyncio.get_running_loop()
         while True:
             self._edge.clear()
             now = self._now()
-            self._collect(now)
             due = min(
                 self._report_begun(now), self._report_drained(now), self._report_silent(now), self._report_stalled(now)
             )
@@ -200,8 +192,66 @@ class Playback:
                 async with asyncio.timeout_at(due if due < _NEVER else None):
                     await self._edge.wait()
 
+    # What comes from the speaker: see `ports.Plays`.
+
+    def connect(self, deck: Deck, audible_at: Seconds) -> None:
+        """Play on this deck from now on, from the first sample that was not heard."""
+        self._deck = deck
+        self._given = 0
+        self._anchors.clear()
+        self._anchor()
+        deck.set_gain(self._volume)
+        self._fed_at = max(self._now(), audible_at)  # a reply cannot stall before it can be heard
+        if any(reply.taken for reply in self._live()):
+            self._resumed += 1
+        self._feed()
+        self._edge.set()
+
+    def pulled(self, pulled: Pulled) -> None:
+        """Account for a period that the deck has played."""
+        now = self._now()
+        while len(self._anchors) > 1 and self._anchors[1][0] <= pulled.start:
+            self._anchors.popleft()
+        deck_at, store_at = self._anchors[0]
+        start = store_at + pulled.start - deck_at
+        self._ledger.note(replace(pulled, start=start), now)
+        self._played += pulled.count
+        self._taken = max(self._taken, start + pulled.count)
+        self._dry_at = _NEVER if pulled.edge in {Edge.NONE, Edge.STARTED} else pulled.silent_at
+        if pulled.edge is Edge.DRY:
+            self._underruns += 1
+        elif pulled.edge is Edge.FLUSHED:
+            self._flushing = False
+            self._silent_at = pulled.silent_at
+        self._feed()
+        self._space.set()
+        if pulled.edge is not Edge.NONE:
+            self._edge.set()
+
+    def beat(self) -> None:
+        """Nothing here depends on it."""
+
+    def disconnect(self) -> None:
+        """The deck is gone: go back to the first sample that was not heard."""
+        now = self._now()
+        self._deck = None
+        self._ledger.forget_unheard(now)
+        unheard = [reply.begin + reply.taken for reply in self._live() if reply.taken < reply.received]
+        self._sent = self._taken = unheard[0] if unheard else self._store.written
+        self._dry_at = now
+        if self._flushing:
+            self._flushing = False
+            self._silent_at = now
+        self._edge.set()
+
+    # Replies
+
     def _now(self) -> Seconds:
         return Seconds(asyncio.get_running_loop().time())
+
+    def _live(self) -> list[Reply]:
+        """Return the replies that are not heard to their end, the one being played first."""
+        return [*self._ending, self._open] if self._open else list(self._ending)
 
     def _admit(self, epoch: Epoch) -> Reply | None:
         """Return the reply that may grow under this epoch, begun if it is new; None if it is stale."""
@@ -211,44 +261,59 @@ class Playback:
             if self._open is not None:
                 self._close(self._open)
             self._oldest = epoch
-            self._open = self._ledger.open(epoch, self._ring.written)
+            self._open = self._ledger.open(epoch, self._store.written)
             self._edge.set()
         return self._open
 
     def _close(self, reply: Reply) -> None:
-        self._ring.complete()
+        reply.finished = True
         self._oldest = Epoch(reply.epoch + 1)
         self._open = None
         self._ending.append(reply)
+        if self._deck is not None and reply.received and self._sent == reply.end:
+            self._deck.complete()
         self._edge.set()
 
-    def _feed(self, reply: Reply, samples: Pcm) -> int:
-        count = self._ring.write(samples)
-        if count and not reply.received:
+    def _keep(self, reply: Reply, samples: Pcm) -> int:
+        """Store as much as there is room for, and give the deck what it may have; return how much was stored."""
+        now, live = self._now(), self._live()
+        oldest = live[0].begin + self._ledger.heard_of(live[0], now) if live else self._store.written
+        count = self._store.append(samples, oldest)
+        if not count:
+            return 0
+        if not reply.received:
             self._beginning.append(reply)
         reply.end += count
-        if count:
-            self._fed_at = self._now()
-        if count and self._stalled is not None:
+        self._fed_at = now
+        if self._stalled is not None:
             self._stalled = None
             self._edge.set()
+        self._feed()
         return count
 
-    def _on_wake(self) -> None:
-        self._woken = False
-        self._edge.set()
-        self._space.set()
+    # The deck
+
+    def _anchor(self) -> None:
+        """Note that what the deck is given next is the store's from ``_sent`` on."""
+        while self._anchors and self._anchors[-1][0] == self._given:
+            self._anchors.pop()
+        self._anchors.append((self._given, self._sent))
+
+    def _feed(self) -> None:
+        """Give the deck what it may have, in pieces worth their while."""
+        for reply in self._live():
+            while self._deck is not None and reply.begin <= self._sent < reply.end:
+                rest, room = reply.end - self._sent, self._taken + _AHEAD - self._sent
+                if room < min(_PIECE, rest):
+                    return
+                count = min(_PIECE, rest)
+                self._deck.load(self._store.read(self._sent, count))
+                self._given += count
+                self._sent += count
+                if self._sent == reply.end and reply.finished:
+                    self._deck.complete()
 
     # What is reported; each returns when it wants to be asked again.
-
-    def _collect(self, now: Seconds) -> None:
-        while self._journal:
-            pulled = self._journal.popleft()
-            self._ledger.note(pulled, now)
-            edge = pulled.taken.edge
-            self._dry_at = _NEVER if edge in {Edge.NONE, Edge.STARTED} else pulled.silent_at
-            if edge is Edge.FLUSHED:
-                self._silent_at = pulled.silent_at
 
     def _report_begun(self, now: Seconds) -> Seconds:
         for reply in tuple(self._beginning):
@@ -278,7 +343,7 @@ class Playback:
         return self._silent_at
 
     def _report_stalled(self, now: Seconds) -> Seconds:
-        if self._open is None or self._open is self._stalled:
+        if self._open is None or self._open is self._stalled or self._deck is None:
             return _NEVER
         due = Seconds(max(self._fed_at, self._dry_at) + self._stall_s)
         if due <= now:
@@ -286,68 +351,3 @@ class Playback:
             self._reports.on_stalled(self._open.epoch)
             return _NEVER
         return due
-
-    # What runs on the speaker's thread.
-
-    def pull(self, frames: int, audible_at: Seconds) -> Pcm:
-        """Return the next ``frames`` samples, 24 kHz mono: see `ports.PeriodSource`."""
-        out: Pcm = np.zeros(frames, np.int16)
-        # What is written or queued after a flush is not reached in the period that has not yet seen the flush.
-        limit, sounds = self._ring.written, self._sounds
-        flushes = self._flushes
-        if flushes != self._flushed:
-            taken: Taken | None = self._fade(out, flushes)
-        else:
-            taken = self._ring.take(out, limit)
-            self._mix(out, sounds)
-        self._amplify(out)
-        if taken is not None:
-            self._enter(Pulled(audible_at, taken))
-        return out
-
-    def _fade(self, out: Pcm, flushes: int) -> Taken:
-        sounding = self._ring.playing or len(self._sound) > 0
-        head = out[: FADE - self._fade_done] if sounding else out[:0]
-        taken = self._ring.take_stale(head)
-        self._mix(head, deque())
-        fade_out(head, self._fade_done)
-        self._fade_done += len(head)
-        if sounding and self._fade_done < FADE:
-            return taken
-        self._ring.skip_stale()
-        self._sound = _SILENCE
-        self._fade_done = 0
-        self._flushed = flushes
-        return Taken(taken.start, taken.count, Edge.FLUSHED)
-
-    def _mix(self, out: Pcm, sounds: deque[Pcm]) -> None:
-        if not len(self._sound):
-            if not sounds:
-                return
-            self._sound = sounds.popleft()
-        count = min(len(out), len(self._sound))
-        both = out[:count].astype(np.int32) + self._sound[:count]
-        out[:count] = np.clip(both, -32768, 32767)
-        self._sound = self._sound[count:]
-
-    def _amplify(self, out: Pcm) -> None:
-        before, gain = self._applied_volume, self._volume
-        if before == gain == 1.0:
-            return
-        out[:] = np.rint(out * np.linspace(before, gain, len(out), dtype=np.float32))
-        self._applied_volume = gain
-
-    def _enter(self, pulled: Pulled) -> None:
-        self._played += pulled.taken.count
-        if len(self._journal) == _JOURNAL:
-            self._unaccounted += 1
-        self._journal.append(pulled)
-        if pulled.taken.edge is not Edge.NONE or len(self._journal) >= _COLLECT:
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._loop is None or self._woken:
-            return
-        self._woken = True
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._on_wake)

@@ -36,28 +36,6 @@ class Microphone(Protocol):
         """
 
 
-class PeriodSource(Protocol):
-    """Where a speaker gets its samples: implemented by `audio.playback.Playback`."""
-
-    def pull(self, frames: int, audible_at: Seconds) -> Pcm:
-        """Return exactly ``frames`` samples, 24 kHz mono, zeros where there is nothing to play.
-
-        Called on the speaker's own thread; never blocks, logs or raises. ``audible_at`` is when the first sample
-        reaches the ear.
-        """
-
-
-class Speaker(Protocol):
-    """A sink that pulls 24 kHz mono periods, always, silence included."""
-
-    async def run(self, source: PeriodSource) -> None:
-        """Pull until cancelled.
-
-        Raises:
-            SpeakerError: It cannot be opened, or has stopped.
-        """
-
-
 DECK_S: Final = 2.0
 """The most reply audio, in seconds, that a deck is given ahead of what it has played."""
 
@@ -134,6 +112,17 @@ class Plays(Protocol):
 
     def disconnect(self) -> None:
         """The deck is gone; what it had taken and was not yet heard counts as not heard."""
+
+
+class Speaker(Protocol):
+    """Where replies and sounds become audible."""
+
+    async def run(self, playback: Plays) -> None:
+        """Connect a deck and pull from it, always, silence included, until cancelled.
+
+        Raises:
+            SpeakerError: It cannot be opened, or has stopped.
+        """
 
 
 class UplinkSink(Protocol):

@@ -1,53 +1,21 @@
-"""The samples of replies between the loop that receives them and the thread that plays them.
+"""The samples of replies between the thread that is given them and the thread that plays them.
 
-Responsible for a ring with one writer (the loop's thread) and one reader (the speaker's thread), for waiting until
-enough is there to play smoothly, and for ramps where the sound would otherwise jump. Knows no time, no epochs and no
-asyncio. There is no lock: every field is written by one side only, and published by a single assignment after the
-samples it speaks of are in place.
+Responsible for a ring with one writer and one reader (the speaker's thread), for waiting until enough is there to play
+smoothly, and for ramps where the sound would otherwise jump. Knows no time, no epochs and no asyncio. There is no
+lock: every field is written by one side only, and published by a single assignment after the samples it speaks of are
+in place.
 
 Positions count samples since the ring was made and never go back; position p lies at ``p % capacity``.
 """
 
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum
-from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from appliance.units import REPLY, Pcm
-
-FADE: Final = REPLY.frames(0.003)
-"""Length of a fade: 3 ms of raised cosine leave no audible click (energy above 3 kHz 60 dB below that of a cut)."""
-
-_FADE_OUT: Final[npt.NDArray[np.float32]] = (0.5 + 0.5 * np.cos(np.pi * np.arange(1, FADE + 1) / FADE)).astype(
-    np.float32
-)
-_FADE_IN: Final = np.ascontiguousarray(_FADE_OUT[::-1])
-
-
-def fade_out(samples: Pcm, done: int) -> None:
-    """Scale ``samples`` in place by the falling ramp from its sample ``done`` on; at most ``FADE - done`` samples."""
-    _scale(samples, _FADE_OUT[done : done + len(samples)])
-
-
-def _scale(samples: Pcm, ramp: npt.NDArray[np.float32]) -> None:
-    samples[:] = np.rint(samples * ramp)
-
-
-class Edge(Enum):
-    """How a run of reply audio began or ended in one period."""
-
-    NONE = "none"
-    STARTED = "started"
-    """Sound after silence."""
-    DRY = "dry"
-    """Faded to silence, although the reply goes on."""
-    COMPLETE = "complete"
-    """The last sample of a complete reply was taken."""
-    FLUSHED = "flushed"
-    """Faded to silence because of a flush."""
+from appliance.audio.fade import Fade
+from appliance.audio.ports import Edge
+from appliance.units import Pcm
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +28,17 @@ class Taken:
 
 
 class ReplyRing:
-    """A ring of ``capacity`` samples, 24 kHz mono.
+    """A ring of ``capacity`` samples, mono, at any rate.
 
     Playing begins, and begins again after running dry, once ``prebuffer`` samples wait or the reply is complete.
-    When full, `write` takes less than it is given: the writer waits, nothing is overwritten.
+    When full, `write` takes less than it is given: nothing is overwritten.
     """
 
-    def __init__(self, capacity: int, prebuffer: int) -> None:
+    def __init__(self, capacity: int, prebuffer: int, fade: Fade) -> None:
+        self.prebuffer = prebuffer
+        """Of the reader, who may change it."""
         self._samples: Pcm = np.zeros(capacity, np.int16)
-        self._prebuffer = prebuffer
+        self._fade = fade
         # Of the writer:
         self._written = 0
         self._completed = 0
@@ -77,7 +47,7 @@ class ReplyRing:
         # Of the reader:
         self._read = 0
         self._playing = False
-        self._faded_in = FADE
+        self._faded_in = fade.length
         self._dry_at = 0
         self._underruns = 0
 
@@ -134,9 +104,9 @@ class ReplyRing:
         ends = end is not None and end <= limit
         available = (end if end is not None and ends else limit) - begin
         resumes = not self._playing
-        if resumes and not ends and available < max(self._prebuffer, len(out) + FADE):
+        if resumes and not ends and available < max(self.prebuffer, len(out) + self._fade.length):
             return None
-        if not ends and self._dry_at <= begin and available - len(out) < FADE:
+        if not ends and self._dry_at <= begin and available - len(out) < self._fade.length:
             self._dry_at = begin + available  # a later fade would be too short
         if self._dry_at > begin:
             available = self._dry_at - begin
@@ -180,12 +150,12 @@ class ReplyRing:
         first = min(len(out), capacity - at)
         out[:first] = self._samples[at : at + first]
         out[first:] = self._samples[: len(out) - first]
-        if self._faded_in < FADE:
-            head = out[: FADE - self._faded_in]
-            _scale(head, _FADE_IN[self._faded_in : self._faded_in + len(head)])
+        if self._faded_in < self._fade.length:
+            head = out[: self._fade.length - self._faded_in]
+            self._fade.rise(head, self._faded_in)
             self._faded_in += len(head)
         if begin < self._dry_at:
-            falls_from = self._dry_at - FADE
+            falls_from = self._dry_at - self._fade.length
             tail = out[max(0, falls_from - begin) :]
-            fade_out(tail, max(0, begin - falls_from))
+            self._fade.fall(tail, max(0, begin - falls_from))
         self._read = begin + len(out)

@@ -17,7 +17,8 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
-from appliance.audio.ports import Block, PeriodSource
+from appliance.audio.deck import RingDeck
+from appliance.audio.ports import Block, Plays
 from appliance.audio.resample import Resampler
 from appliance.errors import ExitCode, InputError, MicrophoneError, SpeakerError
 from appliance.units import REPLY, UPLINK, AudioFormat, Hz, Pcm, SampleIndex, Seconds
@@ -228,7 +229,7 @@ class WavSpeaker:
         InputError: From the constructor: nothing can be written there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, prebuffer_s: float = 0.06) -> None:
         if path.exists() and not path.is_file():
             # The file that is written takes the place of what has its name, be it a device.
             raise InputError(f"{path} is not a file: name a file to write", ExitCode.CANNOT_WRITE)
@@ -237,16 +238,17 @@ class WavSpeaker:
         if not os.access(path.parent, os.W_OK | os.X_OK):
             raise InputError(f"{path.parent} cannot be written to: choose another place", ExitCode.CANNOT_WRITE)
         self._path = path
+        self._prebuffer_s = prebuffer_s
 
-    async def run(self, source: PeriodSource) -> None:
-        """See `ports.Speaker`; pulls on the loop's thread."""
+    async def run(self, playback: Plays) -> None:
+        """See `ports.Speaker`; the deck is of this process, and pulled on the loop's thread."""
         part = self._path.with_name(f".{self._path.name}.part")
         try:
             with part.open("wb") as raw:
                 try:
                     with wave.open(raw, "wb") as file:
                         file.setparams((1, 2, REPLY.rate_hz, 0, "NONE", ""))
-                        await _record(source, file)
+                        await self._record(playback, file)
                 finally:
                     raw.flush()
                     os.fsync(raw.fileno())
@@ -255,15 +257,20 @@ class WavSpeaker:
             part.unlink(missing_ok=True)
             raise CannotWriteError(f"{self._path} cannot be written: {error.strerror}") from error
 
-
-async def _record(source: PeriodSource, file: wave.Wave_write) -> None:
-    """Write a period when its time begins, until cancelled or as much as a file can hold."""
-    loop = asyncio.get_running_loop()
-    begun_at, frames = loop.time(), REPLY.frames(_PERIOD_S)
-    for begin in range(0, _MOST_BYTES // 2, frames):
-        due_at = begun_at + REPLY.duration(begin)
-        await asyncio.sleep(due_at - loop.time())
-        # Not the moment when it was due: what comes a little late was not heard before it was there.
-        audible_at = Seconds(max(due_at, loop.time()))
-        file.writeframesraw(source.pull(frames, audible_at).astype("<i2", copy=False).tobytes())
-    raise CannotWriteError("the WAV file is full: a file holds 24 hours")
+    async def _record(self, playback: Plays, file: wave.Wave_write) -> None:
+        """Write a period when its time begins, until cancelled or as much as a file can hold."""
+        loop = asyncio.get_running_loop()
+        begun_at, frames = loop.time(), REPLY.frames(_PERIOD_S)
+        deck = RingDeck(playback.pulled, prebuffer_s=self._prebuffer_s)
+        playback.connect(deck, Seconds(begun_at))
+        try:
+            for begin in range(0, _MOST_BYTES // 2, frames):
+                due_at = begun_at + REPLY.duration(begin)
+                await asyncio.sleep(due_at - loop.time())
+                # Not the moment when it was due: what comes a little late was not heard before it was there.
+                audible_at = Seconds(max(due_at, loop.time()))
+                file.writeframesraw(deck.pull(frames, audible_at).astype("<i2", copy=False).tobytes())
+                playback.beat()
+        finally:
+            playback.disconnect()
+        raise CannotWriteError("the WAV file is full: a file holds 24 hours")

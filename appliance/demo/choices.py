@@ -8,7 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.audio.portaudio import PortAudioMicrophone, PortAudioSpeaker
+from appliance.audio.devices import Direction
+from appliance.audio.presence import check as check_card
 from appliance.audio.wavfile import open_wav
 from appliance.core.state import BargeIn
 from appliance.demo.outputs import check_outputs
@@ -143,7 +144,7 @@ def _microphone(given: str | None, wake: str) -> Path | str:
     if path.suffix.lower() == ".wav" or path.exists() or "/" in given:
         return path
     try:
-        PortAudioMicrophone(given).check()
+        check_card(given, Direction.INPUT)
     except DeviceError as error:
         raise InputError(f"--mic {given}: there is no such file, and {error}", ExitCode.NO_INPUT) from error
     return given
@@ -166,7 +167,7 @@ def _speaker(given: str | None) -> Path | str | None:
     if given.lower().endswith(".wav") or "/" in given:
         return Path(given)
     try:
-        PortAudioSpeaker(given).check()
+        check_card(given, Direction.OUTPUT)
     except DeviceError as error:
         raise InputError(f"--speaker {given}: the name does not end in .wav, and {error}", ExitCode.NO_INPUT) from error
     return given

@@ -5,7 +5,9 @@ import math
 
 import numpy as np
 
-from appliance.audio.ports import PeriodSource
+from appliance.audio.deck import RingDeck
+from appliance.audio.playback import Playback, Reports
+from appliance.audio.ports import Plays
 from appliance.units import Pcm, Seconds
 
 RATE = 24_000
@@ -14,26 +16,58 @@ RATE = 24_000
 class TimedSpeaker:
     """Pulls a period whenever its device buffer has room; sample n of ``heard`` sounds at ``begun_at + n / RATE``."""
 
-    def __init__(self, frames: int = 240, latency_s: float = 0.03) -> None:
+    def __init__(self, frames: int = 240, latency_s: float = 0.03, prebuffer_s: float = 0.06) -> None:
         self._frames = frames
         self._latency_s = latency_s
+        self._prebuffer_s = prebuffer_s
         self._periods: list[Pcm] = []
         self.begun_at = math.nan
+        self._lost_at = math.inf
 
-    async def run(self, source: PeriodSource) -> None:
+    async def run(self, playback: Plays) -> None:
         loop = asyncio.get_running_loop()
         pulls_from = loop.time()
         self.begun_at = pulls_from + self._latency_s
-        while True:
-            ahead_s = len(self._periods) * self._frames / RATE
-            await asyncio.sleep(pulls_from + ahead_s - loop.time())
-            self._periods.append(source.pull(self._frames, Seconds(self.begun_at + ahead_s)).copy())
+        deck = RingDeck(playback.pulled, prebuffer_s=self._prebuffer_s)
+        playback.connect(deck, Seconds(self.begun_at))
+        try:
+            while True:
+                ahead_s = len(self._periods) * self._frames / RATE
+                await asyncio.sleep(pulls_from + ahead_s - loop.time())
+                self._periods.append(deck.pull(self._frames, Seconds(self.begun_at + ahead_s)))
+                playback.beat()
+        finally:
+            self._lost_at = loop.time()
+            playback.disconnect()
 
     @property
     def heard(self) -> Pcm:
         """All samples so far, those in the device buffer included."""
         return np.concatenate(self._periods) if self._periods else np.zeros(0, np.int16)
 
+    @property
+    def sounded(self) -> Pcm:
+        """What sounded before the speaker was lost: what the device still held then was not heard."""
+        if not self._periods:
+            return self.heard
+        return self.heard[: max(0, round((self._lost_at - self.begun_at) * RATE))]
+
+    def sample_of(self, moment: float) -> int:
+        """Which sample sounds at a moment."""
+        return round((moment - self.begun_at) * RATE)
+
     def at(self, sample: int) -> float:
         """When a sample sounds."""
         return self.begun_at + sample / RATE
+
+
+class Plugged(Playback):
+    """Playback with a deck of its own, pulled by the test."""
+
+    def __init__(self, reports: Reports | None = None, *, prebuffer_s: float = 0.06, **options: float) -> None:
+        super().__init__(reports, **options)
+        self.deck = RingDeck(self.pulled, prebuffer_s=prebuffer_s)
+        self.connect(self.deck, Seconds(0.0))
+
+    def pull(self, frames: int, audible_at: Seconds) -> Pcm:
+        return self.deck.pull(frames, audible_at)

@@ -4,11 +4,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.audio.replyring import FADE, Edge, ReplyRing, fade_out
-from appliance.units import Pcm
+from appliance.audio.fade import Fade
+from appliance.audio.ports import Edge
+from appliance.audio.replyring import ReplyRing
+from appliance.units import REPLY, Pcm
 
 CAPACITY, PREBUFFER = 1000, 200
 LOUD = 20_000
+RAMP = Fade(REPLY.rate_hz)
+FADE = RAMP.length
 
 
 def loud(count: int) -> Pcm:
@@ -22,7 +26,7 @@ def take(ring: ReplyRing, frames: int) -> tuple[Pcm, Edge | None]:
 
 
 def test_a_full_ring_takes_no_more_than_its_capacity():
-    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring = ReplyRing(CAPACITY, PREBUFFER, RAMP)
     assert ring.write(loud(CAPACITY - 10)) == CAPACITY - 10
     assert ring.write(loud(50)) == 10
     assert ring.write(loud(1)) == 0
@@ -31,7 +35,7 @@ def test_a_full_ring_takes_no_more_than_its_capacity():
 
 
 def test_nothing_plays_before_the_prebuffer_is_there():
-    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring = ReplyRing(CAPACITY, PREBUFFER, RAMP)
     ring.write(loud(PREBUFFER - 1))
     assert take(ring, 50)[1] is None
     ring.write(loud(1))
@@ -39,7 +43,7 @@ def test_nothing_plays_before_the_prebuffer_is_there():
 
 
 def test_a_period_longer_than_the_prebuffer_waits_until_it_can_be_filled_and_faded():
-    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring = ReplyRing(CAPACITY, PREBUFFER, RAMP)
     ring.write(loud(400 + FADE - 1))
     assert take(ring, 400)[1] is None
     ring.write(loud(1))
@@ -47,7 +51,7 @@ def test_a_period_longer_than_the_prebuffer_waits_until_it_can_be_filled_and_fad
 
 
 def test_a_cut_near_the_end_of_a_reply_does_not_reach_into_the_next():
-    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring = ReplyRing(CAPACITY, PREBUFFER, RAMP)
     ring.write(loud(300))
     ring.complete()
     take(ring, 290)
@@ -58,7 +62,7 @@ def test_a_cut_near_the_end_of_a_reply_does_not_reach_into_the_next():
 
 
 def test_a_complete_reply_plays_however_short_it_is():
-    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring = ReplyRing(CAPACITY, PREBUFFER, RAMP)
     ring.write(loud(10))
     ring.complete()
     out, edge = take(ring, 50)
@@ -68,7 +72,7 @@ def test_a_complete_reply_plays_however_short_it_is():
 
 
 def test_the_next_reply_waits_for_its_own_prebuffer():
-    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring = ReplyRing(CAPACITY, PREBUFFER, RAMP)
     ring.write(loud(300))
     ring.complete()
     ring.write(loud(100))
@@ -78,7 +82,7 @@ def test_the_next_reply_waits_for_its_own_prebuffer():
 
 def test_running_dry_fades_to_silence_and_back_whatever_the_period():
     for frames in (7, 17, 60, 71, 72, 73, 120, 240):
-        ring = ReplyRing(CAPACITY * 2, PREBUFFER)
+        ring = ReplyRing(CAPACITY * 2, PREBUFFER, RAMP)
         ring.write(loud(613))
         periods = []
         while (period := take(ring, frames))[1] is not None:
@@ -96,7 +100,7 @@ def test_running_dry_fades_to_silence_and_back_whatever_the_period():
 
 
 def test_a_cut_leaves_a_fade_and_nothing_else_even_in_the_middle_of_running_dry():
-    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring = ReplyRing(CAPACITY, PREBUFFER, RAMP)
     ring.write(loud(400))
     take(ring, 300)
     take(ring, 50)  # 28 samples before, the fade of running dry has begun
@@ -104,7 +108,7 @@ def test_a_cut_leaves_a_fade_and_nothing_else_even_in_the_middle_of_running_dry(
     ring.cut()
     out = np.zeros(FADE, np.int16)
     taken = ring.take_stale(out)
-    fade_out(out, 0)
+    RAMP.fall(out, 0)
     assert taken.count == 50
     assert np.all(np.diff(out.astype(int)) <= 0)
     assert ring.take_stale(np.zeros(FADE, np.int16)).count == 0
@@ -116,7 +120,7 @@ def test_a_cut_leaves_a_fade_and_nothing_else_even_in_the_middle_of_running_dry(
 @settings(deadline=None, max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 250), st.booleans()), max_size=40))
 def test_samples_come_out_once_and_in_order(steps):
-    ring = ReplyRing(CAPACITY, PREBUFFER)
+    ring = ReplyRing(CAPACITY, PREBUFFER, RAMP)
     source = np.arange(1, 20_000, dtype=np.int16)
     written = 0
     taken_to = 0

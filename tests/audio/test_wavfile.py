@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.audio.ports import Block
+from appliance.audio.playback import Playback
+from appliance.audio.ports import Block, Deck, Pulled
 from appliance.audio.wavfile import Encoding, WavMicrophone, WavSpeaker, open_wav
 from appliance.errors import ExitCode, InputError, MicrophoneError, SpeakerError
 from appliance.units import Pcm, Seconds
@@ -257,17 +258,25 @@ def test_a_missing_file_a_directory_and_an_unreadable_path_are_told_apart(tmp_pa
 # The speaker.
 
 
-class Counting:
-    """Plays the numbers of its samples, and remembers when each period was to be heard."""
+REPLY_SAMPLES = (np.arange(24_000 * 3) % 30_000).astype(np.int16)
+
+
+class OneReply(Playback):
+    """Plays the numbers of its samples from the beginning, and remembers when the speaker lived."""
 
     def __init__(self) -> None:
-        self.pulled = 0
-        self.times: list[float] = []
+        super().__init__()
+        self.beats: list[float] = []
 
-    def pull(self, frames: int, audible_at: Seconds) -> Pcm:
-        self.times.append(audible_at)
-        self.pulled += frames
-        return (np.arange(self.pulled - frames, self.pulled) % 30_000).astype(np.int16)
+    def connect(self, deck: Deck, audible_at: Seconds) -> None:
+        super().connect(deck, audible_at)
+        deck.load(REPLY_SAMPLES)
+
+    def pulled(self, pulled: Pulled) -> None:
+        """The reply is the deck's alone."""
+
+    def beat(self) -> None:
+        self.beats.append(asyncio.get_running_loop().time())
 
 
 def recorded(path: Path) -> Pcm:
@@ -278,17 +287,19 @@ def recorded(path: Path) -> Pcm:
 
 def test_the_speaker_writes_a_whole_file_in_true_time_even_when_cancelled(tmp_path):
     path = tmp_path / "out.wav"
-    source = Counting()
+    source = OneReply()
 
     async def main():
         begun_at = asyncio.get_running_loop().time()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(3.01):
                 await WavSpeaker(path).run(source)
-        assert source.times == pytest.approx([begun_at + period * 0.02 for period in range(151)], abs=1e-6)
+        assert source.beats == pytest.approx([begun_at + period * 0.02 for period in range(151)], abs=1e-6)
 
     run_virtual(main)
-    assert recorded(path).tolist() == [number % 30_000 for number in range(151 * 480)]
+    heard = recorded(path)
+    assert len(heard) == 151 * 480
+    assert np.array_equal(heard[72:71_000], REPLY_SAMPLES[72:71_000])  # the first 3 ms are faded in
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.wav"]
 
 
@@ -298,7 +309,7 @@ def test_nothing_appears_before_the_speaker_has_ended(tmp_path):
 
     async def main():
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(WavSpeaker(path).run(Counting()))
+            task = group.create_task(WavSpeaker(path).run(OneReply()))
             await asyncio.sleep(1)
             assert path.read_bytes() == b"before"
             task.cancel()
@@ -327,7 +338,7 @@ def test_a_place_that_vanishes_is_a_failed_speaker(tmp_path):
 
     async def main():
         with pytest.raises(SpeakerError, match="cannot be written"):
-            await speaker.run(Counting())
+            await speaker.run(OneReply())
 
     run_virtual(main)
 
@@ -335,7 +346,7 @@ def test_a_place_that_vanishes_is_a_failed_speaker(tmp_path):
 def test_a_disk_that_is_full_is_a_failed_speaker_and_leaves_no_rubbish(tmp_path):
     async def main():
         with pytest.raises(SpeakerError, match="cannot be written") as caught:
-            await WavSpeaker(tmp_path / "out.wav").run(Counting())
+            await WavSpeaker(tmp_path / "out.wav").run(OneReply())
         assert caught.value.exit_code == ExitCode.CANNOT_WRITE
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,0 +1,175 @@
+"""Sound cards by stable name: what the settings say, turned into what ALSA and PortAudio call it. Reads, opens nothing.
+
+Card numbers change with every boot and every plug, so they are never a name. What is: ALSA's id of the card (the word
+in brackets of /proc/asound/cards), the USB port that it is plugged into, its product name or a part of that, and the
+names that a person gave PCMs in asound.conf. It is resolved anew at every opening, and never to another card.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import DeviceError, MicrophoneError, SpeakerError
+
+
+class Direction(Enum):
+    """Which way the samples go; the values are PortAudio's names."""
+
+    INPUT = "input"
+    OUTPUT = "output"
+
+    @property
+    def noun(self) -> str:
+        """What people call it; also the name of its settings section."""
+        return "microphone" if self is Direction.INPUT else "speaker"
+
+    @property
+    def error(self) -> type[DeviceError]:
+        """What is raised for it."""
+        return MicrophoneError if self is Direction.INPUT else SpeakerError
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A card as the kernel has it now."""
+
+    index: int
+    """Until the next boot or plug."""
+    id: str
+    name: str
+    """What the maker calls it."""
+    usb_port: str | None
+    """Such as ``1-1.3``; None where it is not on USB."""
+    captures: tuple[int, ...]
+    """Numbers of its capture devices."""
+    plays: tuple[int, ...]
+    """Numbers of its playback devices."""
+
+    def devices(self, direction: Direction) -> tuple[int, ...]:
+        """Return the numbers of its devices of one direction."""
+        return self.captures if direction is Direction.INPUT else self.plays
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One PCM, under the names that it has."""
+
+    pcm: str
+    """For ALSA."""
+    portaudio: str
+    """What PortAudio's name for it is, or ends in."""
+    label: str
+    """For people."""
+
+    def is_portaudio(self, name: str) -> bool:
+        """Tell whether a device of PortAudio is meant."""
+        return name == self.portaudio or (self.portaudio.startswith("(") and name.endswith(self.portaudio))
+
+
+_CARD: Final = re.compile(r"^ *(?P<index>\d+) \[(?P<id>[^\]]+?) *\]: .*? - (?P<name>.*)$", re.MULTILINE)
+_HARDWARE: Final = re.compile(r"(?:plug)?hw:CARD=(?P<id>[^,]+)(?:,DEV=(?P<device>\d+))?")
+_NUMBERED: Final = re.compile(r"\d+|(?:plug)?hw:\d+(?:,\d+)?")
+_USB: Final = "usb:"
+
+
+def cards(root: Path = Path("/")) -> tuple[Card, ...]:
+    """Return the cards of the machine, in ALSA's order; none where ALSA is absent."""
+    try:
+        listed = (root / "proc/asound/cards").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ()
+    return tuple(
+        Card(
+            index=int(found["index"]),
+            id=found["id"],
+            name=found["name"].strip(),
+            usb_port=_usb_port(root, int(found["index"])),
+            captures=_numbers(root, int(found["index"]), "c"),
+            plays=_numbers(root, int(found["index"]), "p"),
+        )
+        for found in _CARD.finditer(listed)
+    )
+
+
+def _numbers(root: Path, index: int, kind: str) -> tuple[int, ...]:
+    """Return the devices of one kind: the kernel has a folder ``pcm0c`` for capture device 0."""
+    found = (root / f"proc/asound/card{index}").glob(f"pcm*{kind}")
+    return tuple(sorted(int(folder.name[3:-1]) for folder in found))
+
+
+def _usb_port(root: Path, index: int) -> str | None:
+    """Return the port: the card's device is an interface of it, such as ``…/1-1.3/1-1.3:1.0``."""
+    interface = (root / f"sys/class/sound/card{index}/device").resolve().name
+    port, colon, _ = interface.partition(":")
+    return port if colon and re.fullmatch(r"\d+-\d+(\.\d+)*", port) else None
+
+
+def resolve(wanted: str, direction: Direction, present: Sequence[Card]) -> Target:
+    """Return the PCM that the settings name; of none, the only card that there is.
+
+    Forms: a card's id, ``hw:CARD=<id>`` with or without ``,DEV=<n>``, ``usb:<port>``, a card's name or a part of it;
+    anything else is a PCM of asound.conf, and whether there is one, only opening it tells.
+
+    Raises:
+        MicrophoneError: It is not there, or cannot be told from another. For a speaker, SpeakerError. The message says
+            what to set instead.
+    """
+    usable = [card for card in present if card.devices(direction)]
+    if _NUMBERED.fullmatch(wanted):
+        raise direction.error(
+            f"{direction.noun}.device: {wanted} may be another card tomorrow; {_choices(usable, direction)}"
+        )
+    if not wanted:
+        return _target(_only(usable, direction, "there is more than one"), direction)
+    if hardware := _HARDWARE.fullmatch(wanted):
+        found = [card for card in usable if card.id == hardware["id"]]
+        device = int(hardware["device"]) if hardware["device"] else None
+        return _target(_only(found, direction, wanted, usable), direction, device)
+    if wanted.startswith(_USB):
+        found = [card for card in usable if card.usb_port == wanted.removeprefix(_USB)]
+        return _target(_only(found, direction, wanted, usable), direction)
+    found = [card for card in usable if card.id == wanted] or _named(wanted, usable)
+    if found:
+        return _target(_only(found, direction, f'"{wanted}" fits more than one', usable), direction)
+    return Target(wanted, wanted, wanted)
+
+
+def _named(wanted: str, usable: Sequence[Card]) -> list[Card]:
+    exact = [card for card in usable if card.name == wanted]
+    return exact or [card for card in usable if wanted.casefold() in card.name.casefold()]
+
+
+def _only(found: Sequence[Card], direction: Direction, what: str, usable: Sequence[Card] | None = None) -> Card:
+    if len(found) == 1:
+        return found[0]
+    noun = direction.noun
+    if found:
+        raise direction.error(f"{noun}.device: {what}; {_choices(found, direction)}")
+    if usable:
+        raise direction.error(f"the {noun} {what} is not plugged in; {_choices(usable, direction)}")
+    raise direction.error(f"no {noun} is plugged in; `appliance devices` shows it when it is")
+
+
+def _choices(usable: Sequence[Card], direction: Direction) -> str:
+    if not usable:
+        return f"no {direction.noun} is plugged in"
+    return f"set {direction.noun}.device to {' or '.join(dict.fromkeys(stable_name(card, usable) for card in usable))}"
+
+
+def stable_name(card: Card, present: Sequence[Card]) -> str:
+    """Return what to put into the settings for a card: its id, or its port where another is of the same kind."""
+    twins = [other for other in present if other.name == card.name]
+    return f"{_USB}{card.usb_port}" if len(twins) > 1 and card.usb_port else card.id
+
+
+def _target(card: Card, direction: Direction, device: int | None = None) -> Target:
+    numbers = card.devices(direction)
+    number = numbers[0] if device is None else device
+    if number not in numbers:
+        raise direction.error(
+            f"{direction.noun}.device: {card.id} has no device {number}; it has {', '.join(map(str, numbers))}"
+        )
+    return Target(f"hw:CARD={card.id},DEV={number}", f"(hw:{card.index},{number})", f"{card.id} ({card.name})")

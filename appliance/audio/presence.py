@@ -1,0 +1,50 @@
+"""Whether the card that the settings name can be opened now, and what to say where it cannot."""
+
+from dataclasses import dataclass
+
+from appliance.audio.alsa import Presence, probe
+from appliance.audio.devices import Direction, Target, cards, resolve
+from appliance.errors import DeviceError
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of looking for a card."""
+
+    target: Target | None
+    """None where the name fits none, or more than one."""
+    presence: Presence
+    text: str
+    """One line that says what to do; empty where it can be opened."""
+
+
+def look_for(wanted: str, direction: Direction) -> Found:
+    """Look for a card; takes some milliseconds, more where a driver is slow."""
+    try:
+        target = resolve(wanted, direction, cards())
+        presence = probe(target.pcm, direction)
+    except DeviceError as error:
+        return Found(None, Presence.ABSENT, str(error))
+    return Found(target, presence, _words(target.label, direction.noun, presence))
+
+
+def check(wanted: str, direction: Direction) -> Target:
+    """Return the card; raises MicrophoneError, or SpeakerError, where it cannot be opened now."""
+    found = look_for(wanted, direction)
+    if found.target is None or found.presence is not Presence.PRESENT:
+        raise direction.error(found.text)
+    return found.target
+
+
+def _words(label: str, noun: str, presence: Presence) -> str:
+    match presence:
+        case Presence.PRESENT:
+            return ""
+        case Presence.BUSY:
+            return f"another program has the {noun} {label}: `appliance devices` shows which"
+        case Presence.DENIED:
+            return f"this user may not use the {noun} {label}: add it to the group audio"
+        case Presence.BROKEN:
+            return f"the {noun} {label} cannot be opened"
+        case _:
+            return f"the {noun} {label} is not there: `appliance devices` shows what is"

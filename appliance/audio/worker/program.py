@@ -1,0 +1,298 @@
+"""The main loop of the audio worker: opens the cards that are wanted, passes orders to the deck, watches over all.
+
+Responsible for looking for cards that are not there, for noticing that one has stopped, for longer periods where the
+speaker's are too short for this machine, and for leaving: a process is the only thing that gets PortAudio to forget a
+card, or to see a new one.
+"""
+
+import select
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from appliance.audio.alsa import Presence
+from appliance.audio.deck import RingDeck
+from appliance.audio.devices import Direction, Target
+from appliance.audio.intake import Intake
+from appliance.audio.portaudio import CaptureStream, CardStream, PlaybackStream, PortAudio
+from appliance.audio.ports import Pulled
+from appliance.audio.presence import look_for
+from appliance.audio.wire import (
+    MAX_BYTES,
+    PERIODS_MS,
+    Beat,
+    Captured,
+    Complete,
+    Cut,
+    Ending,
+    Gain,
+    Load,
+    Lost,
+    Opened,
+    Part,
+    Played,
+    Refused,
+    Scheduling,
+    Sound,
+    Stepped,
+    Wanted,
+    WireError,
+    unpack,
+)
+from appliance.audio.worker.outbox import Outbox
+from appliance.errors import DeviceError
+from appliance.units import AudioFormat, Pcm, SampleIndex, Seconds
+
+BEAT_S: Final = 0.05
+LOOK_S: Final = 0.25
+"""How often a card that is not there is looked for."""
+SILENT_S: Final = {Scheduling.REAL_TIME: 0.15, Scheduling.ORDINARY: 1.0}
+"""A card that has not called for so long is lost; a busy CPU delays ordinary threads by half a second."""
+FIRST_CALL_S: Final = 1.5
+STEP_AFTER: Final = 3
+"""Underflows, within `STEP_WITHIN_S`, after which the speaker's periods are made longer."""
+STEP_WITHIN_S: Final = 60.0
+SETTLED_S: Final = 1.0
+"""What a speaker does in its first second is its start."""
+
+
+class _Slot:
+    """One direction: what is wanted, and what has come of it."""
+
+    def __init__(self, direction: Direction, name: str) -> None:
+        self.direction = direction
+        self.name = name
+        self.target: Target | None = None
+        self.stream: CardStream | None = None
+        self.started_at = 0.0
+        self.told = False
+        """That it runs."""
+        self.refused: Refused | None = None
+
+    def age(self, now: float) -> float:
+        """Return how long its card has not called."""
+        return now - self.stream.called_at if self.stream and self.stream.called_at else now - self.started_at
+
+    def limit(self) -> float:
+        """Return how long it may not call."""
+        return SILENT_S[self.stream.scheduling] if self.stream and self.stream.called_at else FIRST_CALL_S
+
+
+class Worker:
+    """All of the process but its start."""
+
+    def __init__(self, connection: socket.socket, outbox: Outbox, wanted: Wanted) -> None:
+        self._connection = connection
+        self._outbox = outbox
+        self._wanted = wanted
+        names = {Direction.INPUT: wanted.microphone, Direction.OUTPUT: wanted.speaker}
+        self._slots = [_Slot(direction, name) for direction, name in names.items() if name is not None]
+        self._portaudio: PortAudio | None = None
+        self._intake: Intake | None = None
+        self._deck: RingDeck | None = None
+        self._audible_at = Seconds(0.0)
+        """When the speaker's first sample is heard; 0 before that is known."""
+        self._captured_at = Seconds(0.0)
+        self._period_ms = wanted.period_ms
+        self._sound: list[Pcm] = []
+        self._underflows: deque[float] = deque(maxlen=STEP_AFTER)
+        self._seen_underflows = 0
+
+    def run(self) -> Ending:
+        """Serve; return why no more."""
+        poll = select.poll()
+        poll.register(self._connection, select.POLLIN)
+        beat_at = look_at = 0.0
+        while True:
+            now = time.monotonic()
+            if now >= look_at:
+                look_at = now + LOOK_S
+                if self._look():
+                    return Ending.AGAIN
+            if now >= beat_at:
+                beat_at = now + BEAT_S
+                if self._is_lost(now):
+                    return Ending.LOST
+                self._tell(now)
+            for _ in poll.poll(max(0.0, beat_at - time.monotonic()) * 1000):
+                code = self._obey()
+                if code is not None:
+                    return code
+
+    # Orders
+
+    def _obey(self) -> Ending | None:
+        """Carry out all orders that are there; return a reason to leave."""
+        while True:
+            try:
+                datagram = self._connection.recv(MAX_BYTES, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            except OSError:
+                return Ending.GONE
+            if not datagram:
+                return Ending.GONE
+            try:
+                order = unpack(datagram)
+            except WireError:
+                return Ending.NONSENSE
+            if self._deck is not None:
+                self._carry_out(self._deck, order)
+
+    def _carry_out(self, deck: RingDeck, order: object) -> None:
+        match order:
+            case Load(samples=samples):
+                deck.load(samples)
+            case Complete():
+                deck.complete()
+            case Cut():
+                self._sound = []
+                deck.cut()
+            case Sound(part=part, samples=samples):
+                self._sound.append(samples)
+                if part is Part.LAST:
+                    deck.sound(np.concatenate(self._sound))
+                    self._sound = []
+            case Gain(gain=gain):
+                deck.set_gain(gain)
+
+    # Cards
+
+    def _look(self) -> bool:
+        """Open what is not open; tell whether a new process is needed for that."""
+        for slot in self._slots:
+            if slot.stream is not None:
+                continue
+            found = look_for(slot.name, slot.direction)
+            if found.target is None or found.presence is not Presence.PRESENT:
+                self._refuse(slot, found.presence, found.text)
+                continue
+            if slot.refused is not None and self._portaudio is not None:
+                return True
+            try:
+                self._open(slot, found.target)
+            except DeviceError as error:
+                self._refuse(slot, Presence.BROKEN, str(error))
+        return False
+
+    def _open(self, slot: _Slot, target: Target) -> None:
+        if self._portaudio is None:
+            self._portaudio = PortAudio()
+        slot.target = target
+        try:
+            slot.stream = self._stream(slot.direction, self._portaudio, target)
+            slot.started_at = time.monotonic()
+            slot.stream.start()
+        except DeviceError as error:
+            slot.stream = None
+            raise slot.direction.error(f"{target.label}: {error}") from error
+        slot.refused = None
+
+    def _stream(self, direction: Direction, portaudio: PortAudio, target: Target) -> CardStream:
+        if direction is Direction.INPUT:
+            return CaptureStream(portaudio, target, self._make_take)
+        return PlaybackStream(portaudio, target, self._period_ms / 1000, self._make_pull)
+
+    def _make_take(self, layout: AudioFormat) -> Callable[..., None]:
+        self._intake = Intake(layout, self._on_block)
+        return self._intake.take
+
+    def _make_pull(self, layout: AudioFormat) -> Callable[[int, Seconds], Pcm]:
+        if self._deck is None:
+            self._deck = RingDeck(self._on_pulled, layout.rate_hz, self._wanted.prebuffer_s)
+        return self._pull
+
+    def _refuse(self, slot: _Slot, presence: Presence, text: str) -> None:
+        """Tell it, once for each reason."""
+        refused = Refused(slot.direction, presence, text)
+        if slot.refused != refused:
+            slot.refused = refused
+            self._outbox.send(refused)
+
+    def _is_lost(self, now: float) -> bool:
+        for slot in self._slots:
+            if slot.stream is not None and slot.age(now) > slot.limit():
+                label = slot.target.label if slot.target else slot.name
+                self._outbox.send(Lost(slot.direction, f"{label} has stopped: check its plug"))
+                return True
+        return False
+
+    # What the cards' threads call
+
+    def _on_block(self, start: SampleIndex, captured_at: Seconds, samples: Pcm) -> None:
+        self._captured_at = self._captured_at or captured_at
+        self._outbox.send(Captured(start, captured_at, samples))
+
+    def _on_pulled(self, pulled: Pulled) -> None:
+        self._outbox.send(Played(pulled.audible_at, pulled.start, pulled.count, pulled.edge))
+
+    def _pull(self, frames: int, audible_at: Seconds) -> Pcm:
+        self._audible_at = self._audible_at or audible_at
+        if self._deck is None:
+            raise AssertionError
+        return self._deck.pull(frames, audible_at)
+
+    # Reports
+
+    def _tell(self, now: float) -> None:
+        self._outbox.flush()
+        for slot in self._slots:
+            if slot.stream is not None and not slot.told and slot.stream.called_at:
+                slot.told = True
+                self._outbox.send(self._opened(slot, slot.stream))
+            if isinstance(slot.stream, PlaybackStream):
+                self._climb(slot, slot.stream, now)
+        self._outbox.send(self._beat())
+
+    def _opened(self, slot: _Slot, stream: CardStream) -> Opened:
+        at = self._captured_at if slot.direction is Direction.INPUT else self._audible_at
+        return Opened(
+            direction=slot.direction,
+            scheduling=stream.scheduling,
+            rate_hz=stream.layout.rate_hz,
+            channels=stream.layout.channels,
+            period=stream.period,
+            buffer_s=stream.buffer_s,
+            at=at,
+            label=slot.target.label if slot.target else slot.name,
+        )
+
+    def _climb(self, slot: _Slot, stream: PlaybackStream, now: float) -> None:
+        """Make the periods longer where the speaker has run empty too often."""
+        new = stream.xruns - self._seen_underflows
+        self._seen_underflows = stream.xruns
+        if now - slot.started_at < SETTLED_S or not new:
+            return
+        self._underflows.extend([now] * min(new, STEP_AFTER))
+        often = len(self._underflows) == STEP_AFTER and now - self._underflows[0] < STEP_WITHIN_S
+        longer = [period for period in PERIODS_MS if period > self._period_ms]
+        if not often or not longer or slot.target is None:
+            return
+        self._underflows.clear()
+        self._seen_underflows = 0
+        self._period_ms = longer[0]
+        stream.abort()
+        slot.stream = None
+        self._open(slot, slot.target)
+        self._outbox.send(Stepped(self._period_ms))
+
+    def _beat(self) -> Beat:
+        streams = {slot.direction: slot.stream for slot in self._slots if slot.stream is not None}
+        microphone, speaker = streams.get(Direction.INPUT), streams.get(Direction.OUTPUT)
+        intake, deck = self._intake, self._deck
+        return Beat(
+            captured=intake.captured if intake else 0,
+            lost=intake.lost if intake else 0,
+            unsent=self._outbox.dropped,
+            overflows=microphone.xruns if microphone else 0,
+            underflows=speaker.xruns if speaker else 0,
+            underruns=deck.counts.underruns if deck else 0,
+            failures=sum(stream.failures for stream in streams.values()),
+            microphone_ppm=intake.ppm if intake else 0.0,
+            speaker_ppm=speaker.clock.ppm if speaker else 0.0,
+            prebuffer_s=deck.counts.prebuffer_s if deck else 0.0,
+        )

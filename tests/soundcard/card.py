@@ -1,0 +1,210 @@
+"""A sound card of two jacks, a microphone and a speaker, whose every sample a test knows; see pcm_virtual.c.
+
+Each jack has its own clock (as two USB devices have) and its own kind of hardware. Moments are those of
+CLOCK_MONOTONIC: `time.monotonic`, and `loop.time` of a real loop.
+"""
+
+import mmap
+import os
+import struct
+import time
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from appliance.audio.devices import Direction
+from appliance.units import Pcm
+from tests.soundcard.build import plugin
+
+RING: Final = 1 << 22
+"""Frames that a jack remembers: 87 s at 48 kHz, 262 s at 16 kHz. What is older is written over."""
+_CHANNELS: Final = 2
+_HEADER: Final = 4096
+_MAGIC: Final = 0x56434431
+_ALSA_CONF: Final = "/usr/share/alsa/alsa.conf"
+
+# Where fields of the header lie.
+_FAULT, _VERSION, _IS_SPEAKER, _BASE_NS, _BASE_FRAME, _PPM = 20, 24, 28, 32, 40, 48
+_OPENS, _CLOSES, _XRUNS, _OWNER, _WRITTEN, _XRUN_WANTED, _PERIOD, _BUFFER = 56, 64, 72, 80, 88, 96, 100, 104
+
+
+class Fault(IntEnum):
+    """What is wrong with a jack; the numbers are those of pcm_virtual.c."""
+
+    FINE = 0
+    GONE = 1
+    """Unplugged while an xrun was pending: PortAudio 19.6 goes on for ever, and fills stderr."""
+    STALLED = 2
+    """Its clock stands still: nothing comes, nothing is said."""
+    DISCONNECTED = 3
+    """Unplugged as the kernel tells it: POLLERR and POLLNVAL, and state DISCONNECTED."""
+    ABSENT = 4
+    """Not plugged in (ENODEV)."""
+    BUSY = 5
+    """Another program has it (EBUSY)."""
+    DENIED = 6
+    """Not for this user (EACCES)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a jack can do: one rate, one format."""
+
+    rate_hz: int
+    channels: tuple[int, int] = (1, 2)
+    """The fewest and the most."""
+    sample_bytes: int = 2
+
+
+class Jack:
+    """One direction of the card."""
+
+    def __init__(self, name: str, path: Path, hardware: Hardware, direction: Direction) -> None:
+        self.name = name
+        """Of the PCM, for ALSA and PortAudio."""
+        self.rate_hz = hardware.rate_hz
+        self.path = path
+        bytes_total = _HEADER + RING * _CHANNELS * 2
+        with path.open("w+b") as file:
+            file.truncate(bytes_total)
+            self._map = mmap.mmap(file.fileno(), bytes_total)
+        self._ring = np.frombuffer(self._map, np.int16, RING * _CHANNELS, _HEADER).reshape(RING, _CHANNELS)
+        struct.pack_into("<qdd", self._map, _BASE_NS, time.monotonic_ns(), 0.0, 0.0)
+        struct.pack_into("<I", self._map, _IS_SPEAKER, direction is Direction.OUTPUT)
+        struct.pack_into("<5I", self._map, 0, _MAGIC, hardware.rate_hz, *hardware.channels, hardware.sample_bytes)
+
+    def close(self) -> None:
+        """Forget it all."""
+        del self._ring
+        self._map.close()
+        self.path.unlink()
+
+    # The clock
+
+    def frame(self, at: float) -> int:
+        """Return the frame that is at the jack at a moment."""
+        base_ns, base_frame, ppm = struct.unpack_from("<qdd", self._map, _BASE_NS)
+        return int(base_frame + (at - base_ns * 1e-9) * self.rate_hz * (1 + ppm * 1e-6))
+
+    def moment(self, frame: int) -> float:
+        """Return when a frame begins at the jack."""
+        base_ns, base_frame, ppm = struct.unpack_from("<qdd", self._map, _BASE_NS)
+        return float(base_ns * 1e-9 + (frame - base_frame) / (self.rate_hz * (1 + ppm * 1e-6)))
+
+    @property
+    def now(self) -> int:
+        """The frame that is at the jack."""
+        return self.frame(time.monotonic())
+
+    def drift(self, ppm: float) -> None:
+        """Let the clock run faster from now on, without a jump."""
+        self._set_clock(0.0, ppm)
+
+    def skip(self, frames: int) -> None:
+        """Let the card lose frames: its clock jumps."""
+        self._set_clock(frames, struct.unpack_from("<d", self._map, _PPM)[0])
+
+    def _set_clock(self, skipped: float, ppm: float) -> None:
+        base_ns, base_frame, before = struct.unpack_from("<qdd", self._map, _BASE_NS)
+        now_ns = time.monotonic_ns()
+        frame = base_frame + (now_ns - base_ns) * 1e-9 * self.rate_hz * (1 + before * 1e-6) + skipped
+        version = self._read("<I", _VERSION)
+        struct.pack_into("<I", self._map, _VERSION, version + 1)
+        struct.pack_into("<qdd", self._map, _BASE_NS, now_ns, frame, ppm)
+        struct.pack_into("<I", self._map, _VERSION, version + 2)
+
+    # What is at the jack
+
+    def put(self, frame: int, samples: Pcm) -> None:
+        """Let a microphone hear samples from a frame on, on both channels."""
+        index = np.arange(frame, frame + len(samples)) % RING
+        self._ring[index] = samples[:, np.newaxis]
+
+    def fill(self, lap: Pcm) -> None:
+        """Let a microphone hear `RING` samples over and over: frame f is ``lap[f % RING]``."""
+        self._ring[:] = lap[:, np.newaxis]
+
+    def played(self, start: int, stop: int) -> Pcm:
+        """Return what a speaker played in these frames, on its first channel."""
+        return self.channels(start, stop)[:, 0]
+
+    def channels(self, start: int, stop: int) -> Pcm:
+        """Return what is in these frames, shape (frames, 2)."""
+        if stop - start > RING:
+            raise ValueError("so much is not remembered")
+        return self._ring[np.arange(start, stop) % RING].copy()
+
+    # What goes wrong, and what went on
+
+    def fail(self, fault: Fault) -> None:
+        """Break it, or mend it with `Fault.FINE`."""
+        struct.pack_into("<i", self._map, _FAULT, fault)
+
+    def xrun(self) -> None:
+        """Let the next look at the card find an overrun or underrun."""
+        struct.pack_into("<i", self._map, _XRUN_WANTED, 1)
+
+    @property
+    def opens(self) -> int:
+        """How often it was opened, probes included."""
+        return self._read("<Q", _OPENS)
+
+    @property
+    def xruns(self) -> int:
+        """Overruns or underruns."""
+        return self._read("<Q", _XRUNS)
+
+    @property
+    def owner(self) -> int:
+        """Process that has it open; 0 for none."""
+        return self._read("<q", _OWNER)
+
+    @property
+    def written(self) -> int:
+        """The frame after the newest that a speaker was given."""
+        return self._read("<q", _WRITTEN)
+
+    @property
+    def period_and_buffer(self) -> tuple[int, int]:
+        """Frames of both, as it was last opened."""
+        return self._read("<I", _PERIOD), self._read("<I", _BUFFER)
+
+    def _read(self, form: str, at: int) -> int:
+        return int(struct.unpack_from(form, self._map, at)[0])
+
+
+class VirtualCard:
+    """A microphone and a speaker, and the environment in which a process sees them."""
+
+    def __init__(
+        self, folder: Path, microphone: Hardware = Hardware(16_000), speaker: Hardware = Hardware(24_000)
+    ) -> None:
+        """Make the card in ``folder``; raises BuildError."""
+        library = plugin()
+        self.microphone = Jack("virtual_mic", _ring_file(folder, "mic"), microphone, Direction.INPUT)
+        self.speaker = Jack("virtual_speaker", _ring_file(folder, "speaker"), speaker, Direction.OUTPUT)
+        jacks = "".join(
+            f'pcm.{jack.name} {{ type virtual file "{jack.path}" }}\n' for jack in (self.microphone, self.speaker)
+        )
+        self._config = folder / "asound.conf"
+        self._config.write_text(f'pcm_type.virtual {{ lib "{library}" }}\n{jacks}', encoding="ascii")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process has to have in its environment to see the card."""
+        return {"ALSA_CONFIG_PATH": f"{_ALSA_CONF}:{self._config}"}
+
+    def close(self) -> None:
+        """Remove it."""
+        self.microphone.close()
+        self.speaker.close()
+
+
+def _ring_file(folder: Path, name: str) -> Path:
+    """Return where a ring lies: in memory where that is possible, as a disk would be written to all the time."""
+    memory = Path("/dev/shm")  # noqa: S108  not a temporary file: its name is unique
+    place = memory if os.access(memory, os.W_OK) else folder
+    return place / f"virtual-card-{os.getpid()}-{time.monotonic_ns()}-{name}"
