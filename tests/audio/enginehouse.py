@@ -1,0 +1,102 @@
+"""The audio engine in a small daemon, on the virtual card."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from appliance.audio.engine import Engine
+from appliance.audio.playback import Playback, Reports
+from appliance.audio.ports import Block
+from appliance.audio.wire import Wanted
+from appliance.errors import DeviceError
+from appliance.units import Epoch, Pcm, Seconds
+from tests.soundcard.card import Jack
+
+LAP = 27_000
+"""After so many samples, `counting` begins again."""
+PATIENCE_S = 8.0
+"""For what is to happen: many times what it takes."""
+
+
+class House:
+    """What came of the microphone, and what was said of the devices."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.blocks: list[Block] = []
+        self.errors: list[str] = []
+        self.silent: list[Seconds] = []
+        self.drained: list[Epoch] = []
+        self.playback = Playback(Reports(on_silent=self.silent.append, on_drained=self.drained.append))
+
+    @property
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def until(self, condition: Callable[[], object]) -> float:
+        """Wait for it; return how long that took."""
+        begun_at = self.now
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():
+                await asyncio.sleep(0.005)
+        return self.now - begun_at
+
+    async def hearing(self) -> float:
+        """Wait until the microphone brings something new."""
+        count = len(self.blocks)
+        return await self.until(lambda: len(self.blocks) > count)
+
+    async def attend(self, run: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await run()
+            except DeviceError as error:
+                self.errors.append(str(error))
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def household(engine: Engine | None = None) -> AsyncIterator[House]:
+    """Run the engine and all that needs it."""
+    house = House(engine or Engine(Wanted("virtual_mic", "virtual_speaker")))
+    async with asyncio.TaskGroup() as group:
+        works = [
+            house.engine.run(),
+            house.attend(lambda: house.engine.microphone.run(house.blocks.append)),
+            house.attend(lambda: house.engine.speaker.run(house.playback)),
+            house.playback.run(),
+        ]
+        tasks = [group.create_task(work) for work in works]
+        try:
+            yield house
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def counting(count: int, start: int = 0) -> Pcm:
+    """Loud samples that tell their position."""
+    return ((np.arange(start, start + count) % LAP) + 5_000).astype(np.int16)
+
+
+def sounded(speaker: Jack, since: float) -> Pcm:
+    """Return all that a speaker played from a moment on, without the silence before it."""
+    samples = speaker.played(speaker.frame(since), speaker.now)
+    loud = np.flatnonzero(samples)
+    return samples[loud[0] :] if len(loud) else samples[:0]
+
+
+def runs(samples: Pcm) -> list[tuple[int, int]]:
+    """Return the runs of `counting` in what was heard: the first and the last number of each."""
+    loud = samples.astype(int)
+    step = np.diff(loud)
+    following = (step == 1) | (step == 1 - LAP)
+    edges = np.flatnonzero(~following)
+    found, begin = [], 0
+    for edge in [*edges, len(loud) - 1]:
+        if edge - begin > 200:
+            found.append((int(loud[begin]) - 5_000, int(loud[edge]) - 5_000))
+        begin = edge + 1
+    return found
