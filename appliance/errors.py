@@ -7,7 +7,7 @@
         * MicrophoneError · SpeakerError · WakeModelError · GpioError
     * ProvisioningError: no token
         * ProvisioningUnreachable (network, retried) · TokenRefused (installer, not retried)
-    * LinkError: the Live connection, with a `LinkCause` that says what to do about it
+    * LinkError: the Live connection, with a `LinkCause` that says why and a `LinkAction` that says what to do about it
     * ToolError: told to the model, never fatal
 
 Adapters translate foreign exceptions into these (`translated`); nothing foreign crosses a port. A message is one line,
@@ -160,17 +160,54 @@ class LinkCause(Enum):
     """The service sent what the contract excludes."""
 
 
+class LinkAction(Enum):
+    """What to do about a link that failed or ended."""
+
+    RETRY_NOW = "retry-now"
+    """Connect again at once and go on with the session."""
+    BACK_OFF = "back-off"
+    """The service cannot serve now: try again, later each time."""
+    NEW_TOKEN = "new-token"  # noqa: S105  an action
+    """The token is at fault: fetch another; should that be refused as well, a person is needed."""
+    FRESH_SESSION = "fresh-session"
+    """The session is at fault: drop its handle and begin a new one."""
+    DROP_TIER = "drop-tier"
+    """The set-up is at fault: leave out an optional part of it."""
+    WAIT_QUOTA = "wait-quota"
+    """A quota is used up: wait long."""
+    GIVE_UP_CONFIG = "give-up-config"
+    """No attempt with these settings can succeed."""
+    GIVE_UP_AUTH = "give-up-auth"
+    """No attempt with this account can succeed."""
+    OFFLINE = "offline"
+    """This network does not lead to the service: try again until it does."""
+    CLOCK_WRONG = "clock-wrong"
+    """The clock of this device is not set: try again until it is."""
+
+
+_ACTIONS: Mapping[LinkCause, LinkAction] = {
+    LinkCause.UNREACHABLE: LinkAction.BACK_OFF,
+    LinkCause.REFUSED: LinkAction.NEW_TOKEN,
+    LinkCause.QUOTA: LinkAction.WAIT_QUOTA,
+    LinkCause.DROPPED: LinkAction.RETRY_NOW,
+    LinkCause.ENDED: LinkAction.RETRY_NOW,
+    LinkCause.PROTOCOL: LinkAction.FRESH_SESSION,
+}
+"""Where no more is known than the cause."""
+
+
 class LinkError(ApplianceError):
-    """The Live connection could not be opened or has ended."""
+    """The Live connection could not be opened or has ended: ``cause`` says why, ``action`` what to do about it."""
 
     code = "link"
     owner = Owner.SERVICE
     retried = True
     exit_code = ExitCode.UNAVAILABLE
 
-    def __init__(self, message: str, cause: LinkCause) -> None:
+    def __init__(self, message: str, cause: LinkCause, action: LinkAction | None = None) -> None:
         super().__init__(message)
         self.cause = cause
+        self.action = action or _ACTIONS[cause]
         if cause is LinkCause.REFUSED:
             self.exit_code = ExitCode.REFUSED
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Protocol
 
 from appliance.audio.ports import UplinkSink
@@ -116,10 +117,51 @@ class GoAway:
 
 
 @dataclass(frozen=True, slots=True)
+class Thinking:
+    """The model is at work on its turn, and what it sends is not to be heard: thoughts, or what it has looked up."""
+
+
+class Interaction(Enum):
+    """Whether a request is dealt with; a model that thinks long may take several turns for one."""
+
+    IN_PROGRESS = "in-progress"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReported:
+    """How the service sees the conversation; not every model tells."""
+
+    status: Interaction
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A number of tokens by what they stand for."""
+
+    text: int = 0
+    audio: int = 0
+    other: int = 0
+    """Images, video, and what the service does not say."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.text + self.audio + self.other
+
+    def __add__(self, more: "Tokens") -> "Tokens":
+        return Tokens(self.text + more.text, self.audio + more.audio, self.other + more.other)
+
+
+@dataclass(frozen=True, slots=True)
 class UsageReported:
-    """Tokens billed for a turn."""
+    """Tokens billed for a turn. The prompt is the whole context: each turn is billed for it anew."""
 
     total_tokens: int
+    """As the service counts, which may leave out thoughts."""
+    prompt: Tokens = Tokens()
+    response: Tokens = Tokens()
+    thoughts: int = 0
 
 
 LinkMessage = (
@@ -136,6 +178,8 @@ LinkMessage = (
     | HandleUpdated
     | GoAway
     | UsageReported
+    | Thinking
+    | StatusReported
 )
 
 

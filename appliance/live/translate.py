@@ -3,35 +3,42 @@
 Every foreign exception that a Live connection can raise is listed in `FOREIGN` and explained by `classify`.
 """
 
+import errno
 import os
 import re
 import socket
 import ssl
 from collections.abc import Iterator
-from enum import Enum
 from typing import Final
 
 from google.genai import errors, types
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from appliance.errors import LinkCause, LinkError
+from appliance.live.closing import Ending, Phase, Sign, judge, shown
 from appliance.live.ports import (
     GenerationComplete,
     GoAway,
     HandleUpdated,
     HeardText,
+    Interaction,
     Interrupted,
     LinkMessage,
     ReplyAudio,
     SpeechEnded,
     SpeechStarted,
     SpokenText,
+    StatusReported,
+    Thinking,
+    Tokens,
     ToolCall,
     ToolCallsCancelled,
     TurnComplete,
     UsageReported,
 )
 from appliance.units import REPLY, Seconds
+
+__all__ = ["FOREIGN", "Phase", "classify", "translate"]
 
 # Messages
 
@@ -49,9 +56,11 @@ def translate(message: types.LiveServerMessage) -> list[LinkMessage]:
     return [
         *([Interrupted()] if content.interrupted else []),
         *_tools(message),
+        *([Thinking()] if _is_at_work(content) else []),
         *([] if content.interrupted else _audio(content)),
         *_transcripts(content),
         *([GenerationComplete()] if content.generation_complete else []),
+        *_status(content),
         *([TurnComplete()] if content.turn_complete else []),
         *_session(message),
         *_voice_activity(message),
@@ -66,6 +75,13 @@ def _tools(message: types.LiveServerMessage) -> Iterator[LinkMessage]:
         if not call.id or not call.name:
             raise _violation("a tool call without an id or a name")
         yield ToolCall(call.id, call.name, call.args or {})
+
+
+def _is_at_work(content: types.LiveServerContent) -> bool:
+    """Return whether there are thoughts, or something was looked up."""
+    parts = (content.model_turn and content.model_turn.parts) or ()
+    found = content.grounding_metadata or content.url_context_metadata
+    return bool(found) or any(part.thought or part.executable_code or part.code_execution_result for part in parts)
 
 
 def _audio(content: types.LiveServerContent) -> Iterator[ReplyAudio]:
@@ -93,13 +109,44 @@ def _transcripts(content: types.LiveServerContent) -> Iterator[LinkMessage]:
         yield SpokenText(content.output_transcription.text)
 
 
+def _status(content: types.LiveServerContent) -> Iterator[LinkMessage]:
+    match content.interaction_status:
+        case types.InteractionStatus.IN_PROGRESS:
+            yield StatusReported(Interaction.IN_PROGRESS)
+        case types.InteractionStatus.IDLE:
+            yield StatusReported(Interaction.IDLE)
+
+
 def _session(message: types.LiveServerMessage) -> Iterator[LinkMessage]:
-    if message.usage_metadata and message.usage_metadata.total_token_count is not None:
-        yield UsageReported(message.usage_metadata.total_token_count)
+    if message.usage_metadata:
+        yield from _usage(message.usage_metadata)
     if update := message.session_resumption_update:
         yield HandleUpdated((update.new_handle or None) if update.resumable else None)
     if message.go_away:
         yield GoAway(_duration(message.go_away.time_left or ""))
+
+
+def _usage(usage: types.UsageMetadata) -> Iterator[UsageReported]:
+    """Results of the service's own tools count as part of the prompt: they are billed as such."""
+    looked_up = _tokens(usage.tool_use_prompt_token_count, usage.tool_use_prompt_tokens_details)
+    report = UsageReported(
+        usage.total_token_count or 0,
+        prompt=_tokens(usage.prompt_token_count, usage.prompt_tokens_details) + looked_up,
+        response=_tokens(usage.response_token_count, usage.response_tokens_details),
+        thoughts=usage.thoughts_token_count or 0,
+    )
+    if report != UsageReported(0):
+        yield report
+
+
+def _tokens(count: int | None, details: list[types.ModalityTokenCount] | None) -> Tokens:
+    """Return a count by kind. The details leave some of it out as a rule; what they leave out is ``other``."""
+    kinds = {types.MediaModality.TEXT: 0, types.MediaModality.AUDIO: 0}
+    for detail in details or ():
+        if detail.modality in kinds:
+            kinds[detail.modality] += detail.token_count or 0
+    text, audio = kinds.values()
+    return Tokens(text, audio, max(0, (count or 0) - text - audio))
 
 
 def _voice_activity(message: types.LiveServerMessage) -> Iterator[LinkMessage]:
@@ -123,102 +170,96 @@ def _violation(what: str) -> LinkError:
 # Failures
 
 
-class Phase(Enum):
-    """How far a connection has come: the same ending means different things before and after the set-up's answer."""
-
-    OPENING = "opening"
-    OPEN = "open"
-
-
 FOREIGN: Final = (errors.APIError, WebSocketException, OSError, ValueError, TypeError, AttributeError)
 """All that google-genai 3.4 raises where a connection or a message is at fault. The last three: a server message of a
 kind that it does not know, or that is malformed (`pydantic.ValidationError` is a ValueError)."""
 
-_NORMAL: Final = 1000
-_INVALID: Final = 1007
-_POLICY: Final = 1008
 _ABNORMAL: Final = 1006
 _CLOCK: Final = frozenset({9, 10})
 """OpenSSL: the certificate is not valid yet, or no longer."""
-
-_QUOTA: Final = re.compile(r"quota|rate.?limit|resource.?exhausted|too many requests", re.IGNORECASE)
-_CREDENTIAL: Final = re.compile(
-    r"unregistered callers|api key|permission|unauthenticated|ephemeral token|auth_token|token (has )?expired",
-    re.IGNORECASE,
-)
-_SECRET: Final = re.compile(r"auth_tokens/[\w.~%+/=-]*|AIza[\w-]{8,}|AQ\.[\w-]{8,}")
+_NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 
 
 def classify(error: Exception, phase: Phase) -> LinkError:
-    """Return what one of `FOREIGN` means, in one line that holds no secret.
+    """Return what one of `FOREIGN` means, in one line that holds no secret; `closing.TABLE` decides."""
+    ending = _ending(error, phase)
+    verdict = judge(ending)
+    return LinkError(_line(error, ending), verdict.cause, verdict.action)
 
-    Close codes say little without their reason: 1011 is an internal error or a used-up quota, 1008 an expired token or
-    an unknown model. On an open link, an ending that may have to do with its token is DROPPED: a resumption fetches a
-    new token, and is REFUSED if that was not it.
-    """
+
+def _ending(error: Exception, phase: Phase) -> Ending:
+    """Take out of a foreign exception what there is to see."""
     match error:
         case ConnectionClosed():
-            return _closed(error.rcvd.code if error.rcvd else _ABNORMAL, error.rcvd.reason if error.rcvd else "", phase)
-        case errors.APIError() if error.code is not None and error.code >= _NORMAL:
-            return _closed(error.code, str(error.details or ""), phase)
+            return Ending(phase, Sign.CLOSED, *_close_frame(error))
+        case errors.APIError() if (error.code or 0) >= 1000:
+            return Ending(phase, Sign.CLOSED, *_close_code(error))
         case errors.APIError():
-            return _answered(error.code or 0, str(error.message or ""), phase)
+            return Ending(phase, Sign.ANSWERED, error.code or 0, str(error.message or ""))
         case InvalidStatus():
-            return _answered(error.response.status_code, "", phase)
+            return Ending(phase, Sign.ANSWERED, error.response.status_code)
         case OSError():
-            return LinkError(_network(error), _lost(phase))
+            return Ending(phase, _network_sign(error))
         case WebSocketException():
-            return LinkError(f"what answers is not the Live service ({type(error).__name__})", _lost(phase))
+            return Ending(phase, Sign.INTERCEPTED)
         case _:
-            return _violation(f"what is not understood ({type(error).__name__})")
+            return Ending(phase, Sign.UNREADABLE)
 
 
-def _lost(phase: Phase) -> LinkCause:
-    return LinkCause.UNREACHABLE if phase is Phase.OPENING else LinkCause.DROPPED
+def _close_frame(error: ConnectionClosed) -> tuple[int, str]:
+    """Return code and reason of the close frame that was received; else of the one that we sent first."""
+    frame = error.rcvd or error.sent
+    return (frame.code, frame.reason) if frame else (_ABNORMAL, "")
 
 
-def _closed(code: int, reason: str, phase: Phase) -> LinkError:
-    """Explain a WebSocket close code (RFC 6455, 7.4.1) and its reason."""
-    if _QUOTA.search(reason):
-        cause = LinkCause.QUOTA
-    elif _CREDENTIAL.search(reason) or (phase is Phase.OPENING and code in {_INVALID, _POLICY}):
-        cause = LinkCause.REFUSED
-    elif phase is Phase.OPEN and code in {_NORMAL, _INVALID}:
-        cause = LinkCause.ENDED if code == _NORMAL else LinkCause.PROTOCOL
-    else:
-        cause = _lost(phase)
-    return LinkError(f"the Live service closed the connection ({_line(code, reason)})", cause)
+def _close_code(error: errors.APIError) -> tuple[int, str]:
+    """Return code and reason: the SDK tells of 1006 where we ended the connection ourselves and why."""
+    if error.code == _ABNORMAL and isinstance(error.__context__, ConnectionClosed):
+        return _close_frame(error.__context__)
+    return error.code or _ABNORMAL, str(error.details or "")
 
 
-def _answered(status: int, text: str, phase: Phase) -> LinkError:
-    """Explain an HTTP status, of the upgrade or in an error message."""
-    if status == 429 or _QUOTA.search(text):
-        cause = LinkCause.QUOTA
-    elif status in {400, 401, 403, 404}:
-        cause = LinkCause.REFUSED
-    else:
-        cause = _lost(phase)
-    return LinkError(f"the Live service answered with an error ({_line(status, text)})", cause)
-
-
-def _line(code: int, text: str) -> str:
-    """Return ``code: text`` on one line of bounded length, without anything like a token or a key."""
-    shown = " ".join(_SECRET.sub("…", text).split())[:160]
-    return f"{code}: {shown}" if shown else str(code)
-
-
-def _network(error: OSError) -> str:
+def _network_sign(error: OSError) -> Sign:
     match error:
         case ssl.SSLCertVerificationError() if error.verify_code in _CLOCK:
+            return Sign.CLOCK
+        case ssl.SSLError():
+            return Sign.INTERCEPTED
+        case TimeoutError():
+            return Sign.TIMEOUT
+        case socket.gaierror():
+            return Sign.NO_NAME
+        case _:
+            return Sign.NO_ROUTE if error.errno in _NO_ROUTE else Sign.BROKEN
+
+
+def _line(error: Exception, ending: Ending) -> str:
+    """Return what happened; of foreign text only what the service said, and that without secrets."""
+    match ending.sign:
+        case Sign.CLOSED:
+            return f"the Live service closed the connection ({shown(ending.code, ending.reason)})"
+        case Sign.ANSWERED:
+            return f"the Live service answered with an error ({shown(ending.code, ending.reason)})"
+        case Sign.CLOCK:
             return "the certificate of the Live service is not valid today: is the clock of this device right?"
+        case Sign.NO_NAME:
+            return "the name of the Live service cannot be looked up: is this network connected to the Internet?"
+        case Sign.TIMEOUT:
+            return "the Live service did not answer in time"
+        case Sign.UNREADABLE:
+            return f"the Live service sent what is not understood ({type(error).__name__})"
+        case Sign.INTERCEPTED:
+            return _intercepted(error)
+        case Sign.NO_ROUTE | Sign.BROKEN:
+            number = getattr(error, "errno", None)
+            return f"the Live service cannot be reached ({os.strerror(number) if number else type(error).__name__})"
+
+
+def _intercepted(error: Exception) -> str:
+    match error:
         case ssl.SSLCertVerificationError():
             return "the certificate of the Live service is not trusted: does something intercept this network?"
         case ssl.SSLError():
             return "no encrypted connection to the Live service comes about: does something intercept this network?"
-        case TimeoutError():
-            return "the Live service did not answer in time"
-        case socket.gaierror():
-            return "the name of the Live service cannot be looked up: is this network connected to the Internet?"
         case _:
-            why = os.strerror(error.errno) if error.errno else type(error).__name__
-            return f"the Live service cannot be reached ({why})"
+            return f"what answers is not the Live service ({type(error).__name__})"

@@ -1,47 +1,174 @@
+"""A set-up holds what was wished for, as far as the model has it and has not refused it."""
+
+from typing import Any
+
+import pytest
+from google.genai import types
+from hypothesis import given
+from hypothesis import strategies as st
+
 from appliance.core.state import Mode
-from appliance.live.capabilities import capabilities
 from appliance.live.ports import ToolDeclaration
-from appliance.live.setup import live_config
+from appliance.live.setup import Sensitivity, Wishes, config_hash, live_config, present
+from appliance.live.tiers import Tier
 from appliance.settings import Live
 
 CLOCK = ToolDeclaration("get_time", "The time.", {"type": "object", "properties": {}})
+PLAIN, THINKING = "gemini-3.8-live", "gemini-3.8-live-extended-thinking"
+OLD, OLDER = "gemini-3.1-flash-live-preview", "gemini-2.5-flash-native-audio-preview-12-2025"
+
+EVERYTHING: dict[str, Any] = {
+    "start_sensitivity": Sensitivity.LOW,
+    "end_sensitivity": Sensitivity.HIGH,
+    "silence_ms": 700,
+    "padding_ms": 30,
+    "vocabulary": ("Rhasspy",),
+    "temperature": 0.5,
+    "thinking_level": "MEDIUM",
+    "proactive_silence": True,
+    "affective_dialog": True,
+    "google_search": True,
+    "trigger_tokens": 20_000,
+    "target_tokens": 8_000,
+    "seeded": True,
+}
+
+
+def asked(model: str = PLAIN, mode: Mode = Mode.HANDS_FREE, **wishes: Any) -> types.LiveConnectConfig:
+    return live_config(Live(), model, mode, None, (CLOCK,), Wishes(**wishes))
+
+
+def said(config: types.LiveConnectConfig) -> dict[str, Any]:
+    return config.model_dump(exclude_none=True)
+
+
+def detection(**how: Any) -> dict[str, Any]:
+    found = said(asked(**how))["realtime_input_config"]["automatic_activity_detection"]
+    assert isinstance(found, dict)
+    return found
 
 
 def test_the_button_switches_the_services_own_detection_off():
-    def disabled(mode: Mode) -> bool | None:
-        realtime = live_config(Live(), "gemini-3.8-live", mode, None, ()).realtime_input_config
-        assert realtime is not None
-        assert realtime.automatic_activity_detection is not None
-        return realtime.automatic_activity_detection.disabled
+    assert detection(mode=Mode.PUSH_TO_TALK, **EVERYTHING) == {"disabled": True}
+    assert detection() == {"disabled": False}
 
-    assert disabled(Mode.PUSH_TO_TALK) is True
-    assert disabled(Mode.HANDS_FREE) is False
+
+def test_detection_is_tuned_as_wished():
+    assert detection(**EVERYTHING) == {
+        "disabled": False,
+        "start_of_speech_sensitivity": types.StartSensitivity.START_SENSITIVITY_LOW,
+        "end_of_speech_sensitivity": types.EndSensitivity.END_SENSITIVITY_HIGH,
+        "silence_duration_ms": 700,
+        "prefix_padding_ms": 30,
+    }
 
 
 def test_without_transcripts_none_are_asked_for():
-    config = live_config(Live(transcripts=False), "gemini-3.8-live", Mode.HANDS_FREE, None, ())
+    config = live_config(Live(transcripts=False), PLAIN, Mode.HANDS_FREE, None, (), Wishes(vocabulary=("x",)))
     assert config.input_audio_transcription is None
     assert config.output_audio_transcription is None
 
 
-def test_thinking_is_mentioned_only_to_the_model_that_must_have_it():
-    plain = live_config(Live(), "models/gemini-3.8-live", Mode.HANDS_FREE, None, (CLOCK,))
-    thinking = live_config(Live(), "gemini-3.8-live-extended-thinking", Mode.HANDS_FREE, None, (CLOCK,))
-    assert plain.thinking_config is None
-    assert thinking.thinking_config is not None
-    assert thinking.thinking_config.thinking_level == "LOW"
+@pytest.mark.parametrize(
+    ("model", "wish", "level"),
+    [
+        (PLAIN, None, None),
+        (PLAIN, "LOW", None),
+        (THINKING, None, "LOW"),
+        (THINKING, "HIGH", "HIGH"),
+        (THINKING, "MINIMAL", "LOW"),
+        (OLD, None, None),
+        (OLD, "MINIMAL", "MINIMAL"),
+        (OLDER, "LOW", None),
+        ("gemini-9-live", "LOW", None),
+    ],
+)
+def test_thinking_is_mentioned_only_as_the_model_has_it(model, wish, level):
+    config = asked(model, thinking_level=wish).thinking_config
+    assert (config and config.thinking_level) == level
 
 
-def test_tools_block_only_where_the_model_allows_it():
-    assert capabilities("models/gemini-3.8-live").tool_behavior == "BLOCKING"
-    assert capabilities("gemini-3.8-live-extended-thinking").tool_behavior is None
-
-
-def test_of_an_unknown_model_nothing_is_taken_for_granted():
-    known = capabilities("gemini-9-live")
-    assert known.thinking_level is None
-    assert known.tool_behavior is None
+@pytest.mark.parametrize(("model", "behavior"), [(PLAIN, "BLOCKING"), (THINKING, None), (OLD, None), (OLDER, None)])
+def test_tools_block_only_where_that_can_be_said(model, behavior):
+    (tool,) = said(asked(model))["tools"]
+    assert tool["function_declarations"][0].get("behavior") == behavior
 
 
 def test_no_tools_means_no_word_about_tools():
-    assert live_config(Live(), "gemini-3.8-live", Mode.HANDS_FREE, None, ()).tools is None
+    assert live_config(Live(), PLAIN, Mode.HANDS_FREE, None, ()).tools is None
+
+
+def test_search_is_a_tool_of_its_own():
+    config = live_config(Live(), PLAIN, Mode.HANDS_FREE, None, (), Wishes(google_search=True))
+    assert said(config)["tools"] == [{"google_search": {}}]
+    assert len(said(asked(google_search=True))["tools"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "model"),
+    [("enable_affective_dialog", OLDER), ("proactivity", OLDER), ("history_config", OLD)],
+)
+def test_what_only_some_models_know_is_said_only_to_them(field, model):
+    assert field in said(asked(model, **EVERYTHING))
+    for other in {PLAIN, THINKING, OLD, OLDER, "gemini-9-live"} - {model}:
+        assert field not in said(asked(other, **EVERYTHING))
+
+
+def test_compression_has_the_numbers_that_were_chosen():
+    assert said(asked(**EVERYTHING))["context_window_compression"] == {
+        "trigger_tokens": 20_000,
+        "sliding_window": {"target_tokens": 8_000},
+    }
+    assert said(asked(without=frozenset({Tier.COMPRESSION_NUMBERS})))["context_window_compression"] == {
+        "sliding_window": {}
+    }
+
+
+def test_vocabulary_and_temperature_arrive():
+    config = said(asked(**EVERYTHING))
+    assert config["input_audio_transcription"] == {"custom_vocabulary": ["Rhasspy"]}
+    assert config["temperature"] == 0.5
+
+
+WHERE = {
+    Tier.AFFECTIVE_DIALOG: OLDER,
+    Tier.PROACTIVE_AUDIO: OLDER,
+    Tier.THINKING: THINKING,
+}
+
+
+@pytest.mark.parametrize("tier", Tier)
+def test_each_part_is_found_in_a_set_up_and_can_be_left_out_of_it(tier):
+    model = WHERE.get(tier, PLAIN)
+    with_it = present(asked(model, **EVERYTHING))
+    without_it = present(asked(model, **EVERYTHING, without=frozenset({tier})))
+    assert tier in with_it
+    implied = {Tier.TRANSCRIPTION: {Tier.VOCABULARY}, Tier.COMPRESSION: {Tier.COMPRESSION_NUMBERS}}.get(tier, set())
+    assert with_it - without_it == {tier} | (implied & with_it)
+
+
+@given(st.sets(st.sampled_from(Tier)), st.sampled_from([PLAIN, THINKING, OLD, OLDER, "gemini-9-live"]))
+def test_nothing_that_was_left_out_is_left_in(without, model):
+    assert not present(asked(model, **EVERYTHING, without=frozenset(without))) & without
+
+
+def test_what_everybody_gets_can_be_refused_too():
+    assert present(asked()) == {
+        Tier.LANGUAGE,
+        Tier.TOOL_BEHAVIOR,
+        Tier.TRANSCRIPTION,
+        Tier.COMPRESSION,
+        Tier.COMPRESSION_NUMBERS,
+    }
+
+
+def test_a_session_belongs_to_its_model_instruction_and_tools():
+    original = config_hash(Live(), PLAIN, (CLOCK,))
+    assert original == config_hash(Live(voice="Puck"), f"models/{PLAIN}", (CLOCK,))
+    others = {
+        config_hash(Live(), OLD, (CLOCK,)),
+        config_hash(Live(instruction="Be rude."), PLAIN, (CLOCK,)),
+        config_hash(Live(), PLAIN, ()),
+        original,
+    }
+    assert len(others) == 4

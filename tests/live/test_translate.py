@@ -10,17 +10,21 @@ from websockets.exceptions import ConnectionClosedError, InvalidMessage, Invalid
 from websockets.frames import Close
 from websockets.http11 import Response
 
-from appliance.errors import LinkCause, LinkError
+from appliance.errors import LinkAction, LinkCause, LinkError
 from appliance.live.ports import (
     GenerationComplete,
     GoAway,
     HandleUpdated,
     HeardText,
+    Interaction,
     Interrupted,
     ReplyAudio,
     SpeechEnded,
     SpeechStarted,
     SpokenText,
+    StatusReported,
+    Thinking,
+    Tokens,
     ToolCall,
     ToolCallsCancelled,
     TurnComplete,
@@ -52,16 +56,19 @@ def test_a_message_that_holds_everything_is_acted_upon_in_order():
             "outputTranscription": {"text": "Hi."},
             "generationComplete": True,
             "turnComplete": True,
+            "interactionStatus": "IDLE",
         },
     ) == [
         ToolCallsCancelled(("0",)),
         ToolCall("1", "get_time", {"zone": "CET"}),
         ToolCall("2", "x", {}),
+        Thinking(),
         ReplyAudio(b"\0\0"),
         ReplyAudio(b"\0\0"),
         HeardText(" hello"),
         SpokenText("Hi."),
         GenerationComplete(),
+        StatusReported(Interaction.IDLE),
         TurnComplete(),
         UsageReported(12),
         HandleUpdated("h"),
@@ -85,6 +92,43 @@ def test_empty_and_unknown_things_say_nothing():
         }
     )
     assert not translated(serverContent={"inputTranscription": {"finished": True}, "modelTurn": {}})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"modelTurn": {"parts": [{"text": "a thought", "thought": True}]}},
+        {"modelTurn": {"parts": [{"executableCode": {"code": "1+1", "language": "PYTHON"}}]}},
+        {"groundingMetadata": {"webSearchQueries": ["weather"]}},
+        {"urlContextMetadata": {"urlMetadata": []}},
+    ],
+)
+def test_work_that_is_not_heard_is_a_sign_of_life(content):
+    assert translated(serverContent=content) == [Thinking()]
+
+
+def test_the_status_is_told_where_it_is_known():
+    assert translated(serverContent={"interactionStatus": "IN_PROGRESS"}) == [StatusReported(Interaction.IN_PROGRESS)]
+    assert not translated(serverContent={"interactionStatus": "INTERACTION_STATUS_UNSPECIFIED"})
+
+
+def test_usage_is_told_by_kind_and_what_the_details_leave_out_is_kept():
+    usage = {
+        "promptTokenCount": 522,
+        "promptTokensDetails": [
+            {"modality": "TEXT", "tokenCount": 332},
+            {"modality": "AUDIO", "tokenCount": 165},
+        ],
+        "toolUsePromptTokenCount": 10,
+        "responseTokenCount": 42,
+        "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 42}, {"modality": "IMAGE"}],
+        "thoughtsTokenCount": 136,
+        "totalTokenCount": 564,
+    }
+    assert translated(usageMetadata=usage) == [
+        UsageReported(564, prompt=Tokens(332, 165, 35), response=Tokens(0, 42, 0), thoughts=136)
+    ]
+    assert not translated(usageMetadata={})
 
 
 @pytest.mark.parametrize("update", [{}, {"resumable": False, "newHandle": "h"}, {"resumable": True, "newHandle": ""}])
@@ -159,6 +203,45 @@ def test_every_failure_has_a_cause_and_a_line():
         assert says in line
         assert "\n" not in line
         assert len(line) < 250
+
+
+@pytest.mark.parametrize(
+    ("error", "action"),
+    [
+        (errors.APIError(1007, "Request contains an invalid argument."), LinkAction.DROP_TIER),
+        (ConnectionClosedError(Close(1008, "Token expired."), None), LinkAction.NEW_TOKEN),
+        (errors.ClientError(429, {"message": "slow down"}), LinkAction.WAIT_QUOTA),
+        (InvalidStatus(Response(404, "Not Found", Headers(), b"")), LinkAction.GIVE_UP_CONFIG),
+        (untrusted(9), LinkAction.CLOCK_WRONG),
+        (untrusted(18), LinkAction.OFFLINE),
+        (ssl.SSLError(1, "handshake failure"), LinkAction.OFFLINE),
+        (InvalidMessage("x"), LinkAction.OFFLINE),
+        (socket.gaierror(socket.EAI_NONAME, "x"), LinkAction.OFFLINE),
+        (OSError(errno.ENETUNREACH, "x"), LinkAction.OFFLINE),
+        (TimeoutError(), LinkAction.BACK_OFF),
+        (ConnectionResetError(errno.ECONNRESET, "x"), LinkAction.BACK_OFF),
+        (TypeError("x"), LinkAction.FRESH_SESSION),
+    ],
+    ids=str,
+)
+def test_every_kind_of_failure_is_recognised(error, action):
+    assert classify(error, Phase.OPENING).action is action
+
+
+def test_a_connection_that_we_ended_ourselves_says_why():
+    def as_the_sdk_tells(error: ConnectionClosedError) -> errors.APIError:
+        try:
+            try:
+                raise error
+            except ConnectionClosedError:
+                raise errors.APIError(1006, "abnormal closure [internal]")  # noqa: B904  as the SDK does
+        except errors.APIError as told:
+            return told
+
+    too_big = as_the_sdk_tells(ConnectionClosedError(None, Close(1009, "message too big")))
+    assert "1009: message too big" in str(classify(too_big, Phase.OPEN))
+    broken = as_the_sdk_tells(ConnectionClosedError(None, None))
+    assert "(1006)" in str(classify(broken, Phase.OPEN))
 
 
 def test_no_line_holds_a_secret_or_what_was_said():
