@@ -155,11 +155,19 @@ class RingDeck:
         else:
             taken = self._ring.take(out, limit)
             self._adapt(taken)
+            if taken is None and not sounds and not len(self._sound):
+                return self._nothing(out)
             self._mix(out, sounds)
         self._amplify(out)
         if taken is not None:
             self._report(taken, audible_at)
         return out
+
+    def _nothing(self, silence: Pcm) -> Pcm:
+        """Return a period of silence, in which gains change unheard: most periods are such."""
+        self._applied_gain = self._gain
+        self._duck = 1.0
+        return silence
 
     def _silence(self, out: Pcm, cuts: int) -> Taken:
         sounding = self._ring.playing or len(self._sound) > 0

@@ -220,6 +220,11 @@ class EngineMicrophone:
         self._end: tuple[SampleIndex, Seconds] | None = None
         """Index after the newest sample, and when that was captured."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether the card runs."""
+        return self._side.running is not None
+
     async def run(self, on_block: Callable[[Block], None]) -> None:
         """See `ports.Microphone`; what is lost between two workers is a jump of `Block.start`."""
         self._on_block = on_block
@@ -257,6 +262,11 @@ class EngineSpeaker:
         self._replace = replace
         self._playback: Plays | None = None
         self._connected = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether the card runs."""
+        return self._side.running is not None
 
     async def run(self, playback: Plays) -> None:
         """See `ports.Speaker`."""

@@ -193,7 +193,8 @@ class PlaybackStream(CardStream):
         audible_at = Seconds(now + (ahead_s if plausible else self.buffer_s))
         if plausible:
             self.clock.note(audible_at, self._frames)
-        content[:] = np.repeat(self._pull(frames, audible_at), self.layout.channels).tobytes()
+        samples = self._pull(frames, audible_at)
+        content[:] = (samples if self.layout.channels == 1 else np.repeat(samples, self.layout.channels)).tobytes()
 
 
 def real_time(priority: int) -> Scheduling:

@@ -28,12 +28,16 @@ class House:
         self.blocks: list[Block] = []
         self.errors: list[str] = []
         self.silent: list[Seconds] = []
-        self.drained: list[Epoch] = []
-        self.playback = Playback(Reports(on_silent=self.silent.append, on_drained=self.drained.append))
+        self.drained: dict[Epoch, float] = {}
+        """When each reply was said to have been heard to its end."""
+        self.playback = Playback(Reports(on_silent=self.silent.append, on_drained=self._on_drained))
 
     @property
     def now(self) -> float:
         return asyncio.get_running_loop().time()
+
+    def _on_drained(self, epoch: Epoch) -> None:
+        self.drained[epoch] = self.now
 
     async def until(self, condition: Callable[[], object]) -> float:
         """Wait for it; return how long that took."""

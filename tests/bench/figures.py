@@ -67,9 +67,9 @@ def machine() -> str:
 def table(part: str, figures: Sequence[Figure]) -> Table:
     """Return the figures for people."""
     rows = Table(title=f"{part}, {machine()}", title_justify="left", box=None, pad_edge=False)
-    rows.add_column("figure")
-    rows.add_column("value", justify="right")
-    rows.add_column("goal", justify="right")
+    rows.add_column("figure", no_wrap=True)
+    rows.add_column("value", justify="right", no_wrap=True)
+    rows.add_column("goal", justify="right", no_wrap=True)
     rows.add_column("holds")
     rows.add_column("reference in the same run")
     rows.add_column("ratio", justify="right")

@@ -1,0 +1,55 @@
+"""Stands for the audio worker in the engine's tests: ``worker_stub.py BEHAVIOUR PARENT SOCKET WANTED``."""
+
+import os
+import socket
+import sys
+import time
+
+import numpy as np
+
+from appliance.audio.devices import Direction
+from appliance.audio.wire import Beat, Captured, Message, Opened, Scheduling, pack
+from appliance.units import SampleIndex, Seconds
+
+behaviour, descriptor = sys.argv[1], int(sys.argv[3])
+connection = socket.socket(fileno=descriptor)
+
+
+def say(message: Message) -> None:
+    connection.send(pack(message))
+
+
+def now() -> Seconds:
+    return Seconds(time.monotonic())
+
+
+def open_microphone() -> None:
+    say(Opened(Direction.INPUT, Scheduling.REAL_TIME, 16_000, 1, 320, 0.3, now(), "stub"))
+
+
+match behaviour:
+    case "dies":
+        os._exit(1)
+    case "rages":
+        while True:
+            os.write(2, b"Expression failed\n" * 1000)
+    case "nonsense":
+        connection.send(b"\xff\xff")
+        time.sleep(60)
+    case "falls silent":
+        open_microphone()
+        say(Beat())
+        time.sleep(60)
+    case "does not read":
+        open_microphone()
+        while True:
+            say(Beat())
+            time.sleep(0.05)
+    case "brings a second":
+        open_microphone()
+        begun_at = time.monotonic()
+        for number in range(10):
+            time.sleep(0.02)
+            say(Captured(SampleIndex(number * 320), now(), np.full(320, number, np.int16)))
+            say(Beat(captured=number * 320))
+        os._exit(3)
