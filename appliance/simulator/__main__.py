@@ -15,16 +15,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from appliance.errors import ApplianceError, ExitCode, InputError
+from appliance.simulator.locks import GlobalLock
 from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy
 from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
+from appliance.simulator.scenario import load, shipped
 from appliance.simulator.server import Simulator
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="simulator: %(message)s")
+    chosen = parser().parse_args(arguments)
     try:
-        asyncio.run(_serve(_options(arguments)))
+        if chosen.list_scenarios:
+            _list_scenarios()
+        else:
+            asyncio.run(_serve(options_from(chosen)))
     except ApplianceError as error:
         sys.stderr.write(f"appliance-simulator: {error}\n")
         return error.exit_code
@@ -43,8 +49,15 @@ async def _serve(options: SimulatorOptions) -> None:
         await stopped.wait()
 
 
-def _options(arguments: Sequence[str] | None) -> SimulatorOptions:
-    """Return what the command line asks for; raises InputError, or SystemExit with 2."""
+def _list_scenarios() -> None:
+    names = shipped()
+    width = max(map(len, names))
+    for name in names:
+        print(f"{name:{width}}  {load(name).description}")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
     parser = argparse.ArgumentParser(prog="appliance-simulator", description="The Gemini Live API on loopback.")
     parser.add_argument("--port", type=_port, default=0, help="default: one that is free")
     parser.add_argument("--directory", type=Path, help="where ca.pem goes; default: a temporary directory")
@@ -56,7 +69,26 @@ def _options(arguments: Sequence[str] | None) -> SimulatorOptions:
     )
     parser.add_argument("--api-key", default=DEFAULT_API_KEY, help=f"the only one accepted; default: {DEFAULT_API_KEY}")
     parser.add_argument("--refuse-tokens", action="store_true", help="answer every request for a token with 403")
-    chosen = parser.parse_args(arguments)
+    parser.add_argument(
+        "--scenario",
+        action="append",
+        default=[],
+        metavar="NAME|FILE.toml",
+        help="what goes wrong; again for the next connection, the last one for all that follow",
+    )
+    parser.add_argument("--time-scale", type=_factor, default=1.0, metavar="FACTOR", help="for all times in scenarios")
+    parser.add_argument(
+        "--global-lock",
+        choices=[one.value for one in GlobalLock],
+        default=GlobalLock.IGNORES_HANDLE.value,
+        help="of a token that fixes the whole set-up; default: %(default)s",
+    )
+    parser.add_argument("--list-scenarios", action="store_true", help="name the scenarios that come with this and exit")
+    return parser
+
+
+def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
+    """Return what the command line asks for; raises InputError."""
     for directory in (chosen.directory, chosen.record):
         if directory is not None and not directory.is_dir():
             raise InputError(f"{directory} is not a directory", ExitCode.NO_INPUT)
@@ -69,6 +101,9 @@ def _options(arguments: Sequence[str] | None) -> SimulatorOptions:
         link_delay_s=chosen.link_delay,
         thinking_s=chosen.thinking,
         replies=tuple(Reply(path) for path in chosen.reply) if chosen.reply else DEFAULT_SCRIPT,
+        scenarios=tuple(load(name) for name in chosen.scenario),
+        time_scale=chosen.time_scale,
+        global_lock=GlobalLock(chosen.global_lock),
     )
 
 
@@ -84,6 +119,13 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds <= 3600:
         raise argparse.ArgumentTypeError("must be 0 to 3600 seconds")
     return seconds
+
+
+def _factor(text: str) -> float:
+    factor = float(text)
+    if not 0 < factor <= 100:
+        raise argparse.ArgumentTypeError("must be above 0, to 100")
+    return factor
 
 
 if __name__ == "__main__":

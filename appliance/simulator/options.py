@@ -5,10 +5,14 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from appliance.simulator.handles import Overlap
+from appliance.simulator.locks import GlobalLock
 from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
+from appliance.simulator.scenario import Scenario
 
 DEFAULT_API_KEY: Final = "simulator"
 """Not a secret: it opens nothing but a simulator on loopback."""
+API_VERSIONS: Final = frozenset({"v1", "v1beta", "v1alpha"})
 
 
 class TokenPolicy(Enum):
@@ -50,6 +54,18 @@ class SimulatorOptions:
     replies: tuple[Reply, ...] = DEFAULT_SCRIPT
     """Spoken one a turn, from the beginning again after the last."""
     farewell: Farewell | None = None
+    scenarios: tuple[Scenario, ...] = ()
+    """What goes wrong: the first is for the first connection, and so on; the last one for all that follow."""
+    time_scale: float = 1.0
+    """Every time on the clock in a scenario is multiplied by this."""
+    api_versions: frozenset[str] = API_VERSIONS
+    """Connections to others are refused with 404."""
+    global_lock: GlobalLock = GlobalLock.IGNORES_HANDLE
+    """What becomes of the handle of a connection whose token fixes the whole set-up."""
+    overlap: Overlap = Overlap.REFUSED
+    """What becomes of a resumption while the session's old connection is open."""
+    handle_life_s: float = 7200.0
+    """How long a session can be resumed after its last connection has ended (ai.google.dev, Live API: two hours)."""
     max_connections: int = 32
     """One more is cut off at once."""
     max_message_bytes: int = 1 << 20

@@ -50,6 +50,8 @@ class SessionRecord:
     model: str
     push_to_talk: bool
     resumed: bool
+    session: int = 0
+    """Number of the session's first connection: the same on every connection of one session."""
     chunks: list[Pcm] = field(default_factory=list)
     received_samples: int = 0
     """Accepted: in push-to-talk mode, those between activityStart and activityEnd."""
@@ -108,6 +110,7 @@ class SessionRecord:
     def _facts(self) -> dict[str, Any]:
         return {
             "session": self.number,
+            "first_connection": self.session,
             "model": self.model,
             "push_to_talk": self.push_to_talk,
             "resumed": self.resumed,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http
 import logging
 import tempfile
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Final, Self
 
 from appliance.errors import ExitCode, InputError
 from appliance.simulator import token_endpoint
-from appliance.simulator.admission import admit, is_live_path
 from appliance.simulator.certificates import Certificate, issue
+from appliance.simulator.connection import conduct
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.record import SessionRecord
 from appliance.simulator.service import Service
-from appliance.simulator.session import Session
+from appliance.simulator.upgrade import read_caller
 from appliance.simulator.websocket import WebSocket
+from appliance.units import Pcm
 
 _HOST: Final = "127.0.0.1"
 _UPGRADE: Final = b"GET "
@@ -48,8 +50,15 @@ class Simulator:
 
     @property
     def sessions(self) -> list[SessionRecord]:
-        """What happened, session by session in the order of their set-ups, running ones included; the last 100."""
+        """What happened, connection by connection in the order of their set-ups, running ones too; the last 100."""
         return self._service.sessions
+
+    def received(self, session: int) -> Pcm:
+        """Return the samples received in a session, over all its connections in order; 16 kHz mono.
+
+        ``session`` is `SessionRecord.session`: the number of its first connection.
+        """
+        return self._service.received(session)
 
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
@@ -122,25 +131,14 @@ class Simulator:
                 writer.transport.abort()
 
     async def _serve_live(self, socket: WebSocket) -> None:
-        request = await socket.accept(is_live_path)
-        session = await admit(socket, request, self._service) if request else None
-        if session is None:
+        request = await socket.request()
+        if request is None:
             return
-        _LOG.info("session %d: begins%s", session.record.number, ", resumed" if session.record.resumed else "")
-        try:
-            await session.run()
-        finally:
-            session.record.close_code = socket.close_code
-            _LOG.info("session %d: ended with %d", session.record.number, socket.close_code)
-            self._keep(session)
-
-    def _keep(self, session: Session) -> None:
-        if self._options.record is None:
-            return
-        try:
-            session.record.write(self._options.record)
-        except OSError as error:
-            _LOG.error("session %d is not recorded: %s", session.record.number, error.strerror)
+        caller = read_caller(request, self._options.api_versions)
+        if caller is None:
+            await socket.refuse(http.HTTPStatus.NOT_FOUND)
+        else:
+            await conduct(socket, caller, self._service)
 
 
 def _certificate(directory: Path) -> Certificate:

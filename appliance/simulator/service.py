@@ -1,25 +1,31 @@
 """What all connections of one simulator share."""
 
-import secrets
+import logging
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
+
 from appliance.errors import InputError
+from appliance.simulator.acts import GoAway
+from appliance.simulator.director import Playbill
+from appliance.simulator.handles import Handles, Snapshot
 from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.plan import TurnPlan
 from appliance.simulator.record import SessionRecord
-from appliance.simulator.replies import Reply, load
+from appliance.simulator.replies import load
 from appliance.simulator.setup import Setup
+from appliance.simulator.steps import Moment, Step, Trigger
 from appliance.simulator.tokens import Tokens
 from appliance.units import Pcm
 
-_HANDLES: Final = 1000
-"""Resumption handles remembered; one more and the oldest is forgotten."""
 _SESSIONS: Final = 100
 """Records kept; one more and the oldest is forgotten."""
+_LOG: Final = logging.getLogger(__name__)
 
 
 class Service:
-    """The script, the tokens, the handles and the records.
+    """The script, the scenarios, the tokens, the handles and the records.
 
     Raises:
         InputError: There is no reply, or one cannot be read.
@@ -30,38 +36,60 @@ class Service:
             raise InputError("the script has no reply")
         self.options = options
         self.tokens = Tokens(monotonic)
+        self.handles = Handles(monotonic, options.handle_life_s, options.overlap)
+        scenarios = [scenario.scaled(options.time_scale) for scenario in options.scenarios]
+        self.playbill = Playbill(scenarios, _always(options))
         self.sessions: list[SessionRecord] = []
-        """In the order of the set-ups, running ones included."""
+        """Connection by connection in the order of the set-ups, running ones included."""
         self._voices = [load(reply) for reply in options.replies]
-        self._handles: dict[str, int] = {}
         self._begun = 0
 
-    def reply(self, position: int) -> tuple[Reply, Pcm]:
-        """Return the reply at a position of the script, which begins again after its end, and its samples."""
+    def plan(self, position: int) -> TurnPlan:
+        """Return the turn at a position of the script, which begins again after its end."""
         index = position % len(self._voices)
-        return self.options.replies[index], self._voices[index]
+        reply = self.options.replies[index]
+        return TurnPlan(
+            reply=position,
+            voice=self._voices[index],
+            text=reply.text,
+            heard=reply.heard or "…",
+            tools=(reply.tool,) if reply.tool else (),
+            thinking_s=self.options.thinking_s,
+            speed=self.options.speed,
+        )
 
-    def begin_record(self, setup: Setup) -> SessionRecord:
-        """Return a new record for a session that begins."""
+    def begin_record(self, setup: Setup, resumed: Snapshot | None) -> SessionRecord:
+        """Return a new record for a connection whose set-up was accepted."""
         self._begun += 1
         record = SessionRecord(
             number=self._begun,
             model=setup.model,
             push_to_talk=setup.detection is None,
-            resumed=setup.handle is not None,
+            resumed=resumed is not None,
+            session=resumed.session if resumed else self._begun,
         )
         self.sessions.append(record)
         del self.sessions[:-_SESSIONS]
         return record
 
-    def new_handle(self, position: int) -> str:
-        """Return a handle under which a session can go on at this position of the script."""
-        handle = secrets.token_hex(24)
-        if len(self._handles) >= _HANDLES:
-            del self._handles[next(iter(self._handles))]
-        self._handles[handle] = position
-        return handle
+    def received(self, session: int) -> Pcm:
+        """Return the samples received in a session, over all its connections in order; 16 kHz mono."""
+        parts = [record.samples() for record in self.sessions if record.session == session]
+        return np.concatenate([np.zeros(0, dtype=np.int16), *parts])
 
-    def position(self, handle: str) -> int | None:
-        """Return where the session of that handle goes on; None for an unknown one."""
-        return self._handles.get(handle)
+    def keep(self, record: SessionRecord) -> None:
+        """Write the record of a connection that has ended, where that is wanted."""
+        if self.options.record is None:
+            return
+        try:
+            record.write(self.options.record)
+        except OSError as error:
+            _LOG.error("session %d is not recorded: %s", record.number, error.strerror)
+
+
+def _always(options: SimulatorOptions) -> tuple[Step, ...]:
+    farewell = options.farewell
+    if farewell is None:
+        return ()
+    on = Trigger(Moment.READY)
+    return (GoAway(do="go_away", on=on, after_s=farewell.after_s, time_left_s=farewell.time_left_s),)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Final
 
-from appliance.simulator.setup import Lock, parse_lock
+from appliance.simulator.locks import Lock, parse_lock
 from appliance.simulator.wire import POLICY_VIOLATION, ContractError, Message, invalid
 from appliance.units import Seconds
 

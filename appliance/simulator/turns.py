@@ -1,4 +1,4 @@
-"""One turn of the simulated model: a tool call where the script has one, then speech, then the time that it plays."""
+"""One turn of the simulated model: tool calls where there are any, then speech, then the time that it plays."""
 
 import asyncio
 import secrets
@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Final
 
+from appliance.simulator.plan import Answer, Completion, Interruption, TurnPlan
 from appliance.simulator.record import TurnRecord
-from appliance.simulator.replies import Reply
-from appliance.simulator.wire import Message, server_content, speech
-from appliance.units import REPLY, UPLINK, Pcm
+from appliance.simulator.wire import Message, model_turn, server_content, speech, tool_call
+from appliance.units import REPLY, Pcm
 
-_CHUNK: Final = REPLY.frames(0.08)
-_TOKENS_PER_S: Final = 25
-"""Of audio, in and out (ai.google.dev, Live API)."""
+CHUNK: Final = REPLY.frames(0.08)
+_PIECES: Final = 2
+"""In which the transcription of the person comes, where it has as many words."""
 
 Send = Callable[[Message], Awaitable[None]]
 
@@ -26,17 +26,18 @@ class Transcription(Enum):
 
 
 class ModelTurn:
-    """Says one reply; `run` may be cancelled at any point, which leaves no message half said."""
+    """Says one reply; its coroutines may be cancelled at any point, which leaves no message half said."""
 
-    def __init__(self, reply: Reply, voice: Pcm, transcription: Transcription, record: TurnRecord, send: Send) -> None:
-        self._reply = reply
-        self._voice = voice
+    def __init__(self, plan: TurnPlan, transcription: Transcription, record: TurnRecord, send: Send) -> None:
+        self.plan = plan
+        self.record = record
         self._transcription = transcription
-        self._record = record
         self._send = send
         self._answered = asyncio.Event()
         self.pending: frozenset[str] = frozenset()
         """Ids of the tool calls that wait for an answer."""
+        self.playing_until = 0.0
+        """Moment of the loop's clock when all audio sent so far would have been played."""
 
     def answer(self, ids: Iterable[str]) -> None:
         """Take the answers to tool calls; those to others are ignored."""
@@ -45,43 +46,59 @@ class ModelTurn:
             if not self.pending:
                 self._answered.set()
 
-    async def run(self, speed: float) -> None:
-        """Call the tool and wait for its answer, then send the audio, ``speed`` times faster than real time.
+    async def transcribe_person(self) -> None:
+        """Send what the person is said to have asked, in pieces, each after a space as the service does it."""
+        words = self.plan.heard.split()
+        size = -(-len(words) // _PIECES)
+        for start in range(0, len(words), size):
+            text = "".join(f" {word}" for word in words[start : start + size])
+            await self._send(server_content(inputTranscription={"text": text}))
 
-        Returns when the audio would have been played: the service "assumes realtime playback".
-        """
-        await self._call_tool()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        for start in range(0, len(self._voice), _CHUNK):
-            await _sleep_until(began + REPLY.duration(start) / speed)
-            await self._say(start)
-        await self._send(server_content(generationComplete=True))
-        await _sleep_until(began + REPLY.duration(len(self._voice)))
+    async def call_tools(self) -> None:
+        """Make the calls, all in one message; returns at once."""
+        calls = [(f"function-call-{secrets.token_hex(8)}", tool.name, tool.arguments) for tool in self.plan.tools]
+        self.pending = frozenset(id_ for id_, _, _ in calls)
+        self.record.tool_calls = tuple(id_ for id_, _, _ in calls)
+        await self._send(tool_call(calls))
 
-    def end(self) -> Message:
-        """Return the message that ends the turn, with what it cost."""
-        heard = round(UPLINK.duration(self._record.at_sample) * _TOKENS_PER_S)
-        said = round(REPLY.duration(self._record.sent_samples) * _TOKENS_PER_S)
-        usage = {"promptTokenCount": heard, "responseTokenCount": said, "totalTokenCount": heard + said}
-        return {**server_content(turnComplete=True), "usageMetadata": usage}
+    async def wait_for_results(self) -> None:
+        """Wait until every call is answered."""
+        if self.pending:
+            await self._answered.wait()
 
-    async def _call_tool(self) -> None:
-        tool = self._reply.tool
-        if tool is None:
+    async def speak(self, on_first_audio: Callable[[], None]) -> None:
+        """Send the audio and generationComplete; return when turnComplete is due."""
+        if self.plan.answer is Answer.EMPTY:
             return
-        call = f"function-call-{secrets.token_hex(8)}"
-        self.pending = frozenset({call})
-        self._record.tool_calls = (call,)
-        await self._send(
-            {"toolCall": {"functionCalls": [{"id": call, "name": tool.name, "args": dict(tool.arguments)}]}}
-        )
-        await self._answered.wait()
+        voice, speed = self.plan.voice, self.plan.speed
+        burst = max(1, REPLY.frames(self.plan.burst_ms / 1000) // CHUNK) * CHUNK
+        began = asyncio.get_running_loop().time()
+        for start in range(0, len(voice), CHUNK):
+            await _sleep_until(began + REPLY.duration(start // burst * burst) / speed)
+            await self._say(start)
+            now = asyncio.get_running_loop().time()
+            self.playing_until = max(self.playing_until, now) + REPLY.duration(len(voice[start : start + CHUNK]))
+            if start == 0:
+                on_first_audio()
+        await self._send(server_content(generationComplete=True))
+        if self.plan.completion is Completion.PLAYED:
+            await _sleep_until(began + REPLY.duration(len(voice)))
+
+    def interruption(self) -> Message:
+        """Return the message that tells of an interruption."""
+        if self.plan.interruption is Interruption.ALONE:
+            return server_content(interrupted=True)
+        start = self.record.sent_samples
+        return server_content(interrupted=True, modelTurn=model_turn(self._rest(start)))
+
+    def _rest(self, start: int) -> Pcm:
+        """Return one more chunk; it was never to be heard, so that no record counts it."""
+        return self.plan.voice[start : start + CHUNK] if start < len(self.plan.voice) else self.plan.voice[-CHUNK:]
 
     async def _say(self, start: int) -> None:
         """Send the chunk that begins at sample ``start``, and the words that belong to it."""
-        chunk = self._voice[start : start + _CHUNK]
-        self._record.sent_samples = start + len(chunk)
+        chunk = self.plan.voice[start : start + CHUNK]
+        self.record.sent_samples = start + len(chunk)
         await self._send(speech(chunk))
         words = self._words_within(start, start + len(chunk))
         if words and self._transcription is Transcription.ON:
@@ -89,8 +106,8 @@ class ModelTurn:
 
     def _words_within(self, start: int, end: int) -> str:
         """Return the words spoken between two samples, spread evenly, each after a space as the service does it."""
-        words = self._reply.text.split()
-        first, last = (position * len(words) // len(self._voice) for position in (start, end))
+        words = self.plan.text.split()
+        first, last = (position * len(words) // len(self.plan.voice) for position in (start, end))
         return "".join(f" {word}" for word in words[first:last])
 
 

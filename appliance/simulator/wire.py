@@ -1,14 +1,16 @@
-"""The JSON of the Live API's wire, as far as both directions share it. Pure.
+"""The Live API's wire: the JSON of both directions, close codes and their reasons. Pure.
 
 Facts: the client mixes camelCase (outer names) and snake_case (nested names), and protobuf's JSON takes both; audio is
 URL-safe base64 from the Python SDK and may be standard base64; the service answers camelCase JSON in binary frames.
+Every message that the service sends is written here.
 """
 
 import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -17,9 +19,26 @@ from appliance.units import REPLY, UPLINK, Pcm
 
 Message = Mapping[str, Any]
 
+NORMAL: Final = 1000
+ABNORMAL: Final = 1006
+"""Never on the wire: what a connection ended with when no close frame came (RFC 6455, 7.4.1)."""
 INVALID_ARGUMENT: Final = 1007
 POLICY_VIOLATION: Final = 1008
 INTERNAL_ERROR: Final = 1011
+
+REASONS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        NORMAL: "",
+        1001: "The server is going away.",
+        INVALID_ARGUMENT: "Request contains an invalid argument.",
+        POLICY_VIOLATION: "Operation is not implemented, or supported, or enabled.",
+        INTERNAL_ERROR: "Internal error encountered.",
+        1013: "The service is currently unavailable.",
+    }
+)
+"""What the service says with a close code where nothing more exact is known."""
+DEADLINE: Final = "Deadline expired before operation could complete."
+"""With 1011: the end of a connection that goAway has announced."""
 
 _FREE_FORM: Final = frozenset({"args", "response", "parameters", "parametersJsonSchema", "labels"})
 """Their contents belong to the user: names inside are not the API's."""
@@ -99,18 +118,71 @@ def samples(blob: Message) -> Pcm:
         raise invalid("Audio must be base64 of 16-bit samples.") from error
 
 
+def setup_complete() -> Message:
+    """Return the answer to a set-up."""
+    return {"setupComplete": {}}
+
+
 def server_content(**fields: object) -> Message:
     """Return a serverContent message."""
     return {"serverContent": fields}
 
 
-def speech(pcm: Pcm) -> Message:
-    """Return a piece of the model's audio, 24 kHz mono."""
+def model_turn(pcm: Pcm) -> Message:
+    """Return the content of ``modelTurn`` with a piece of the model's audio, 24 kHz mono."""
     blob = {
         "mimeType": f"audio/pcm;rate={REPLY.rate_hz}",
         "data": base64.b64encode(pcm.astype("<i2").tobytes()).decode(),
     }
-    return server_content(modelTurn={"role": "model", "parts": [{"inlineData": blob}]})
+    return {"role": "model", "parts": [{"inlineData": blob}]}
+
+
+def speech(pcm: Pcm) -> Message:
+    """Return a piece of the model's audio, 24 kHz mono."""
+    return server_content(modelTurn=model_turn(pcm))
+
+
+def usage(prompt_tokens: int, response_tokens: int) -> Message:
+    """Return the usageMetadata of a turn: the prompt is the whole context, which is billed anew with every turn."""
+    counts = {
+        "promptTokenCount": prompt_tokens,
+        "responseTokenCount": response_tokens,
+        "totalTokenCount": prompt_tokens + response_tokens,
+        "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": prompt_tokens}],
+        "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": response_tokens}],
+    }
+    return {"usageMetadata": counts}
+
+
+def tool_call(calls: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Message:
+    """Return one message with several calls, each an id, a name and arguments."""
+    return {"toolCall": {"functionCalls": [{"id": id_, "name": name, "args": dict(args)} for id_, name, args in calls]}}
+
+
+def tool_call_cancellation(ids: Iterable[str]) -> Message:
+    """Return the message that no longer wants the results of these calls."""
+    return {"toolCallCancellation": {"ids": sorted(ids)}}
+
+
+def resumption_update(handle: str | None) -> Message:
+    """Return a new handle; None: the session cannot be resumed now."""
+    update = {"newHandle": handle, "resumable": True} if handle else {"resumable": False}
+    return {"sessionResumptionUpdate": update}
+
+
+def go_away(time_left_s: float) -> Message:
+    """Return the announcement of the connection's end; a protobuf duration has at most nine decimals."""
+    return {"goAway": {"timeLeft": f"{round(time_left_s, 9):.9f}".rstrip("0").rstrip(".") + "s"}}
+
+
+def voice_activity(kind: str, offset_s: float) -> Message:
+    """Return an edge of the person's speech, at an offset from the beginning of the stream."""
+    return {"voiceActivity": {"type": kind, "audioOffset": f"{offset_s:.3f}s"}}
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as it goes over the wire."""
+    return json.dumps(message).encode()
 
 
 def kind(name: str, content: object) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.simulator.__main__ import main
+from appliance.simulator.__main__ import main, options_from, parser
+from appliance.simulator.locks import GlobalLock
+from appliance.simulator.scenario import load, shipped
 
 pytestmark = pytest.mark.realtime
 
@@ -34,6 +36,8 @@ def test_it_says_where_it_is_and_ends_in_order_when_told_to(tmp_path: Path):
         (["--record", "/nowhere/at/all"], 66, "not a directory"),
         (["--reply", "/nowhere.wav"], 66, "cannot read /nowhere.wav"),
         (["--reply", __file__], 65, "is not a WAV file"),
+        (["--scenario", "go_awya"], 66, "did you mean go_away?"),
+        (["--scenario", "/nowhere.toml"], 66, "cannot read /nowhere.toml"),
     ],
 )
 def test_what_cannot_be_used_is_named_in_one_line(
@@ -45,9 +49,37 @@ def test_what_cannot_be_used_is_named_in_one_line(
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--port", "70000"], ["--link-delay", "-1"], ["--colour"], ["--port", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["--port", "70000"], ["--link-delay", "-1"], ["--colour"], ["--port", "x"], ["--time-scale", "0"]]
+)
 def test_a_wrong_command_line_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2
     assert "error" in capsys.readouterr().err
+
+
+def test_the_scenarios_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]):
+    assert main(["--list-scenarios"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(shipped())
+    assert any(line.split(maxsplit=1) == ["healthy", "Nothing goes wrong."] for line in lines)
+
+
+def test_scenarios_and_their_scale_come_from_the_command_line(tmp_path: Path):
+    file = tmp_path / "mine.toml"
+    file.write_text('description = "Mine."\n')
+    arguments = [
+        "--scenario",
+        "go_away",
+        "--scenario",
+        str(file),
+        "--time-scale",
+        "0.5",
+        "--global-lock",
+        "keeps-handle",
+    ]
+    options = options_from(parser().parse_args(arguments))
+    assert [scenario.description for scenario in options.scenarios] == [load("go_away").description, "Mine."]
+    assert options.time_scale == 0.5
+    assert options.global_lock is GlobalLock.KEEPS_HANDLE

@@ -321,9 +321,11 @@ def test_the_record_names_fields_and_never_holds_words(options: SimulatorOptions
 
     simulator = run_real(main)
     assert kinds(simulator, "client")[1:] == ["realtimeInput.text"]
-    assert kinds(simulator, "service")[:3] == [
+    assert kinds(simulator, "service")[:5] == [
         "setupComplete",
         "serverContent.inputTranscription",
+        "serverContent.inputTranscription",
+        "sessionResumptionUpdate.resumable",
         "serverContent.modelTurn",
     ]
 

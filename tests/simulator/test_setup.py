@@ -1,9 +1,10 @@
 import pytest
 
-from appliance.simulator.setup import DetectionSettings, Lock, parse_lock, parse_setup
+from appliance.simulator.setup import Compression, DetectionSettings, parse_setup
 from appliance.simulator.wire import ContractError, camel_case, parse, samples
 
 MODEL = {"model": "models/any"}
+THINKER = "models/gemini-3.8-live-extended-thinking"
 
 
 def test_names_are_taken_in_both_spellings_and_the_users_own_are_left_alone():
@@ -42,7 +43,30 @@ def test_detection_is_on_unless_it_is_disabled():
         ({**MODEL, "sessionResumption": {"handle": 1}}, "handle"),
         ({**MODEL, "generationConfig": "all"}, "generationConfig"),
         ({**MODEL, "generationConfig": {"responseModalities": ["AUDIO", "TEXT"]}}, "AUDIO"),
-        ({**MODEL, "realtimeInputConfig": {"activityHandling": "NO_INTERRUPTION"}}, "NO_INTERRUPTION"),
+        ({**MODEL, "realtimeInputConfig": {"automaticActivityDetection": {"startSensitivity": "HIGH"}}}, "startSens"),
+        (
+            {**MODEL, "realtimeInputConfig": {"automaticActivityDetection": {"endOfSpeechSensitivity": "MEDIUM"}}},
+            "endOfSpeechSensitivity",
+        ),
+        ({**MODEL, "sessionResumption": {"transparent": True}}, "transparent"),
+        ({**MODEL, "generationConfig": {"colour": 1}}, "colour"),
+        ({**MODEL, "contextWindowCompression": {"triggerTokens": "many"}}, "triggerTokens"),
+        ({**MODEL, "contextWindowCompression": {"triggerTokens": 200_000}}, "triggerTokens"),
+        ({**MODEL, "tools": {}}, "tools"),
+        ({**MODEL, "tools": [{"functionDeclarations": [{}]}]}, "tools"),
+        ({"model": "models/gemini-3.8-live", "generationConfig": {"thinkingConfig": {}}}, "Thinking"),
+        ({"model": "models/gemini-3.8-live", "generationConfig": {"enableAffectiveDialog": True}}, "Affective"),
+        ({"model": "models/gemini-3.8-live", "proactivity": {"proactiveAudio": False}}, "Proactive"),
+        ({"model": THINKER}, "thinking level"),
+        ({"model": THINKER, "generationConfig": {"thinkingConfig": {"thinkingLevel": "MINIMAL"}}}, "thinking level"),
+        (
+            {
+                "model": THINKER,
+                "generationConfig": {"thinkingConfig": {"thinkingLevel": "low"}},
+                "tools": [{"functionDeclarations": [{"name": "get_time", "behavior": "BLOCKING"}]}],
+            },
+            "BLOCKING",
+        ),
         ({**MODEL, "realtimeInputConfig": {"automaticActivityDetection": {"silenceDurationMs": -1}}}, "Durations"),
     ],
 )
@@ -52,39 +76,37 @@ def test_a_set_up_that_cannot_be_names_what_is_wrong(setup, name: str):
     assert caught.value.code == 1007
 
 
-ASKED = {
-    "model": "models/cheap",
-    "generationConfig": {"seed": 1, "temperature": 2},
-    "tools": [],
-    "sessionResumption": {},
-}
-FIXED = {"model": "models/dear", "generationConfig": {"seed": 7}}
+def test_what_one_model_refuses_another_takes():
+    thinking = {"thinkingConfig": {"thinking_level": "low"}, "enableAffectiveDialog": True}
+    for model in ("models/gemini-2.5-flash-native-audio-preview-12-2025", "models/gemini-3.1-flash-live-preview"):
+        parse_setup({"model": model, "generationConfig": thinking, "proactivity": {"proactiveAudio": False}})
+    parse_setup({"model": THINKER, "generationConfig": {"thinkingConfig": {"thinkingLevel": "low"}}})
 
 
 @pytest.mark.parametrize(
-    ("lock", "counts"),
+    ("model", "declared", "behavior"),
     [
-        (Lock(), ASKED),
-        (Lock(FIXED), FIXED),
-        (Lock(FIXED, ("model",)), {**ASKED, "model": "models/dear"}),
-        (Lock(FIXED, ("generationConfig.seed",)), {**ASKED, "generationConfig": {"seed": 7, "temperature": 2}}),
-        (Lock(FIXED, ("generationConfig.temperature",)), {**ASKED, "generationConfig": {"seed": 1}}),
-        (Lock(FIXED, ("generationConfig",)), {**ASKED, "generationConfig": {"seed": 7}}),
-        (
-            Lock(FIXED, ("tools", "proactivity", "generationConfig.speechConfig.languageCode")),
-            {name: ASKED[name] for name in ("model", "generationConfig", "sessionResumption")},
-        ),
+        ("models/gemini-3.8-live", {}, "NON_BLOCKING"),
+        ("models/gemini-3.8-live", {"behavior": "BLOCKING"}, "BLOCKING"),
+        ("models/gemini-3.1-flash-live-preview", {}, "BLOCKING"),
+        ("models/any", {"behavior": "NON_BLOCKING"}, "NON_BLOCKING"),
     ],
 )
-def test_a_lock_takes_masked_fields_from_the_token_and_leaves_the_rest(lock: Lock, counts):
-    assert lock.applied(ASKED) == counts
+def test_the_model_decides_whether_it_waits_for_a_tool_unless_told(model: str, declared, behavior: str):
+    setup = {"model": model, "tools": [{"googleSearch": {}}, {"functionDeclarations": [{"name": "time", **declared}]}]}
+    parsed = parse_setup(setup)
+    assert parsed.behavior("time").value == behavior
+    assert parsed.behavior("undeclared").value == "BLOCKING"
 
 
-def test_no_field_mask_locks_all():
-    assert parse_lock(FIXED, None) == parse_lock(FIXED, "") == Lock(FIXED)
+def test_compression_takes_its_counts_as_numbers_or_strings_and_has_defaults():
+    asked = {"triggerTokens": "25000", "slidingWindow": {"targetTokens": 12000}}
+    assert parse_setup({**MODEL, "contextWindowCompression": asked}).compression == Compression(25_000, 12_000)
+    assert parse_setup({**MODEL, "contextWindowCompression": {}}).compression == Compression(104_857, 52_428)
+    assert parse_setup(MODEL).compression is None
 
 
-@pytest.mark.parametrize("mask", ["session_resumption", "model,", "a..b"])
-def test_a_field_mask_is_camel_case_paths(mask):
-    with pytest.raises(ContractError, match="fieldMask"):
-        parse_lock(FIXED, mask)
+def test_an_empty_handle_asks_for_a_new_session():
+    parsed = parse_setup({**MODEL, "sessionResumption": {"handle": ""}})
+    assert parsed.resumption
+    assert parsed.handle is None

@@ -1,0 +1,272 @@
+"""What a scenario can do to a connection. To add an act: a class here, and its name in `AnyAct`."""
+
+from typing import Annotated, Final, Literal, Protocol
+
+import numpy as np
+from pydantic import AfterValidator, Field
+from typing_extensions import override
+
+from appliance.simulator.steps import Moment, Span, Step
+from appliance.simulator.transport import Transport
+from appliance.simulator.wire import DEADLINE, INTERNAL_ERROR, REASONS, encode, go_away, speech
+
+_FROM_SETUP: Final = frozenset(Moment) - {Moment.CONNECT}
+_FROM_READY: Final = _FROM_SETUP - {Moment.SETUP}
+_UNSENDABLE: Final = frozenset({1004, 1005, 1006, 1015})
+"""Reserved: no close frame may hold them (RFC 6455, 7.4.1)."""
+
+
+def _sendable(code: int) -> int:
+    if code in _UNSENDABLE or 1015 < code < 3000:
+        raise ValueError("no close frame can have this code; for 1006, use the deed drop")
+    return code
+
+
+CloseCode = Annotated[int, Field(ge=1000, le=4999), AfterValidator(_sendable)]
+
+
+class Stage(Protocol):
+    """The connection on which an act is played."""
+
+    @property
+    def transport(self) -> Transport:
+        """Of the connection."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
+    async def interrupt(self) -> None:
+        """Send ``interrupted``, and discard what the model is saying."""
+
+    async def cancel_tools(self) -> None:
+        """Cancel the tool calls that wait for their result."""
+
+    def hold_setup(self, seconds: float | None) -> None:
+        """Answer the set-up this late; None: never."""
+
+    def withhold_handles(self) -> None:
+        """Say from now on that the session cannot be resumed."""
+
+    def forget_handles(self) -> None:
+        """Know none of the handles given out so far."""
+
+
+class Act(Step):
+    """A step that does something to the connection."""
+
+    async def play(self, stage: Stage) -> None:
+        """Do it."""
+        raise NotImplementedError
+
+
+class Refuse(Act):
+    """Answers the request for the connection with an HTTP error."""
+
+    moments = frozenset({Moment.CONNECT})
+    do: Literal["refuse"]
+    status: Literal[400, 401, 403, 404, 429, 500, 503]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        await stage.transport.refuse(self.status)
+
+
+class HoldSetup(Act):
+    """Answers the set-up late; without ``for_s``, never."""
+
+    moments = frozenset({Moment.SETUP})
+    do: Literal["hold_setup"]
+    for_s: Span | None = None
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.hold_setup(self.for_s)
+
+
+class Close(Act):
+    """Closes the connection with a code and a reason; without ``reason``, what the service usually says."""
+
+    moments = _FROM_SETUP
+    do: Literal["close"]
+    code: CloseCode
+    reason: str | None = None
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        reason = REASONS.get(self.code, "") if self.reason is None else self.reason
+        await stage.transport.close(self.code, reason)
+
+
+class GoAway(Act):
+    """Announces the end of the connection and ends it when the time is over."""
+
+    moments = _FROM_READY
+    do: Literal["go_away"]
+    time_left_s: Span
+    code: CloseCode = INTERNAL_ERROR
+    reason: str = DEADLINE
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        await stage.transport.send(encode(go_away(self.time_left_s)))
+        await stage.sleep(self.time_left_s)
+        await stage.transport.close(self.code, self.reason)
+
+
+class Drop(Act):
+    """Is gone at once, by a TCP reset: 1006."""
+
+    do: Literal["drop"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.transport.drop()
+
+
+class HalfMessage(Act):
+    """Sends the first half of a message's frame, then a TCP reset."""
+
+    moments = _FROM_SETUP
+    do: Literal["half_message"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        await stage.transport.send_half(encode(speech(np.zeros(4800, dtype=np.int16))))
+
+
+class HalfClose(Act):
+    """Ends its direction of the stream without a close frame, and goes on reading."""
+
+    moments = _FROM_SETUP
+    do: Literal["half_close"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.transport.half_close()
+
+
+class StopReading(Act):
+    """Takes nothing more from the connection; what the client sends piles up."""
+
+    do: Literal["stop_reading"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.transport.stop_reading()
+
+
+class StopSending(Act):
+    """Reads on and sends nothing more, no pong and no answer to a close frame either."""
+
+    do: Literal["stop_sending"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.transport.stop_sending()
+
+
+class Freeze(Act):
+    """Neither reads nor sends any more, as when the other end has lost its power."""
+
+    do: Literal["freeze"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.transport.stop_sending()
+        stage.transport.stop_reading()
+
+
+class SlowPongs(Act):
+    """Answers every ping late."""
+
+    do: Literal["slow_pongs"]
+    by_s: Span
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.transport.slow_pongs(self.by_s)
+
+
+class SlowClose(Act):
+    """Answers the client's close frame late; until then the session has its connection and cannot be resumed."""
+
+    do: Literal["slow_close"]
+    by_s: Span
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.transport.slow_close(self.by_s)
+
+
+class Send(Act):
+    """Sends a message as it stands."""
+
+    moments = _FROM_SETUP
+    do: Literal["send"]
+    payload: str
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        await stage.transport.send(self.payload.encode())
+
+
+class SendLarge(Act):
+    """Sends one correct message of at least so many bytes, all silence."""
+
+    moments = _FROM_READY
+    do: Literal["send_large"]
+    size_bytes: Annotated[int, Field(ge=1, le=32 << 20)]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        frames = -(-self.size_bytes * 3 // 8)  # of two bytes each; base64 makes four of three
+        await stage.transport.send(encode(speech(np.zeros(frames, dtype=np.int16))))
+
+
+class Interrupt(Act):
+    """Interrupts the model though nobody spoke."""
+
+    moments = _FROM_READY
+    do: Literal["interrupt"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        await stage.interrupt()
+
+
+class CancelTools(Act):
+    """Cancels the tool calls that wait for their result."""
+
+    moments = _FROM_READY
+    do: Literal["cancel_tools"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        await stage.cancel_tools()
+
+
+class WithholdHandles(Act):
+    """Says from now on that the session cannot be resumed."""
+
+    moments = _FROM_SETUP
+    do: Literal["withhold_handles"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.withhold_handles()
+
+
+class ForgetHandles(Act):
+    """Knows none of the handles given out so far, by any session."""
+
+    do: Literal["forget_handles"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.forget_handles()
+
+
+AnyAct = (
+    Refuse | HoldSetup | Close | GoAway | Drop | HalfMessage | HalfClose | StopReading | StopSending | Freeze
+    | SlowPongs | SlowClose | Send | SendLarge | Interrupt | CancelTools | WithholdHandles | ForgetHandles
+)  # fmt: skip

@@ -1,0 +1,57 @@
+"""The connection as a scenario's acts see it."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Protocol
+
+from appliance.simulator.handles import Handles
+from appliance.simulator.transport import Transport
+
+
+class Controls(Protocol):
+    """The part of a session that acts reach."""
+
+    async def interrupt_unasked(self) -> None:
+        """Send ``interrupted`` though nobody spoke, and discard what the model is saying."""
+
+    async def cancel_tools(self) -> None:
+        """Cancel the tool calls that wait for their result."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """One connection, from the request on (`acts.Stage`)."""
+
+    transport: Transport
+    handles: Handles
+    talk: Controls | None = None
+    """None until the set-up is accepted."""
+    setup_delay_s: float | None = 0.0
+    """None: the set-up is never answered."""
+    resumable: bool = True
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        await asyncio.sleep(seconds)
+
+    async def interrupt(self) -> None:
+        """Send ``interrupted``, and discard what the model is saying."""
+        if self.talk is not None:
+            await self.talk.interrupt_unasked()
+
+    async def cancel_tools(self) -> None:
+        """Cancel the tool calls that wait for their result."""
+        if self.talk is not None:
+            await self.talk.cancel_tools()
+
+    def hold_setup(self, seconds: float | None) -> None:
+        """Answer the set-up this late; None: never."""
+        self.setup_delay_s = seconds
+
+    def withhold_handles(self) -> None:
+        """Say from now on that the session cannot be resumed."""
+        self.resumable = False
+
+    def forget_handles(self) -> None:
+        """Know none of the handles given out so far."""
+        self.handles.forget()

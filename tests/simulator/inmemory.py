@@ -1,0 +1,52 @@
+"""What the tests of the service without sockets share."""
+
+from typing import Any
+
+from appliance.simulator.memory import (
+    ConnectionEndedError,
+    SimulatedService,
+    SimulatedSession,
+)
+from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.replies import Reply, ToolStep
+from appliance.simulator.scenario import load
+from tests.simulator.client import said
+from tests.simulator.raw import content, setup
+
+Message = dict[str, Any]
+SETUP: Message = setup()["setup"]
+PRESSED: Message = {**SETUP, "realtimeInputConfig": {"automaticActivityDetection": {"disabled": True}}}
+START: Message = {"realtimeInput": {"activityStart": {}}}
+END: Message = {"realtimeInput": {"activityEnd": {}}}
+TEXT = {"realtimeInput": {"text": "hello"}}
+LONG = Reply(said(4.0), text="a long story", heard="tell me a story")
+YES = said(0.2)
+SHORT = Reply(YES, text="yes", heard="is it")
+NOON = said(0.2, seed=6)
+TOOLED = Reply(NOON, text="noon", heard="what time", tool=ToolStep("get_time"))
+
+
+def service(*replies: Reply, scenario: str | None = None, **options: Any) -> SimulatedService:
+    scenarios = (load(scenario),) if scenario else ()
+    return SimulatedService(SimulatorOptions(replies=replies or (SHORT,), scenarios=scenarios, **options))
+
+
+async def until(session: SimulatedSession, name: str) -> list[Message]:
+    messages = [await session.receive()]
+    while name not in messages[-1] and name not in content(messages[-1]):
+        messages.append(await session.receive())
+    return messages
+
+
+async def ending(session: SimulatedSession) -> tuple[int, str]:
+    try:
+        while True:
+            await session.receive_raw()
+    except ConnectionEndedError as error:
+        return error.code, error.reason
+
+
+async def calls_of(session: SimulatedSession) -> list[Message]:
+    message = (await until(session, "toolCall"))[-1]
+    called: list[Message] = message["toolCall"]["functionCalls"]
+    return called

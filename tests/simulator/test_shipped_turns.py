@@ -1,0 +1,248 @@
+"""The shipped scenarios that spoil a turn of the model do on the wire what they say."""
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from appliance.simulator.replies import Reply
+from appliance.simulator.scenario import load
+from appliance.units import REPLY as REPLY_FORMAT
+from appliance.units import Pcm
+from tests.clock import run_real
+from tests.simulator.client import loud, said
+from tests.simulator.raw import (
+    QUESTION,
+    REPLY,
+    SCALE,
+    Message,
+    audio,
+    content,
+    heard,
+    result,
+    simulator,
+    talking,
+    turn_complete,
+)
+
+pytestmark = pytest.mark.realtime
+
+
+ODD = {
+    "unknown_message": '{"somethingNew": {"value": 1}}',
+    "error_message": '"RESOURCE_EXHAUSTED"',
+    "code_message": '"code": 503',
+    "not_json": "not JSON",
+    "empty_message": "{}",
+    "bad_audio": '"data": "!"',
+    "wrong_type": '"perhaps"',
+}
+
+
+TOOLS = {"several_tools": 3, "unknown_tool": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("silent_turn", ["voiceActivity", "voiceActivity", "inputTranscription", "inputTranscription"]),
+        ("ignored_turn", ["voiceActivity", "voiceActivity"]),
+    ],
+)
+def test_a_turn_can_go_unanswered_while_the_next_is_answered(name: str, kinds: list[str]):
+    async def main():
+        async with simulator(name) as running, talking(running) as wire:
+            wire.messages.clear()
+            await wire.send(QUESTION)
+            first = [*await wire.until_quiet()]
+            await wire.send(QUESTION)
+            await wire.until(turn_complete)
+            return first
+
+    assert [next(iter(content(message) or message)) for message in run_real(main)] == kinds
+
+
+@pytest.mark.parametrize(("name", "words"), ODD.items())
+def test_odd_messages_come_and_the_session_goes_on(name: str, words: str):
+    async def main():
+        async with simulator(name, speed=50.0) as running, talking(running) as wire:
+            await wire.send(QUESTION)
+            payloads = []
+            while '"generationComplete"' not in (payload := (await wire.connection.recv(decode=True))):
+                payloads.append(payload)
+            return payloads
+
+    assert sum(words in payload for payload in run_real(main)) == 1
+
+
+@pytest.mark.parametrize(("name", "size"), [("large_message", 1 << 20), ("huge_message", 16 << 20)])
+def test_messages_can_be_larger_than_clients_take(name: str, size: int):
+    async def main():
+        async with simulator(name) as running:
+            async with talking(running) as wire:
+                await wire.send(QUESTION)
+                with pytest.raises(ConnectionClosed) as caught:
+                    await wire.until(lambda _: False)
+            return caught.value.sent
+
+    sent = run_real(main)
+    assert sent is not None
+    assert sent.code == 1009
+    assert load(name).step[0].model_dump()["size_bytes"] > size
+
+
+async def one_turn(name: str) -> list[Message]:
+    async with simulator(name) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        await wire.until(turn_complete)
+        return wire.messages
+
+
+def test_a_turn_can_be_empty():
+    messages = run_real(lambda: one_turn("empty_turn"))
+    assert len(heard(messages)) == 0
+    assert messages[-1]["usageMetadata"]["responseTokenCount"] == 0
+
+
+def test_a_reply_can_be_next_to_silent():
+    reply = heard(run_real(lambda: one_turn("mute_audio")))
+    assert len(reply) == len(REPLY)
+    assert 0 < np.abs(reply).max() <= 2
+
+
+def test_a_reply_can_be_cut_short():
+    long = said(1.2)
+
+    async def main():
+        async with simulator("cut_short", replies=(Reply(long),), speed=50.0) as running, talking(running) as wire:
+            await wire.send(QUESTION)
+            await wire.until(lambda message: "generationComplete" in content(message))
+            return heard(wire.messages)
+
+    assert np.array_equal(run_real(main), long[:24_000])
+
+
+def test_a_healthy_turn_is_whole():
+    assert np.array_equal(heard(run_real(lambda: one_turn("healthy"))), REPLY)
+
+
+def test_a_turn_can_end_in_progress():
+    messages = run_real(lambda: one_turn("stuck_in_progress"))
+    assert content(messages[-1]) == {"turnComplete": True, "interactionStatus": "IN_PROGRESS"}
+
+
+async def moments_of_audio(name: str, reply: Pcm = REPLY) -> list[float]:
+    """When each piece of audio came, from the end of the question on."""
+    async with simulator(name, replies=(Reply(reply),)) as running, talking(running) as wire:
+        loop = asyncio.get_running_loop()
+        await wire.send(QUESTION)
+        began, moments = loop.time(), []
+        while "generationComplete" not in content(message := json.loads(await wire.connection.recv())):
+            if "modelTurn" in content(message):
+                moments.append(loop.time() - began)
+        return moments
+
+
+def test_audio_can_be_slower_than_real_time():
+    moments = run_real(lambda: moments_of_audio("slow_audio", said(0.4)))
+    assert moments[-1] - moments[0] >= (0.4 - 0.08) / 0.7 - 0.01
+
+
+def test_audio_can_come_in_bursts():
+    async def main():
+        async with simulator("bursts", replies=(Reply(said(3.0)),)) as running, talking(running) as wire:
+            await wire.send(QUESTION)
+            return heard(await wire.until_quiet())
+
+    assert len(run_real(main)) == REPLY_FORMAT.frames(1.44), "whole pieces of 80 ms"
+
+
+def test_the_first_audio_can_take_its_time():
+    assert run_real(lambda: moments_of_audio("slow_first_audio"))[0] >= 6 * SCALE
+
+
+def test_the_model_can_become_slower_with_every_turn():
+    assert [step.model_dump()["for_s"] for step in load("latency_creep").step] == [0.3, 0.8, 1.6, 3.2]
+    assert run_real(lambda: moments_of_audio("latency_creep"))[0] >= 0.3 * SCALE
+
+
+@pytest.mark.parametrize("name", ["phantom_interruption", "phantom_then_mute"])
+def test_the_model_can_be_interrupted_by_nobody(name: str):
+    async def main():
+        async with simulator(name) as running, talking(running) as wire:
+            await wire.send(QUESTION)
+            await wire.until(turn_complete)
+            first = [*wire.messages]
+            wire.messages.clear()
+            await wire.send(QUESTION)
+            return first, heard(await wire.until_quiet())
+
+    first, second = run_real(main)
+    assert "interrupted" in content(first[-2])
+    assert len(heard(first)) < len(REPLY)
+    assert (len(second) == 0) is (name == "phantom_then_mute")
+
+
+def test_an_interruption_can_come_before_anything_was_said():
+    async def main():
+        async with simulator("interruption_while_idle") as running, talking(running) as wire:
+            return await wire.receive()
+
+    assert run_real(main) == {"serverContent": {"interrupted": True}}
+
+
+async def interrupted(name: str) -> list[Message]:
+    async with simulator(name) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        await wire.until(lambda message: "modelTurn" in content(message))
+        if name == "interruption_after_turn":
+            await wire.until(turn_complete)
+        await wire.send(audio(loud(0.2, seed=9)))
+        return [*await wire.until_quiet()]
+
+
+def test_an_interruption_can_bring_audio_along():
+    [told] = [content(message) for message in run_real(lambda: interrupted("interruption_with_audio"))][-3:-2]
+    assert told["interrupted"]
+    assert told["modelTurn"]["parts"]
+
+
+def test_an_interruption_can_come_after_the_end_of_the_turn():
+    messages = run_real(lambda: interrupted("interruption_after_turn"))
+    ends = [index for index, message in enumerate(messages) if turn_complete(message)]
+    assert len(ends) == 1
+    assert content(messages[-1]) == {"interrupted": True}
+
+
+@pytest.mark.parametrize(("name", "calls"), TOOLS.items())
+def test_tools_can_be_called_several_at_once(name: str, calls: int):
+    async def main():
+        async with simulator(name) as running, talking(running) as wire:
+            await wire.send(QUESTION)
+            called = (await wire.until(lambda message: "toolCall" in message))["toolCall"]["functionCalls"]
+            for call in called[1:]:
+                await wire.send(result(call))
+            early = heard(await wire.until_quiet())
+            await wire.send(result(called[0]))
+            await wire.until(turn_complete)
+            return called, early, heard(wire.messages)
+
+    called, early, reply = run_real(main)
+    assert len({call["id"] for call in called}) == calls
+    assert len(early) == 0
+    assert np.array_equal(reply, REPLY)
+
+
+def test_calls_can_be_cancelled():
+    async def main():
+        async with simulator("tools_cancelled") as running, talking(running) as wire:
+            await wire.send(QUESTION)
+            await wire.until(turn_complete)
+            return wire.messages
+
+    messages = run_real(main)
+    [called] = [message["toolCall"]["functionCalls"] for message in messages if "toolCall" in message]
+    [cancelled] = [message["toolCallCancellation"]["ids"] for message in messages if "toolCallCancellation" in message]
+    assert sorted(call["id"] for call in called) == cancelled
