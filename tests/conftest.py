@@ -71,5 +71,6 @@ def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the scenarios: they wait in real time while the others compute."""
-    items.sort(key=lambda item: "/scenarios/" not in item.path.as_posix())
+    """Begin with the scenarios and the sound cards: they wait in real time while the others compute."""
+    waiting = ("/scenarios/", "/test_engine")
+    items.sort(key=lambda item: not any(part in item.path.as_posix() for part in waiting))

@@ -36,23 +36,28 @@ RATES: Final = {Direction.INPUT: (UPLINK.rate_hz, 48_000, 44_100), Direction.OUT
 """In the order in which they are tried: what needs no conversion first."""
 
 
+def load() -> Any:
+    """Import sounddevice, which initialises PortAudio, which opens every card for a moment.
+
+    Raises:
+        DeviceError: It, or PortAudio, is not installed.
+    """
+    try:
+        import sounddevice  # noqa: PLC0415  it has to wait until the cards are there
+    except ImportError as error:
+        raise DeviceError("sounddevice is not installed: pip install 'voice-appliance[device]'") from error
+    except OSError as error:
+        raise DeviceError("PortAudio is not installed: sudo apt install libportaudio2") from error
+    return sounddevice
+
+
 class PortAudio:
     """The library, initialised; only for cards that were there at that moment."""
 
-    def __init__(self) -> None:
-        """Initialise it, which opens every card for a moment.
-
-        Raises:
-            DeviceError: sounddevice or PortAudio is not installed.
-        """
-        try:
-            import sounddevice  # noqa: PLC0415  it initialises PortAudio, which has to wait until the cards are there
-        except ImportError as error:
-            raise DeviceError("sounddevice is not installed: pip install 'voice-appliance[device]'") from error
-        except OSError as error:
-            raise DeviceError("PortAudio is not installed: sudo apt install libportaudio2") from error
-        self._library: Any = sounddevice
-        self.error: type[Exception] = sounddevice.PortAudioError
+    def __init__(self, library: Any = None) -> None:
+        """``library`` is the module sounddevice, for tests another one."""
+        self._library = load() if library is None else library
+        self.error: type[Exception] = self._library.PortAudioError
 
     def find(self, target: Target, direction: Direction) -> int:
         """Return PortAudio's number of a device; raises the direction's error."""

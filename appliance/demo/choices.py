@@ -17,7 +17,7 @@ from appliance.demo.recorder import LONGEST_S
 from appliance.demo.timeline import check
 from appliance.demo.world import Mishap, Service
 from appliance.errors import ConfigurationError, DeviceError, ExitCode, InputError
-from appliance.settings import Live, OpenWakeWord
+from appliance.settings import Conversation, Live, OpenWakeWord
 from appliance.units import Seconds
 from appliance.wake.models import known_models, load
 
@@ -37,6 +37,7 @@ class Choices:
     """Length of that file; None for a device."""
     speaker: Path | str | None
     """A WAV file, the name of a playback device, or None for a file that is thrown away."""
+    barge_in: BargeIn
     wake: str
     link_delay_s: float
     service: Service
@@ -62,8 +63,7 @@ class Choices:
             "microphone": microphone,
             "speaker": {"kind": "alsa", "device": heard} if heard is not None else {"kind": "wav", "path": speaker},
             "wake": {"kind": "openwakeword", "model": self.wake},
-            # A file hears nothing of the speaker, so that speech alone may interrupt.
-            "conversation": {"barge_in": BargeIn.VOICE} if of_file else {},
+            "conversation": {"barge_in": self.barge_in},
             "indicator": {"kind": "terminal"},
             "button": {"kind": "none"},
         }
@@ -78,6 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--mic", metavar="FILE.wav|DEVICE", help="what is heard (default: a recording that ships with the appliance)")
     add("--speaker", metavar="FILE.wav|DEVICE", help="where the answers go (default: a file that is thrown away)")
+    add(
+        "--barge-in",
+        choices=[choice.value for choice in BargeIn],
+        help="what interrupts an answer, beside the button (default: voice with a file, which hears no speaker; else "
+        f"{Conversation().barge_in.value})",
+    )
     add("--wake", metavar="NAME", default=OpenWakeWord().model, help="the wake word (default: %(default)s)")
     add(
         "--link-delay",
@@ -107,8 +113,11 @@ def choose(arguments: argparse.Namespace) -> Choices:
         raise ConfigurationError("--live google needs an API key in GEMINI_API_KEY")
     wake = _wake(arguments.wake)
     microphone = _microphone(arguments.mic, wake)
+    # A file hears nothing of the speaker, so that speech alone may interrupt.
+    barge_in = BargeIn.VOICE if isinstance(microphone, Path) else Conversation().barge_in
     choices = Choices(
         microphone=microphone,
+        barge_in=barge_in if arguments.barge_in is None else BargeIn(arguments.barge_in),
         duration_s=_duration(microphone) if isinstance(microphone, Path) else None,
         speaker=_speaker(arguments.speaker),
         wake=wake,

@@ -244,6 +244,29 @@ def test_a_card_that_loses_samples_is_a_jump_of_the_index(plug_in: PlugIn):
     assert beat.lost == sum(jumps)
 
 
+def test_a_speaker_that_runs_empty_too_often_gets_longer_periods(plug_in: PlugIn, caplog: pytest.LogCaptureFixture):
+    card = plug_in()
+
+    async def main():
+        async with household() as house:
+            await house.hearing()
+            assert card.speaker.period_and_buffer[0] == 240
+            await asyncio.sleep(1.3)  # its first second is its start
+            await house.playback.write(REPLY, counting(RATE))
+            house.playback.finish(REPLY)
+            for _ in range(3):
+                await asyncio.sleep(0.15)
+                card.speaker.xrun()
+            await house.until(lambda: card.speaker.period_and_buffer[0] == 480)
+            await house.until(lambda: house.drained)
+            assert not house.errors
+            assert house.engine.workers == 1
+
+    with caplog.at_level("INFO"):
+        run_real(main)
+    assert any("audio.period-stepped" in record.message for record in caplog.records)
+
+
 def test_the_worker_ends_with_the_daemon_however_that_ends(plug_in: PlugIn):
     plug_in()
     program = textwrap.dedent("""

@@ -12,7 +12,7 @@ from rich.console import Console
 from appliance.audio.ports import Block
 from appliance.conversation import Moment
 from appliance.core.events import DeadlineReached, LinkOpened, Trouble
-from appliance.core.state import Context, State
+from appliance.core.state import BargeIn, Context, State
 from appliance.demo.choices import Choices
 from appliance.demo.command import Demo
 from appliance.demo.world import Mishap, Service
@@ -28,6 +28,7 @@ def demo(tmp_path: Path) -> Demo:
     """A demo in which a word was heard, a link opened, and all samples received."""
     choices = Choices(
         microphone=tmp_path / "mic.wav",
+        barge_in=BargeIn.VOICE,
         duration_s=Seconds(0.1),
         speaker=None,
         wake="hey_rhasspy",
