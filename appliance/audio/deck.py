@@ -29,7 +29,7 @@ MOST_PREBUFFER_S: Final = 0.48
 CALM_S: Final = 60.0
 """After so much that was played without running dry, the prebuffer is halved again."""
 _RING_S: Final = 3 * DECK_S
-"""A cut makes room for `DECK_S` more before the thread that pulls has seen it; so does a second one."""
+"""What a cut has made stale is in it until the thread that pulls has seen the cut."""
 _SILENCE: Final[Pcm] = np.zeros(0, np.int16)
 
 
@@ -77,9 +77,9 @@ class RingDeck:
         self._sounds_given = 0
         # Written by the thread that gives, read by the one that pulls:
         self._stretches: deque[_Stretch] = deque()  # consumed by the one that pulls
-        self._sounds: deque[Pcm] = deque()
+        self._since: tuple[int, deque[Pcm]] = (0, deque())
+        """Number of the newest cut, and the sounds since it."""
         self._gain = 1.0
-        self._cuts = 0
         # Of the thread that pulls:
         self._cut = 0
         self._fade_done = 0
@@ -118,9 +118,8 @@ class RingDeck:
         """See `ports.Deck`."""
         self._resampler = None
         self._ring.cut()
-        self._sounds = deque()
         self._sounds_given = self._sounds_taken
-        self._cuts += 1  # last: who sees it sees the rest
+        self._since = (self._since[0] + 1, deque())  # last: who sees it sees the rest
 
     def sound(self, samples: Pcm) -> None:
         """See `ports.Deck`."""
@@ -130,7 +129,7 @@ class RingDeck:
             self._sounds_dropped += 1
             return
         self._sounds_given += len(converted)
-        self._sounds.append(converted)
+        self._since[1].append(converted)
 
     def set_gain(self, gain: float) -> None:
         """See `ports.Deck`."""
@@ -148,26 +147,24 @@ class RingDeck:
         """
         out: Pcm = np.zeros(frames, np.int16)
         # What is given after a cut is not reached in the period that has not yet seen the cut.
-        limit, sounds = self._ring.written, self._sounds
-        cuts = self._cuts
+        limit = self._ring.written
+        cuts, sounds = self._since
+        gain = self._gain
+        if not self._ring.playing and not len(self._sound):
+            self._applied_gain = gain  # what begins has no gain to come from
         if cuts != self._cut:
             taken: Taken | None = self._silence(out, cuts)
         else:
             taken = self._ring.take(out, limit)
             self._adapt(taken)
             if taken is None and not sounds and not len(self._sound):
-                return self._nothing(out)
+                self._duck = 1.0  # it changes unheard
+                return out  # most periods are such
             self._mix(out, sounds)
-        self._amplify(out)
+        self._amplify(out, gain)
         if taken is not None:
             self._report(taken, audible_at)
         return out
-
-    def _nothing(self, silence: Pcm) -> Pcm:
-        """Return a period of silence, in which gains change unheard: most periods are such."""
-        self._applied_gain = self._gain
-        self._duck = 1.0
-        return silence
 
     def _silence(self, out: Pcm, cuts: int) -> Taken:
         sounding = self._ring.playing or len(self._sound) > 0
@@ -189,7 +186,7 @@ class RingDeck:
         """Wait longer after a reply ran dry, and less when that was long ago."""
         if taken is None:
             return
-        most = self._format.frames(MOST_PREBUFFER_S)
+        most = max(self._least_prebuffer, self._format.frames(MOST_PREBUFFER_S))
         self._calm += taken.count
         if taken.edge is Edge.DRY:
             self._ring.prebuffer = min(most, max(2 * self._ring.prebuffer, self._format.frames(DUCK_S)))
@@ -224,8 +221,8 @@ class RingDeck:
         if len(ramp):
             self._duck = float(ramp[-1])
 
-    def _amplify(self, out: Pcm) -> None:
-        before, gain = self._applied_gain, self._gain
+    def _amplify(self, out: Pcm, gain: float) -> None:
+        before = self._applied_gain
         if before == gain == 1.0:
             return
         out[:] = np.rint(out * np.linspace(before, gain, len(out), dtype=np.float32))

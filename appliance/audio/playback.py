@@ -87,14 +87,14 @@ class Playback:
         self._dry_at = Seconds(0.0)
         self._silent_at = _NEVER
         self._flushing = False
-        # The deck: positions of the store, but for ``_given``.
+        # The deck: ``_given``, ``_pulled`` and ``_cut`` are its own positions, ``_sent`` is the store's.
         self._deck: Deck | None = None
         self._given = 0
-        """Samples that the deck was given: its own positions."""
+        self._pulled = 0
+        self._cut = 0
         self._anchors: deque[tuple[int, int]] = deque()
         """Position of the deck, and the position of the store that it stands for; grow."""
         self._sent = 0
-        self._taken = 0
         # Counts
         self._played = 0
         self._dropped = 0
@@ -140,7 +140,8 @@ class Playback:
         self._ending = []
         self._beginning = [reply for reply in self._beginning if reply.audible_at is not None]
         self._flushes += 1
-        self._sent = self._taken = self._store.written
+        self._sent = self._store.written
+        self._cut = self._given
         self._anchor()
         if self._deck is None:
             self._silent_at = now
@@ -197,7 +198,7 @@ class Playback:
     def connect(self, deck: Deck, audible_at: Seconds) -> None:
         """Play on this deck from now on, from the first sample that was not heard."""
         self._deck = deck
-        self._given = 0
+        self._given = self._pulled = self._cut = 0
         self._anchors.clear()
         self._anchor()
         deck.set_gain(self._volume)
@@ -216,12 +217,13 @@ class Playback:
         start = store_at + pulled.start - deck_at
         self._ledger.note(replace(pulled, start=start), now)
         self._played += pulled.count
-        self._taken = max(self._taken, start + pulled.count)
+        self._pulled = max(self._pulled, pulled.start + pulled.count)
         self._dry_at = _NEVER if pulled.edge in {Edge.NONE, Edge.STARTED} else pulled.silent_at
         if pulled.edge is Edge.DRY:
             self._underruns += 1
         elif pulled.edge is Edge.FLUSHED:
             self._flushing = False
+            self._pulled = self._cut
             self._silent_at = pulled.silent_at
         self._feed()
         self._space.set()
@@ -237,7 +239,8 @@ class Playback:
         self._deck = None
         self._ledger.forget_unheard(now)
         unheard = [reply.begin + reply.taken for reply in self._live() if reply.taken < reply.received]
-        self._sent = self._taken = unheard[0] if unheard else self._store.written
+        self._sent = unheard[0] if unheard else self._store.written
+        self._beginning = [reply for reply in self._beginning if reply.audible_at is not None or reply in self._live()]
         self._dry_at = now
         if self._flushing:
             self._flushing = False
@@ -303,7 +306,7 @@ class Playback:
         """Give the deck what it may have, in pieces worth their while."""
         for reply in self._live():
             while self._deck is not None and reply.begin <= self._sent < reply.end:
-                rest, room = reply.end - self._sent, self._taken + _AHEAD - self._sent
+                rest, room = reply.end - self._sent, self._pulled + _AHEAD - self._given
                 if room < min(_PIECE, rest):
                     return
                 count = min(_PIECE, rest)

@@ -103,6 +103,14 @@ def test_a_change_of_gain_is_a_ramp_of_one_period():
     assert np.all(rig.pull() == 2_500)
 
 
+def test_a_gain_that_is_set_in_silence_holds_from_the_first_sample_on():
+    rig = Rig()
+    rig.pull()
+    rig.deck.set_gain(0.1)
+    rig.deck.load(level(RATE))
+    assert rig.pull().max() == 1_000
+
+
 def test_it_waits_longer_after_each_time_that_a_reply_ran_dry_and_less_when_that_is_long_ago():
     rig = Rig(prebuffer_s=0.05)
     waits = []
@@ -119,6 +127,15 @@ def test_it_waits_longer_after_each_time_that_a_reply_ran_dry_and_less_when_that
         for _ in range(100):
             rig.pull()
     assert rig.deck.counts.prebuffer_s == 0.24
+
+
+def test_a_prebuffer_beyond_what_it_may_grow_to_stays():
+    rig = Rig(prebuffer_s=1.0)
+    rig.deck.load(level(RATE * 3 // 2))
+    for _ in range(200):
+        rig.pull()
+    assert rig.deck.counts.underruns == 1
+    assert rig.deck.counts.prebuffer_s == 1.0
 
 
 def test_more_than_it_may_be_given_is_dropped_and_counted():

@@ -540,6 +540,45 @@ async def play_and_lose(playback: Playback, speakers: list[TimedSpeaker], losses
     await speakers[-1].run(playback)
 
 
+def test_a_flushed_reply_that_was_lost_before_it_was_heard_does_not_hide_the_next():
+    async def main():
+        told = Told()
+        playback = Playback(told.reports())
+        async with running(playback):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(TimedSpeaker(latency_s=0.2).run(playback))
+                        await playback.write(OLD, level(RATE))
+                        await asyncio.sleep(0.05)
+                        playback.flush()
+            await playback.write(NEW, level(RATE))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await TimedSpeaker().run(playback)
+        assert [epoch for epoch, *_ in told.audible] == [NEW]
+
+    run_virtual(main)
+
+
+def test_flushes_that_no_speaker_has_seen_yet_cost_the_next_reply_nothing():
+    async def main():
+        told = Told()
+        playback = Plugged(told.reports())
+        async with running(playback):
+            for epoch in range(1, 7):
+                playback.flush()
+                await playback.write(Epoch(epoch), level(RATE * 5 // 2))
+            playback.finish(Epoch(6))
+            for _ in range(300):
+                playback.pull(240, Seconds(asyncio.get_running_loop().time()))
+                await asyncio.sleep(0.01)
+        assert playback.deck.counts.dropped == 0
+        assert [epoch for epoch, _ in told.drained] == [6]
+
+    run_virtual(main)
+
+
 @settings(deadline=None, max_examples=40)
 @given(st.data())
 def test_whatever_happens_each_live_reply_is_heard_in_order_and_nothing_old(data):

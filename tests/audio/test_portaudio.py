@@ -105,7 +105,9 @@ def test_a_microphone_runs_at_the_rate_that_needs_least_conversion(formats, chos
 
 
 def test_a_card_that_portaudio_does_not_list_or_that_takes_no_format_is_told_as_such():
-    with pytest.raises(MicrophoneError, match=r"Device .USB PnP. is there, but PortAudio cannot use it as a microphone"):
+    with pytest.raises(
+        MicrophoneError, match=r"Device .USB PnP. is there, but PortAudio cannot use it as a microphone"
+    ):
         CaptureStream(PortAudio(Library((16_000, 1), name="Other (hw:7,0)")), USB, Taken().make)
     with pytest.raises(SpeakerError, match="takes none of 24000, 48000, 44100 Hz: Invalid sample rate"):
         PlaybackStream(PortAudio(Library((8_000, 1))), USB, 0.01, lambda _: None)  # type: ignore[arg-type, return-value]
