@@ -3,10 +3,11 @@
 The only module that knows adapters. Those whose libraries a laptop may lack are imported where they are chosen.
 """
 
+import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -122,6 +123,19 @@ def audio_engine(settings: Settings) -> Engine | None:
         prebuffer_s=settings.playback.prebuffer_ms / 1000,
     )
     return None if wanted.microphone is None and wanted.speaker is None else Engine(wanted)
+
+
+@asynccontextmanager
+async def microphone_alone(settings: Settings) -> AsyncIterator[Microphone]:
+    """Yield the microphone that the settings name, served, without anything else."""
+    engine = audio_engine(settings.model_copy(update={"speaker": WavSpeaker(kind="wav", path=Path("unused.wav"))}))
+    async with asyncio.TaskGroup() as group:
+        serving = None if engine is None else group.create_task(engine.run())
+        try:
+            yield _microphone(settings, engine)
+        finally:
+            if serving is not None:
+                serving.cancel()
 
 
 def _microphone(settings: Settings, engine: Engine | None) -> Microphone:

@@ -77,6 +77,21 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("--json", action="store_true", help="for programs")
     config.set_defaults(command=_config)
 
+    devices = commands.add_parser("devices", help="list the sound cards, and what to set for each")
+    _add_config(devices)
+    devices.add_argument("--json", action="store_true", help="for programs")
+    devices.set_defaults(command=_devices)
+
+    meter = commands.add_parser("meter", help="show what the microphone hears")
+    _add_config(meter)
+    meter.add_argument("--seconds", metavar="N", type=float, help="end after so long (default: with Ctrl-C)")
+    meter.set_defaults(command=_meter)
+
+    doctor = commands.add_parser("doctor", help="tell whether this machine is fit")
+    _add_config(doctor)
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(command=_doctor)
+
     demo = commands.add_parser("demo", help="hold one whole conversation on a recording, and draw it")
     from appliance.demo.choices import add_arguments  # noqa: PLC0415  the daemon does without the demo
 
@@ -107,6 +122,24 @@ def _run(arguments: argparse.Namespace) -> int:
     log.configure(effective.settings.log)
     asyncio.run(app.run(effective.settings))
     return ExitCode.OK
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    from appliance.commands.devices import devices_command  # noqa: PLC0415  as above
+
+    return devices_command(load(_files(arguments)).settings, as_json=arguments.json)
+
+
+def _meter(arguments: argparse.Namespace) -> int:
+    from appliance.commands.meter import meter_command  # noqa: PLC0415  as above
+
+    return meter_command(load(_files(arguments)).settings, arguments.seconds)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from appliance.commands.doctor import doctor_command  # noqa: PLC0415  as above
+
+    return doctor_command(load(_files(arguments)).settings, as_json=arguments.json)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     NOTHING_HEARD = 3
     """The input ended without a wake word."""
+    UNFIT = 4
+    """`appliance doctor` has found a problem."""
     DATA = 65
     """A file is not what it should be."""
     NO_INPUT = 66

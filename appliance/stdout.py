@@ -6,10 +6,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from rich.console import Console, RenderableType
 
 from appliance.errors import ExitCode, InputError
+
+WIDE: Final = 200
+"""Columns of what no terminal shows: lines are not to be broken for a file or a pipe."""
 
 
 def show(result: RenderableType) -> None:
@@ -19,7 +23,10 @@ def show(result: RenderableType) -> None:
         InputError: The output takes no more.
     """
     with _guarded():
-        _Console(highlight=False).print(result)
+        console = _Console(highlight=False)
+        if not console.is_terminal:
+            console.width = WIDE
+        console.print(result)
 
 
 def show_json(result: Mapping[str, object] | Sequence[object]) -> None:

@@ -9,7 +9,6 @@ that raises ends the stream without a word.
 # ruff: noqa: ANN401  (sounddevice declares no types)
 
 import ctypes
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ import numpy as np
 
 from appliance.audio.devices import Direction, Target
 from appliance.audio.intake import Clock
+from appliance.audio.realtime import PRIORITY, real_time
 from appliance.audio.wire import Scheduling
 from appliance.errors import DeviceError
 from appliance.units import REPLY, UPLINK, AudioFormat, Hz, Pcm, Seconds
@@ -28,8 +28,6 @@ CAPTURE_PERIODS: Final = 16
 """A deep buffer costs a microphone nothing: with less than 4 periods, one late wake-up loses samples."""
 PLAYBACK_PERIODS: Final = 3
 """What is in them delays every interruption; with less than 3, one late wake-up is heard."""
-PRIORITY: Final = 60
-"""Of the threads that PortAudio calls back on."""
 PLAUSIBLE_S: Final = 1.0
 """Some drivers give no moment in their first callbacks; a distance beyond this is no moment of a buffer."""
 RATES: Final = {Direction.INPUT: (UPLINK.rate_hz, 48_000, 44_100), Direction.OUTPUT: (REPLY.rate_hz, 48_000, 44_100)}
@@ -200,12 +198,3 @@ class PlaybackStream(CardStream):
             self.clock.note(audible_at, self._frames)
         samples = self._pull(frames, audible_at)
         content[:] = (samples if self.layout.channels == 1 else np.repeat(samples, self.layout.channels)).tobytes()
-
-
-def real_time(priority: int) -> Scheduling:
-    """Run this thread before all ordinary ones, if the system lets it."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-    except OSError:
-        return Scheduling.ORDINARY
-    return Scheduling.REAL_TIME

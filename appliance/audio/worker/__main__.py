@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 
-from appliance.audio.portaudio import real_time
+from appliance.audio.realtime import real_time
 from appliance.audio.wire import Wanted
 from appliance.audio.worker.lifeline import die_with
 from appliance.audio.worker.outbox import Outbox

@@ -1,0 +1,34 @@
+"""The `appliance doctor` command: whether this machine is fit, and what to do where it is not."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Final
+
+from rich.table import Table
+
+from appliance.doctor import sound, wakeword
+from appliance.doctor.finding import Finding, Severity
+from appliance.errors import ExitCode
+from appliance.settings import Settings
+from appliance.stdout import show, show_json
+
+STYLES: Final = {Severity.OK: "green", Severity.NOTE: "yellow", Severity.PROBLEM: "bold red"}
+
+
+def doctor_command(settings: Settings, *, as_json: bool) -> int:
+    """Run all checks and show what they found; return the exit code."""
+    findings = [check(settings) for check in (*sound.CHECKS, *wakeword.CHECKS)]
+    if as_json:
+        show_json([{**asdict(finding), "severity": finding.severity.value} for finding in findings])
+    else:
+        show(_table(findings))
+    unfit = any(finding.severity is Severity.PROBLEM for finding in findings)
+    return ExitCode.UNFIT if unfit else ExitCode.OK
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
+    for finding in findings:
+        mark = f"[{STYLES[finding.severity]}]{finding.severity.value}[/]"
+        table.add_row(mark, finding.name, finding.found, finding.advice)
+    return table

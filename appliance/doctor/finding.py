@@ -1,0 +1,32 @@
+"""What a check has found."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from appliance.settings import Settings
+
+
+class Severity(Enum):
+    """How much it matters."""
+
+    OK = "ok"
+    NOTE = "note"
+    """It works, but not as well as it could."""
+    PROBLEM = "problem"
+    """It does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    name: str
+    severity: Severity
+    found: str
+    advice: str = ""
+    """What to do; empty where nothing is to be done."""
+
+
+Check = Callable[[Settings], Finding]
+"""Looks at one thing, takes a second at the most, and never raises."""

@@ -1,0 +1,5 @@
+"""Fixtures of the commands' tests."""
+
+from tests.soundcard.fixture import _turn, plug_in
+
+__all__ = ["_turn", "plug_in"]
