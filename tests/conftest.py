@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,20 @@ def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the scenarios and the sound cards: they wait in real time while the others compute."""
-    waiting = ("/scenarios/", "/test_engine")
-    items.sort(key=lambda item: not any(part in item.path.as_posix() for part in waiting))
+    """Let every worker begin with its share of the tests that wait in real time: the others fill in and compute.
+
+    pytest-xdist deals out the list in as many equal stretches as there are workers, and evens out from their ends.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    waiting = [item for item in items if _waits(item)]
+    others = iter([item for item in items if not _waits(item)])
+    length = len(items) // workers + 1
+    ordered: list[pytest.Item] = []
+    for number in range(workers):
+        share = waiting[number::workers]
+        ordered += [*share, *islice(others, length - len(share))]
+    items[:] = [*ordered, *others]
+
+
+def _waits(item: pytest.Item) -> bool:
+    return any(part in item.path.as_posix() for part in ("/scenarios/", "/test_engine", "/test_meter"))

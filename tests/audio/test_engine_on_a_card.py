@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.audio.engine import Engine
+from appliance.audio.engine import COMMAND, Engine
 from appliance.audio.wire import Wanted
 from appliance.units import Epoch, Seconds
 from tests.audio.enginehouse import LAP, counting, household, runs, sounded
@@ -274,7 +275,7 @@ def test_the_worker_ends_with_the_daemon_however_that_ends(plug_in: PlugIn):
     plug_in()
     program = textwrap.dedent("""
         import asyncio, sys
-        from appliance.audio.engine import Engine
+        from appliance.audio.engine import COMMAND, Engine
         from appliance.audio.wire import Wanted
         async def main():
             engine = Engine(Wanted("virtual_mic", "virtual_speaker"))
@@ -309,6 +310,61 @@ def test_the_log_is_not_flooded_by_a_card_that_makes_portaudio_rage(plug_in: Plu
     with caplog.at_level("INFO"):
         run_real(main)
     assert 3 < len(caplog.records) < 25
+
+
+@pytest.mark.parametrize("jack", ["microphone", "speaker"])
+def test_a_card_that_is_unplugged_while_nothing_is_said_comes_back(plug_in: PlugIn, jack: str):
+    card = plug_in()
+
+    async def main():
+        async with household() as house:
+            await house.hearing()
+            workers = house.engine.workers
+            getattr(card, jack).fail(Fault.DISCONNECTED)
+            assert await house.until(lambda: house.engine.workers > workers) < NOTICED_S
+            await house.until(lambda: house.errors)
+            getattr(card, jack).fail(Fault.FINE)
+            await house.until(lambda: house.engine.microphone.ready and house.engine.speaker.ready)
+            await house.hearing()
+            assert len(house.errors) == 1
+
+    run_real(main)
+
+
+def test_clocks_that_drift_lose_nothing(plug_in: PlugIn):
+    card = plug_in()
+    card.microphone.drift(300)
+    card.speaker.drift(-300)
+
+    async def main():
+        async with household() as house:
+            await house.hearing()
+            begun_at = house.now
+            await house.playback.write(REPLY, counting(RATE))
+            house.playback.finish(REPLY)
+            await house.until(lambda: house.drained)
+            assert house.engine.beat.lost == 0
+            return sounded(card.speaker, begun_at)
+
+    assert runs(run_real(main))[-1][1] == RATE - 1
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None or os.geteuid() != 0, reason="needs root to give up a right")
+def test_without_real_time_priority_it_works_and_says_so(plug_in: PlugIn, caplog: pytest.LogCaptureFixture):
+    plug_in()
+    unprivileged = ("setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice", *COMMAND)
+
+    async def main():
+        async with household(Engine(Wanted("virtual_mic", "virtual_speaker"), unprivileged)) as house:
+            await house.hearing()
+            await house.playback.write(REPLY, counting(RATE // 4))
+            house.playback.finish(REPLY)
+            await house.until(lambda: house.drained)
+
+    with caplog.at_level("INFO"):
+        run_real(main)
+    opened = [vars(record)["fields"] for record in caplog.records if "audio.opened" in record.message]
+    assert {fields["scheduling"] for fields in opened} == {"ordinary"}
 
 
 def test_one_direction_alone_is_served(plug_in: PlugIn):

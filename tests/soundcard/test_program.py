@@ -1,0 +1,62 @@
+"""`python -m tests.soundcard`: a program sees the card, hears the recording, and what it plays is kept."""
+
+import subprocess
+import sys
+import textwrap
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.soundcard.build import BuildError, plugin
+
+pytestmark = pytest.mark.realtime
+
+PROGRAM = textwrap.dedent("""
+    import os, time
+    import numpy as np
+    import sounddevice
+    heard = []
+    microphone = sounddevice.RawInputStream(
+        device="virtual_mic", samplerate=16000, channels=1, dtype="int16", callback=lambda b, *_: heard.append(bytes(b))
+    )
+    speaker = sounddevice.RawOutputStream(device="virtual_speaker", samplerate=24000, channels=1, dtype="int16")
+    microphone.start()
+    speaker.start()
+    speaker.write((np.arange(12000) % 1000 + 1).astype("int16").tobytes())
+    time.sleep(3.2)
+    loud = np.count_nonzero(np.frombuffer(b"".join(heard), "int16"))
+    print(loud, flush=True)
+    os._exit(7)
+""")
+
+
+def test_a_program_hears_the_recording_and_what_it_plays_is_kept(tmp_path: Path):
+    try:
+        plugin()
+    except BuildError as error:
+        pytest.skip(f"no virtual sound card: {error}")
+    said = tmp_path / "said.wav"
+    with wave.open(str(said), "wb") as file:
+        file.setparams((1, 2, 8_000, 0, "NONE", ""))
+        file.writeframes(np.full(4_000, 5_000, np.int16).tobytes())
+    options = ["--mic", str(said), "--speaker", str(tmp_path / "played.wav"), "--", sys.executable, "-c", PROGRAM]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.soundcard", *options], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == 7, done.stderr
+    assert int(done.stdout) == pytest.approx(8_000, rel=0.02)
+    with wave.open(str(tmp_path / "played.wav")) as file:
+        played = np.frombuffer(file.readframes(file.getnframes()), np.int16)
+    loud = played[np.flatnonzero(played)]
+    assert np.array_equal(loud[:10_000], np.arange(10_000) % 1000 + 1)
+
+
+def test_a_recording_that_is_none_is_one_line(tmp_path: Path):
+    options = ["--mic", str(tmp_path / "none.wav"), "--", "true"]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.soundcard", *options], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert done.returncode == 66
+    assert done.stderr.count("\n") == 1
