@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from appliance import log
@@ -43,11 +44,17 @@ SILENT_S: Final = 0.2
 """A worker says something every 0.05 s."""
 SILENT_UNSURE_S: Final = 1.0
 """Where it has no real-time priority, or no card yet, a busy CPU may keep it from that."""
-STARTING_S: Final = 5.0
-"""The longest that it may take to say its first word."""
+STARTING_S: Final = 20.0
+"""The longest that it may take to say its first word: after a cold start, a small Pi reads from its card for long."""
 LOOK_S: Final = 0.05
 PATIENCE_S: Final = 2.0
-"""A card that is neither there nor refused for so long has failed."""
+"""A card that has run, and is neither there nor refused for so long, has failed."""
+FIRST_PATIENCE_S: Final = 8.0
+"""One that has not run yet: the first worker may be slow to start."""
+STABLE_S: Final = 5.0
+"""A worker that ended after this was a good one."""
+GIVEN_UP_AFTER: Final = 3
+"""So many that said nothing, one after the other, are a fault; they are tried on."""
 FIRST_PAUSE_S: Final = 0.25
 LAST_PAUSE_S: Final = 10.0
 
@@ -59,12 +66,14 @@ class _Side:
         self._direction = direction
         self._changed = asyncio.Event()
         self._complained = False
+        self._patience_s = FIRST_PATIENCE_S
         self.running: Opened | None = None
         self.refusal: str | None = None
 
     def open(self, opened: Opened) -> None:
         """It runs."""
         self.running, self.refusal, self._complained = opened, None, False
+        self._patience_s = PATIENCE_S
         self._changed.set()
 
     def refuse(self, text: str) -> None:
@@ -88,7 +97,7 @@ class _Side:
             if self.refusal is not None and not self._complained:
                 self._complain(self.refusal)
             try:
-                async with asyncio.timeout(PATIENCE_S if unknown and not self._complained else None):
+                async with asyncio.timeout(self._patience_s if unknown and not self._complained else None):
                     await self._changed.wait()
             except TimeoutError:
                 self._complain(f"the {self._direction.noun} does not come up; the journal may say why")
@@ -121,15 +130,21 @@ class Engine:
         return self._child.pid if self._child else None
 
     async def run(self) -> None:
-        """Keep a worker running until cancelled."""
-        pause_s = 0.0
+        """Keep a worker running until cancelled: another one at once, and ever later ones while they end soon."""
+        loop, failures = asyncio.get_running_loop(), 0
         while True:
+            begun_at = loop.time()
             code = await self._serve()
-            if self._worked or code == Ending.AGAIN:
-                pause_s = 0.0
-            else:
-                pause_s = min(max(FIRST_PAUSE_S, pause_s * 2), LAST_PAUSE_S)
+            if code == Ending.AGAIN or loop.time() - begun_at > STABLE_S:
+                failures = 0
+                continue
+            failures += 1
+            pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 2), LAST_PAUSE_S) if failures > 1 else 0.0
+            if not self._worked:
                 log.event("audio.worker-failed", level="error", code=code, pause_s=pause_s)
+            if not self._worked and failures >= GIVEN_UP_AFTER:
+                for side in self._sides.values():
+                    side.refuse("the audio worker does not start: the journal says why")
             await asyncio.sleep(pause_s)
 
     def replace(self) -> None:
@@ -191,6 +206,7 @@ class Engine:
                 log.event("audio.lost", level="warning", device=direction.noun, reason=text)
             case Stepped(period_ms=period_ms):
                 log.event("audio.period-stepped", level="warning", period_ms=period_ms)
+                self._wanted = replace(self._wanted, period_ms=period_ms)  # also of the workers to come
 
     def _opened(self, report: Opened) -> None:
         self._sure = report.scheduling is Scheduling.REAL_TIME

@@ -1,5 +1,6 @@
 """The engine and workers that misbehave: each is replaced, none is waited for, and nothing floods the log."""
 
+import asyncio
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -36,24 +37,23 @@ def test_workers_that_die_are_started_again_ever_more_slowly_and_are_a_fault(cap
             await house.until(lambda: house.errors)
             assert house.engine.workers <= 5
             await house.until(lambda: house.engine.workers >= 4)
-            assert "does not come up; the journal may say why" in house.errors[0]
+            assert house.errors[0] == "the audio worker does not start: the journal says why"
 
     run_real(main)
     pauses = [float(record.fields["pause_s"]) for record in caplog.records if "worker-failed" in record.message]
-    assert pauses[:3] == [0.25, 0.5, 1.0]
+    assert pauses[:3] == [0.0, 0.25, 0.5]
 
 
 @pytest.mark.parametrize("behaviour", ["nonsense", "rages"])
 def test_a_worker_that_talks_nonsense_or_rages_is_a_bounded_nuisance(behaviour, caplog):
     async def main():
         async with household(engine(behaviour)) as house:
-            begun_at = house.now
-            await house.until(lambda: house.errors)
-            return house.now - begun_at
+            await asyncio.sleep(2)
+            assert house.engine.workers < 6
 
     with caplog.at_level("INFO"):
-        took_s = run_real(main)
-    assert len(caplog.records) < 15 * (took_s + 1)
+        run_real(main)
+    assert 2 < len(caplog.records) < 40
 
 
 def test_a_worker_that_does_not_read_is_replaced():

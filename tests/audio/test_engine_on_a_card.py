@@ -198,6 +198,22 @@ def test_a_card_that_cannot_be_opened_is_told_once_and_taken_when_it_can(plug_in
     run_real(main)
 
 
+def test_a_card_that_portaudio_cannot_use_is_told_once_and_not_tried_all_the_time(plug_in: PlugIn):
+    plug_in(speaker=Hardware(8_000))
+
+    async def main():
+        async with household() as house:
+            await house.until(lambda: house.errors)
+            await house.hearing()
+            workers = house.engine.workers
+            await asyncio.sleep(1.0)
+            assert house.engine.workers == workers
+            assert len(house.errors) == 1
+            assert "virtual_speaker: it takes none of 24000, 48000, 44100 Hz" in house.errors[0]
+
+    run_real(main)
+
+
 @pytest.mark.parametrize(
     ("microphone", "speaker"),
     [

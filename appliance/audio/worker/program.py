@@ -50,6 +50,8 @@ from appliance.units import AudioFormat, Pcm, SampleIndex, Seconds
 BEAT_S: Final = 0.05
 LOOK_S: Final = 0.25
 """How often a card that is not there is looked for."""
+UNUSABLE_S: Final = 30.0
+"""A card that ALSA can open and PortAudio can not is tried again after this, by a new process."""
 SILENT_S: Final = {Scheduling.REAL_TIME: 0.15, Scheduling.ORDINARY: 1.0}
 """A card that has not called for so long is lost; a busy CPU delays ordinary threads by half a second."""
 FIRST_CALL_S: Final = 1.5
@@ -72,6 +74,8 @@ class _Slot:
         self.told = False
         """That it runs."""
         self.refused: Refused | None = None
+        self.again_at = 0.0
+        """Before this, opening it is not tried again."""
 
     def age(self, now: float) -> float:
         """Return how long its card has not called."""
@@ -115,9 +119,9 @@ class Worker:
                     return Ending.AGAIN
             if now >= beat_at:
                 beat_at = now + BEAT_S
-                if self._is_lost(now):
+                if self._is_lost(now) or not self._climb(now):
                     return Ending.LOST
-                self._tell(now)
+                self._tell()
             for _ in poll.poll(max(0.0, beat_at - time.monotonic()) * 1000):
                 code = self._obey()
                 if code is not None:
@@ -170,6 +174,9 @@ class Worker:
             found = look_for(slot.name, slot.direction)
             if found.target is None or found.presence is not Presence.PRESENT:
                 self._refuse(slot, found.presence, found.text)
+                slot.again_at = 0.0
+                continue
+            if time.monotonic() < slot.again_at:
                 continue
             if slot.refused is not None and self._portaudio is not None:
                 return True
@@ -177,6 +184,7 @@ class Worker:
                 self._open(slot, found.target)
             except DeviceError as error:
                 self._refuse(slot, Presence.BROKEN, str(error))
+                slot.again_at = time.monotonic() + UNUSABLE_S
         return False
 
     def _open(self, slot: _Slot, target: Target) -> None:
@@ -238,14 +246,12 @@ class Worker:
 
     # Reports
 
-    def _tell(self, now: float) -> None:
+    def _tell(self) -> None:
         self._outbox.flush()
         for slot in self._slots:
             if slot.stream is not None and not slot.told and slot.stream.called_at:
                 slot.told = True
                 self._outbox.send(self._opened(slot, slot.stream))
-            if isinstance(slot.stream, PlaybackStream):
-                self._climb(slot, slot.stream, now)
         self._outbox.send(self._beat())
 
     def _opened(self, slot: _Slot, stream: CardStream) -> Opened:
@@ -261,24 +267,38 @@ class Worker:
             label=slot.target.label if slot.target else slot.name,
         )
 
-    def _climb(self, slot: _Slot, stream: PlaybackStream, now: float) -> None:
-        """Make the periods longer where the speaker has run empty too often."""
+    def _climb(self, now: float) -> bool:
+        """Make the periods longer where the speaker has run empty too often; tell whether it still runs."""
+        for slot in self._slots:
+            if isinstance(slot.stream, PlaybackStream) and self._runs_empty(slot, slot.stream, now):
+                return self._reopen(slot, slot.stream)
+        return True
+
+    def _runs_empty(self, slot: _Slot, stream: PlaybackStream, now: float) -> bool:
         new = stream.xruns - self._seen_underflows
         self._seen_underflows = stream.xruns
         if now - slot.started_at < SETTLED_S or not new:
-            return
+            return False
         self._underflows.extend([now] * min(new, STEP_AFTER))
-        often = len(self._underflows) == STEP_AFTER and now - self._underflows[0] < STEP_WITHIN_S
+        return len(self._underflows) == STEP_AFTER and now - self._underflows[0] < STEP_WITHIN_S
+
+    def _reopen(self, slot: _Slot, stream: PlaybackStream) -> bool:
+        """Open the speaker with the next longer periods; tell whether it runs."""
         longer = [period for period in PERIODS_MS if period > self._period_ms]
-        if not often or not longer or slot.target is None:
-            return
+        if not longer or slot.target is None:
+            return True
         self._underflows.clear()
         self._seen_underflows = 0
         self._period_ms = longer[0]
+        self._outbox.send(Stepped(self._period_ms))
         stream.abort()
         slot.stream = None
-        self._open(slot, slot.target)
-        self._outbox.send(Stepped(self._period_ms))
+        try:
+            self._open(slot, slot.target)
+        except DeviceError as error:
+            self._outbox.send(Lost(slot.direction, str(error)))
+            return False
+        return True
 
     def _beat(self) -> Beat:
         streams = {slot.direction: slot.stream for slot in self._slots if slot.stream is not None}
