@@ -77,12 +77,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     pytest-xdist deals out the list in as many equal stretches as there are workers, and evens out from their ends.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    waiting = [item for item in items if _waits(item)]
-    others = iter([item for item in items if not _waits(item)])
+    alone = [item for item in items if item.get_closest_marker("rages")]
+    waiting = [item for item in items if _waits(item) and item not in alone]
+    others = iter([item for item in items if not _waits(item) and item not in alone])
     length = len(items) // workers + 1
     ordered: list[pytest.Item] = []
     for number in range(workers):
-        share = waiting[number::workers]
+        # Those that run alone come when the others have done with their sound cards.
+        share = [*waiting[number::workers], *(alone if not number else [])]
         ordered += [*share, *islice(others, length - len(share))]
     items[:] = [*ordered, *others]
 
