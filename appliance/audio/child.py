@@ -19,6 +19,8 @@ ORDERS: Final = 400
 """The most orders that wait for a worker that does not read, 4 s of a reply; with more it counts as lost."""
 REAPED_S: Final = 2.0
 """A process that was killed is gone within milliseconds, but for a driver that holds it."""
+DYING_S: Final = 0.2
+"""The longest that the loop may be held up for its end."""
 SOCKET_BYTES: Final = 1 << 20
 """As much as the system gives of it: seconds of a microphone, for a daemon that is kept from running."""
 
@@ -115,16 +117,23 @@ class Child:
         gone = asyncio.Event()
         self._loop.add_reader(self._handle, gone.set)
         try:
-            async with asyncio.timeout(REAPED_S):
-                await gone.wait()
-            return self._process.wait()
-        except TimeoutError:
-            log.event("audio.stuck", level="error", pid=self.pid)
-            return None
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REAPED_S):
+                    await gone.wait()
         finally:
             self._loop.remove_reader(self._handle)
             os.close(self._handle)
             self._complaints.close()
+            code = self._reap()
+        return code
+
+    def _reap(self) -> int | None:
+        """Return its exit code; where a cancellation has cut the wait short, wait here, as it is all but gone."""
+        try:
+            return self._process.wait(DYING_S)
+        except subprocess.TimeoutExpired:
+            log.event("audio.stuck", level="error", pid=self.pid)
+            return None
 
 
 def start(command: Sequence[str], document: str, on_report: Callable[[Message], None]) -> Child:

@@ -22,6 +22,7 @@ def main() -> None:
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which ends this process
     real_time(PRIORITY)
+    sys.setswitchinterval(0.0005)  # the threads of the cards wait for the interpreter no longer than this
     gc.freeze()
     gc.disable()  # nothing here makes cycles, and a collection is heard
     with socket.socket(fileno=descriptor) as connection:
