@@ -1,23 +1,32 @@
 """The wire protocol between a device and the provisioning server, version 1: what both halves agree on.
 
-JSON in UTF-8 over HTTPS; every request is signed (`signing.py`); errors are problem details (RFC 9457). A device
-ignores fields of an answer that it does not know; the server refuses unknown fields of a request.
+JSON in UTF-8 over HTTPS; every request is signed by the device's key and every answer by the server's (`signing.py`);
+errors are problem details (RFC 9457). A device ignores fields of an answer that it does not know; the server refuses
+unknown fields of a request.
 """
 
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_serializer
 
+ENROL_PATH: Final = "/v1/enroll"
 TOKENS_PATH: Final = "/v1/tokens"
+DEVICE_PATH: Final = "/v1/device"
+ROTATE_PATH: Final = "/v1/device/rotate"
+SESSION_EVENTS_PATH: Final = "/v1/sessions/{session_id}/events"
+AGENT: Final = "voice-appliance"
+"""A device's ``User-Agent`` is this, a slash and its version."""
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 MAX_REQUEST_BYTES: Final = 8 * 1024
 """Bound of a request's body; the server looks no further."""
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """Bound of an answer's body; the device looks no further."""
+MAX_RETRY_AFTER: Final = 31 * 86_400
+"""Seconds: a month's quota may be used up on its first day."""
 MAX_SEQUENCE: Final = 10**15 - 1
 """Bound of a sequence number: fifteen digits, as many as a structured-field integer has (RFC 9651)."""
 
@@ -44,23 +53,164 @@ class Purpose(StrEnum):
     PREFETCH = "prefetch"
 
 
-class TokenRequest(BaseModel):
-    """Body of ``POST /v1/tokens``."""
+class Asked(BaseModel):
+    """The base of every request's body."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Answer(BaseModel):
+    """The base of every answer's body."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+Short = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,80}$")]
+"""One line of a person's words, or of a machine's description."""
+Coordinate = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+"""32 bytes in base64url."""
+
+
+class Jwk(BaseModel):
+    """A public key (RFC 7517): Ed25519 (``OKP``, without ``y``) or P-256 (``EC``)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kty: Literal["OKP", "EC"]
+    crv: Literal["Ed25519", "P-256"]
+    x: Coordinate
+    y: Coordinate | None = None
+
+
+class DeviceFacts(Asked):
+    """What a device tells of itself, for the operator's list."""
+
+    model: Short | None = None
+    serial_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    os: Short | None = None
+
+
+class EnrolRequest(Asked):
+    """Body of ``POST /v1/enroll``, signed with the key that it brings (``keyid`` is the key's thumbprint)."""
+
+    claim: SecretStr = Field(min_length=1, max_length=64)
+    public_key: Jwk
+    device: DeviceFacts = DeviceFacts()
+    name: Short | None = None
+
+    @field_serializer("claim", when_used="json")
+    def _plain(self, claim: SecretStr) -> str:
+        return claim.get_secret_value()
+
+
+class DeviceStatus(StrEnum):
+    """Where a device stands with its server."""
+
+    PENDING = "pending"
+    """Enrolled, and waiting for the operator's approval."""
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    REVOKED = "revoked"
+
+
+class ServerKey(Answer):
+    """A key that the server signs its answers with."""
+
+    kid: str
+    """Its RFC 7638 thumbprint."""
+    x: Coordinate
+
+
+class Limits(Answer):
+    """What a device may use; 0 or None: as much as it likes."""
+
+    sessions_day: int = 0
+    minutes_month: int = 0
+    burst: int = 0
+    concurrent: int = 0
+    max_session_s: int = 0
+
+
+class EnrolResponse(Answer):
+    """Answer to ``POST /v1/enroll``: 201, or 200 when the same claim and key have been seen before."""
+
+    device_id: DeviceId
+    status: DeviceStatus
+    limits: Limits = Limits()
+    server_keys: tuple[ServerKey, ...]
+    server_time: AwareDatetime
+
+
+class DeviceView(Answer):
+    """Answer to ``GET /v1/device``."""
+
+    device_id: DeviceId
+    status: DeviceStatus
+    name: str | None = None
+    limits: Limits = Limits()
+    min_agent_version: str | None = None
+    latest_agent_version: str | None = None
+    server_keys: tuple[ServerKey, ...] = ()
+    server_time: AwareDatetime
+
+
+class RotateRequest(Asked):
+    """Body of ``POST /v1/device/rotate``, signed with the old key."""
+
+    public_key: Jwk
+    proof: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
+    """The new key's signature of `signing.rotation_text`, base64."""
+
+
+class RotateResponse(Answer):
+    """Answer to ``POST /v1/device/rotate``: both keys are good until the first request with the new one."""
+
+    thumbprint: str
+
+
+class SessionEventType(StrEnum):
+    """What became of a session."""
+
+    STARTED = "started"
+    ENDED = "ended"
+    ERROR = "error"
+
+
+class SessionEvent(Asked):
+    """Body of ``POST /v1/sessions/{id}/events``: counters only, never anything that was said."""
+
+    type: SessionEventType
+    reason: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{0,40}$")] = ""
+    seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    reconnects: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+
+class TokenRequest(Asked):
+    """Body of ``POST /v1/tokens``."""
 
     mode: TokenMode
     purpose: Purpose
     profile: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")] = "default"
 
 
-class Effective(BaseModel):
+class Effective(Answer):
     """What the token locks of a session's set-up; None: the device chooses."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     voice: str | None = None
     language: str | None = None
+    tools: tuple[str, ...] | None = None
+    """Names of the tools that the operator allows; a device offers no others, and only those it has."""
+    config_etag: str | None = None
+    """Changes whenever the operator changes what the token locks."""
+
+
+class Quota(Answer):
+    """What is left to a device; None: no limit."""
+
+    sessions_left_today: int | None = None
+    minutes_left_month: int | None = None
+    resets_at: AwareDatetime | None = None
+    """When the day of the server ends."""
 
 
 class TokenResponse(BaseModel):
@@ -68,7 +218,11 @@ class TokenResponse(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
+    session_id: str | None = None
+    """Under which the device reports what became of the session."""
     token: SecretStr = Field(min_length=1)
+    uses: int = 1
+    """Sessions that can be begun with it; resuming is not one."""
     model: str = Field(min_length=1)
     api_version: Annotated[str, StringConstraints(pattern=r"^v[0-9a-z]{1,16}$")]
     base_url: HttpsUrl | None = None
@@ -78,6 +232,7 @@ class TokenResponse(BaseModel):
     server_time: AwareDatetime
     """The clock that the two times above are measured by."""
     effective: Effective = Effective()
+    quota: Quota | None = None
 
     @field_serializer("token", when_used="json")
     def _plain(self, token: SecretStr) -> str:
@@ -90,10 +245,21 @@ class ProblemCode(StrEnum):
     MALFORMED = "malformed"
     SIGNATURE_INVALID = "signature-invalid"
     """The one answer for an unknown device, a wrong key and a signature that is none: nobody learns which."""
+    CLAIM_INVALID = "claim-invalid"
+    """The one answer for a claim that is unknown, wrong, expired, revoked, used up or locked."""
+    DEVICE_PENDING = "device-pending"
+    DEVICE_SUSPENDED = "device-suspended"
+    AGENT_TOO_OLD = "agent-too-old"
     NOT_FOUND = "not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     SEQUENCE_CONFLICT = "sequence-conflict"
     """The number was used before; told only after a valid signature, with the last number that counted."""
+    ALREADY_MINTED = "already-minted"
+    """This very request was answered with a token before, and the answer was lost: ask again with the next number."""
+    QUOTA_SESSIONS = "quota-sessions"
+    QUOTA_MINUTES = "quota-minutes"
+    RATE_LIMITED = "rate-limited"
+    CONCURRENCY = "concurrency"
     TOO_LARGE = "too-large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     INVALID_REQUEST = "invalid-request"
@@ -102,14 +268,25 @@ class ProblemCode(StrEnum):
     """The service refuses the server's API key, or what it was asked for."""
     UPSTREAM_UNAVAILABLE = "upstream-unavailable"
     UPSTREAM_QUOTA = "upstream-quota"
+    DRAINING = "draining"
+    """The server is about to end; another one, or the next one, serves."""
 
 
 STATUS: Final[Mapping[ProblemCode, HTTPStatus]] = {
     ProblemCode.MALFORMED: HTTPStatus.BAD_REQUEST,
     ProblemCode.SIGNATURE_INVALID: HTTPStatus.UNAUTHORIZED,
+    ProblemCode.CLAIM_INVALID: HTTPStatus.FORBIDDEN,
+    ProblemCode.DEVICE_PENDING: HTTPStatus.FORBIDDEN,
+    ProblemCode.DEVICE_SUSPENDED: HTTPStatus.FORBIDDEN,
+    ProblemCode.AGENT_TOO_OLD: HTTPStatus.UPGRADE_REQUIRED,
     ProblemCode.NOT_FOUND: HTTPStatus.NOT_FOUND,
     ProblemCode.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
     ProblemCode.SEQUENCE_CONFLICT: HTTPStatus.CONFLICT,
+    ProblemCode.ALREADY_MINTED: HTTPStatus.CONFLICT,
+    ProblemCode.QUOTA_SESSIONS: HTTPStatus.TOO_MANY_REQUESTS,
+    ProblemCode.QUOTA_MINUTES: HTTPStatus.TOO_MANY_REQUESTS,
+    ProblemCode.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
+    ProblemCode.CONCURRENCY: HTTPStatus.TOO_MANY_REQUESTS,
     ProblemCode.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     ProblemCode.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ProblemCode.INVALID_REQUEST: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -117,23 +294,22 @@ STATUS: Final[Mapping[ProblemCode, HTTPStatus]] = {
     ProblemCode.UPSTREAM_REJECTED: HTTPStatus.BAD_GATEWAY,
     ProblemCode.UPSTREAM_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     ProblemCode.UPSTREAM_QUOTA: HTTPStatus.SERVICE_UNAVAILABLE,
+    ProblemCode.DRAINING: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
-class Problem(BaseModel):
+class Problem(Answer):
     """Body of every answer that is not a success.
 
     ``code`` is text, not `ProblemCode`: a device meets codes of newer servers.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     type: str = "about:blank"
     title: str = ""
     status: int = 0
     detail: str = ""
     code: Annotated[str, StringConstraints(pattern=r"^[a-z-]{1,40}$")]
-    retry_after: Annotated[int, Field(ge=0, le=86_400)] | None = None
+    retry_after: Annotated[int, Field(ge=0, le=MAX_RETRY_AFTER)] | None = None
     """Seconds; as in the header ``Retry-After``."""
     last_sequence: SequenceNumber | None = None
     """With ``sequence-conflict``: the highest number accepted of this device."""

@@ -1,26 +1,34 @@
 """What the tests of both halves are set in: one device, one server, a service that mints what it is told to."""
 
+import json
 import socket
-from collections.abc import Iterator, Mapping
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import httpx2
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection
 
-from appliance.provisioning import signing
-from appliance.provisioning.protocol import JSON, TOKENS_PATH
-from appliance.provisioning.server.app import create_app
+from appliance.provisioning import join, keys, signing
+from appliance.provisioning.protocol import ENROL_PATH, JSON, STATUS, TOKENS_PATH, Problem, ProblemCode
+from appliance.provisioning.server import claims, devices, migrate
+from appliance.provisioning.server.app import Parts, create_app
+from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.store import MEMORY, Store, open_engine
 
 API_KEY = "AIza-the-key-that-nobody-may-see"
 TOKEN = "auth_tokens/the-token-that-no-log-may-hold"
 DEVICE = "kitchen"
 SERVER = "https://provisioning.test"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+SERVER_KEY = keys.private_key(keys.new_private_key())
 PEM = signing.new_private_key()
 KEY = signing.private_key(PEM)
 ASKED = b'{"mode":"wake","purpose":"new","profile":"default"}'
@@ -57,14 +65,135 @@ def server_settings(**changed: Any) -> Settings:
     return Settings(**{**values, **changed})
 
 
+class InThisThread(Executor):
+    """Runs work at once: the virtual loop waits for no thread."""
+
+    def submit(self, fn, /, *args, **kwargs):
+        done: Future[Any] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  the future's
+            done.set_exception(error)
+        return done
+
+
+@cache
+def empty_database() -> bytes:
+    """Return a SQLite database with all tables and nothing in them."""
+    engine = open_engine(MEMORY)
+    migrate.upgrade(engine)
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.rollback()
+        content = driver.serialize()
+    engine.dispose()
+    return content
+
+
+OPEN: list[Store] = []
+"""What a test has opened; closed after it (conftest.py)."""
+
+
+def memory_store() -> Store:
+    """Return a store of its own, in memory and in this thread."""
+    content = empty_database()
+    engine = open_engine(MEMORY)
+    connection = engine.raw_connection()
+    assert isinstance(connection.driver_connection, sqlite3.Connection)
+    connection.driver_connection.deserialize(content)
+    connection.close()
+    OPEN.append(Store(engine, InThisThread()))
+    return OPEN[-1]
+
+
+@dataclass
+class World:
+    """One server with its surroundings. Changing ``now`` moves its clock."""
+
+    settings: Settings
+    store: Store
+    upstream: FakeUpstream
+    now: datetime = NOW
+    sequence: int = 0
+
+    def __post_init__(self) -> None:
+        self.parts = Parts(self.settings, self.upstream, self.store, SERVER_KEY, lambda: self.now)
+        self.app = create_app(self.parts)
+        self.transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
+
+    def work(self, work: Callable[[Connection], Any]) -> Any:
+        return self.store.transact_here(work)
+
+    def later(self, **duration: float) -> None:
+        self.now += timedelta(**duration)
+
+    @property
+    def ms(self) -> int:
+        return milliseconds(self.now)
+
+    def claim(self, **terms: Any) -> str:
+        """Make a claim and return its text."""
+        made: join.Claim = self.work(lambda c: claims.create(c, claims.Terms(**terms), self.ms, "admin"))
+        return made.text()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        device: str = DEVICE,
+        key: keys.PrivateKey = KEY,
+        sequence: int | None = None,
+        headers: Mapping[str, str] = {},
+    ) -> httpx2.Response:
+        """Send a signed request, with the next sequence number."""
+        self.sequence = self.sequence + 1 if sequence is None else sequence
+        content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        request = signing.SignedRequest(method, f"{SERVER}{path}", {}, content)
+        signed = signing.sign(request, key, signing.Signer(device, self.sequence), self.now)
+        kind = {} if body is None else {"content-type": JSON}
+        async with httpx2.AsyncClient(transport=self.transport) as http:
+            return await http.request(method, request.url, content=content, headers={**kind, **signed, **headers})
+
+    async def token(self, **changed: Any) -> httpx2.Response:
+        purpose = changed.pop("purpose", "new")
+        return await self.ask("POST", TOKENS_PATH, {"mode": "wake", "purpose": purpose}, **changed)
+
+    async def enrol(self, claim: str, brought: keys.PrivateKey, **changed: Any) -> httpx2.Response:
+        public = keys.jwk(brought).model_dump(exclude_none=True)
+        body = {"claim": claim, "public_key": public, **changed.pop("more", {})}
+        signed = {"device": keys.thumbprint(brought), "key": brought, **changed}
+        return await self.ask("POST", ENROL_PATH, body, **signed)
+
+
+def world(upstream: FakeUpstream | None = None, store: Store | None = None, **changed: Any) -> World:
+    """Return a server with ``server_settings(**changed)``, in this process, without a socket."""
+    settings = server_settings(**changed)
+    made = World(settings, store or memory_store(), upstream or FakeUpstream())
+    made.work(lambda c: devices.take_in(c, settings.devices, made.ms))
+    return made
+
+
 def transport(upstream: FakeUpstream | None = None, **changed: Any) -> httpx2.ASGITransport:
-    """Return the server of ``server_settings(**changed)``, in this process, without a socket."""
-    app = create_app(server_settings(**changed), upstream or FakeUpstream(), lambda: NOW)
-    return httpx2.ASGITransport(app, raise_app_exceptions=False)
+    """Return the server of ``world(upstream, **changed)`` alone."""
+    return world(upstream, **changed).transport
+
+
+def refused(response: httpx2.Response, code: ProblemCode) -> Problem:
+    """Check that ``response`` is this problem, told as all are."""
+    problem = Problem.model_validate_json(response.content)
+    assert problem.code == code, (response.status_code, response.text)
+    assert response.status_code == problem.status == STATUS[code]
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers.get("retry-after") == (None if problem.retry_after is None else str(problem.retry_after))
+    return problem
 
 
 def signed_headers(
-    sequence: int = 1, body: bytes = ASKED, device: str = DEVICE, key: Ed25519PrivateKey = KEY
+    sequence: int = 1, body: bytes = ASKED, device: str = DEVICE, key: keys.PrivateKey = KEY
 ) -> dict[str, str]:
     request = signing.SignedRequest("POST", f"{SERVER}{TOKENS_PATH}", {}, body)
     return {"content-type": JSON, **signing.sign(request, key, signing.Signer(device, sequence), NOW)}

@@ -9,7 +9,8 @@ from appliance.errors import ExitCode
 
 def main() -> NoReturn:
     """Run the program and exit with its code; without the libraries of the server, say what to install."""
-    missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
+    needed = ("alembic", "fastapi", "prometheus_client", "segno", "sqlalchemy", "uvicorn")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         print(
             f"appliance-provisiond: {' and '.join(missing)} missing: install 'voice-appliance[server]'", file=sys.stderr

@@ -1,38 +1,58 @@
-"""The HTTP face of the provisioning server: who asks, what for, and the answer."""
+"""The HTTP face of the provisioning server: reads requests, writes answers."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
-from typing import Final
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import FastAPI, Request, Response
-from pydantic import ValidationError
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import APIRouter, FastAPI, Path, Request, Response
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from appliance.provisioning.protocol import (
+    DEVICE_PATH,
+    ENROL_PATH,
     JSON,
     MAX_REQUEST_BYTES,
+    PROBLEM_JSON,
+    ROTATE_PATH,
+    SESSION_EVENTS_PATH,
+    STATUS,
     TOKENS_PATH,
+    DeviceView,
+    EnrolRequest,
+    EnrolResponse,
+    Problem,
     ProblemCode,
+    RotateRequest,
+    RotateResponse,
+    SessionEvent,
     TokenRequest,
     TokenResponse,
 )
 from appliance.provisioning.server import problems
-from appliance.provisioning.server.devices import Devices
-from appliance.provisioning.server.policy import effective, mint_spec
-from appliance.provisioning.server.ports import Upstream, UpstreamError
-from appliance.provisioning.server.problems import NO_STORE, Refused
+from appliance.provisioning.server.desk import OK, Desk, Incoming
+from appliance.provisioning.server.gate import Drain, Gate
+from appliance.provisioning.server.metrics import Metrics
+from appliance.provisioning.server.ports import Upstream
+from appliance.provisioning.server.problems import NO_STORE
+from appliance.provisioning.server.refusals import Refusal, refused
 from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.signatures import AnswerSigner
+from appliance.provisioning.server.store import Store, StoreUnavailable, check
 from appliance.provisioning.signing import SIGNATURE_HEADERS, SignedRequest
 
 BODY_S: Final = 5.0
 """The longest wait for a request's body."""
-RETRY_AFTER_S: Final = {ProblemCode.UPSTREAM_QUOTA: 60, ProblemCode.UPSTREAM_UNAVAILABLE: 5}
-UNTRIED: Final = "untried"
-OK: Final = "ok"
-
+SWEEP_S: Final = 60.0
+"""How often sessions are looked for that were counted and got no token."""
+CONTACT_DAYS: Final = 180
+M = TypeVar("M", bound=BaseModel)
+SessionId = Annotated[str, Path(pattern=r"^ses_[0-9a-z]{26}$")]
 _log = logging.getLogger(__name__)
 
 
@@ -40,91 +60,205 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class TokenDesk:
-    """Hands tokens to devices."""
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a server is made of. The application closes ``upstream`` and ``store`` when it ends."""
 
-    def __init__(self, settings: Settings, upstream: Upstream, now: Callable[[], datetime]) -> None:
-        self._settings = settings
-        self._upstream = upstream
-        self._now = now
-        self._devices = Devices(settings.devices, settings.authorities)
-        self.upstream_health: str = UNTRIED
-        """How the last attempt to mint ended: "ok", or the code of the problem."""
-
-    async def answer(self, request: Request) -> TokenResponse:
-        """Answer ``POST /v1/tokens``; raises Refused."""
-        signed = SignedRequest(request.method, _url(request), _signature_headers(request), await _body(request))
-        device_id = self._devices.admit(signed, request.headers.get("host", ""))
-        asked = _token_request(request, signed.body)
-        response = await self._mint(asked, device_id)
-        _log.info("device %s: token for a session (%s, %s)", device_id, asked.mode, asked.purpose)
-        return response
-
-    async def _mint(self, asked: TokenRequest, device_id: str) -> TokenResponse:
-        now = self._now()
-        spec = mint_spec(self._settings, asked, now)
-        try:
-            token = await self._upstream.mint(spec)
-        except UpstreamError as error:
-            self.upstream_health = error.code
-            _log.warning("device %s: no token: %s: %s", device_id, error.code, error)
-            raise Refused(error.code, retry_after=RETRY_AFTER_S.get(error.code)) from None
-        self.upstream_health = OK
-        return TokenResponse(
-            token=token,
-            model=self._settings.model,
-            api_version=self._settings.api_version,
-            base_url=self._settings.live_base_url,
-            new_session_expires_at=spec.new_session_expires_at,
-            expires_at=spec.expires_at,
-            # Taken before the token was minted: a device thinks its token a little older than it is, never younger.
-            server_time=now,
-            effective=effective(self._settings),
-        )
+    settings: Settings
+    upstream: Upstream
+    store: Store
+    key: Ed25519PrivateKey = field(repr=False)
+    """The server's own."""
+    now: Callable[[], datetime] = _utc_now
+    drain: Drain = field(default_factory=Drain)
+    metrics: Metrics = field(default_factory=Metrics)
 
 
-def create_app(settings: Settings, upstream: Upstream, now: Callable[[], datetime] = _utc_now) -> FastAPI:
-    """Return the application; it closes ``upstream`` when it ends."""
+PROTOCOL: Final = APIRouter()
+SURROUNDINGS: Final = APIRouter(include_in_schema=False)
+
+
+def create_app(parts: Parts) -> FastAPI:
+    """Return the application."""
+    desk = Desk(parts.settings, parts.upstream, parts.store, parts.key, parts.now, parts.metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         del app
+        ended = asyncio.Event()
         try:
-            yield
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_sweep_until(ended, desk))
+                try:
+                    yield
+                finally:
+                    ended.set()
         finally:
-            await upstream.aclose()
+            await parts.upstream.aclose()
+            parts.store.close()
 
-    app = FastAPI(openapi_url=None, lifespan=lifespan)
+    app = FastAPI(title="Provisioning", openapi_url=None, lifespan=lifespan)
+    app.state.desk = desk
+    app.state.parts = parts
     problems.install(app)
-    desk = TokenDesk(settings, upstream, now)
-
-    @app.post(TOKENS_PATH)
-    async def tokens(request: Request) -> Response:
-        answer = await desk.answer(request)
-        return Response(answer.model_dump_json(), headers=NO_STORE, media_type=JSON)
-
-    @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
-        return {"status": OK}
-
-    @app.get("/readyz")
-    async def readyz() -> dict[str, str]:
-        # Ready even when the last token could not be had: a balancer that took the server out for it would also keep
-        # away the request that shows that all is well again.
-        return {"status": OK, "upstream": desk.upstream_health}
-
+    app.add_middleware(Gate, signer=AnswerSigner(parts.key), now=parts.now, drain=parts.drain, metrics=parts.metrics)
+    app.include_router(PROTOCOL)
+    app.include_router(SURROUNDINGS)
     return app
+
+
+async def _sweep_until(ended: asyncio.Event, desk: Desk) -> None:
+    while not ended.is_set():
+        try:
+            await desk.sweep()
+        except StoreUnavailable:
+            _log.warning("the sweep is put off: the database does not answer")
+        try:
+            async with asyncio.timeout(SWEEP_S):
+                await ended.wait()
+        except TimeoutError:
+            continue
+
+
+def _described(asked: type[BaseModel] | None, answered: type[BaseModel] | None, status: int = 200) -> dict[str, Any]:
+    """Return what the description of the interface says of a route: bodies are read by hand, as they are signed."""
+    body = {"required": True, "content": {JSON: {"schema": _whole(asked.model_json_schema())}}} if asked else None
+    refusals: dict[int | str, dict[str, Any]] = {
+        int(code): {"description": code.phrase, "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema()}}}
+        for code in sorted(set(STATUS.values()))
+    }
+    success: dict[str, Any] = {"description": "Done"} | ({"model": answered} if answered else {})
+    good = {200, status} if answered else {204}
+    return {
+        "responses": refusals | dict.fromkeys(good, success),
+        "status_code": status if answered else 204,
+        "response_class": Response,
+        "openapi_extra": {"requestBody": body} if body else None,
+    }
+
+
+def _whole(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's schema with its definitions in their places: those of requests have no place of their own."""
+    definitions = schema.pop("$defs", {})
+
+    def placed(part: Any) -> Any:  # noqa: ANN401  JSON
+        if isinstance(part, dict):
+            name = str(part.get("$ref", "")).rpartition("/")[2]
+            return placed(definitions[name]) if name else {key: placed(value) for key, value in part.items()}
+        return [placed(value) for value in part] if isinstance(part, list) else part
+
+    whole: dict[str, Any] = placed(schema)
+    return whole
+
+
+@PROTOCOL.post(TOKENS_PATH, **_described(TokenRequest, TokenResponse))
+async def tokens(request: Request) -> Response:
+    """Hand out a token."""
+    incoming = await _incoming(request)
+    return _json(await _desk(request).tokens(incoming, _asked(TokenRequest, request, incoming)))
+
+
+@PROTOCOL.post(ENROL_PATH, **_described(EnrolRequest, EnrolResponse, 201))
+async def enrol(request: Request) -> Response:
+    """Make a claim and a key into a device."""
+    incoming = await _incoming(request)
+    answer, is_new = await _desk(request).enrol(incoming, _asked(EnrolRequest, request, incoming))
+    return _json(answer, 201 if is_new else 200)
+
+
+@PROTOCOL.get(DEVICE_PATH, **_described(None, DeviceView))
+async def device(request: Request) -> Response:
+    """Tell a device how it stands."""
+    return _json(await _desk(request).device(await _incoming(request)))
+
+
+@PROTOCOL.delete(DEVICE_PATH, **_described(None, None))
+async def reset(request: Request) -> Response:
+    """Forget a device."""
+    await _desk(request).reset(await _incoming(request))
+    return _nothing()
+
+
+@PROTOCOL.post(ROTATE_PATH, **_described(RotateRequest, RotateResponse))
+async def rotate(request: Request) -> Response:
+    """Take in a device's next key."""
+    incoming = await _incoming(request)
+    return _json(await _desk(request).rotate(incoming, _asked(RotateRequest, request, incoming)))
+
+
+@PROTOCOL.post(SESSION_EVENTS_PATH, **_described(SessionEvent, None))
+async def report(request: Request, session_id: SessionId) -> Response:
+    """Note what became of a session."""
+    incoming = await _incoming(request)
+    await _desk(request).report(incoming, session_id, _asked(SessionEvent, request, incoming))
+    return _nothing()
+
+
+@SURROUNDINGS.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """Say that the process answers."""
+    return {"status": OK}
+
+
+@SURROUNDINGS.get("/readyz")
+async def readyz(request: Request) -> Response:
+    """Say whether devices can be served.
+
+    Ready even when the last token could not be had: a balancer that took the server out for it would also keep away
+    the request that shows that all is well again.
+    """
+    parts = _parts(request)
+    if parts.drain.begun:
+        raise refused(ProblemCode.DRAINING)
+    await parts.store.transact(check)
+    return _json(_Ready(status=OK, upstream=_desk(request).upstream_health))
+
+
+@SURROUNDINGS.get("/.well-known/security.txt")
+async def security(request: Request) -> Response:
+    """Say whom to tell of a weakness (RFC 9116)."""
+    parts = _parts(request)
+    contact = parts.settings.security_contact
+    if contact is None:
+        raise refused(ProblemCode.NOT_FOUND)
+    expires = parts.now() + timedelta(days=CONTACT_DAYS)
+    return Response(f"Contact: {contact}\nExpires: {expires:%Y-%m-%dT%H:%M:%SZ}\n", media_type="text/plain")
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.desk
+    return desk
+
+
+def _parts(request: Request) -> Parts:
+    parts: Parts = request.app.state.parts
+    return parts
+
+
+class _Ready(BaseModel):
+    status: str
+    upstream: str
+
+
+async def _incoming(request: Request) -> Incoming:
+    signed = SignedRequest(request.method, _url(request), _signature_headers(request), await _body(request))
+    return Incoming(
+        signed=signed,
+        authority=request.headers.get("host", ""),
+        agent=request.headers.get("user-agent", ""),
+        client=request.client.host if request.client else "",
+    )
 
 
 def _url(request: Request) -> str:
     """Return the address as the device wrote it: TLS may end before this server, so it is https in any case."""
     path = request.scope.get("raw_path", b"").decode("latin-1")
-    return f"https://{request.headers.get('host', '')}{path}"
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    return f"https://{request.headers.get('host', '')}{path}{'?' if query else ''}{query}"
 
 
 def _signature_headers(request: Request) -> dict[str, str]:
-    """Return the headers of the signature; one that was sent twice becomes a list, which the profile refuses."""
-    return {name: ", ".join(request.headers.getlist(name)) for name in SIGNATURE_HEADERS}
+    return {name: request.headers.get(name, "") for name in SIGNATURE_HEADERS}
 
 
 async def _body(request: Request) -> bytes:
@@ -135,17 +269,26 @@ async def _body(request: Request) -> bytes:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > MAX_REQUEST_BYTES:
-                    raise Refused(ProblemCode.TOO_LARGE, f"a request is at most {MAX_REQUEST_BYTES} bytes")
+                    raise refused(ProblemCode.TOO_LARGE, f"a request is at most {MAX_REQUEST_BYTES} bytes")
     except (TimeoutError, ClientDisconnect):
-        raise Refused(ProblemCode.MALFORMED, "the body did not arrive") from None
+        raise refused(ProblemCode.MALFORMED, "the body did not arrive") from None
     return bytes(body)
 
 
-def _token_request(request: Request, body: bytes) -> TokenRequest:
+def _asked(model: type[M], request: Request, incoming: Incoming) -> M | Refusal:
+    """Read what is asked for; what is wrong with it is told once it is known who asks."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
-        raise Refused(ProblemCode.UNSUPPORTED_MEDIA_TYPE, f"a request is {JSON}")
+        return Refusal(ProblemCode.UNSUPPORTED_MEDIA_TYPE, f"a request is {JSON}")
     try:
-        return TokenRequest.model_validate_json(body)
+        return model.model_validate_json(incoming.signed.body)
     except ValidationError as error:
-        fields = ", ".join(".".join(map(str, detail["loc"])) or "the whole" for detail in error.errors())
-        raise Refused(ProblemCode.INVALID_REQUEST, f"wrong: {fields}"[:200]) from None
+        wrong = ", ".join(".".join(map(str, detail["loc"])) or "the whole" for detail in error.errors())
+        return Refusal(ProblemCode.INVALID_REQUEST, f"wrong: {wrong}"[:200])
+
+
+def _json(answer: BaseModel, status: int = 200) -> Response:
+    return Response(answer.model_dump_json(), status, headers=NO_STORE, media_type=JSON)
+
+
+def _nothing() -> Response:
+    return Response(status_code=204, headers=NO_STORE)

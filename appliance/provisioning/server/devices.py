@@ -1,47 +1,114 @@
-"""The devices this server knows, and who a request is from.
+"""What becomes of a device after it has enrolled: by its own doing, the operator's, or the settings' table."""
 
-Last sequence numbers are kept in memory. A restart forgets them: until the device's next request, one that was
-recorded before counts again, for somebody who could read what TLS protects.
-"""
+import base64
+from collections.abc import Mapping
+from typing import Final
 
-import logging
-from collections.abc import Collection, Mapping
+from sqlalchemy import Connection, insert, select, update
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from appliance.provisioning import keys
+from appliance.provisioning.protocol import DeviceStatus, ProblemCode, RotateRequest
+from appliance.provisioning.server import audit
+from appliance.provisioning.server.admission import ACTIVE, NEXT, RETIRED, REVOKED, Caller
+from appliance.provisioning.server.enrolment import add_key
+from appliance.provisioning.server.refusals import Refusal
+from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY
 
-from appliance.provisioning.protocol import ProblemCode
-from appliance.provisioning.server.problems import Refused
-from appliance.provisioning.signing import SignatureInvalid, SignedRequest, verify
+BY_SETTINGS: Final = "settings"
+_MOVES: Final[Mapping[audit.Action, tuple[frozenset[DeviceStatus], DeviceStatus]]] = {
+    audit.Action.APPROVED: (frozenset({DeviceStatus.PENDING}), DeviceStatus.ACTIVE),
+    audit.Action.SUSPENDED: (frozenset({DeviceStatus.ACTIVE, DeviceStatus.PENDING}), DeviceStatus.SUSPENDED),
+    audit.Action.RESUMED: (frozenset({DeviceStatus.SUSPENDED}), DeviceStatus.ACTIVE),
+    audit.Action.REVOKED: (frozenset(DeviceStatus) - {DeviceStatus.REVOKED}, DeviceStatus.REVOKED),
+}
+"""What an operator can do, in which states, and where it leads. A revoked device stays one: it enrols anew."""
 
-_log = logging.getLogger(__name__)
+
+def rotate(connection: Connection, caller: Caller, asked: RotateRequest, now: int) -> Refusal | str:
+    """Add a device's next key and return its thumbprint; both keys are good until the new one is used."""
+    try:
+        new = keys.key_of(asked.public_key)
+    except ValueError:
+        return Refusal(ProblemCode.INVALID_REQUEST, "wrong: public_key")
+    thumbprint = keys.thumbprint(new)
+    text = keys.rotation_text(caller.device_id, caller.thumbprint, thumbprint, caller.sequence)
+    if not keys.signature_fits(new, base64.b64decode(asked.proof), text):
+        return Refusal(ProblemCode.INVALID_REQUEST, "wrong: proof")
+    existing = connection.execute(select(DEVICE_KEY).where(DEVICE_KEY.c.thumbprint == thumbprint)).first()
+    if existing is not None:
+        own = existing.device_id == caller.device_id and existing.status in {ACTIVE, NEXT}
+        return thumbprint if own else Refusal(ProblemCode.INVALID_REQUEST, "wrong: public_key")
+    of_device = (DEVICE_KEY.c.device_id == caller.device_id) & (DEVICE_KEY.c.status == NEXT)
+    connection.execute(update(DEVICE_KEY).where(of_device).values(status=RETIRED))
+    add_key(connection, caller.device_id, new, NEXT, now)
+    return thumbprint
 
 
-class Devices:
-    """Checks signatures and sequence numbers; one entry for each device in the settings."""
+def reset(connection: Connection, caller: Caller, now: int) -> None:
+    """Revoke a device at its own wish, and forget what is personal about it."""
+    _revoke_keys(connection, caller.device_id)
+    forgotten = {"name": None, "model": None, "os": None, "serial_sha256": None, "agent": None}
+    own = DEVICE.c.id == caller.device_id
+    connection.execute(update(DEVICE).where(own).values(status=DeviceStatus.REVOKED.value, **forgotten))
+    audit.append(connection, audit.Entry(now, caller.device_id, audit.Action.RESET, caller.device_id))
 
-    def __init__(self, keys: Mapping[str, Ed25519PublicKey], authorities: Collection[str]) -> None:
-        self._keys = keys
-        self._authorities = frozenset(name.lower() for name in authorities)
-        self._nobody = Ed25519PrivateKey.generate().public_key()
-        self._last: dict[str, int] = {}
 
-    def admit(self, request: SignedRequest, authority: str) -> str:
-        """Return the device that signed ``request``, and count its sequence number as used.
+def move(connection: Connection, device_id: str, action: audit.Action, now: int, actor: str) -> DeviceStatus | None:
+    """Do what an operator wants with a device; None: there is no such device, or it is in no state for this."""
+    allowed, target = _MOVES[action]
+    movable = (DEVICE.c.id == device_id) & DEVICE.c.status.in_([status.value for status in allowed])
+    fresh = {"conflicts": 0, "conflicts_since": None} if action is audit.Action.RESUMED else {}
+    changed = connection.execute(update(DEVICE).where(movable).values(status=target.value, **fresh))
+    if changed.rowcount == 0:
+        return None
+    if target is DeviceStatus.REVOKED:
+        _revoke_keys(connection, device_id)
+    audit.append(connection, audit.Entry(now, actor, action, device_id))
+    return target
 
-        Raises:
-            Refused: signature-invalid, or after a valid signature sequence-conflict.
-        """
-        if self._authorities and authority.lower() not in self._authorities:
-            _log.info("refused: addressed to a name that is not in authorities")
-            raise Refused(ProblemCode.SIGNATURE_INVALID)
-        try:
-            signer = verify(request, self._keys, self._nobody)
-        except SignatureInvalid as error:
-            _log.info("refused: %s", error)
-            raise Refused(ProblemCode.SIGNATURE_INVALID) from None
-        last = self._last.get(signer.device_id, 0)
-        if signer.sequence <= last:
-            _log.warning("device %s: sequence number %d after %d", signer.device_id, signer.sequence, last)
-            raise Refused(ProblemCode.SEQUENCE_CONFLICT, last_sequence=last)
-        self._last[signer.device_id] = signer.sequence
-        return signer.device_id
+
+def give_policy(connection: Connection, device_id: str, policy: str | None, now: int, actor: str) -> bool:
+    """Give a device another policy, from its next token on; False: there is no such device."""
+    if connection.execute(update(DEVICE).where(DEVICE.c.id == device_id).values(policy=policy)).rowcount == 0:
+        return False
+    audit.append(connection, audit.Entry(now, actor, audit.Action.POLICY_GIVEN, device_id, policy or "none"))
+    return True
+
+
+def take_in(connection: Connection, table: Mapping[str, keys.PublicKey], now: int) -> None:
+    """Make the devices of the settings' table those of the store, and revoke those that it does not name any more.
+
+    Sequence numbers stay, unless the key is another one.
+    """
+    audit.lock(connection)
+    listed = select(DEVICE.c.id).where(DEVICE.c.origin == BY_SETTINGS)
+    for device_id in set(connection.execute(listed).scalars()) - set(table):
+        _revoke_keys(connection, device_id)
+        gone = update(DEVICE).where(DEVICE.c.id == device_id).values(status=DeviceStatus.REVOKED.value)
+        connection.execute(gone)
+    for device_id, key in table.items():
+        _take_in_one(connection, device_id, key, now)
+
+
+def _take_in_one(connection: Connection, device_id: str, key: keys.PublicKey, now: int) -> None:
+    status = connection.execute(select(DEVICE.c.status).where(DEVICE.c.id == device_id)).scalar()
+    if status is None:
+        row = {"status": DeviceStatus.ACTIVE.value, "origin": BY_SETTINGS, "last_sequence": 0, "conflicts": 0}
+        connection.execute(insert(DEVICE).values(id=device_id, name=device_id, created_at=now, **row))
+    own = DEVICE_KEY.c.thumbprint == keys.thumbprint(key)
+    holder = connection.execute(select(DEVICE_KEY.c.device_id, DEVICE_KEY.c.status).where(own)).first()
+    if holder is not None and (holder.device_id, holder.status, status) == (device_id, ACTIVE, DeviceStatus.ACTIVE):
+        return
+    _revoke_keys(connection, device_id)
+    if holder is None:
+        add_key(connection, device_id, key, ACTIVE, now)
+    else:
+        connection.execute(update(DEVICE_KEY).where(own).values(device_id=device_id, status=ACTIVE))
+    if status == DeviceStatus.REVOKED:
+        connection.execute(update(DEVICE).where(DEVICE.c.id == device_id).values(status=DeviceStatus.ACTIVE.value))
+    if holder is None or holder.device_id != device_id:
+        connection.execute(update(DEVICE).where(DEVICE.c.id == device_id).values(last_sequence=0))
+
+
+def _revoke_keys(connection: Connection, device_id: str) -> None:
+    connection.execute(update(DEVICE_KEY).where(DEVICE_KEY.c.device_id == device_id).values(status=REVOKED))

@@ -1,11 +1,18 @@
-"""What a device is given: the model, how long a token lives, and what it locks. Pure."""
+"""What a device is given: the model, how long a token lives, what it locks, how much it may use."""
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
-from appliance.provisioning.protocol import Effective, Purpose, TokenRequest
+from sqlalchemy import Connection, bindparam, func, insert, select
+
+from appliance.provisioning.protocol import Effective, Limits, Purpose
 from appliance.provisioning.server.ports import MintSpec
+from appliance.provisioning.server.schema import POLICY
 from appliance.provisioning.server.settings import Settings
 
 NEW_SESSION: Final[Mapping[Purpose, timedelta]] = {
@@ -14,21 +21,91 @@ NEW_SESSION: Final[Mapping[Purpose, timedelta]] = {
     Purpose.PREFETCH: timedelta(minutes=10),
 }
 """How long a session may be begun with a token; the shorter, the less a stolen one is worth."""
+_NEWEST: Final = select(POLICY).where(POLICY.c.name == bindparam("name")).order_by(POLICY.c.version.desc()).limit(1)
 
 
-def mint_spec(settings: Settings, request: TokenRequest, now: datetime) -> MintSpec:
-    """Return the token that ``request`` is worth at ``now``."""
-    new_session_expires_at = now + NEW_SESSION[request.purpose]
-    return MintSpec(
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one group of devices is given; a limit of 0 is none."""
+
+    model: str
+    voice: str | None
+    language: str | None
+    instruction: str | None
+    tools: tuple[str, ...] | None
+    max_session_s: int
+    sessions_day: int
+    minutes_month: int
+    burst: int
+    concurrent: int
+
+
+FIELDS: Final = tuple(field.name for field in fields(Policy))
+
+
+def of_settings(settings: Settings) -> Policy:
+    """Return what a device is given that has no policy of its own, and whatever a policy leaves open."""
+    return Policy(
         model=settings.model,
-        new_session_expires_at=new_session_expires_at,
-        expires_at=new_session_expires_at + timedelta(minutes=settings.max_session_min),
         voice=settings.lock.voice,
         language=settings.lock.language,
         instruction=settings.lock.instruction,
+        tools=None,
+        max_session_s=round(settings.max_session_min * 60),
+        sessions_day=settings.limits.sessions_day,
+        minutes_month=settings.limits.minutes_month,
+        burst=settings.limits.burst,
+        concurrent=settings.limits.concurrent,
     )
 
 
-def effective(settings: Settings) -> Effective:
+def policy_for(connection: Connection, name: str | None, default: Policy) -> Policy:
+    """Return the newest version of the policy ``name``, over ``default``; ``default`` where there is none."""
+    row = connection.execute(_NEWEST, {"name": name}).mappings().first() if name else None
+    if row is None:
+        return default
+    chosen: dict[str, Any] = {field: row[field] for field in FIELDS if row[field] is not None}
+    if "tools" in chosen:
+        chosen["tools"] = tuple(json.loads(chosen["tools"]))
+    return replace(default, **chosen)
+
+
+def add_version(connection: Connection, name: str, values: Mapping[str, object], now: int) -> int:
+    """Write a new version of the policy ``name`` and return its number; what ``values`` leaves out is left open."""
+    newest = connection.execute(select(func.max(POLICY.c.version)).where(POLICY.c.name == name)).scalar()
+    version = (newest or 0) + 1
+    connection.execute(insert(POLICY).values(name=name, version=version, created_at=now, **values))
+    return version
+
+
+def mint_spec(policy: Policy, purpose: Purpose, now: datetime, holder: str) -> MintSpec:
+    """Return the token that a request is worth at ``now``."""
+    new_session_expires_at = now + NEW_SESSION[purpose]
+    return MintSpec(
+        model=policy.model,
+        new_session_expires_at=new_session_expires_at,
+        expires_at=new_session_expires_at + timedelta(seconds=policy.max_session_s),
+        voice=policy.voice,
+        language=policy.language,
+        instruction=policy.instruction,
+        holder=holder,
+    )
+
+
+@lru_cache(maxsize=256)
+def effective(policy: Policy) -> Effective:
     """Return what a device is told of the locks."""
-    return Effective(voice=settings.lock.voice, language=settings.lock.language)
+    text = json.dumps(asdict(policy), sort_keys=True)
+    etag = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Effective(voice=policy.voice, language=policy.language, tools=policy.tools, config_etag=etag)
+
+
+def limits(policy: Policy) -> Limits:
+    """Return what a device is told of its limits."""
+    return Limits(
+        sessions_day=policy.sessions_day,
+        minutes_month=policy.minutes_month,
+        burst=policy.burst,
+        concurrent=policy.concurrent,
+        max_session_s=policy.max_session_s,
+    )

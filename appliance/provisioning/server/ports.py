@@ -19,14 +19,18 @@ class MintSpec:
     voice: str | None = None
     language: str | None = None
     instruction: str | None = None
+    holder: str = ""
+    """Whom it is for: tokens of one holder come from one API key, so that its sessions can be resumed."""
 
 
 class UpstreamError(Exception):
     """No token: ``code`` says whose fault it is; the text is for the log and holds no secret."""
 
-    def __init__(self, code: ProblemCode, message: str) -> None:
+    def __init__(self, code: ProblemCode, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.retry_after = retry_after
+        """Seconds after which it may go better, where that is known."""
 
 
 class Upstream(Protocol):

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from appliance.provisioning.protocol import PROBLEM_JSON, STATUS, Problem, ProblemCode
+from appliance.provisioning.server.refusals import Refusal, Refused
+from appliance.provisioning.server.store import StoreUnavailable
 
 NO_STORE: Final = {"cache-control": "no-store"}
 _BY_STATUS: Final[Mapping[int, ProblemCode]] = {
@@ -15,63 +18,68 @@ _BY_STATUS: Final[Mapping[int, ProblemCode]] = {
 """What the framework refuses by itself."""
 
 
-class Refused(Exception):  # noqa: N818  names a condition
-    """The request ends here; ``detail`` is told to the device, so it says nothing that helps a guess."""
-
-    def __init__(
-        self,
-        code: ProblemCode,
-        detail: str = "",
-        *,
-        retry_after: int | None = None,
-        last_sequence: int | None = None,
-    ) -> None:
-        super().__init__(code.value)
-        self.code = code
-        self.detail = detail
-        self.retry_after = retry_after
-        self.last_sequence = last_sequence
-
-
 def install(app: FastAPI) -> None:
     """Have ``app`` answer with problem details wherever it does not succeed."""
     app.exception_handler(Refused)(_refused)
+    app.exception_handler(StoreUnavailable)(_store_fails)
     app.exception_handler(HTTPException)(_routing)
+    app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(Exception)(_broken)
+
+
+def body_of(refusal: Refusal) -> bytes:
+    """Return the problem details of a refusal."""
+    status = STATUS[refusal.code]
+    problem = Problem(
+        type=f"urn:voice-appliance:problem:{refusal.code}",
+        title=status.phrase,
+        status=status,
+        detail=refusal.detail,
+        code=refusal.code,
+        retry_after=refusal.retry_after,
+        last_sequence=refusal.last_sequence,
+    )
+    return problem.model_dump_json(exclude_none=True).encode()
+
+
+def headers_of(refusal: Refusal) -> dict[str, str]:
+    """Return the headers that go with it."""
+    waiting = {} if refusal.retry_after is None else {"retry-after": str(refusal.retry_after)}
+    return {**NO_STORE, **waiting}
 
 
 async def _refused(request: Request, error: Refused) -> Response:
     del request
-    return _answer(error)
+    return _answer(error.refusal)
+
+
+async def _store_fails(request: Request, error: StoreUnavailable) -> Response:
+    """Answer for the database: what went wrong is in the log."""
+    del request, error
+    return _answer(Refusal(ProblemCode.INTERNAL))
 
 
 async def _routing(request: Request, error: HTTPException) -> Response:
     """Answer for the framework: no such path, or not with this method."""
     del request
-    answer = _answer(Refused(_BY_STATUS.get(error.status_code, ProblemCode.MALFORMED)))
+    answer = _answer(Refusal(_BY_STATUS.get(error.status_code, ProblemCode.MALFORMED)))
     answer.headers.update(error.headers or {})
     return answer
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> Response:
+    """Answer for the framework: a part of the request is not what the route says."""
+    del request, error
+    return _answer(Refusal(ProblemCode.INVALID_REQUEST))
 
 
 async def _broken(request: Request, error: Exception) -> Response:
     """Answer for a mistake of ours; the framework raises it again for the log."""
     del request, error
-    return _answer(Refused(ProblemCode.INTERNAL))
+    return _answer(Refusal(ProblemCode.INTERNAL))
 
 
-def _answer(refused: Refused) -> Response:
-    status = STATUS[refused.code]
-    problem = Problem(
-        type=f"urn:voice-appliance:problem:{refused.code}",
-        title=status.phrase,
-        status=status,
-        detail=refused.detail,
-        code=refused.code,
-        retry_after=refused.retry_after,
-        last_sequence=refused.last_sequence,
+def _answer(refusal: Refusal) -> Response:
+    return Response(
+        body_of(refusal), status_code=STATUS[refusal.code], headers=headers_of(refusal), media_type=PROBLEM_JSON
     )
-    headers = dict(NO_STORE)
-    if refused.retry_after is not None:
-        headers["retry-after"] = str(refused.retry_after)
-    body = problem.model_dump_json(exclude_none=True)
-    return Response(body, status_code=status, headers=headers, media_type=PROBLEM_JSON)

@@ -1,4 +1,4 @@
-"""``appliance-provisiond``: runs the provisioning server until SIGTERM.
+"""``appliance-provisiond``: runs the provisioning server until SIGTERM, or with ``admin``, the operator's commands.
 
 Prints one line of JSON when it is ready: ``{"url": "https://127.0.0.1:8443", "ca_file": "…"}`` (``ca_file`` with
 ``--development`` only, else null). What is wrong goes to standard error, one line each.
@@ -11,7 +11,9 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -20,9 +22,15 @@ import uvicorn
 
 from appliance.errors import ConfigurationError, ExitCode
 from appliance.provisioning.protocol import MAX_REQUEST_BYTES
-from appliance.provisioning.server.app import create_app
+from appliance.provisioning.server import devices, metrics, migrate
+from appliance.provisioning.server.app import Parts, create_app
 from appliance.provisioning.server.development import HOST, make_certificate
-from appliance.provisioning.server.settings import Settings, load
+from appliance.provisioning.server.gate import Drain
+from appliance.provisioning.server.identity import signing_key
+from appliance.provisioning.server.moments import milliseconds
+from appliance.provisioning.server.pool import UpstreamPool
+from appliance.provisioning.server.settings import Limits, Settings, load
+from appliance.provisioning.server.store import Store, open_engine
 from appliance.provisioning.server.upstream import GenaiUpstream
 
 KEEP_ALIVE_S = 75
@@ -34,11 +42,16 @@ MAX_CONNECTIONS = 1000
 
 
 class _AnnouncingServer(uvicorn.Server):
-    """Prints the ready line once connections are accepted."""
+    """Prints the ready line once connections are accepted, and takes no new requests once it is told to end."""
 
-    def __init__(self, config: uvicorn.Config, ready: str) -> None:
+    def __init__(self, config: uvicorn.Config, ready: str, drain: Drain) -> None:
         super().__init__(config)
         self._ready = ready
+        self._drain = drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._drain.begin()
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -49,26 +62,38 @@ class _AnnouncingServer(uvicorn.Server):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program and return its exit code: 0 after a signal, 69 without its address, 78 for a wrong setting."""
-    options = _options(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given[:1] == ["admin"]:
+        from appliance.provisioning.server.admin import command  # noqa: PLC0415  the server does without its libraries
+
+        return command.main(given[1:])
+    options = _options(given)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings, ca_file = _settings(options)
-        config = _server_config(settings)
+        with ExitStack() as stack:
+            return _serve(settings, ca_file, stack)
     except ConfigurationError as error:
         for mistake in error.mistakes:
             _complain(mistake)
         return ExitCode.CONFIGURATION
+
+
+def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
+    """Serve until a signal; raises ConfigurationError before anything is served."""
+    drain, counters = Drain(), metrics.Metrics()
+    config = _server_config(settings, drain, counters, stack)
     try:
-        listener = _listen(settings)
+        listener = stack.enter_context(_listen(settings))
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]
         _complain(f"cannot listen on {settings.host} port {settings.port}: {reason}")
         return ExitCode.UNAVAILABLE
-    with listener:
-        ready = json.dumps({"url": _url(listener), "ca_file": str(ca_file) if ca_file else None})
-        _AnnouncingServer(config, ready).run(sockets=[listener])
+    metrics_port = stack.enter_context(metrics.served(counters, settings.metrics_port))
+    ready = {"url": _url(listener), "ca_file": str(ca_file) if ca_file else None, "metrics_port": metrics_port}
+    _AnnouncingServer(config, json.dumps(ready), drain).run(sockets=[listener])
     return ExitCode.OK
 
 
@@ -94,15 +119,20 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, Path | None]:
     if options.development is None:
         return load(options.config, flags), None
     made = make_certificate(options.development.absolute())
-    flags |= {"host": HOST, "tls_certificate": made.certificate, "tls_key": made.key}
+    # No quotas in development, where a test may hold a thousand conversations in a minute.
+    unlimited = dict.fromkeys(Limits.model_fields, 0)
+    flags |= {"host": HOST, "tls_certificate": made.certificate, "tls_key": made.key, "limits": unlimited}
+    flags |= {"state_dir": options.development.absolute()}
     return load(options.config, flags), made.ca_file
 
 
-def _server_config(settings: Settings) -> uvicorn.Config:
+def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, stack: ExitStack) -> uvicorn.Config:
     if settings.tls_certificate is None or settings.tls_key is None:
         raise ConfigurationError("tls_certificate, tls_key: both have to be set; or try --development DIR")
+    upstream = UpstreamPool([GenaiUpstream(settings, key) for key in settings.api_keys()])
+    parts = Parts(settings, upstream, _store(settings, stack), signing_key(settings), drain=drain, metrics=counters)
     config = uvicorn.Config(
-        create_app(settings, GenaiUpstream(settings)),
+        create_app(parts),
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         http="h11",
@@ -124,6 +154,18 @@ def _server_config(settings: Settings) -> uvicorn.Config:
             f"tls_certificate, tls_key: {settings.tls_certificate} and {settings.tls_key} cannot be used: {error}"
         ) from error
     return config
+
+
+def _store(settings: Settings, stack: ExitStack) -> Store:
+    """Return the database in its newest form, with the devices of the settings in it; closed with ``stack``."""
+    if settings.database_url is None:
+        settings.directory().mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = Store(open_engine(settings.database()))
+    stack.callback(store.close)
+    migrate.upgrade(store.engine)
+    taking_in = partial(devices.take_in, table=settings.devices, now=milliseconds(datetime.now(UTC)))
+    store.transact_here(taking_in)
+    return store
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -1,32 +1,33 @@
 """Every setting of the provisioning server, and what to say when one is wrong.
 
-Later sources win: the defaults here < ``GEMINI_API_KEY`` (the key only) < the TOML file < the systemd credential
-``gemini-api-key`` < ``PROVISIOND_*`` variables (``PROVISIOND_LOCK__VOICE``) < command-line flags. The result is
-frozen; nothing reads the environment afterwards.
+Later sources win: the defaults here < ``STATE_DIRECTORY`` and ``GEMINI_API_KEY`` (these two only) < the TOML file < the
+systemd credential ``gemini-api-key`` < ``PROVISIOND_*`` variables (``PROVISIOND_LOCK__VOICE``) < command-line flags.
+The result is frozen; nothing reads the environment afterwards.
 """
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from appliance.errors import ConfigurationError
 from appliance.layers import LayeredSettings, Tree, read_toml, resolve, variables
-from appliance.provisioning import signing
+from appliance.provisioning import keys
 from appliance.provisioning.protocol import DeviceId, HttpsUrl
 
 CREDENTIAL: Final = "gemini-api-key"
+DATABASE_FILE: Final = "provisiond.sqlite"
+SIGNING_KEY_FILE: Final = "signing-key.pem"
 
 
-def _public_key(value: object) -> Ed25519PublicKey:
-    return value if isinstance(value, Ed25519PublicKey) else signing.public_key(str(value))
+def _public_key(value: object) -> keys.PublicKey:
+    return keys.public_key(value) if isinstance(value, str) else value  # type: ignore[return-value]
 
 
-PublicKey = Annotated[Ed25519PublicKey, BeforeValidator(_public_key)]
+PublicKey = Annotated[keys.PublicKey, BeforeValidator(_public_key)]
 
 
 class Section(BaseModel):
@@ -57,6 +58,21 @@ class Lock(Section):
     """The system instruction; empty: the device chooses."""
 
 
+class Limits(Section):
+    """What one device may use, counted when a token is minted and not when a device says so; 0: no limit."""
+
+    sessions_day: int = Field(default=120, ge=0)
+    """Tokens in one day (UTC)."""
+    minutes_month: int = Field(default=0, ge=0)
+    """Minutes that the tokens of a month are good for at most."""
+    burst: int = Field(default=12, ge=0)
+    """Tokens in ten minutes."""
+    concurrent: int = Field(default=8, ge=0)
+    """Tokens that may be in use at once. One counts until its device reports the end, or its time is over."""
+    clone_conflicts_day: int = Field(default=3, ge=0)
+    """Sequence numbers used twice in a day after which a device is suspended: somebody has a copy of its key."""
+
+
 class Settings(LayeredSettings):
     """The whole tree."""
 
@@ -81,8 +97,26 @@ class Settings(LayeredSettings):
     authorities: tuple[str, ...] = ()
     """Names under which devices address this server (``host`` or ``host:port``); empty: any. With names, a request
     that was signed for another server is refused."""
+    public_url: HttpsUrl | None = None
+    """Address under which devices reach this server, for join strings."""
+    state_dir: Path | None = None
+    """Directory of the database and the server's key; empty: ``$STATE_DIRECTORY``."""
+    database_url: str | None = Field(default=None, repr=False)
+    """``postgresql://user@host/name``; empty: SQLite in the state directory."""
+    signing_key_file: Path | None = None
+    """The key that answers are signed with, Ed25519 in PEM; empty: the systemd credential ``signing-key``, or a file in
+    the state directory, made at the first start. All servers of one fleet have the same."""
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
+    """Port on 127.0.0.1 for Prometheus; empty: none; 0: any free one."""
+    security_contact: str | None = Field(default=None, pattern=r"^(mailto:|https://)[!-~]{3,200}$")
+    """Whom to tell of a weakness, for ``/.well-known/security.txt``: ``mailto:`` or ``https://``."""
+    min_agent_version: str = Field(default="0", pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){0,3}$")
+    """Devices with an older version of the appliance are refused."""
+    latest_agent_version: str | None = Field(default=None, pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){0,3}$")
+    """What devices are told to be the newest version."""
     api_key: SecretStr = Field(min_length=1)
-    """The Gemini API key; not for the file but for the credential ``gemini-api-key``, or the environment."""
+    """The Gemini API key; not for the file but for the credential ``gemini-api-key``, or the environment. Several, of
+    different projects, with white space between: devices are spread over them."""
     model: str = Field(default="gemini-3.8-live", min_length=1)
     """The Live model; always locked."""
     api_version: str = Field(default="v1alpha", pattern=r"^v[0-9a-z]{1,16}$")
@@ -95,8 +129,33 @@ class Settings(LayeredSettings):
     """The service that mints tokens."""
     lock: Lock = Lock()
     """What tokens lock."""
+    limits: Limits = Limits()
+    """What one device may use."""
     devices: Mapping[DeviceId, PublicKey] = Field(default_factory=dict)
-    """Device id = its Ed25519 public key, PEM or 32 bytes in base64."""
+    """Device id = its public key: Ed25519 in PEM or as 32 bytes in base64, or P-256 in PEM."""
+
+    @model_validator(mode="after")
+    def _each_key_once(self) -> Self:
+        seen: dict[str, str] = {}
+        for device, key in self.devices.items():
+            other = seen.setdefault(keys.thumbprint(key), device)
+            if other != device:
+                raise ValueError(f"devices: {device} and {other} have the same key")
+        return self
+
+    def api_keys(self) -> tuple[str, ...]:
+        """Return the API keys, in the order in which they were given."""
+        return tuple(self.api_key.get_secret_value().split())
+
+    def directory(self) -> Path:
+        """Return the state directory; raises ConfigurationError where there is none."""
+        if self.state_dir is None:
+            raise ConfigurationError("state_dir: not set, and there is no $STATE_DIRECTORY; or try --development DIR")
+        return self.state_dir
+
+    def database(self) -> str:
+        """Return the address of the database; raises ConfigurationError where there is no place for one."""
+        return self.database_url or f"sqlite:///{self.directory().absolute() / DATABASE_FILE}"
 
 
 def load(file: Path | None, flags: Tree) -> Settings:
@@ -105,16 +164,26 @@ def load(file: Path | None, flags: Tree) -> Settings:
     Raises:
         ConfigurationError: One line for each mistake.
     """
+    missing = {"api_key": f"set GEMINI_API_KEY, or the systemd credential {CREDENTIAL}"}
+    return resolve(Settings, _layers(file, flags), missing)[0]
+
+
+def load_for_admin(file: Path | None, flags: Tree) -> Settings:
+    """Read all sources for a program that mints nothing: it needs no API key. Raises ConfigurationError."""
+    return resolve(Settings, [("admin", {"api_key": "none"}), *_layers(file, flags)])[0]
+
+
+def _layers(file: Path | None, flags: Tree) -> list[tuple[str, Tree]]:
     key = os.environ.get("GEMINI_API_KEY")
-    layers = [
+    state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    return [
+        ("STATE_DIRECTORY", {"state_dir": state} if state else {}),
         ("GEMINI_API_KEY", {"api_key": key} if key else {}),
         (str(file), read_toml(file) if file else {}),
         ("credential", _credential()),
         ("environment", variables(Settings)),
         ("command line", flags),
     ]
-    missing = {"api_key": f"set GEMINI_API_KEY, or the systemd credential {CREDENTIAL}"}
-    return resolve(Settings, layers, missing)[0]
 
 
 def _credential() -> Tree:

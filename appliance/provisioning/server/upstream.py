@@ -31,7 +31,9 @@ class Chosen(Enum):
     """Who decides on a field of the set-up."""
 
     BY_SERVER = "by server"
-    """Locked where the server's settings name a value; the device's otherwise."""
+    """Locked where the device's policy names a value; the device's otherwise."""
+    ALWAYS_LOCKED = "always locked"
+    """No device of ours sends it: named in the mask with no value, so that a device that was tampered with cannot."""
     BY_DEVICE = "by device"
     """Never locked."""
     NEVER_SENT = "never sent"
@@ -44,7 +46,7 @@ FIELDS: Final[Mapping[str, Chosen]] = {
     # The handle and the detection of speech: locked, they would break resuming and the button.
     "session_resumption": Chosen.BY_DEVICE,
     "realtime_input_config": Chosen.BY_DEVICE,
-    "response_modalities": Chosen.BY_DEVICE,
+    "response_modalities": Chosen.BY_SERVER,
     "temperature": Chosen.BY_DEVICE,
     "top_p": Chosen.BY_DEVICE,
     "top_k": Chosen.BY_DEVICE,
@@ -59,22 +61,25 @@ FIELDS: Final[Mapping[str, Chosen]] = {
     "context_window_compression": Chosen.BY_DEVICE,
     "proactivity": Chosen.BY_DEVICE,
     "history_config": Chosen.BY_DEVICE,
-    "avatar_config": Chosen.BY_DEVICE,
-    "safety_settings": Chosen.BY_DEVICE,
-    "translation_config": Chosen.BY_DEVICE,
-    "labels": Chosen.BY_DEVICE,
+    "avatar_config": Chosen.ALWAYS_LOCKED,
+    "safety_settings": Chosen.ALWAYS_LOCKED,
+    "translation_config": Chosen.ALWAYS_LOCKED,
+    "labels": Chosen.ALWAYS_LOCKED,
     "http_options": Chosen.NEVER_SENT,
     "generation_config": Chosen.NEVER_SENT,
     "explicit_vad_signal": Chosen.NEVER_SENT,
 }
 """Every field of the SDK's LiveConnectConfig; a test fails when the SDK has one that is not here."""
+ALWAYS_LOCKED: Final = ("avatarConfig", "safetySettings", "generationConfig.translationConfig", "labels")
+"""Those that are always locked, as a field mask names them: camelCase, which the SDK passes through unchanged. It would
+pass ``snake_case`` through as well, which is no field mask."""
 
 
 def token_config(spec: MintSpec) -> types.CreateAuthTokenConfig:
     """Return what is asked of the service.
 
-    The mask comes from the SDK: with an empty ``lock_additional_fields`` it names the fields that are set, and only
-    those (with None there, which is the default, it would send no mask).
+    The mask comes from the SDK: it names the fields that are set, and then `ALWAYS_LOCKED` (with None there, which is
+    the default, it would send no mask).
     """
     return types.CreateAuthTokenConfig(
         uses=1,
@@ -82,9 +87,13 @@ def token_config(spec: MintSpec) -> types.CreateAuthTokenConfig:
         expire_time=spec.expires_at,
         live_connect_constraints=types.LiveConnectConstraints(
             model=spec.model,
-            config=types.LiveConnectConfig(speech_config=_speech(spec), system_instruction=spec.instruction),
+            config=types.LiveConnectConfig(
+                response_modalities=[types.Modality.AUDIO],
+                speech_config=_speech(spec),
+                system_instruction=spec.instruction,
+            ),
         ),
-        lock_additional_fields=[],
+        lock_additional_fields=list(ALWAYS_LOCKED),
     )
 
 
@@ -99,15 +108,15 @@ def _speech(spec: MintSpec) -> types.SpeechConfig | None:
 
 
 class GenaiUpstream:
-    """Implements `ports.Upstream`.
+    """Implements `ports.Upstream` with one API key.
 
     Raises:
         ConfigurationError: ``upstream.ca_file``, or a proxy or certificates that the environment names, cannot be used.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, api_key: str) -> None:
         self._timeout_s = settings.upstream.timeout_s
-        self._client = _client(settings)
+        self._client = _client(settings, api_key)
         _quieten()
 
     async def mint(self, spec: MintSpec) -> str:
@@ -135,14 +144,14 @@ class GenaiUpstream:
         self._client.close()
 
 
-def _client(settings: Settings) -> genai.Client:
+def _client(settings: Settings, api_key: str) -> genai.Client:
     """Return the SDK's client; all that it would take from the environment is said here, but for a proxy."""
     tls = _tls_context(settings.upstream.ca_file)
     try:
         return genai.Client(
             # GOOGLE_GENAI_USE_VERTEXAI would choose another service, GOOGLE_GEMINI_BASE_URL send the key elsewhere.
             enterprise=False,
-            api_key=settings.api_key.get_secret_value(),
+            api_key=api_key,
             http_options=types.HttpOptions(
                 base_url=(settings.upstream.base_url or GOOGLE).rstrip("/"),
                 api_version=settings.api_version,

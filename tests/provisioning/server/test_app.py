@@ -1,46 +1,39 @@
 import json
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import text
 
+from appliance.provisioning import keys, signing
 from appliance.provisioning.protocol import (
     MAX_REQUEST_BYTES,
-    PROBLEM_JSON,
-    STATUS,
     TOKENS_PATH,
-    Problem,
     ProblemCode,
     TokenResponse,
 )
-from appliance.provisioning.server.app import create_app
 from appliance.provisioning.server.ports import UpstreamError
 from tests.clock import run_virtual
 from tests.provisioning.worlds import (
     API_KEY,
     ASKED,
+    KEY,
     NOW,
     SERVER,
+    SERVER_KEY,
     TOKEN,
     FakeUpstream,
     post,
+    refused,
     server_settings,
     signed_headers,
     transport,
+    world,
 )
-
-
-def refused(response: httpx2.Response, code: ProblemCode) -> Problem:
-    """Check that ``response`` is this problem, told as all are."""
-    problem = Problem.model_validate_json(response.content)
-    assert problem.code == code
-    assert response.status_code == problem.status == STATUS[code]
-    assert response.headers["content-type"] == PROBLEM_JSON
-    assert response.headers["cache-control"] == "no-store"
-    return problem
 
 
 def test_a_device_is_given_a_token_and_all_it_has_to_know():
@@ -65,14 +58,26 @@ def test_a_token_fetched_ahead_may_wait_longer():
     assert upstream.specs[0].new_session_expires_at == NOW + timedelta(minutes=10)
 
 
-def test_a_replayed_request_is_refused_with_the_last_number():
+def test_a_number_that_was_used_is_refused_with_the_last_one():
+    async def main() -> None:
+        here = world()
+        assert (await here.token(sequence=5)).status_code == 200
+        here.later(seconds=1)
+        for sequence in (5, 4, 1):
+            problem = refused(await here.token(sequence=sequence), ProblemCode.SEQUENCE_CONFLICT)
+            assert problem.last_sequence == 5
+        assert len(here.upstream.specs) == 1
+
+    run_virtual(main)
+
+
+def test_a_request_whose_answer_was_lost_costs_no_second_session_and_no_token_is_given_twice():
     async def main() -> None:
         upstream = FakeUpstream()
         server = transport(upstream)
         assert (await post(server, signed_headers(5))).status_code == 200
-        for sequence in (5, 4, 1):
-            problem = refused(await post(server, signed_headers(sequence)), ProblemCode.SEQUENCE_CONFLICT)
-            assert problem.last_sequence == 5
+        problem = refused(await post(server, signed_headers(5)), ProblemCode.ALREADY_MINTED)
+        assert problem.last_sequence == 5
         assert (await post(server, signed_headers(6))).status_code == 200
         assert len(upstream.specs) == 2
 
@@ -96,7 +101,9 @@ def test_every_way_not_to_be_a_known_device_looks_the_same():
         for answer in answers:
             refused(answer, ProblemCode.SIGNATURE_INVALID)
         assert len({answer.content for answer in answers}) == 1
-        assert len({tuple(sorted(answer.headers.items())) for answer in answers}) == 1
+        # What looks like a signature gets a signed answer; nothing in it tells the one case from the other.
+        assert ["signature" in answer.headers for answer in answers] == [True] * 4 + [False] * 3
+        assert len({tuple(sorted(answer.headers)) for answer in answers[:4]}) == 1
         # None of them has used up the device's number.
         assert (await post(server, signed_headers())).status_code == 200
 
@@ -191,9 +198,10 @@ def test_what_the_framework_refuses_looks_the_same():
         async with httpx2.AsyncClient(transport=transport(), base_url=SERVER) as http:
             refused(await http.get("/nothing"), ProblemCode.NOT_FOUND)
             refused(await http.get("/docs"), ProblemCode.NOT_FOUND)
-            response = await http.get(TOKENS_PATH)
-            refused(response, ProblemCode.METHOD_NOT_ALLOWED)
-            assert response.headers["allow"] == "POST"
+            refused(await http.get(TOKENS_PATH), ProblemCode.SIGNATURE_INVALID)
+        response = await world().ask("GET", TOKENS_PATH)
+        refused(response, ProblemCode.METHOD_NOT_ALLOWED)
+        assert response.headers["allow"] == "POST"
 
     run_virtual(main)
 
@@ -225,12 +233,81 @@ def test_no_log_at_any_level_and_no_repr_holds_the_token_or_the_key(caplog):
     run_virtual(main)
 
 
-def test_the_application_closes_the_service_when_it_ends():
+def test_the_application_closes_the_service_and_the_store_when_it_ends():
     async def main() -> None:
-        upstream = FakeUpstream()
-        app = create_app(server_settings(), upstream)
-        async with app.router.lifespan_context(app):
-            assert not upstream.closed
-        assert upstream.closed
+        here = world()
+        async with here.app.router.lifespan_context(here.app):
+            assert not here.upstream.closed
+            assert (await here.token()).status_code == 200
+        assert here.upstream.closed
+
+    run_virtual(main)
+
+
+def test_a_server_that_is_about_to_end_takes_nothing_new_and_says_so():
+    async def main() -> None:
+        here = world()
+        here.parts.drain.begin()
+        assert refused(await here.token(), ProblemCode.DRAINING).retry_after == 2
+        async with httpx2.AsyncClient(transport=here.transport, base_url=SERVER) as http:
+            refused(await http.get("/readyz"), ProblemCode.DRAINING)
+            assert (await http.get("/healthz")).status_code == 200
+
+    run_virtual(main)
+
+
+def test_a_database_that_fails_is_told_by_readyz_and_to_devices_without_its_reason(caplog):
+    async def main() -> None:
+        here = world()
+        here.work(lambda connection: connection.execute(text("DROP TABLE session")))
+        refused(await here.token(), ProblemCode.INTERNAL)
+        here.store.engine.dispose()
+        assert "SELECT" not in caplog.text
+
+    run_virtual(main)
+
+
+def test_every_answer_to_a_signed_request_is_signed_for_that_request():
+    async def main() -> None:
+        here = world()
+        trusted = {keys.thumbprint(SERVER_KEY): SERVER_KEY.public_key()}
+        for response in (await here.token(), await here.token(sequence=1), await here.ask("GET", "/v1/nothing")):
+            asked = signing.SignedRequest(
+                response.request.method, str(response.request.url), dict(response.request.headers), b""
+            )
+            answer = signing.SignedAnswer(response.status_code, dict(response.headers), response.content)
+            signing.verify_answer(answer, asked, trusted)
+            for other in (
+                replace(answer, status=201),
+                replace(answer, body=answer.body + b" "),
+                replace(answer, headers={k: v for k, v in answer.headers.items() if not k.startswith("signature")}),
+            ):
+                with pytest.raises(signing.SignatureInvalid):
+                    signing.verify_answer(other, asked, trusted)
+            with pytest.raises(signing.SignatureInvalid):
+                signing.verify_answer(answer, replace(asked, headers={"signature": "sig=:AAAA:"}), trusted)
+            with pytest.raises(signing.SignatureInvalid):
+                signing.verify_answer(answer, asked, {"another": KEY.public_key()})
+
+    run_virtual(main)
+
+
+def test_an_appliance_that_is_too_old_is_told_so():
+    async def main() -> None:
+        here = world(min_agent_version="1.2")
+        for agent, old in (("voice-appliance/1.1.9", True), ("voice-appliance/1.2.0", False), ("curl/8", False)):
+            response = await here.token(headers={"user-agent": agent})
+            assert (response.status_code == 426) is old, agent
+
+    run_virtual(main)
+
+
+def test_who_finds_a_weakness_learns_whom_to_tell():
+    async def main() -> None:
+        for contact, status in ((None, 404), ("mailto:security@example.org", 200)):
+            async with httpx2.AsyncClient(transport=transport(security_contact=contact), base_url=SERVER) as http:
+                response = await http.get("/.well-known/security.txt")
+            assert response.status_code == status
+        assert response.text.startswith("Contact: mailto:security@example.org\nExpires: 2027-05-19T12:00:00Z\n")
 
     run_virtual(main)

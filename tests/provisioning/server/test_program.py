@@ -100,6 +100,7 @@ def test_without_a_certificate_it_does_not_start(capsys, monkeypatch):
 
 def test_a_certificate_that_is_none_ends_it_with_78(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     monkeypatch.setenv("PROVISIOND_TLS_CERTIFICATE", str(tmp_path / "absent.pem"))
     monkeypatch.setenv("PROVISIOND_TLS_KEY", str(tmp_path / "absent.pem"))
     assert provisiond([]) == ExitCode.CONFIGURATION

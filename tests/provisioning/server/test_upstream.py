@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -10,7 +11,7 @@ from google.genai import types
 from appliance.errors import ConfigurationError
 from appliance.provisioning.protocol import ProblemCode
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
-from appliance.provisioning.server.upstream import FIELDS, Chosen, GenaiUpstream, token_config
+from appliance.provisioning.server.upstream import ALWAYS_LOCKED, FIELDS, Chosen, GenaiUpstream, token_config
 from tests.clock import run_real
 from tests.provisioning.server.loopback import token_service
 from tests.provisioning.worlds import API_KEY, NOW, TOKEN, dead_address, server_settings
@@ -20,6 +21,12 @@ SPEC = MintSpec("gemini-3.8-live", NOW + timedelta(minutes=1), NOW + timedelta(m
 
 def test_every_field_of_the_sdks_set_up_is_classified():
     assert set(FIELDS) == set(types.LiveConnectConfig.model_fields)
+
+
+def test_what_is_always_locked_is_named_as_a_field_mask_names_it():
+    always = {name for name, chosen in FIELDS.items() if chosen is Chosen.ALWAYS_LOCKED}
+    camel = {re.sub(r"_(.)", lambda m: m[1].upper(), name) for name in always}
+    assert {path.rpartition(".")[2] for path in ALWAYS_LOCKED} == camel
 
 
 def test_the_handle_and_the_detection_of_speech_stay_the_devices():
@@ -39,10 +46,10 @@ def test_a_token_holds_only_fields_that_the_server_chooses():
 @pytest.mark.parametrize(
     ("chosen", "mask"),
     [
-        ({}, {"model"}),
-        ({"voice": "Kore"}, {"model", "generationConfig.speechConfig"}),
-        ({"language": "de-DE"}, {"model", "generationConfig.speechConfig"}),
-        ({"instruction": "Be brief."}, {"model", "systemInstruction.parts", "systemInstruction.role"}),
+        ({}, set()),
+        ({"voice": "Kore"}, {"generationConfig.speechConfig"}),
+        ({"language": "de-DE"}, {"generationConfig.speechConfig"}),
+        ({"instruction": "Be brief."}, {"systemInstruction.parts", "systemInstruction.role"}),
     ],
 )
 def test_the_wire_carries_one_use_both_times_and_a_mask_of_just_what_is_locked(tmp_path, monkeypatch, chosen, mask):
@@ -55,7 +62,7 @@ def test_the_wire_carries_one_use_both_times_and_a_mask_of_just_what_is_locked(t
     async def main() -> None:
         async with token_service(tmp_path / "ca.pem") as service:
             settings = server_settings(upstream={"base_url": service.url, "ca_file": tmp_path / "ca.pem"})
-            async with aclosing(GenaiUpstream(settings)) as upstream:
+            async with aclosing(GenaiUpstream(settings, API_KEY)) as upstream:
                 assert await upstream.mint(replace(SPEC, **chosen)) == TOKEN
         ((line, headers, body),) = service.requests
         assert line == "POST /v1alpha/auth_tokens HTTP/1.1"
@@ -64,7 +71,11 @@ def test_the_wire_carries_one_use_both_times_and_a_mask_of_just_what_is_locked(t
         assert datetime.fromisoformat(body["newSessionExpireTime"]) == SPEC.new_session_expires_at
         assert datetime.fromisoformat(body["expireTime"]) == SPEC.expires_at
         assert body["bidiGenerateContentSetup"]["model"] == "models/gemini-3.8-live"
-        assert set(body["fieldMask"].split(",")) == mask
+        assert set(body["fieldMask"].split(",")) == mask | {
+            "model",
+            "generationConfig.responseModalities",
+            *ALWAYS_LOCKED,
+        }
         assert "_" not in body["fieldMask"]
 
     run_real(main)
@@ -93,7 +104,7 @@ def test_whatever_goes_wrong_is_told_by_its_code_and_no_log_holds_a_secret(tmp_p
     async def main() -> None:
         async with token_service(tmp_path / "ca.pem") as service:
             access = {"base_url": service.url, "ca_file": tmp_path / "ca.pem", "timeout_s": 0.5}
-            async with aclosing(GenaiUpstream(server_settings(upstream=access))) as upstream:
+            async with aclosing(GenaiUpstream(server_settings(upstream=access), API_KEY)) as upstream:
                 assert await upstream.mint(SPEC) == TOKEN
                 for status, body, code in expected:
                     service.status = status
@@ -116,7 +127,9 @@ def test_a_dead_service_and_one_with_another_certificate_are_unavailable(tmp_pat
         async with token_service(tmp_path / "ca.pem") as service:
             with dead_address() as dead:
                 for url in (dead, service.url):
-                    async with aclosing(GenaiUpstream(server_settings(upstream={"base_url": url}))) as upstream:
+                    async with aclosing(
+                        GenaiUpstream(server_settings(upstream={"base_url": url}), API_KEY)
+                    ) as upstream:
                         with pytest.raises(UpstreamError) as caught:
                             await upstream.mint(SPEC)
                         assert caught.value.code is ProblemCode.UPSTREAM_UNAVAILABLE
@@ -127,10 +140,10 @@ def test_a_dead_service_and_one_with_another_certificate_are_unavailable(tmp_pat
 
 def test_certificates_that_are_none_are_a_wrong_setting(tmp_path):
     with pytest.raises(ConfigurationError, match=r"upstream\.ca_file"):
-        GenaiUpstream(server_settings(upstream={"ca_file": tmp_path / "absent.pem"}))
+        GenaiUpstream(server_settings(upstream={"ca_file": tmp_path / "absent.pem"}), API_KEY)
 
 
 def test_a_proxy_that_cannot_be_used_is_a_wrong_environment(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
     with pytest.raises(ConfigurationError, match="environment: a proxy"):
-        GenaiUpstream(server_settings())
+        GenaiUpstream(server_settings(), API_KEY)

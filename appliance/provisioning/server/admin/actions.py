@@ -1,0 +1,164 @@
+"""What an operator asks of the database, and does in it: one function for each command."""
+
+import json
+from argparse import Namespace
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, Select, func, select
+
+from appliance.errors import ExitCode, InputError
+from appliance.provisioning.join import Claim
+from appliance.provisioning.server import audit, claims, devices, policy
+from appliance.provisioning.server.admin.show import Row
+from appliance.provisioning.server.moments import day_of
+from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY, POLICY, SESSION, USAGE
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who does it, and when."""
+
+    name: str
+    now: int
+
+
+def create_claim(connection: Connection, operator: Operator, options: Namespace) -> Claim:
+    """Make a claim."""
+    _known_policy(connection, options.policy)
+    terms = claims.Terms(
+        label=options.label,
+        policy=options.policy,
+        needs_approval=options.approval,
+        uses=options.uses,
+        lifetime_ms=round(options.hours * HOUR_MS),
+    )
+    return claims.create(connection, terms, operator.now, operator.name)
+
+
+def list_claims(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
+    """Return all claims, newest first; not their secrets, which nobody knows."""
+    del operator, options
+    columns = [column for column in CLAIM.c if column.name != "secret_sha256"]
+    return _rows(connection, select(*columns).order_by(CLAIM.c.created_at.desc()))
+
+
+def revoke_claim(connection: Connection, operator: Operator, options: Namespace) -> None:
+    """End a claim; raises InputError."""
+    if not claims.revoke(connection, options.claim, operator.now, operator.name):
+        raise InputError(f"there is no claim {options.claim} that could be revoked", ExitCode.NO_INPUT)
+
+
+def list_devices(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
+    """Return all devices, those seen last first."""
+    del operator, options
+    names = ("id", "name", "status", "policy", "last_seen_at", "agent", "conflicts", "created_at")
+    wanted = select(*(DEVICE.c[name] for name in names))
+    return _rows(connection, wanted.order_by(func.coalesce(DEVICE.c.last_seen_at, 0).desc(), DEVICE.c.id))
+
+
+def show_device(connection: Connection, operator: Operator, options: Namespace) -> Row:
+    """Return all about a device; raises InputError."""
+    del operator
+    found = _rows(connection, select(DEVICE).where(DEVICE.c.id == options.device))
+    if not found:
+        raise _no_device(options.device)
+    listed = select(DEVICE_KEY.c.thumbprint, DEVICE_KEY.c.status).where(DEVICE_KEY.c.device_id == options.device)
+    keys = ", ".join(f"{row.thumbprint} ({row.status})" for row in connection.execute(listed))
+    last = select(SESSION.c.id).where(SESSION.c.device_id == options.device).order_by(SESSION.c.at.desc()).limit(1)
+    hidden = "last_signature_sha256"
+    about = {name: value for name, value in found[0].items() if name != hidden}
+    return {**about, "keys": keys, "last_session": connection.execute(last).scalar()}
+
+
+def move_device(connection: Connection, operator: Operator, options: Namespace) -> Row:
+    """Approve, suspend, resume or revoke a device; raises InputError."""
+    status = devices.move(connection, options.device, audit.Action(options.action), operator.now, operator.name)
+    if status is None:
+        show_device(connection, operator, options)
+        raise InputError(f"the device {options.device} is in no state to be {options.action}")
+    return {"id": options.device, "status": status.value}
+
+
+def give_policy(connection: Connection, operator: Operator, options: Namespace) -> Row:
+    """Give a device a policy; raises InputError."""
+    name = None if options.policy == "none" else options.policy
+    _known_policy(connection, name)
+    if not devices.give_policy(connection, options.device, name, operator.now, operator.name):
+        raise _no_device(options.device)
+    return {"id": options.device, "policy": name}
+
+
+def list_policies(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
+    """Return the newest version of every policy."""
+    del operator, options
+    other = POLICY.alias("other")
+    newest = select(func.max(other.c.version)).where(other.c.name == POLICY.c.name).scalar_subquery()
+    return _rows(connection, select(POLICY).where(POLICY.c.version == newest).order_by(POLICY.c.name))
+
+
+def set_policy(connection: Connection, operator: Operator, options: Namespace) -> Row:
+    """Write a new version of a policy: what is not given stays as it was in the version before."""
+    newest = select(POLICY).where(POLICY.c.name == options.policy).order_by(POLICY.c.version.desc()).limit(1)
+    before: dict[str, object] = dict(connection.execute(newest).mappings().first() or {})
+    given = {name: getattr(options, name) for name in policy.FIELDS}
+    if given["tools"] is not None:
+        given["tools"] = json.dumps([name for name in given["tools"].split(",") if name])
+    values = {name: before.get(name) if value is None else value for name, value in given.items()}
+    version = policy.add_version(connection, options.policy, values, operator.now)
+    entry = audit.Entry(operator.now, operator.name, audit.Action.POLICY_CREATED, options.policy, f"version {version}")
+    audit.append(connection, entry)
+    return {"name": options.policy, "version": version, **values}
+
+
+def list_usage(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
+    """Return what each device has used in the last days."""
+    first = day_of(operator.now - (options.days - 1) * DAY_MS)
+    sums = (func.sum(USAGE.c[name]).label(name) for name in ("sessions", "reserved_s", "reported_s"))
+    joined = USAGE.join(DEVICE, USAGE.c.device_id == DEVICE.c.id)
+    wanted = (
+        select(DEVICE.c.id, DEVICE.c.name, *sums)
+        .select_from(joined)
+        .where(USAGE.c.day >= first)
+        .group_by(DEVICE.c.id, DEVICE.c.name)
+        .order_by(func.sum(USAGE.c.reserved_s).desc())
+    )
+    return [{name: _number(value) for name, value in row.items()} for row in _rows(connection, wanted)]
+
+
+def tail_audit(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
+    """Return the last entries of the audit; alerts are marked."""
+    del operator
+    return [
+        {
+            "seq": entry.seq,
+            "at": entry.at,
+            "actor": entry.actor,
+            "action": entry.action,
+            "subject": entry.subject,
+            "detail": entry.detail,
+            "alert": "!" if entry.action in audit.ALERTS else "",
+        }
+        for entry in audit.last(connection, options.count)
+    ]
+
+
+def _known_policy(connection: Connection, name: str | None) -> None:
+    if name is not None and not _rows(connection, select(POLICY.c.name).where(POLICY.c.name == name).limit(1)):
+        raise InputError(f"there is no policy {name}: make it with `policies set`", ExitCode.NO_INPUT)
+
+
+def _no_device(device: str) -> InputError:
+    return InputError(f"there is no device {device}", ExitCode.NO_INPUT)
+
+
+def _rows(connection: Connection, wanted: Select[tuple[object, ...]]) -> list[Row]:
+    return [dict(row) for row in connection.execute(wanted).mappings()]
+
+
+def _number(value: object) -> object:
+    """Return a sum as a whole number: PostgreSQL makes it a decimal."""
+    return value if value is None or isinstance(value, str) else int(str(value))

@@ -1,0 +1,171 @@
+"""Who a request is from: the signature, the sequence number, and where the device stands."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from appliance.provisioning import keys
+from appliance.provisioning.protocol import DeviceStatus, ProblemCode
+from appliance.provisioning.server import audit
+from appliance.provisioning.server.refusals import Refusal, refused
+from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION
+from appliance.provisioning.server.signatures import Presented, signed_by
+
+DAY_MS: Final = 86_400_000
+RETRY_MS: Final = 60_000
+"""A request that arrives a second time within this is taken for one whose answer was lost."""
+ACTIVE: Final = "active"
+NEXT: Final = "next"
+RETIRED: Final = "retired"
+REVOKED: Final = "revoked"
+
+_KEYS: Final = select(DEVICE_KEY.c.thumbprint, DEVICE_KEY.c.public_key, DEVICE_KEY.c.status).where(
+    DEVICE_KEY.c.device_id == bindparam("device"), DEVICE_KEY.c.status.in_((ACTIVE, NEXT))
+)
+_COUNT: Final = (
+    update(DEVICE)
+    .where(DEVICE.c.id == bindparam("device"), DEVICE.c.last_sequence < bindparam("number"))
+    .values(
+        last_sequence=bindparam("number"),
+        last_signature_sha256=bindparam("signature"),
+        last_seen_at=bindparam("now"),
+        agent=bindparam("agent_now"),
+    )
+    .returning(DEVICE.c.status, DEVICE.c.policy, DEVICE.c.name)
+)
+_LOCKED: Final = select(DEVICE).where(DEVICE.c.id == bindparam("device")).with_for_update()
+_ANSWERED: Final = select(SESSION.c.id).where(
+    SESSION.c.device_id == bindparam("device"),
+    SESSION.c.sequence == bindparam("number"),
+    SESSION.c.at > bindparam("since"),
+    SESSION.c.state != "refunded",
+)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The device that signed a request."""
+
+    device_id: str
+    status: DeviceStatus
+    policy: str | None
+    name: str | None
+    thumbprint: str
+    """Of the key it signed with."""
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request, as far as admission is concerned."""
+
+    presented: Presented
+    agent: str
+    at: int
+    """When it came, in milliseconds since 1970."""
+
+
+class Admission:
+    """Tells devices apart."""
+
+    def __init__(self, conflicts_day: int) -> None:
+        self._conflicts_day = conflicts_day
+        self._nobody = Ed25519PrivateKey.generate().public_key()
+
+    def admit(self, connection: Connection, arrival: Arrival) -> Caller | Refusal:
+        """Return who signed, and count the sequence number as used; a refusal is to be committed.
+
+        Raises:
+            Refused: signature-invalid: an unknown device, a revoked one, another key, another request.
+        """
+        presented = arrival.presented
+        device = presented.signer.key_id
+        rows = connection.execute(_KEYS, {"device": device}).all()
+        place = signed_by(presented, [_key(row.public_key) for row in rows], self._nobody)
+        if place is None:
+            _log.info("refused: %sdevice %s: the signature does not fit", "" if rows else "unknown ", device)
+            raise refused(ProblemCode.SIGNATURE_INVALID)
+        digest = hashlib.sha256(presented.signature).digest()
+        counted = connection.execute(
+            _COUNT,
+            {
+                "device": device,
+                "number": presented.signer.sequence,
+                "signature": digest,
+                "now": arrival.at,
+                "agent_now": arrival.agent,
+            },
+        ).first()
+        if counted is None:
+            return self._conflict(connection, arrival, digest)
+        used = rows[place]
+        if used.status == NEXT:
+            _promote(connection, device, used.thumbprint, arrival.at)
+        return Caller(
+            device_id=device,
+            status=DeviceStatus(counted.status),
+            policy=counted.policy,
+            name=counted.name,
+            thumbprint=used.thumbprint,
+            sequence=presented.signer.sequence,
+        )
+
+    def _conflict(self, connection: Connection, arrival: Arrival, digest: bytes) -> Refusal:
+        """Refuse a number that is not above the last one, and count it: two devices with one key do this."""
+        signer = arrival.presented.signer
+        device = connection.execute(_LOCKED, {"device": signer.key_id}).one()
+        again = device.last_signature_sha256 == digest and device.last_sequence == signer.sequence
+        if again:
+            since = {"device": device.id, "number": signer.sequence, "since": arrival.at - RETRY_MS}
+            answered = connection.execute(_ANSWERED, since).first()
+            code = ProblemCode.ALREADY_MINTED if answered else ProblemCode.SEQUENCE_CONFLICT
+            return Refusal(code, last_sequence=device.last_sequence)
+        _log.warning("device %s: sequence number %d after %d", device.id, signer.sequence, device.last_sequence)
+        self._count_conflict(connection, device, arrival)
+        return Refusal(ProblemCode.SEQUENCE_CONFLICT, last_sequence=device.last_sequence)
+
+    def _count_conflict(self, connection: Connection, device: Row[tuple[object, ...]], arrival: Arrival) -> None:
+        fresh = device.conflicts_since is None or arrival.at - device.conflicts_since > DAY_MS
+        conflicts = 1 if fresh else device.conflicts + 1
+        values = {"conflicts": conflicts, "conflicts_since": arrival.at if fresh else device.conflicts_since}
+        suspends = 0 < self._conflicts_day <= conflicts and device.status == DeviceStatus.ACTIVE
+        if suspends:
+            values["status"] = DeviceStatus.SUSPENDED.value
+            _log.error("device %s: suspended: its key seems to be in use twice", device.id)
+        connection.execute(update(DEVICE).where(DEVICE.c.id == device.id).values(**values))
+        numbers = f"{arrival.presented.signer.sequence} after {device.last_sequence}"
+        _note(connection, arrival.at, audit.Action.SEQUENCE_CONFLICT, device.id, numbers)
+        if suspends:
+            _note(connection, arrival.at, audit.Action.SUSPENDED, device.id, "sequence conflicts")
+
+
+def standing(caller: Caller) -> Refusal | None:
+    """Return why a device that signed well is refused all the same."""
+    if caller.status is DeviceStatus.SUSPENDED:
+        return Refusal(ProblemCode.DEVICE_SUSPENDED)
+    if caller.status is DeviceStatus.PENDING:
+        return Refusal(ProblemCode.DEVICE_PENDING)
+    return None
+
+
+def _promote(connection: Connection, device: str, thumbprint: str, now: int) -> None:
+    """Retire a device's key: it has used the next one."""
+    of_device = DEVICE_KEY.c.device_id == device
+    connection.execute(update(DEVICE_KEY).where(of_device, DEVICE_KEY.c.status == ACTIVE).values(status=RETIRED))
+    connection.execute(update(DEVICE_KEY).where(DEVICE_KEY.c.thumbprint == thumbprint).values(status=ACTIVE))
+    _note(connection, now, audit.Action.KEY_ROTATED, device, thumbprint)
+
+
+def _note(connection: Connection, at: int, action: audit.Action, device: str, detail: str) -> None:
+    audit.append(connection, audit.Entry(at, "server", action, device, detail))
+
+
+@lru_cache(maxsize=4096)
+def _key(text: str) -> keys.PublicKey:
+    return keys.public_key(text)

@@ -1,0 +1,94 @@
+"""What was done to devices and claims, and by whom: a chain, so that nothing can be changed or cut out unseen.
+
+Every hash covers the entry before; the last one is kept apart as well, which shows missing entries at the end.
+Somebody who may write to the database can write the whole chain anew: who must be safe from that exports the hashes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+
+from appliance.provisioning.server.schema import AUDIT, AUDIT_HEAD
+
+BEGINNING: Final = bytes(32)
+_LOCK_HEAD: Final = update(AUDIT_HEAD).values(seq=AUDIT_HEAD.c.seq + 1).returning(AUDIT_HEAD.c.seq, AUDIT_HEAD.c.hash)
+_HOLD_HEAD: Final = update(AUDIT_HEAD).values(seq=AUDIT_HEAD.c.seq)
+_MOVE_HEAD: Final = update(AUDIT_HEAD).values(hash=bindparam("new_hash"))
+
+
+class Action(StrEnum):
+    """What is worth an entry."""
+
+    CLAIM_CREATED = "claim-created"
+    CLAIM_REVOKED = "claim-revoked"
+    CLAIM_LOCKED = "claim-locked"
+    CLAIM_REUSED = "claim-reused"
+    """A claim that a device has enrolled with was presented with another key: somebody else has read it."""
+    ENROLLED = "enrolled"
+    APPROVED = "approved"
+    SUSPENDED = "suspended"
+    RESUMED = "resumed"
+    REVOKED = "revoked"
+    RESET = "reset"
+    """By the device itself: its personal fields were deleted."""
+    POLICY_GIVEN = "policy-given"
+    POLICY_CREATED = "policy-created"
+    KEY_ROTATED = "key-rotated"
+    SEQUENCE_CONFLICT = "sequence-conflict"
+
+
+ALERTS: Final = frozenset({Action.CLAIM_REUSED, Action.CLAIM_LOCKED, Action.SEQUENCE_CONFLICT})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that was done; ``detail`` holds no secret and nothing of a person."""
+
+    at: int
+    actor: str
+    """A device id, "server", or "admin" and the name of the system's user."""
+    action: Action
+    subject: str
+    detail: str = ""
+
+
+def append(connection: Connection, entry: Entry) -> None:
+    """Add an entry; within the caller's transaction, so that it is there if and only if the deed is."""
+    head_seq, previous = connection.execute(_LOCK_HEAD).one()
+    values = {"at": entry.at, "actor": entry.actor, "action": entry.action.value, "subject": entry.subject}
+    digest = _hash(previous, head_seq, entry.at, entry.actor, entry.action, entry.subject, entry.detail)
+    connection.execute(insert(AUDIT).values(seq=head_seq, detail=entry.detail, hash=digest, **values))
+    connection.execute(_MOVE_HEAD, {"new_hash": digest})
+
+
+def lock(connection: Connection) -> None:
+    """Have everybody else who would write an entry wait for the end of this transaction."""
+    connection.execute(_HOLD_HEAD)
+
+
+def first_break(connection: Connection) -> int | None:
+    """Return the number of the first entry that is not what was written, or is missing; None: all is well."""
+    expected, previous = 1, BEGINNING
+    for row in connection.execute(select(AUDIT).order_by(AUDIT.c.seq)):
+        digest = _hash(previous, row.seq, row.at, row.actor, row.action, row.subject, row.detail)
+        if row.seq != expected or digest != row.hash:
+            return expected
+        expected, previous = expected + 1, digest
+    head = connection.execute(select(AUDIT_HEAD)).one()
+    return None if (head.seq, head.hash) == (expected - 1, previous) else expected
+
+
+def last(connection: Connection, count: int) -> Iterator[Row[tuple[object, ...]]]:
+    """Yield the last entries, oldest first."""
+    rows = connection.execute(select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(count)).all()
+    yield from reversed(rows)
+
+
+def _hash(previous: bytes, *values: object) -> bytes:
+    text = json.dumps(values, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(previous + text.encode("ascii")).digest()

@@ -1,0 +1,131 @@
+"""Makes a claim and a key into a device."""
+
+import logging
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from appliance.provisioning import keys
+from appliance.provisioning.join import Claim
+from appliance.provisioning.protocol import DeviceFacts, DeviceStatus, ProblemCode
+from appliance.provisioning.server import audit, claims
+from appliance.provisioning.server.admission import ACTIVE
+from appliance.provisioning.server.moments import new_id
+from appliance.provisioning.server.refusals import Refusal
+from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY
+
+BY_CLAIM = "claim"
+_REFUSED = Refusal(ProblemCode.CLAIM_INVALID)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """A device that wants to be one; it has proved that the key is its own."""
+
+    claim: Claim
+    key: keys.PublicKey
+    facts: DeviceFacts
+    name: str | None
+    agent: str
+    sequence: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A device that is one."""
+
+    device_id: str
+    status: DeviceStatus
+    policy: str | None
+    is_new: bool
+
+
+def enrol(connection: Connection, applicant: Applicant) -> Enrolled | Refusal:
+    """Enrol a device, or say in the one way that the claim is not good; a refusal is to be committed.
+
+    The same claim with the same key gives the same device, whatever has become of the claim since: the device may have
+    lost the first answer with its power.
+    """
+    claim, now = applicant.claim, applicant.at
+    genuine = claims.matches(connection, claim)
+    known = _device_with(connection, keys.thumbprint(applicant.key))
+    if not genuine:
+        claims.count_failure(connection, claim.id, now)
+        _log.info("enrolment refused: %s: not known, or the secret does not fit", claim)
+        return _REFUSED
+    if known is not None:
+        return _enrolled_before(connection, known, applicant)
+    taken = claims.take(connection, claim, now)
+    if taken is None:
+        _report_reuse(connection, claim, now)
+        return _REFUSED
+    return _new_device(connection, applicant, taken)
+
+
+def _enrolled_before(
+    connection: Connection, known: Row[tuple[object, ...]], applicant: Applicant
+) -> Enrolled | Refusal:
+    status = DeviceStatus(known.status)
+    if known.claim_id != applicant.claim.id or status is DeviceStatus.REVOKED:
+        _log.warning("enrolment refused: %s: the key is that of device %s", applicant.claim, known.id)
+        return _REFUSED
+    behind = (DEVICE.c.id == known.id) & (DEVICE.c.last_sequence < applicant.sequence)
+    connection.execute(update(DEVICE).where(behind).values(last_sequence=applicant.sequence))
+    return Enrolled(known.id, status, known.policy, is_new=False)
+
+
+def _new_device(connection: Connection, applicant: Applicant, taken: claims.Taken) -> Enrolled:
+    now = applicant.at
+    device_id = new_id("dev", now)
+    status = DeviceStatus.PENDING if taken.needs_approval else DeviceStatus.ACTIVE
+    connection.execute(
+        insert(DEVICE).values(
+            id=device_id,
+            name=applicant.name or taken.label or None,
+            status=status.value,
+            origin=BY_CLAIM,
+            policy=taken.policy,
+            claim_id=applicant.claim.id,
+            created_at=now,
+            last_seen_at=now,
+            last_sequence=applicant.sequence,
+            conflicts=0,
+            agent=applicant.agent,
+            **applicant.facts.model_dump(),
+        )
+    )
+    add_key(connection, device_id, applicant.key, ACTIVE, now)
+    audit.append(
+        connection, audit.Entry(now, device_id, audit.Action.ENROLLED, device_id, f"claim {applicant.claim.id}")
+    )
+    _log.info("device %s: enrolled with %s (%s)", device_id, applicant.claim, status.value)
+    return Enrolled(device_id, status, taken.policy, is_new=True)
+
+
+def add_key(connection: Connection, device_id: str, key: keys.PublicKey, status: str, now: int) -> None:
+    """Write a key of a device."""
+    connection.execute(
+        insert(DEVICE_KEY).values(
+            thumbprint=keys.thumbprint(key),
+            device_id=device_id,
+            public_key=keys.public_key_text(key),
+            status=status,
+            created_at=now,
+        )
+    )
+
+
+def _device_with(connection: Connection, thumbprint: str) -> Row[tuple[object, ...]] | None:
+    joined = DEVICE_KEY.join(DEVICE, DEVICE_KEY.c.device_id == DEVICE.c.id)
+    wanted = select(DEVICE).select_from(joined).where(DEVICE_KEY.c.thumbprint == thumbprint)
+    return connection.execute(wanted).first()
+
+
+def _report_reuse(connection: Connection, claim: Claim, now: int) -> None:
+    """Raise an alert where a device has enrolled with this claim: its secret has been read by somebody else."""
+    used_up = connection.execute(select(CLAIM.c.uses_left).where(CLAIM.c.id == claim.id)).scalar() == 0
+    _log.warning("enrolment refused: %s: %s", claim, "used before, with another key" if used_up else "expired or ended")
+    if used_up:
+        audit.append(connection, audit.Entry(now, "server", audit.Action.CLAIM_REUSED, claim.id))

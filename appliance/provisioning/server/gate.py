@@ -1,0 +1,142 @@
+"""What every request to the protocol passes, outside the application: junk ends here, and answers are signed here."""
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from appliance.provisioning.protocol import MAX_REQUEST_BYTES, PROBLEM_JSON, STATUS, ProblemCode
+from appliance.provisioning.server.metrics import Metrics
+from appliance.provisioning.server.problems import body_of, headers_of
+from appliance.provisioning.server.refusals import Refusal
+from appliance.provisioning.server.signatures import AnswerSigner, well_formed
+from appliance.provisioning.signing import SIGNATURE_HEADERS
+
+PROTOCOL: Final = "/v1/"
+_SIGNATURE_NAMES: Final = frozenset(name.encode("ascii") for name in SIGNATURE_HEADERS)
+_UNSIGNED: Final = Refusal(ProblemCode.SIGNATURE_INVALID)
+_DRAINING: Final = Refusal(ProblemCode.DRAINING, retry_after=2)
+
+
+class Drain:
+    """Whether the server is about to end."""
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    def begin(self) -> None:
+        """Take no new requests from now on."""
+        self.begun = True
+
+
+class Gate:
+    """An ASGI application around another.
+
+    A request to the protocol without a signature of the right form is refused before its body is read; answers to the
+    others are signed with the server's key, refusals too.
+    """
+
+    def __init__(
+        self, app: ASGIApp, signer: AnswerSigner, now: Callable[[], datetime], drain: Drain, metrics: Metrics
+    ) -> None:
+        self._app = app
+        self._signer = signer
+        self._now = now
+        self._drain = drain
+        self._metrics = metrics
+        self._unsigned = _ready_made(_UNSIGNED)
+        self._draining = _ready_made(_DRAINING)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or not scope["path"].startswith(PROTOCOL):
+            await self._app(scope, receive, send)
+            return
+        signature = _signature(scope)
+        if signature is None:
+            await self._refuse(self._unsigned, scope, send)
+        elif self._drain.begun:
+            await self._refuse(self._draining, scope, send)
+        else:
+            # As it was sent, and signed.
+            path = scope["raw_path"].decode("ascii")
+            answer = _SignedAnswer(send, self._sign, path, signature)
+            await self._app(scope, receive, answer.send)
+
+    async def _refuse(self, ready_made: tuple[Message, Message], scope: Scope, send: Send) -> None:
+        start, body = ready_made
+        self._metrics.answered(start["status"])
+        if not _is_small(scope):
+            # The connection is not read to the end of such a body.
+            start = {**start, "headers": [*start["headers"], (b"connection", b"close")]}
+        await send(start)
+        await send(body)
+
+    def _sign(self, status: int, body: bytes, path: str, request_signature: str) -> dict[str, str]:
+        self._metrics.answered(status)
+        return self._signer.headers(status, body, path, request_signature, int(self._now().timestamp()))
+
+
+class _SignedAnswer:
+    """Holds an answer back until its body is whole, and adds the signature. Answers are small and in one piece."""
+
+    def __init__(
+        self, send: Send, sign: Callable[[int, bytes, str, str], dict[str, str]], path: str, signature: str
+    ) -> None:
+        self._send = send
+        self._sign = sign
+        self._path = path
+        self._signature = signature
+        self._start: Message = {}
+        self._body = b""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body", False):
+            return
+        headers = self._sign(self._start["status"], self._body, self._path, self._signature)
+        headers["x-request-id"] = secrets.token_hex(8)
+        added = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        await self._send({**self._start, "headers": [*self._start["headers"], *added]})
+        await self._send({"type": "http.response.body", "body": self._body})
+
+
+def _signature(scope: Scope) -> str | None:
+    """Return the request's header ``signature``; None where it is not signed in the right form, or signed twice."""
+    found: dict[str, str] = {}
+    if not scope["raw_path"].isascii():
+        return None
+    for name, value in scope["headers"]:
+        if name in _SIGNATURE_NAMES:
+            key = name.decode("ascii")
+            if key in found:
+                return None
+            found[key] = value.decode("latin-1")
+    return found["signature"] if len(found) == len(_SIGNATURE_NAMES) and well_formed(found) else None
+
+
+def _is_small(scope: Scope) -> bool:
+    """Say whether a request announces a body within the bound."""
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return False
+        if name == b"content-length":
+            return value.isdigit() and len(value) < 5 and int(value) <= MAX_REQUEST_BYTES
+    return True
+
+
+def _ready_made(refusal: Refusal) -> tuple[Message, Message]:
+    body = body_of(refusal)
+    headers = {
+        **headers_of(refusal),
+        "content-type": PROBLEM_JSON,
+        "content-length": str(len(body)),
+    }
+    encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    start = {"type": "http.response.start", "status": int(STATUS[refusal.code]), "headers": encoded}
+    return start, {"type": "http.response.body", "body": body}

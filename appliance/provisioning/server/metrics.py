@@ -1,0 +1,64 @@
+"""Counters for Prometheus, on a port of their own on the loopback address."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+
+from appliance.errors import ConfigurationError
+
+HOST = "127.0.0.1"
+_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+
+
+class Metrics:
+    """What one server counts; nothing in it names a device."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._answers = Counter("provisiond_answers", "Answers by status", ["status"], registry=self.registry)
+        self._refusals = Counter("provisiond_refusals", "Refusals by code", ["code"], registry=self.registry)
+        self._mints = Counter("provisiond_mints", "Tokens asked of the service", ["result"], registry=self.registry)
+        self._seconds = Histogram(
+            "provisiond_mint_seconds", "Time the service took for a token", buckets=_SECONDS, registry=self.registry
+        )
+        self._taken_back = Counter("provisiond_taken_back", "Sessions counted, never minted", registry=self.registry)
+
+    def answered(self, status: int) -> None:
+        """Count an answer of the protocol."""
+        self._answers.labels(str(status)).inc()
+
+    def refused(self, code: str) -> None:
+        """Count a refusal."""
+        self._refusals.labels(code).inc()
+
+    def minted(self, result: str, seconds: float) -> None:
+        """Count a request to the service: "ok", or the code of the problem."""
+        self._mints.labels(result).inc()
+        self._seconds.observe(seconds)
+
+    def taken_back(self, sessions: int) -> None:
+        """Count what a sweep has taken back."""
+        self._taken_back.inc(sessions)
+
+
+@contextmanager
+def served(metrics: Metrics, port: int | None) -> Iterator[int | None]:
+    """Serve the counters while the block runs, in a thread of its own; yield the port. None: not at all.
+
+    Raises:
+        ConfigurationError: The port is taken.
+    """
+    if port is None:
+        yield None
+        return
+    try:
+        server, thread = start_http_server(port, addr=HOST, registry=metrics.registry)
+    except OSError as error:
+        raise ConfigurationError(f"metrics_port: {port} cannot be listened on: {error.strerror}") from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

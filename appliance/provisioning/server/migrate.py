@@ -1,0 +1,63 @@
+"""Brings a database to the form of the tables that this version works with.
+
+Alembic is imported only where there is something to do: it takes longer than all else at the start.
+"""
+
+import io
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from appliance.errors import ConfigurationError
+
+HEAD: Final = "0002"
+"""The newest revision in migrations/versions."""
+BASE: Final = "base"
+_LOCK: Final = 7_021_934
+"""Any number: one process at a time migrates a PostgreSQL database."""
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database up to `HEAD`; does nothing where it is there.
+
+    Raises:
+        ConfigurationError: It cannot be reached, or is of a newer version than this.
+    """
+    try:
+        with engine.begin() as connection:
+            if revision(connection) != HEAD:
+                _alembic("upgrade", connection, HEAD)
+    except (SQLAlchemyError, OSError) as error:
+        cause = error.__cause__ or error
+        reason = str(cause).strip().partition("\n")[0]
+        raise ConfigurationError(f"database_url: cannot be used: {reason}") from None
+
+
+def downgrade(engine: Engine, target: str) -> None:
+    """Go back to revision ``target``, or to `BASE`: no tables at all."""
+    with engine.begin() as connection:
+        _alembic("downgrade", connection, target)
+
+
+def revision(connection: Connection) -> str | None:
+    """Return the revision of the database; None: it is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _alembic(step: str, connection: Connection, target: str) -> None:
+    from alembic import command, util  # noqa: PLC0415  see above
+    from alembic.config import Config  # noqa: PLC0415
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    attributes: dict[str, Any] = {"connection": connection}
+    config = Config(stdout=io.StringIO(), attributes=attributes)
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    try:
+        {"upgrade": command.upgrade, "downgrade": command.downgrade}[step](config, target)
+    except util.CommandError as error:
+        raise ConfigurationError(f"database_url: the database is of another version of this server: {error}") from None

@@ -1,0 +1,1 @@
+"""Brings a database to the newest form of the tables, and back."""

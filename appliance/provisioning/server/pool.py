@@ -1,0 +1,83 @@
+"""Several API keys as one upstream: a device keeps to one of them, and each has a circuit breaker of its own.
+
+Tokens of one device come from one project, as sessions can be resumed only there; so there is no other key to turn to
+when its key fails.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from math import ceil
+from typing import Final
+
+from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.server.breaker import Breaker
+from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
+
+MAX_MINTS: Final = 100
+"""Mints under way with one key; more wait in line, and while the line is longer than this, are refused."""
+_FAULTS: Final = frozenset({ProblemCode.UPSTREAM_UNAVAILABLE, ProblemCode.UPSTREAM_QUOTA})
+"""What speaks of the service as a whole; a rejected request may be at fault itself."""
+
+
+class _Member:
+    def __init__(self, upstream: Upstream) -> None:
+        self.upstream = upstream
+        self.breaker = Breaker()
+        self.slots = asyncio.Semaphore(MAX_MINTS)
+        self.waiting = 0
+        self.last_fault = ProblemCode.UPSTREAM_UNAVAILABLE
+
+
+class UpstreamPool:
+    """Implements `ports.Upstream` with the upstreams of several API keys; at least one."""
+
+    def __init__(self, upstreams: Sequence[Upstream]) -> None:
+        self._members = [_Member(upstream) for upstream in upstreams]
+
+    async def mint(self, spec: MintSpec) -> str:
+        """Return a token from the holder's key; raises UpstreamError, at once while that key is known to fail."""
+        member = self._members[_choice(spec.holder, len(self._members))]
+        loop = asyncio.get_running_loop()
+        if wait_s := member.breaker.wait_s(loop.time()):
+            raise UpstreamError(member.last_fault, "waiting for the service to recover", ceil(wait_s))
+        if member.waiting >= MAX_MINTS:
+            member.breaker.abandoned()
+            raise UpstreamError(ProblemCode.UPSTREAM_UNAVAILABLE, "too many requests wait for the service")
+        try:
+            token = await _mint_in_line(member, spec)
+        except UpstreamError as error:
+            if error.code in _FAULTS:
+                member.last_fault = error.code
+                member.breaker.failed(loop.time())
+            else:
+                member.breaker.abandoned()
+            raise
+        except BaseException:
+            member.breaker.abandoned()
+            raise
+        member.breaker.succeeded()
+        return token
+
+    async def aclose(self) -> None:
+        """Close all."""
+        for member in self._members:
+            await member.upstream.aclose()
+
+
+async def _mint_in_line(member: _Member, spec: MintSpec) -> str:
+    member.waiting += 1
+    try:
+        await member.slots.acquire()
+    finally:
+        member.waiting -= 1
+    try:
+        return await member.upstream.mint(spec)
+    finally:
+        member.slots.release()
+
+
+def _choice(holder: str, count: int) -> int:
+    """Return which of ``count`` keys is the holder's: by highest random weight, so that a further key moves few."""
+    weights = [hashlib.sha256(f"{holder}|{number}".encode()).digest() for number in range(count)]
+    return weights.index(max(weights))

@@ -1,0 +1,99 @@
+"""Kills a server's store with SIGKILL while it writes, again and again, and looks at what is left.
+
+``python -m tests.provisioning.server.crash DATABASE_URL KILLS``: prints how many sessions were acknowledged, and ends
+with 1 and a line where one was lost or counted twice. The killed process is a fork of this one: it starts in no time.
+"""
+
+import os
+import random
+import signal
+import sys
+import time
+from functools import partial
+
+from sqlalchemy import func, select
+
+from appliance.provisioning.protocol import Purpose
+from appliance.provisioning.server import devices, migrate, policy, sessions
+from appliance.provisioning.server.policy import Policy
+from appliance.provisioning.server.schema import SESSION, USAGE
+from appliance.provisioning.server.sessions import MINTED, REFUNDED, Reservation
+from appliance.provisioning.server.store import Store, open_engine
+from tests.provisioning.worlds import DEVICE, KEY, server_settings
+
+NOW = 1_795_176_000_000
+FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0}
+
+
+def serve(store: Store, default: Policy, acknowledged: int) -> None:
+    """Count, mint and settle for ever, every third time without a token; write each session that got one."""
+    number = 0
+    while True:
+        number += 1
+        reserve = partial(
+            sessions.reserve, device=DEVICE, policy=default, purpose=Purpose.NEW, sequence=number, now=NOW
+        )
+        counted = store.transact_here(reserve)
+        assert isinstance(counted, Reservation)
+        if number % 3 == 0:
+            store.transact_here(partial(sessions.refund, session_id=counted.session_id))
+        else:
+            minted = [sessions.Minted(counted.session_id, bytes(32))]
+            assert store.transact_here(partial(sessions.settle, minted=minted))
+            os.write(acknowledged, f"{counted.session_id}\n".encode())
+
+
+def mistakes(store: Store, acknowledged: set[str]) -> str | None:
+    """Return what is wrong, before and after what is left over has been taken back."""
+    for now in (NOW, NOW + sessions.ABANDONED_MS + 1):
+        store.transact_here(partial(sessions.sweep, now=now))
+        # One view of all: what the killed process has sent may still be arriving.
+        with store.engine.connect().execution_options(isolation_level="SERIALIZABLE") as connection:
+            minted = set(connection.execute(select(SESSION.c.id).where(SESSION.c.state == MINTED)).scalars())
+            held = connection.execute(
+                select(func.count(), func.coalesce(func.sum(SESSION.c.reserved_s), 0)).where(
+                    SESSION.c.state != REFUNDED
+                )
+            ).one()
+            counted = connection.execute(
+                select(func.coalesce(func.sum(USAGE.c.sessions), 0), func.coalesce(func.sum(USAGE.c.reserved_s), 0))
+            ).one()
+        if tuple(counted) != tuple(held):
+            return f"counted {tuple(counted)}, held {tuple(held)}"
+        if not acknowledged <= minted:
+            return f"{len(acknowledged - minted)} acknowledged sessions are lost"
+        if now > NOW and len(minted) != held[0]:
+            return f"{held[0] - len(minted)} sessions are neither minted nor taken back"
+    return None
+
+
+def main(url: str, kills: int) -> int:
+    store = Store(open_engine(url))
+    migrate.upgrade(store.engine)
+    store.transact_here(lambda connection: devices.take_in(connection, {DEVICE: KEY.public_key()}, NOW))
+    default = policy.of_settings(server_settings(limits=FREE))
+    acknowledged: set[str] = set()
+    chance = random.Random(7)  # noqa: S311  no secret
+    for _ in range(kills):
+        # Connections do not survive a fork.
+        store.engine.dispose()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            serve(store, default, writing)
+        os.close(writing)
+        time.sleep(chance.uniform(0.004, 0.03))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        with os.fdopen(reading, "rb") as told:
+            acknowledged |= {line.decode() for line in told.read().split(b"\n") if len(line) == 30}
+        if wrong := mistakes(store, acknowledged):
+            sys.stdout.write(f"{wrong}\n")
+            return 1
+    store.close()
+    sys.stdout.write(f"{len(acknowledged)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))

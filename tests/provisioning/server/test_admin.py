@@ -1,0 +1,158 @@
+"""The operator's commands, as they are typed."""
+
+import json
+
+import pytest
+
+from appliance.errors import ExitCode
+from appliance.provisioning import keys
+from appliance.provisioning.join import read_join
+from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.server.program import main as provisiond
+from appliance.provisioning.server.schema import AUDIT
+from appliance.provisioning.server.store import Store, open_engine
+from tests.clock import run_virtual
+from tests.provisioning.worlds import OPEN, InThisThread, World, refused, world
+
+URL = "https://provisioning.test"
+
+
+@pytest.fixture
+def admin(tmp_path, capsys, monkeypatch):
+    """Return a function that does a command and returns its exit code and output."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+
+    def do(*arguments: str) -> tuple[int, str, str]:
+        code = provisiond(["admin", *arguments])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return do
+
+
+@pytest.fixture
+def here(admin, tmp_path) -> World:
+    """A server on the same database."""
+    admin("claims", "list")
+    store = Store(open_engine(f"sqlite:///{tmp_path / 'provisiond.sqlite'}"), InThisThread())
+    OPEN.append(store)
+    return world(store=store, devices={})
+
+
+def answer(result: tuple[int, str, str]):
+    assert result[0] == ExitCode.OK, result
+    return json.loads(result[1])
+
+
+def test_a_device_is_brought_in_with_what_the_command_prints(admin, here, tmp_path):
+    made = answer(admin("--json", "claims", "create", "--url", URL, "--label", "kitchen", "--approval"))
+    join = read_join(made["join"])
+    key_file = tmp_path / "signing-key.pem"
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    assert (join.url, join.server_key) == (URL, keys.thumbprint(keys.private_key(key_file.read_text())))
+    key = keys.private_key(keys.new_private_key())
+
+    async def main() -> None:
+        device = (await here.enrol(join.claim.text(), key)).json()["device_id"]
+        refused(await here.token(device=device, key=key), ProblemCode.DEVICE_PENDING)
+        assert answer(admin("--json", "devices", "approve", device)) == {"id": device, "status": "active"}
+        assert (await here.token(device=device, key=key)).status_code == 200
+        assert answer(admin("--json", "devices", "suspend", device))["status"] == "suspended"
+        refused(await here.token(device=device, key=key), ProblemCode.DEVICE_SUSPENDED)
+        assert answer(admin("--json", "devices", "resume", device))["status"] == "active"
+        answer(admin("--json", "policies", "set", "children", "--sessions-day", "1", "--tools", "set_volume,clock"))
+        answer(admin("--json", "devices", "set-policy", device, "children"))
+        refused(await here.token(device=device, key=key), ProblemCode.QUOTA_SESSIONS)
+        shown = answer(admin("--json", "devices", "show", device))
+        assert (shown["name"], shown["policy"], shown["claim_id"]) == ("kitchen", "children", join.claim.id)
+        assert keys.thumbprint(key) in shown["keys"]
+        (used,) = answer(admin("--json", "usage", "--days", "400"))
+        assert (used["id"], used["sessions"], used["reserved_s"]) == (device, 1, 960)
+        assert answer(admin("--json", "devices", "revoke", device))["status"] == "revoked"
+        refused(await here.token(device=device, key=key), ProblemCode.SIGNATURE_INVALID)
+
+    run_virtual(main)
+    told = [row["action"] for row in answer(admin("--json", "audit", "tail", "-n", "50"))]
+    assert told == [
+        "claim-created",
+        "enrolled",
+        "approved",
+        "suspended",
+        "resumed",
+        "policy-created",
+        "policy-given",
+        "revoked",
+    ]
+    assert admin("audit", "verify") == (ExitCode.OK, "audit  whole\n", "")
+
+
+def test_people_get_tables_and_a_code_to_scan(admin):
+    code, out, _ = admin("claims", "create", "--url", URL, "--hours", "1")
+    assert code == ExitCode.OK
+    lines = out.splitlines()
+    join = next(line for line in lines if line.startswith("va1."))
+    assert read_join(join).url == URL
+    assert sum("█" in line for line in lines) > 20
+    secret = read_join(join).claim.secret
+    code, out, _ = admin("claims", "list")
+    assert read_join(join).claim.id in out
+    assert "uses left" in out
+    assert secret not in out
+    assert admin("devices", "list")[1] == "none\n"
+
+
+def test_a_policy_keeps_what_is_not_given_again(admin):
+    admin("policies", "set", "children", "--voice", "Puck", "--burst", "3")
+    admin("policies", "set", "children", "--burst", "4")
+    (row,) = answer(admin("--json", "policies", "list"))
+    assert (row["version"], row["voice"], row["burst"], row["model"]) == (2, "Puck", 4, None)
+
+
+def test_a_claim_can_be_ended_once(admin):
+    claim = answer(admin("--json", "claims", "create", "--url", URL))["claim"]
+    assert admin("claims", "revoke", claim)[0] == ExitCode.OK
+    code, _, err = admin("claims", "revoke", claim)
+    assert (code, err) == (
+        ExitCode.NO_INPUT,
+        f"appliance-provisiond: there is no claim {claim} that could be revoked\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("devices", "show", "x"), ExitCode.NO_INPUT, "there is no device x"),
+        (("devices", "suspend", "x"), ExitCode.NO_INPUT, "there is no device x"),
+        (("devices", "set-policy", "x", "none"), ExitCode.NO_INPUT, "there is no device x"),
+        (("devices", "set-policy", "x", "y"), ExitCode.NO_INPUT, "there is no policy y"),
+        (("claims", "create", "--url", URL, "--policy", "y"), ExitCode.NO_INPUT, "there is no policy y"),
+        (("claims", "create"), ExitCode.CONFIGURATION, "public_url: not set"),
+        (("--config", "/absent.toml", "devices", "list"), ExitCode.CONFIGURATION, "/absent.toml: cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(admin, arguments, code, said):
+    got, out, err = admin(*arguments)
+    assert (got, out) == (code, "")
+    assert err.startswith(f"appliance-provisiond: {said}")
+    assert err.count("\n") == 1
+
+
+def test_a_device_in_another_state_is_told_apart_from_one_that_is_not_there(admin, here):
+    key = keys.private_key(keys.new_private_key())
+    device = run_virtual(lambda: here.enrol(here.claim(), key)).json()["device_id"]
+    assert "is in no state to be approved" in admin("devices", "approve", device)[2]
+
+
+def test_a_broken_audit_is_told_by_the_exit_code(admin, here):
+    admin("policies", "set", "x")
+    here.work(lambda c: c.execute(AUDIT.update().values(actor="somebody else")))
+    assert admin("audit", "verify") == (ExitCode.DATA, "audit  broken at entry 1\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("policies", "set", "a b"), ("claims", "create", "--uses", "0"), ("nothing",), ()]
+)
+def test_a_wrong_command_is_explained(admin, arguments):
+    with pytest.raises(SystemExit) as caught:
+        admin(*arguments)
+    assert caught.value.code == ExitCode.USAGE

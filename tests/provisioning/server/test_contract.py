@@ -1,0 +1,118 @@
+"""The interface as it is described, tried by a generator: signed requests of every shape, and unsigned ones."""
+
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.core import NOT_SET
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from appliance.provisioning.protocol import MAX_REQUEST_BYTES, Problem, ProblemCode
+from tests.clock import run_virtual
+from tests.provisioning.worlds import KEY, OPEN, SERVER, World, refused, world
+
+FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0, "clone_conflicts_day": 0}
+EXAMPLES = 40
+
+
+def described() -> schemathesis.BaseSchema:
+    made = world()
+    document = made.app.openapi()
+    made.store.close()
+    return schemathesis.openapi.from_dict(document)
+
+
+def server() -> World:
+    """Return one server for all examples of a test; `worlds.OPEN` ends with it."""
+    if not MADE or MADE[-1].store not in OPEN:
+        MADE[:] = [world(limits=FREE)]
+    return MADE[-1]
+
+
+MADE: list[World] = []
+SCHEMA = described()
+OPERATIONS = {found.ok().label: found.ok() for found in SCHEMA.get_all_operations()}  # type: ignore[union-attr]
+CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
+# What has to come up at least.
+GOOD = {
+    "POST /v1/tokens": {200, 422},
+    "POST /v1/enroll": {422},
+    "GET /v1/device": {200},
+    "DELETE /v1/device": {204},
+    "POST /v1/device/rotate": {422},
+    "POST /v1/sessions/{session_id}/events": {404, 422},
+}
+
+
+@pytest.mark.parametrize("label", GOOD)
+def test_every_answer_is_one_that_is_described(label):
+    here, seen = world(limits=FREE), set()
+    operation = OPERATIONS[label]
+    shapes = [operation.as_strategy(generation_mode=GenerationMode.POSITIVE)]
+    if operation.body or operation.path_parameters:
+        shapes.append(operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))
+
+    @settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=st.one_of(shapes))
+    def tried(case: schemathesis.Case[Any]) -> None:
+        path = quote(case.formatted_path, safe="/%")
+        body = None if case.body is NOT_SET else case.body
+        response = run_virtual(lambda: here.ask(case.method, path, body))
+        case.validate_response(response, checks=CHECKS)
+        seen.add(response.status_code)
+        if response.status_code >= 400:
+            refused(response, ProblemCode(Problem.model_validate_json(response.content).code))
+
+    tried()
+    assert seen >= GOOD[label]
+    assert max(seen) < 500
+
+
+def test_no_operation_is_left_out():
+    assert set(OPERATIONS) == set(GOOD)
+
+
+@settings(max_examples=150)
+@given(
+    method=st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"]),
+    path=st.one_of(
+        st.sampled_from(["/v1/tokens", "/v1/enroll", "/v1/device", "/v1/device/rotate", "/v1/", "/v1/tokens/"]),
+        st.from_regex(r"/[ -~]{0,30}", fullmatch=True).map(lambda text: quote(text, safe="/")),
+    ),
+    headers=st.dictionaries(
+        st.sampled_from(["content-digest", "signature-input", "signature", "content-type", "host", "user-agent", "x"]),
+        st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=80),
+        max_size=6,
+    ),
+    body=st.binary(max_size=100),
+)
+def test_junk_is_refused_as_a_problem_whatever_it_is(method, path, headers, body):
+    async def main() -> httpx2.Response:
+        async with httpx2.AsyncClient(transport=server().transport) as http:
+            return await http.request(method, f"{SERVER}{path}", content=body, headers=headers)
+
+    response = run_virtual(main)
+    if path.startswith("/v1/"):
+        refused(response, ProblemCode.SIGNATURE_INVALID)
+    else:
+        assert response.status_code in {200, 404, 405}
+
+
+@settings(max_examples=80)
+@given(body=st.one_of(st.binary(max_size=300), st.text(max_size=100).map(str.encode)))
+def test_a_signed_body_of_any_bytes_is_refused_in_order(body):
+    for path in ("/v1/tokens", "/v1/enroll", "/v1/device/rotate"):
+        response = run_virtual(partial(server().ask, "POST", path, body, key=KEY))
+        problem = Problem.model_validate_json(response.content)
+        assert problem.code in {"invalid-request", "signature-invalid"}
+        assert len(response.content) < MAX_REQUEST_BYTES
