@@ -23,6 +23,7 @@ from appliance.errors import ConfigurationError
 from appliance.indicator.off import NoLight
 from appliance.indicator.ports import Light
 from appliance.indicator.terminal import TerminalLight
+from appliance.live.jsonfile import JsonFile, Nowhere
 from appliance.live.link import GenaiConnector
 from appliance.provisioning.client import ProvisioningClient
 from appliance.service.notify import from_environment
@@ -88,13 +89,19 @@ class Acts:
         if self.appliance is not None:
             self.appliance.set_volume(gain)
 
+    def forget(self) -> None:
+        """Let the next conversation know nothing of this one."""
+        if self.appliance is not None:
+            self.appliance.forget()
+
 
 async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Adapters:
-    state = os.environ.get("STATE_DIRECTORY")
-    registry = Registry(builtin(lambda: datetime.now().astimezone(), acts.end, acts.set_volume), settings.tools)
+    state = Path(found) if (found := os.environ.get("STATE_DIRECTORY")) else None
+    tools = builtin(lambda: datetime.now().astimezone(), acts.end, acts.set_volume, acts.forget)
+    registry = Registry(tools, settings.tools)
     connector = GenaiConnector(settings.live, registry.declarations)
     await connector.warm_up()
-    tokens = await stack.enter_async_context(ProvisioningClient(settings.provisioning, Path(state) if state else None))
+    tokens = await stack.enter_async_context(ProvisioningClient(settings.provisioning, state))
     chip = stack.enter_context(_chip()) if _needs_pins(settings) else None
     light = _light(settings, chip)
     stack.callback(light.close)
@@ -108,6 +115,8 @@ async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Ad
         button=_button(settings, chip),
         connector=connector,
         tokens=tokens,
+        usage=JsonFile(state / "usage.json") if state else Nowhere(),
+        lessons=JsonFile(state / "models.json") if state else Nowhere(),
         registry=registry,
         manager=from_environment(os.environ),
     )

@@ -58,6 +58,18 @@ class Links(Protocol):
     def close(self, effect: fx.CloseLink) -> None:
         """Close it; nothing more is heard of it."""
 
+    def begin_speech(self, mode: Mode) -> None:
+        """The person takes the word."""
+
+    def end_speech(self) -> None:
+        """The button was released."""
+
+    def say(self, text: str) -> None:
+        """Say something in writing, as soon as there is a link."""
+
+    def repeat(self) -> None:
+        """Say once more what has no answer."""
+
     def discard(self) -> None:
         """Drop the rest of the model's turn."""
 
@@ -164,6 +176,7 @@ class Conversation:
     def audible(self, at: Seconds) -> None:
         """The first sample of a reply is heard at ``at``."""
         self._took(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER, at)
+        self._took(Latency.SPEECH_TO_ANSWER, at)
 
     def silent(self, at: Seconds) -> None:
         """The last sample of a flushed reply is heard at ``at``."""
@@ -195,8 +208,14 @@ class Conversation:
                 parts.links.close(effect)
             case fx.BeginSpeech(at, mode):
                 parts.turns.begin(SampleIndex(at), mode)
+                parts.links.begin_speech(mode)
             case fx.EndSpeech(at):
                 parts.turns.end(SampleIndex(at))
+                parts.links.end_speech()
+            case fx.SendText(text):
+                parts.links.say(text)
+            case fx.Repeat():
+                parts.links.repeat()
             case fx.FlushPlayback():
                 parts.playout.flush()
             case fx.DiscardReply():
@@ -251,6 +270,8 @@ class Conversation:
         if entered and self._context.state is State.CONNECTING:
             self.stopwatch.begin(Latency.WAKE_TO_LIGHT, at)
             self.stopwatch.begin(Latency.WAKE_TO_LINK_OPEN, at)
+        if entered and isinstance(event, ev.UserSilent | ev.ButtonReleased | ev.TextEntered):
+            self.stopwatch.begin(Latency.SPEECH_TO_ANSWER, at)
         if isinstance(event, ev.ReplyStarted) and self._context.epoch == event.epoch:
             self.stopwatch.begin(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER, at)
         if fx.FlushPlayback() in effects:

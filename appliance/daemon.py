@@ -7,10 +7,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any, Final
 
 from appliance import log
 from appliance.audio.capture import Capture
+from appliance.audio.level import measure
 from appliance.audio.playback import Playback, Reports
 from appliance.audio.ports import Block, Deck, Microphone, Plays, Pulled, Speaker
 from appliance.audio.preroll import PreRoll
@@ -28,15 +30,25 @@ from appliance.core.events import (
     PlaybackStalled,
     Ready,
     StopRequested,
+    TextEntered,
     ToolDone,
+    ToolSlow,
     WakeDetected,
 )
 from appliance.core.state import State
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
 from appliance.indicator.ports import Light
-from appliance.live.keeper import Keeper, Outlets
-from appliance.live.ports import LinkConnector, TokenSource
+from appliance.live.dialler import Dialler, Sources
+from appliance.live.keeper import Keeper
+from appliance.live.meter import Meter
+from appliance.live.outlets import Candour, Outlets
+from appliance.live.patience import Limits
+from appliance.live.ports import LinkConnector, Store, TokenSource, Turn
+from appliance.live.reader import Aides
+from appliance.live.recollection import Recollection
+from appliance.live.usage import Caps
+from appliance.live.vigil import Vigil
 from appliance.service.attendant import Attendant
 from appliance.service.ports import ServiceManager
 from appliance.service.watchdog import Age, Watchdog
@@ -57,6 +69,10 @@ DEVICE_DEAD_S: Final = 5.0
 """A card that has been silent for so long without reporting a failure has taken the daemon with it."""
 
 
+_PERSONS: Final = frozenset({State.CONNECTING, State.LISTENING, State.RECONNECTING})
+"""States in which the microphone's own word for speech counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Adapters:
     """What the settings have chosen."""
@@ -69,12 +85,19 @@ class Adapters:
     button: Button | None
     connector: LinkConnector
     tokens: TokenSource
+    usage: Store
+    lessons: Store
+    """Where what was spent, and what was found out about models, outlives a restart."""
     registry: Registry
     manager: ServiceManager
     engine: Callable[[], Coroutine[Any, Any, None]] | None = None
     """Serves microphone and speaker as long as it runs, where they need it."""
     place: Place = Place.THREAD
     """Where the wake engine is loaded and computes."""
+
+
+def _today() -> date:
+    return datetime.now().astimezone().date()
 
 
 def _nobody(*_: object) -> None:
@@ -108,13 +131,17 @@ class Appliance:
             self.ring, on_dropped=lambda count: log.event("uplink.dropped", level="warning", samples=count)
         )
         self._playback = self._make_playback(settings)
-        self._toolbox = Toolbox(chosen.registry, lambda call: self._post(ToolDone(call)))
-        outlets = Outlets(self._post, self._toolbox.offer, _nobody, self._on_error)
-        self._keeper = Keeper(chosen.tokens, chosen.connector, self.uplink, self._playback, outlets)
+        self._toolbox = Toolbox(
+            chosen.registry,
+            lambda call: self._post(ToolDone(call)),
+            lambda call: self._post(ToolSlow(call)),
+            settings.tools.filler_s,
+        )
+        self._keeper = self._make_keeper(settings)
         self._player = Player(chosen.light)
         sounds = Sounds() if settings.playback.earcons else PhrasesOnly()
         parts = Parts(self.uplink, self._playback, self._keeper, self._player, self._toolbox, sounds, self._recover)
-        self.conversation = Conversation(settings.conversation.policy(), parts, self._on_moment)
+        self.conversation = Conversation(settings.policy(), parts, self._on_moment)
 
         self._listener: WakeListener | None = None
         self._newest: Block | None = None
@@ -132,6 +159,14 @@ class Appliance:
     def set_volume(self, gain: float) -> None:
         """Play everything at this gain, 0 to 1, from now on."""
         self._playback.set_volume(gain)
+
+    def say(self, text: str) -> None:
+        """Say something to the model in writing; begin a conversation if there is none."""
+        self._post(TextEntered(text))
+
+    def forget(self) -> None:
+        """Let the next conversation know nothing of this one."""
+        self._keeper.forget()
 
     def stop(self) -> None:
         """End everything; `run` returns soon."""
@@ -229,6 +264,8 @@ class Appliance:
         self._newest = block
         self._microphone.works()
         self._observers.on_block(block)
+        if self.conversation.context.state in _PERSONS:
+            self._keeper.listen(measure(block.samples).rms, UPLINK.duration(len(block.samples)))
         if self._listener is not None:
             self._listener.feed(block)
 
@@ -264,7 +301,25 @@ class Appliance:
         log.event("link.failed", level="warning", reason=str(error), code=error.code)
         self._observers.on_error(error)
 
+    def _on_said(self, turn: Turn) -> None:
+        if self._settings.log.transcripts:
+            log.event("conversation.said", speaker=turn.speaker.value, transcript=turn.text)
+
     # Parts
+
+    def _make_keeper(self, settings: Settings) -> Keeper:
+        chosen, conversation, caps = self._chosen, settings.conversation, settings.caps
+        recollection = Recollection()
+        sources = Sources(chosen.tokens, chosen.connector, chosen.lessons)
+        aides = Aides(
+            Dialler(sources, recollection.transcript, memory_s=conversation.memory_s, today=_today),
+            Vigil(Limits(reply_s=conversation.answer_s, stuck_s=conversation.thinking_s)),
+            Meter(Caps(caps.session, caps.day, caps.month), chosen.usage, _today),
+            recollection,
+        )
+        outlets = Outlets(self._post, self._toolbox.offer, self._on_said, self._on_error)
+        candour = Candour.TELL if settings.live.tell_what_was_heard else Candour.KEEP
+        return Keeper(aides, self.uplink, self._playback, outlets, candour)
 
     def _make_playback(self, settings: Settings) -> Playback:
         reports = Reports(

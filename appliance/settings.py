@@ -5,8 +5,9 @@ credentials (``$CREDENTIALS_DIRECTORY``) < ``APPLIANCE_*`` variables (``APPLIANC
 overrides (`appliance.effective` layers them). The result is frozen; nothing reads the environment afterwards.
 """
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -95,6 +96,10 @@ class NoWakeWord(Section):
     kind: Literal["none"]
 
 
+_LAST_RESORT_S: Final = 2.0
+"""The conversation waits a little longer than the link's watchdogs, which know more."""
+
+
 class Conversation(Section):
     """Turns and patience; seconds unless the name says otherwise."""
 
@@ -109,8 +114,13 @@ class Conversation(Section):
     """After the wake word, the wait for the first words."""
     follow_up_s: float = Field(default=8.0, ge=0.5, le=60)
     """After an answer, the wait for more without the wake word."""
-    thinking_s: float = Field(default=12.0, ge=1, le=120)
-    """The longest wait for an answer."""
+    answer_s: float = Field(default=7.0, ge=2, le=60)
+    """The longest wait for a sign that an answer is coming; then what was said is sent once more, over a new
+    connection."""
+    thinking_s: float = Field(default=30.0, ge=2, le=120)
+    """The longest wait for an answer that shows signs of coming."""
+    memory_s: float = Field(default=300.0, ge=0, le=6600)
+    """A conversation is remembered this long after its end: the next one can go on with it; 0: never."""
     min_hold_ms: int = Field(default=250, ge=50, le=1000)
     """A shorter press is a tap: it ends the conversation."""
 
@@ -121,8 +131,11 @@ class Conversation(Section):
             connecting_s=self.connecting_s,
             first_speech_s=self.first_speech_s,
             follow_up_s=self.follow_up_s,
-            thinking_s=self.thinking_s,
+            thinking_s=self.thinking_s + _LAST_RESORT_S,
         )
+
+
+Sensitivity = Literal["high", "low"]
 
 
 class Live(Section):
@@ -139,10 +152,43 @@ class Live(Section):
     """The system instruction."""
     transcripts: bool = True
     """Ask the service for transcriptions; they are kept in memory only, and logged only with log.transcripts."""
+    vocabulary: tuple[str, ...] = ()
+    """Names and words that the service should expect to hear."""
+    start_sensitivity: Sensitivity | None = None
+    """How easily the service takes a sound for speech, "high" or "low"; empty: as it likes it. Not with the button."""
+    end_sensitivity: Sensitivity | None = None
+    """How soon the service takes a pause for the end of what is said, "high" or "low"."""
+    silence_ms: int | None = Field(default=None, ge=100, le=5000)
+    """A pause this long ends what is said."""
+    padding_ms: int | None = Field(default=None, ge=0, le=1000)
+    """Speech has to last this long to begin a turn."""
+    may_stay_silent: bool = False
+    """The model need not answer what is not meant for it; newer models always may."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """How varied the answers are; empty: as the service likes it."""
+    thinking_level: Literal["minimal", "low", "medium", "high"] | None = None
+    """How long the model may think; empty, or where the model has no such level: as it likes it."""
+    affective_dialog: bool = False
+    """Answer in the mood of the voice that asks; not every model can."""
+    google_search: bool = False
+    """The model may search the web, which costs extra."""
+    tell_what_was_heard: bool = True
+    """Tell the model how much of an answer was heard before it was interrupted, where it can be told."""
+    compress_at_tokens: int = Field(default=25_000, ge=5_000, le=120_000)
+    """So long a conversation is shortened, oldest words first: every turn is billed for all of it. 25000 are about a
+    quarter of an hour of talk."""
+    compress_to_tokens: int = Field(default=12_000, ge=1_000, le=100_000)
+    """What is left of it then."""
     setup_timeout_s: float = Field(default=6.0, ge=0.5, le=60)
     """The longest wait for the answer to the set-up, from the first packet on."""
     ca_file: Path | None = None
     """Certificates to trust instead of the public ones: for the simulator."""
+
+    @model_validator(mode="after")
+    def _shortens(self) -> Self:
+        if self.compress_to_tokens >= self.compress_at_tokens:
+            raise ValueError("compress_to_tokens: has to be less than compress_at_tokens")
+        return self
 
 
 class Provisioning(Section):
@@ -252,6 +298,19 @@ class Tools(Section):
     """Names from the built-in tools."""
     timeout_s: float = Field(default=8.0, ge=0.5, le=60)
     """A call that takes longer is answered with an error."""
+    filler_s: float = Field(default=2.0, ge=0.5, le=60)
+    """A short sound fills the silence each time that a tool has run so long."""
+
+
+class Caps(Section):
+    """The most that may be spent on the Live service, in USD by its price list; empty: no limit."""
+
+    session: float | None = Field(default=None, ge=0)
+    """On one conversation."""
+    day: float | None = Field(default=None, ge=0)
+    """On a day."""
+    month: float | None = Field(default=None, ge=0)
+    """On a month."""
 
 
 class Log(Section):
@@ -319,8 +378,14 @@ class Settings(LayeredSettings):
     """The push-to-talk button."""
     tools: Tools = Tools()
     """What the model may call."""
+    caps: Caps = Caps()
+    """What it may cost."""
     log: Log = Log()
     """What is written to the journal."""
+
+    def policy(self) -> Policy:
+        """Return what the core needs of it."""
+        return replace(self.conversation.policy(), tools_s=self.tools.timeout_s + self.conversation.thinking_s)
 
     @model_validator(mode="after")
     def _keeps_what_is_heard(self) -> Self:

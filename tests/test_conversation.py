@@ -49,6 +49,18 @@ class Recording:
     def close(self, effect: fx.CloseLink) -> None:
         self.told.append(("close", effect.link))
 
+    def begin_speech(self, mode: Mode) -> None:
+        self.told.append(("begins", mode))
+
+    def end_speech(self) -> None:
+        self.told.append(("ends",))
+
+    def say(self, text: str) -> None:
+        self.told.append(("say", text))
+
+    def repeat(self) -> None:
+        self.told.append(("repeat",))
+
     def discard(self) -> None:
         self.told.append(("discard",))
 
@@ -91,8 +103,9 @@ def test_the_light_and_the_gate_follow_a_wake_word_at_once():
         assert record.told == [
             ("light", State.CONNECTING, None),
             ("reset",),
-            ("begin", 160, Mode.HANDS_FREE),
             ("open", 1),
+            ("begin", 160, Mode.HANDS_FREE),
+            ("begins", Mode.HANDS_FREE),
             ("play", 10),
             ("gate", Uplink.HOLD),
         ]
@@ -184,6 +197,31 @@ def test_a_fault_shows_its_kind_and_is_recovered_from_time_to_time():
         assert record.told.count(("recover",)) == 2
         conversation.post(ev.FaultRaised(ev.Fault.BUTTON))
         assert record.told[-1] == ("light", State.FAULT, ev.Fault.MICROPHONE), "the worse one shows"
+        conversation.post(ev.StopRequested())
+
+    run_virtual(main)
+
+
+def test_what_is_said_by_button_or_in_writing_is_told_to_the_link_and_repeated_when_that_is_due():
+    async def main() -> None:
+        record = Recording()
+        conversation = Conversation(Policy(), record.parts())
+        for event in (
+            ev.Ready(),
+            ev.ButtonPressed(0),
+            ev.LinkOpened(1),
+            ev.ButtonReleased(ev.Press.HOLD, 9),
+            ev.TextEntered("hello"),
+            ev.LinkLost(1, resumable=True, trouble=ev.Trouble.LOST),
+            ev.LinkOpened(2),
+        ):
+            conversation.post(event)
+        told = [told for told in record.told if told[0] in {"begins", "ends", "say", "repeat", "end"}]
+        assert told == [("begins", Mode.PUSH_TO_TALK), ("end", 9), ("ends",), ("say", "hello"), ("repeat",)]
+        conversation.post(ev.ReplyStarted(2, 1))
+        await asyncio.sleep(0.5)
+        conversation.audible(Seconds(asyncio.get_running_loop().time()))
+        assert conversation.stopwatch.taken_ms(Latency.SPEECH_TO_ANSWER) == pytest.approx((500,), abs=1)
         conversation.post(ev.StopRequested())
 
     run_virtual(main)

@@ -16,10 +16,11 @@ _RISE_S: Final = 0.012
 _FALL_S: Final = 0.06
 
 _TONES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
-    # (Hz, seconds): rising says "go on", falling says "over", two low ones say "no".
+    # (Hz, seconds): rising says "go on", falling says "over", two low ones say "no", one says "wait".
     Earcon.WAKE: ((587.33, 0.09), (880.0, 0.13)),
     Earcon.END: ((659.26, 0.09), (440.0, 0.15)),
     Earcon.ERROR: ((220.0, 0.14), (220.0, 0.20)),
+    Earcon.WORKING: ((329.63, 0.12),),
 }
 
 

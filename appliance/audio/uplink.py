@@ -17,7 +17,7 @@ from appliance.audio.preroll import PreRoll
 from appliance.core.state import Mode
 from appliance.core.state import Uplink as Gate
 from appliance.errors import LinkError
-from appliance.units import UPLINK, SampleIndex
+from appliance.units import UPLINK, SampleIndex, Seconds
 
 LONGEST_CHUNK_MS: Final = 100
 STREAM_PAUSE_S: Final = 1.0
@@ -29,12 +29,14 @@ _SPANS_REPORTED: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class UplinkCounts:
-    """Samples so far; ``captured`` is the sum of sent, dropped and those that still wait."""
+    """Samples so far; captured and repeated ones together are those sent, those dropped and those that still wait."""
 
     captured: int
     """In spans."""
     sent: int
     """Taken by a link."""
+    repeated: int
+    """Of those, to be sent once more."""
     dropped: int
     """Overwritten before a link took them, or forgotten with the conversation."""
     spans: tuple[tuple[SampleIndex, SampleIndex], ...]
@@ -92,7 +94,8 @@ class Uplink:
         self._line: _Line | None = None
         self._next_audio_at = 0.0
         self._taken_to = 0
-        self._captured = self._sent = self._dropped = self._reported_dropped = 0
+        self._answered_to = 0
+        self._captured = self._sent = self._repeated = self._dropped = self._reported_dropped = 0
         self._signal = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -152,6 +155,7 @@ class Uplink:
         return UplinkCounts(
             captured=self._captured + (max(end - opened.start, 0) if opened else 0),
             sent=self._sent,
+            repeated=self._repeated,
             dropped=self._dropped,
             spans=tuple(
                 (SampleIndex(span.start), SampleIndex(max(end, span.start) if span.stop is None else span.stop))
@@ -174,6 +178,26 @@ class Uplink:
         if sink is None or (self._line is not None and self._line.sink is sink):
             self._line = None
         self._changed()
+
+    def answered(self) -> None:
+        """What was sent so far has its answer: `repeat` does not go back behind it."""
+        self._answered_to = self._taken_to
+
+    def repeat(self) -> Seconds:
+        """Send once more what was sent since the last answer, before what is unsent; return how long that takes.
+
+        As far back as the ring goes. A push-to-talk turn is a turn again, with its beginning and its end.
+        """
+        behind = max(self._answered_to, self._ring.begin)
+        sent = [span for span in self._reported if span not in self._spans and (span.stop or 0) > behind]
+        self._spans.extendleft(reversed([span for span in sent if span.mode is self._mode]))
+        before = self._repeated
+        for span in self._spans:
+            self._repeated += max(0, span.cursor - max(span.start, behind))
+            span.cursor = min(span.cursor, max(span.start, behind))
+            span.owes_end = span.mode is Mode.PUSH_TO_TALK
+        self._changed()
+        return Seconds((self._repeated - before) / self._catch_up_hz)
 
     async def drained(self) -> None:
         """Return once everything of the closed spans has been sent, or no sink is attached."""
@@ -256,11 +280,14 @@ class Uplink:
         samples = self._ring.read(SampleIndex(span.cursor), SampleIndex(span.cursor + size))
         self._next_audio_at = loop.time() + size / self._catch_up_hz
         span.cursor = self._taken_to = span.cursor + size
+        taken_to = self._taken_to
         try:
             await line.sink.send_audio(samples.astype("<i2", copy=False).tobytes())
         except LinkError:
-            if span in self._spans:
-                span.cursor = self._taken_to = span.cursor - size
+            if span.cursor < taken_to:
+                self._repeated -= size  # they are to be sent already
+            elif span in self._spans:
+                span.cursor = self._taken_to = taken_to - size
             else:
                 self._dropped += size
             raise

@@ -3,7 +3,7 @@
 What lasts as long as a state (light, gates, deadline) is no effect: it follows from the context (`core/state.py`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from appliance.core.events import Trouble
@@ -19,6 +19,19 @@ class Earcon(Enum):
     """The conversation is over."""
     ERROR = "error"
     """Something went wrong."""
+    WORKING = "working"
+    """A tool takes its time."""
+
+
+class Session(Enum):
+    """Which of the service's sessions a link goes on with, as far as that can be had."""
+
+    REMEMBERED = "remembered"
+    """That of the last conversation, if it is remembered still: another conversation begins."""
+    SAME = "same"
+    """That of the link before: the conversation goes on."""
+    FRESH = "fresh"
+    """A new one, which is told what was said: the one before does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +45,11 @@ class Enter:
 
 @dataclass(frozen=True, slots=True)
 class OpenLink:
-    """Fetch a token and open link ``link``; with ``resume``, go on with the service's memory of the last one."""
+    """Fetch a token and open link ``link``."""
 
     link: int
     mode: Mode
-    resume: bool
+    session: Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,18 @@ class EndSpeech:
     """A push-to-talk turn ends before microphone sample ``at``; activity_end follows its last sample."""
 
     at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """Send what somebody says in writing, as soon as there is a link."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Send once more what the person said since the last answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +156,8 @@ Effect = (
     | CloseLink
     | BeginSpeech
     | EndSpeech
+    | SendText
+    | Repeat
     | FlushPlayback
     | DiscardReply
     | FinishReply

@@ -3,7 +3,7 @@
 ``link`` and ``epoch`` are ids: an event that carries an old one is late and is ignored.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -21,12 +21,35 @@ class Trouble(Enum):
 
     NETWORK = "network"
     """The provisioning server or the service cannot be reached."""
+    CLOCK = "clock"
+    """The clock of this device is not set, and so it trusts nobody."""
     REFUSED = "refused"
     """This device is not let in: a person must look at it."""
+    SETTINGS = "settings"
+    """What this device asks for is not to be had: a person must look at it."""
     QUOTA = "quota"
-    """Used up for now."""
+    """The service says that an allowance is used up."""
+    CAP_SESSION = "cap-session"
+    """The conversation has cost what one may cost."""
+    CAP_DAY = "cap-day"
+    """The day has cost what it may cost."""
+    CAP_MONTH = "cap-month"
+    """The month has cost what it may cost."""
     SILENT_SERVICE = "silent-service"
     """The service is connected and does not answer."""
+    LOST = "lost"
+    """The connection broke, and the answer is lost with it."""
+    SERVICE = "service"
+    """The service says that it cannot serve now."""
+
+
+class Continuity(Enum):
+    """How much of the conversation the service knows when a link opens."""
+
+    WHOLE = "whole"
+    """All of it: it goes on where it stood, and calls that it has made are still its own."""
+    PARTIAL = "partial"
+    """What was said up to some moment, or nothing: the turn that was under way is lost."""
 
 
 class Press(Enum):
@@ -89,6 +112,15 @@ class LinkOpened:
     """The service has answered the set-up: the link can carry audio."""
 
     link: int
+    continuity: Continuity = Continuity.PARTIAL
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDelayed:
+    """An attempt to open a link has failed; others follow. ``trouble`` is what to tell should they not help in time."""
+
+    link: int
+    trouble: Trouble
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +133,7 @@ class LinkFailed:
 
 @dataclass(frozen=True, slots=True)
 class LinkLost:
-    """An open link has ended without being asked to; ``resumable`` says that the service holds its state."""
+    """An open link has ended without being asked to; ``resumable`` says that another one may help."""
 
     link: int
     resumable: bool
@@ -146,6 +178,29 @@ class ServerInterrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class Unanswered:
+    """No answer will come; ``repeatable`` says that what the person said may be sent again on a new session."""
+
+    link: int
+    repeatable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CapReached:
+    """So much was spent that no further turn may be had."""
+
+    link: int
+    trouble: Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class TextEntered:
+    """Somebody says something in writing."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ToolsCalled:
     """The model wants tools run."""
 
@@ -164,6 +219,13 @@ class ToolsCancelled:
 @dataclass(frozen=True, slots=True)
 class ToolDone:
     """A tool has ended, with a result or an error for the model."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSlow:
+    """A tool takes so long that the silence has to be filled; comes again as long as it runs."""
 
     call: str
 
@@ -203,6 +265,7 @@ Event = (
     | ButtonPressed
     | ButtonReleased
     | LinkOpened
+    | LinkDelayed
     | LinkFailed
     | LinkLost
     | UserSpeech
@@ -210,9 +273,13 @@ Event = (
     | ReplyStarted
     | ReplyEnded
     | ServerInterrupted
+    | Unanswered
+    | CapReached
+    | TextEntered
     | ToolsCalled
     | ToolsCancelled
     | ToolDone
+    | ToolSlow
     | EndRequested
     | PlaybackDrained
     | PlaybackStalled
@@ -228,6 +295,7 @@ EVENTS: tuple[type[Event], ...] = (
     ButtonPressed,
     ButtonReleased,
     LinkOpened,
+    LinkDelayed,
     LinkFailed,
     LinkLost,
     UserSpeech,
@@ -235,9 +303,13 @@ EVENTS: tuple[type[Event], ...] = (
     ReplyStarted,
     ReplyEnded,
     ServerInterrupted,
+    Unanswered,
+    CapReached,
+    TextEntered,
     ToolsCalled,
     ToolsCancelled,
     ToolDone,
+    ToolSlow,
     EndRequested,
     PlaybackDrained,
     PlaybackStalled,

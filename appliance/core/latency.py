@@ -10,6 +10,8 @@ class Latency(Enum):
     """The wake word's last sample was captured, until the light changed."""
     WAKE_TO_LINK_OPEN = "wake_to_link_open"
     """The same, or the press, until the service had answered the set-up."""
+    SPEECH_TO_ANSWER = "speech_to_answer"
+    """The person had stopped speaking, as far as it is known here, until the answer could be heard."""
     FIRST_REPLY_CHUNK_TO_SPEAKER = "first_reply_chunk_to_speaker"
     """The first audio of a reply was received, until its first sample could be heard."""
     INTERRUPT_TO_SILENCE = "interrupt_to_silence"

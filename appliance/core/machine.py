@@ -1,6 +1,7 @@
 """The conversation's transition table and `step`, the only way to change a conversation.
 
-Rule 1: everything that decides what the appliance does next stands here and in `rows` and `moves`; the shell obeys.
+Rule 1: everything that decides what the appliance does next stands here, in the two modules of rows and in `moves`; the
+shell obeys.
 Rule 2: `step` is pure and total. It reads no clock and draws no lot; for every (state, event) pair there is a row, and
 a row that changes nothing says why.
 Rule 3: ids decide what is late. An event about a link, reply, tool call or deadline that is no longer the current one
@@ -14,17 +15,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.core import rows
+from appliance.core import link_rows, rows
 from appliance.core.effects import Ignored
 from appliance.core.events import (
     EVENTS,
     ButtonPressed,
     ButtonReleased,
+    CapReached,
     DeadlineReached,
     EndRequested,
     Event,
     FaultCleared,
     FaultRaised,
+    LinkDelayed,
     LinkFailed,
     LinkLost,
     LinkOpened,
@@ -35,9 +38,12 @@ from appliance.core.events import (
     ReplyStarted,
     ServerInterrupted,
     StopRequested,
+    TextEntered,
     ToolDone,
     ToolsCalled,
     ToolsCancelled,
+    ToolSlow,
+    Unanswered,
     UserSilent,
     UserSpeech,
     WakeDetected,
@@ -75,6 +81,7 @@ _NO_LINK: Final = (STARTING, IDLE, TROUBLE, FAULT)
 _NO_LINK_YET: Final = (*_NO_LINK, *_WAITING)
 
 _NO_LINK_WHY = "there is no open link"
+_OPEN_WHY = "no link is being opened"
 _ENDING_WHY = "the daemon is ending"
 
 TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
@@ -97,15 +104,17 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     ButtonReleased: _row(rows.release_while_connecting, *_WAITING, to=_REST)
     | _row(rows.release, LISTENING, INTERRUPTED, to=(THINKING, *_REST))
     | _no(STARTING, IDLE, THINKING, SPEAKING, FAREWELL, TROUBLE, FAULT, why="the press was over before"),
-    LinkOpened: _row(rows.link_opened, *_WAITING, to=(LISTENING, THINKING))
-    | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why="no link is being opened"),
-    LinkFailed: _row(rows.link_failed, *_WAITING, to=(TROUBLE,))
-    | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why="no link is being opened"),
-    LinkLost: _row(rows.link_failed, *_WAITING, to=(TROUBLE,))
-    | _row(rows.link_lost, THINKING, INTERRUPTED, to=(TROUBLE, RECONNECTING))
-    | _row(rows.link_lost_while_listening, LISTENING, to=(TROUBLE, RECONNECTING, *_REST))
-    | _row(rows.link_lost_while_speaking, SPEAKING, to=(FAREWELL, TROUBLE, RECONNECTING))
-    | _row(rows.link_lost_in_farewell, FAREWELL, to=_REST)
+    LinkOpened: _row(link_rows.link_opened, CONNECTING, to=(LISTENING, THINKING))
+    | _row(link_rows.link_opened_again, RECONNECTING, to=(LISTENING, THINKING, TROUBLE))
+    | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
+    LinkDelayed: _row(link_rows.link_delayed, *_WAITING) | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
+    LinkFailed: _row(link_rows.link_failed, *_WAITING, to=(TROUBLE,))
+    | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
+    LinkLost: _row(link_rows.link_failed, *_WAITING, to=(TROUBLE,))
+    | _row(link_rows.link_lost, THINKING, INTERRUPTED, to=(TROUBLE, RECONNECTING))
+    | _row(link_rows.link_lost_while_listening, LISTENING, to=(TROUBLE, RECONNECTING, *_REST))
+    | _row(link_rows.link_lost_while_speaking, SPEAKING, to=(FAREWELL, TROUBLE, RECONNECTING))
+    | _row(link_rows.link_lost_in_farewell, FAREWELL, to=_REST)
     | _no(*_NO_LINK, why=_NO_LINK_WHY),
     UserSpeech: _row(rows.user_speech, LISTENING, THINKING, to=(LISTENING,))
     | _row(rows.user_speech_while_interrupted, INTERRUPTED)
@@ -119,32 +128,47 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ReplyEnded: _row(rows.reply_ended, SPEAKING)
     | _row(rows.reply_ended_in_farewell, FAREWELL, to=_REST)
-    | _row(rows.turn_without_reply, LISTENING, THINKING, to=(LISTENING,))
+    | _row(rows.turn_without_reply, LISTENING, THINKING, to=(LISTENING, TROUBLE))
     | _no(INTERRUPTED, why="that reply was cut off")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ServerInterrupted: _row(rows.server_interrupted, SPEAKING, to=(INTERRUPTED,))
     | _row(rows.leave_now, FAREWELL, to=_REST)
     | _no(LISTENING, THINKING, INTERRUPTED, why="nothing is being played")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ToolsCalled: _row(rows.tools_called_while_listening, LISTENING, to=(THINKING,))
-    | _row(rows.tools_called, THINKING, SPEAKING, INTERRUPTED, FAREWELL)
+    Unanswered: _row(link_rows.unanswered, THINKING, SPEAKING, to=(RECONNECTING, TROUBLE))
+    | _no(LISTENING, INTERRUPTED, FAREWELL, why="nobody waits for an answer")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    CapReached: _row(rows.cap_reached, LISTENING, to=(TROUBLE,))
+    | _row(rows.cap_reached_in_a_turn, THINKING, SPEAKING, INTERRUPTED)
+    | _no(FAREWELL, why="the conversation is ending")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    TextEntered: _row(rows.text, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
+    | _row(rows.text_while_connecting, *_WAITING)
+    | _row(rows.text_in_dialogue, *_DIALOGUE, to=(THINKING,))
+    | _no(STARTING, why="the appliance is not ready"),
+    ToolsCalled: _row(rows.tools_called_in_silence, LISTENING, THINKING, to=(THINKING,))
+    | _row(rows.tools_called, SPEAKING, INTERRUPTED, FAREWELL)
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ToolsCancelled: _row(rows.tools_cancelled, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ToolDone: _row(rows.tool_done, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why="its call ended with the link"),
+    ToolDone: _row(rows.tool_done, RECONNECTING, *_DIALOGUE, FAREWELL)
+    | _no(CONNECTING, *_NO_LINK, why="its call ended with the conversation"),
+    ToolSlow: _row(rows.tool_slow, THINKING)
+    | _no(LISTENING, SPEAKING, INTERRUPTED, FAREWELL, why="there is no silence to fill")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     EndRequested: _row(rows.end_requested, *_DIALOGUE, to=(FAREWELL,))
     | _row(rows.leave_now, *_WAITING, to=_REST)
     | _no(*_NO_LINK, FAREWELL, why="the conversation is over or ending"),
-    PlaybackDrained: _row(rows.drained, SPEAKING, to=(LISTENING, THINKING))
+    PlaybackDrained: _row(rows.drained, SPEAKING, to=(LISTENING, THINKING, TROUBLE))
     | _row(rows.leave_now, FAREWELL, to=_REST)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, why="no reply is being played"),
     PlaybackStalled: _row(rows.stalled, SPEAKING, to=(TROUBLE,))
     | _row(rows.leave_now, FAREWELL, to=_REST)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, why="no reply is being played"),
     DeadlineReached: _row(rows.start_took_too_long, STARTING, to=(FAULT,))
-    | _row(rows.connecting_took_too_long, *_WAITING, to=(TROUBLE,))
+    | _row(link_rows.connecting_took_too_long, *_WAITING, to=(TROUBLE,))
     | _row(rows.leave_now, LISTENING, SPEAKING, FAREWELL, to=_REST)
     | _row(rows.no_answer, THINKING, to=(TROUBLE,))
-    | _row(rows.interruption_seen, INTERRUPTED, to=(LISTENING, THINKING))
+    | _row(rows.interruption_seen, INTERRUPTED, to=(LISTENING, THINKING, TROUBLE))
     | _row(rows.trouble_told, TROUBLE, to=_REST)
     | _row(rows.recover, FAULT)
     | _no(IDLE, why="a resting state has no deadline"),
@@ -173,7 +197,7 @@ def _late(context: Context, event: Event) -> str | None:
             return "late: that deadline was for an earlier state"
         case PlaybackDrained(epoch) | PlaybackStalled(epoch) if not epoch or epoch != context.epoch:
             return "late: that reply is over"
-        case ToolDone(call) if call not in context.tools:
+        case ToolDone(call) | ToolSlow(call) if call not in context.tools:
             return "late: that tool call is over"
         case ButtonReleased() if context.talk is not Talk.HELD:
             return "the press was over before"
@@ -187,7 +211,9 @@ def _late(context: Context, event: Event) -> str | None:
 
 def _link_of(event: Event) -> int | None:
     match event:
-        case LinkOpened(link) | LinkFailed(link, _) | LinkLost(link, _, _) | UserSpeech(link) | UserSilent(link):
+        case LinkOpened(link, _) | LinkDelayed(link, _) | LinkFailed(link, _) | LinkLost(link, _, _):
+            return link
+        case UserSpeech(link) | UserSilent(link) | Unanswered(link, _) | CapReached(link, _):
             return link
         case ReplyStarted(link, _) | ReplyEnded(link, _) | ServerInterrupted(link):
             return link

@@ -19,6 +19,8 @@ from appliance.core.effects import (
     FlushPlayback,
     OpenLink,
     PlayEarcon,
+    SendText,
+    Session,
 )
 from appliance.core.events import Fault, Trouble
 from appliance.core.state import Context, Listening, Mode, Reply, State, Talk, deadline_s
@@ -37,8 +39,12 @@ class Changes(TypedDict, total=False):
     reply: Reply
     epoch: int
     tools: frozenset[str]
+    acted: bool
+    owed: bool
     resumptions: int
     faults: frozenset[Fault]
+    delay: Trouble | None
+    cap: Trouble | None
     trouble: Trouble | None
 
 
@@ -49,7 +55,11 @@ _AFRESH: Final[Changes] = {
     "reply": Reply.NONE,
     "epoch": 0,
     "tools": frozenset(),
+    "acted": False,
+    "owed": False,
     "resumptions": 0,
+    "delay": None,
+    "cap": None,
     "trouble": None,
 }
 
@@ -93,40 +103,51 @@ def give_up(context: Context, trouble: Trouble) -> Step:
 
 def begin(context: Context, at: int, mode: Mode) -> Step:
     """Begin a conversation; out of one that has not ended, go on in this mode on a link of its own."""
+    talk = Talk.HELD if mode is Mode.PUSH_TO_TALK else Talk.NONE
+    return _begin(context, mode, talk, BeginSpeech(at, mode))
+
+
+def begin_in_writing(context: Context, text: str) -> Step:
+    """Begin a conversation with a text: as a push-to-talk turn that is over, so that the microphone stays closed."""
+    return _begin(context, Mode.PUSH_TO_TALK, Talk.RELEASED, SendText(text))
+
+
+def _begin(context: Context, mode: Mode, talk: Talk, said: BeginSpeech | SendText) -> Step:
     link = context.link + 1
-    resume = context.state in {State.LISTENING, State.THINKING, State.SPEAKING}
+    goes_on = context.state in {State.LISTENING, State.THINKING, State.SPEAKING}
     return hang_up(
         context,
         State.CONNECTING,
-        BeginSpeech(at, mode),
-        OpenLink(link, mode, resume),
+        OpenLink(link, mode, Session.SAME if goes_on else Session.REMEMBERED),
+        said,
         PlayEarcon(Earcon.WAKE),
         link=link,
         linked=True,
         mode=mode,
-        talk=Talk.HELD if mode is Mode.PUSH_TO_TALK else Talk.NONE,
+        talk=talk,
     )
 
 
-def reconnect(context: Context) -> Step:
-    """Go on with a new link and the service's memory of the old one; what is said meanwhile is held.
+def reconnect(context: Context, session: Session = Session.SAME) -> Step:
+    """Go on with a new link; what is said meanwhile is held, and tools run on.
 
-    An answer that was on its way is lost: the person has the word again.
+    An answer that was on its way is lost, and owed.
     """
     link = context.link + 1
     has_the_word = context.state in {State.LISTENING, State.INTERRUPTED}
     return enter(
         context,
         State.RECONNECTING,
-        (*_hush(context), *drop_tools(context)),
-        (OpenLink(link, context.mode, resume=True),),
+        (*_hush(context), *_close(context)),
+        (OpenLink(link, context.mode, session),),
         link=link,
         linked=True,
         listening=context.listening if has_the_word else Listening.FIRST,
         reply=Reply.NONE,
         epoch=0,
-        tools=frozenset(),
+        owed=not has_the_word,
         resumptions=context.resumptions + 1,
+        delay=None,
     )
 
 

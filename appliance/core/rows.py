@@ -7,24 +7,26 @@ from appliance.core.effects import (
     BeginSpeech,
     CancelTools,
     DiscardReply,
+    Earcon,
     EndSpeech,
     FinishReply,
+    FlushPlayback,
     Ignored,
+    PlayEarcon,
     Recover,
+    SendText,
     SendToolResult,
     StartTools,
 )
 from appliance.core.events import (
     ButtonPressed,
     ButtonReleased,
+    CapReached,
     DeadlineReached,
     EndRequested,
     Event,
     FaultCleared,
     FaultRaised,
-    LinkFailed,
-    LinkLost,
-    LinkOpened,
     PlaybackDrained,
     PlaybackStalled,
     Press,
@@ -33,9 +35,11 @@ from appliance.core.events import (
     ReplyStarted,
     ServerInterrupted,
     StopRequested,
+    TextEntered,
     ToolDone,
     ToolsCalled,
     ToolsCancelled,
+    ToolSlow,
     Trouble,
     UserSilent,
     UserSpeech,
@@ -44,14 +48,13 @@ from appliance.core.events import (
 from appliance.core.moves import (
     Step,
     begin,
-    drop_tools,
+    begin_in_writing,
     enter,
     give_up,
     hang_up,
     interrupt,
     interrupt_here,
     leave,
-    reconnect,
     rest,
     stay,
 )
@@ -129,7 +132,7 @@ def press_while_connecting(c: Context, event: ButtonPressed) -> Step:
     """Keep the word; in push-to-talk, a new turn begins."""
     if c.talk is Talk.HELD:
         return stay(c, Ignored("the button is down already"))
-    return stay(c, *_manual(c, event.speech_from), talk=Talk.HELD)
+    return stay(c, *_manual(c, event.speech_from), talk=Talk.HELD, owed=False)
 
 
 def press_in_turn(c: Context, event: ButtonPressed) -> Step:
@@ -147,6 +150,7 @@ def press_while_thinking(c: Context, event: ButtonPressed) -> Step:
         (DiscardReply(), *_manual(c, event.speech_from)),
         talk=Talk.HELD,
         listening=Listening.FIRST,
+        acted=bool(c.tools),
     )
 
 
@@ -182,58 +186,6 @@ def _manual_end(c: Context, at: int) -> tuple[EndSpeech, ...]:
 
 def _released(c: Context) -> Talk:
     return Talk.RELEASED if c.mode is Mode.PUSH_TO_TALK else Talk.NONE
-
-
-# Link
-
-
-def link_opened(c: Context, _: LinkOpened) -> Step:
-    """Listen; if the push-to-talk turn is over already, wait for the answer."""
-    return enter(c, State.THINKING if c.talk is Talk.RELEASED else State.LISTENING)
-
-
-def link_failed(c: Context, event: LinkFailed | LinkLost) -> Step:
-    """Tell what is wrong."""
-    return give_up(_unlinked(c), event.trouble)
-
-
-def link_lost(c: Context, event: LinkLost) -> Step:
-    """Resume, unless that has not helped before."""
-    if event.resumable and c.resumptions < c.policy.resumptions:
-        return reconnect(c)
-    return give_up(_unlinked(c), event.trouble)
-
-
-def link_lost_while_listening(c: Context, event: LinkLost) -> Step:
-    """Resume, unless that has not helped before; where nobody is waiting for anything, end quietly."""
-    if c.listening is Listening.FOLLOW_UP and c.talk is not Talk.HELD:
-        return leave(_unlinked(c))
-    return link_lost(c, event)
-
-
-def link_lost_while_speaking(c: Context, event: LinkLost) -> Step:
-    """Play a complete reply to its end; else resume, unless that has not helped before."""
-    if c.reply is Reply.COMPLETE:
-        return enter(_unlinked(c), State.FAREWELL, drop_tools(c), tools=frozenset())
-    return link_lost(c, event)
-
-
-def link_lost_in_farewell(c: Context, _: LinkLost) -> Step:
-    """Play what there is of the farewell, then rest."""
-    if c.reply is Reply.NONE:
-        return leave(_unlinked(c))
-    finish = (FinishReply(c.epoch),) if c.reply is Reply.COMING else ()
-    return stay(_unlinked(c), *drop_tools(c), *finish, reply=Reply.COMPLETE, tools=frozenset())
-
-
-def connecting_took_too_long(c: Context, _: DeadlineReached) -> Step:
-    """Tell that the network does not answer."""
-    return give_up(c, Trouble.NETWORK)
-
-
-def _unlinked(c: Context) -> Context:
-    """Return the context once its link is gone: there is nothing left to close."""
-    return stay(c, linked=False)[0]
 
 
 # The person's turn
@@ -293,7 +245,9 @@ def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
     """Listen again: the model chose silence."""
     if event.epoch or c.tools or c.talk is Talk.HELD:
         return stay(c, Ignored("the turn goes on"))
-    return enter(c, State.LISTENING, talk=Talk.NONE, listening=Listening.FOLLOW_UP)
+    if c.cap:
+        return give_up(c, c.cap)
+    return enter(c, State.LISTENING, talk=Talk.NONE, listening=Listening.FOLLOW_UP, acted=False)
 
 
 def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
@@ -302,18 +256,20 @@ def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
 
 
 def interruption_seen(c: Context, _: DeadlineReached) -> Step:
-    """Listen; while tools run, wait for the answer."""
+    """Listen; while tools run, wait for the answer; where a cap was reached, say so."""
     if c.tools and c.talk is not Talk.HELD:
         return enter(c, State.THINKING)
-    return enter(c, State.LISTENING)
+    return give_up(c, c.cap) if c.cap else enter(c, State.LISTENING)
 
 
 def drained(c: Context, _: PlaybackDrained) -> Step:
-    """Listen for more; while tools run, wait for the answer."""
+    """Listen for more; while tools run, wait for the answer; where a cap was reached, say so."""
     if c.reply is not Reply.COMPLETE:
         return stay(c, Ignored("the reply goes on"))
-    state = State.THINKING if c.tools else State.LISTENING
-    return enter(c, state, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0)
+    after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, acted=bool(c.tools))[0]
+    if after.tools:
+        return enter(after, State.THINKING)
+    return give_up(after, after.cap) if after.cap else enter(after, State.LISTENING)
 
 
 def stalled(c: Context, _: PlaybackStalled) -> Step:
@@ -326,16 +282,57 @@ def no_answer(c: Context, _: DeadlineReached) -> Step:
     return give_up(c, Trouble.SILENT_SERVICE)
 
 
+def cap_reached(c: Context, event: CapReached) -> Step:
+    """Say so."""
+    return give_up(c, event.trouble)
+
+
+def cap_reached_in_a_turn(c: Context, event: CapReached) -> Step:
+    """Let the answer be heard first."""
+    return stay(c, cap=event.trouble)
+
+
+# In writing
+
+
+def text(c: Context, event: TextEntered) -> Step:
+    """Begin a conversation that keeps the microphone closed until a press or the wake word."""
+    if c.faults & DISABLING:
+        return stay(c, Ignored("without microphone and speaker there is no conversation"))
+    return begin_in_writing(c, event.text)
+
+
+def text_while_connecting(c: Context, event: TextEntered) -> Step:
+    """Send it once the link is open."""
+    return stay(c, SendText(event.text))
+
+
+def text_in_dialogue(c: Context, event: TextEntered) -> Step:
+    """Send it and wait for the answer; a reply that is being spoken is cut off."""
+    if c.talk is Talk.HELD:
+        return stay(c, Ignored("the person has the word"))
+    silence = () if c.reply is Reply.NONE else (FlushPlayback(), DiscardReply())
+    return enter(
+        c,
+        State.THINKING,
+        (*silence, SendText(event.text)),
+        talk=_released(c),
+        reply=Reply.NONE,
+        epoch=0,
+        acted=bool(c.tools),
+    )
+
+
 # Tools
 
 
 def tools_called(c: Context, event: ToolsCalled) -> Step:
     """Run them."""
     new = tuple(call for call in event.calls if call not in c.tools)
-    return stay(c, StartTools(new), tools=c.tools | set(new))
+    return stay(c, StartTools(new), tools=c.tools | set(new), acted=True)
 
 
-def tools_called_while_listening(c: Context, event: ToolsCalled) -> Step:
+def tools_called_in_silence(c: Context, event: ToolsCalled) -> Step:
     """Run them, and wait for the answer, unless the button is held."""
     c, effects = tools_called(c, event)
     return stay(c, *effects) if c.talk is Talk.HELD else enter(c, State.THINKING, then=effects)
@@ -350,12 +347,17 @@ def tools_cancelled(c: Context, event: ToolsCancelled) -> Step:
 
 
 def tool_done(c: Context, event: ToolDone) -> Step:
-    """Send the result; waiting for the answer begins anew."""
+    """Send the result, now or once the link is open again; waiting for the answer begins anew."""
     tools = c.tools - {event.call}
     result = SendToolResult(event.call)
     if c.state in {State.THINKING, State.FAREWELL}:
         return enter(c, c.state, then=(result,), tools=tools)
     return stay(c, result, tools=tools)
+
+
+def tool_slow(c: Context, _: ToolSlow) -> Step:
+    """Let it be heard that something is going on."""
+    return stay(c, PlayEarcon(Earcon.WORKING))
 
 
 # The end

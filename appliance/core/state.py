@@ -126,7 +126,10 @@ class Policy:
     first_speech_s: float = 8.0
     follow_up_s: float = 8.0
     speech_s: float = 60.0
-    thinking_s: float = 12.0
+    thinking_s: float = 32.0
+    """The last resort: the watchdogs of the link notice earlier that no answer comes."""
+    tools_s: float = 40.0
+    """The wait while tools run, which have limits of their own."""
     speaking_s: float = 300.0
     interrupted_s: float = 0.3
     reconnecting_s: float = 10.0
@@ -158,9 +161,17 @@ class Context:
     """The reply that is being received or played; 0 for none."""
     tools: frozenset[str] = frozenset()
     """Calls whose results the model still waits for."""
+    acted: bool = False
+    """A tool was called since the model last began to speak: what it has done is not to be done twice."""
+    owed: bool = False
+    """The link was lost before the answer had come: it is to be had on the next one."""
     resumptions: int = 0
     """How often the link was resumed since the model last spoke."""
     faults: frozenset[Fault] = frozenset()
+    delay: Trouble | None = None
+    """Why the link is not open yet."""
+    cap: Trouble | None = None
+    """No further turn may be had, for this reason."""
     trouble: Trouble | None = None
     """What TROUBLE is about."""
 
@@ -211,7 +222,7 @@ def deadline_s(context: Context) -> float | None:
         State.IDLE: None,
         State.CONNECTING: policy.connecting_s,
         State.LISTENING: policy.speech_s if context.talk is Talk.HELD else listening_s,
-        State.THINKING: policy.thinking_s,
+        State.THINKING: policy.tools_s if context.tools else policy.thinking_s,
         State.SPEAKING: policy.speaking_s,
         State.INTERRUPTED: policy.interrupted_s,
         State.RECONNECTING: policy.reconnecting_s,

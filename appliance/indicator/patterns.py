@@ -104,12 +104,21 @@ PATTERNS: Final[Mapping[State, Pattern]] = MappingProxyType(
     }
 )
 
+# Kinds of trouble that ask the same of a household look the same; what is said tells them apart: 1 see to the network,
+# 2 ask the installer, 3 wait, 4 ask again.
 BLINKS: Final[Mapping[Trouble | Fault, int]] = MappingProxyType(
     {
         Trouble.NETWORK: 1,
+        Trouble.CLOCK: 1,
         Trouble.REFUSED: 2,
+        Trouble.SETTINGS: 2,
         Trouble.QUOTA: 3,
+        Trouble.CAP_SESSION: 3,
+        Trouble.CAP_DAY: 3,
+        Trouble.CAP_MONTH: 3,
         Trouble.SILENT_SERVICE: 4,
+        Trouble.LOST: 4,
+        Trouble.SERVICE: 4,
         Fault.MICROPHONE: 1,
         Fault.SPEAKER: 2,
         Fault.WAKE_WORD: 3,
@@ -132,9 +141,16 @@ _MEANINGS: Final[Mapping[State | Trouble | Fault, str]] = MappingProxyType(
         State.FAULT: "something is broken, for some other reason",
         State.STOPPED: "switched off",
         Trouble.NETWORK: "no answer: the network or the service cannot be reached",
+        Trouble.CLOCK: "no answer: its clock is not set yet",
         Trouble.REFUSED: "no answer: this device is not let in; ask its installer",
-        Trouble.QUOTA: "no answer: today's allowance is used up",
+        Trouble.SETTINGS: "no answer: its settings are not accepted; ask its installer",
+        Trouble.QUOTA: "no answer: the service says that the allowance is used up",
+        Trouble.CAP_SESSION: "the conversation has cost what one may cost; wake it again",
+        Trouble.CAP_DAY: "no answer: the day has cost what it may cost",
+        Trouble.CAP_MONTH: "no answer: the month has cost what it may cost",
         Trouble.SILENT_SERVICE: "no answer: the service is connected and says nothing",
+        Trouble.LOST: "the connection broke, and the answer was lost; ask again",
+        Trouble.SERVICE: "no answer: the service is down; ask later",
         Fault.MICROPHONE: "the microphone is missing or has failed",
         Fault.SPEAKER: "the speaker is missing or has failed",
         Fault.WAKE_WORD: "the wake word cannot be heard; use the button",
@@ -166,6 +182,7 @@ class Row:
     state: State
     light: str
     meaning: str
+    kind: Trouble | Fault | None = None
 
 
 def describe() -> Iterator[Row]:
@@ -173,7 +190,7 @@ def describe() -> Iterator[Row]:
     kinds: dict[State, type[Trouble | Fault]] = {State.TROUBLE: Trouble, State.FAULT: Fault}
     for state in State:
         for kind in kinds.get(state, ()):
-            yield Row(state, _in_words(pattern_of(state, kind)), _MEANINGS[kind])
+            yield Row(state, _in_words(pattern_of(state, kind)), _MEANINGS[kind], kind)
         yield Row(state, _in_words(pattern_of(state)), _MEANINGS[state])
 
 

@@ -53,34 +53,21 @@ class Ending:
     reason: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What the household gets to know: a light, and a sentence."""
-
-    light: Trouble
-    sentence: str
-
-
-_LOST: Final = Told(Trouble.NETWORK, "The line broke. Ask me again.")
-_DOWN: Final = Told(Trouble.NETWORK, "The service is down. Ask me later.")
-_SETTINGS: Final = Told(Trouble.REFUSED, "My settings are wrong. Ask who installed me.")
-_REFUSED: Final = Told(Trouble.REFUSED, "I am not let in. Ask who installed me.")
-
-TOLD: Final[Mapping[LinkAction, Told]] = MappingProxyType(
+TOLD: Final[Mapping[LinkAction, Trouble]] = MappingProxyType(
     {
-        LinkAction.RETRY_NOW: _LOST,
-        LinkAction.BACK_OFF: _DOWN,
-        LinkAction.NEW_TOKEN: _REFUSED,
-        LinkAction.FRESH_SESSION: _LOST,
-        LinkAction.DROP_TIER: _SETTINGS,
-        LinkAction.WAIT_QUOTA: Told(Trouble.QUOTA, "My allowance is used up. Try later."),
-        LinkAction.GIVE_UP_CONFIG: _SETTINGS,
-        LinkAction.GIVE_UP_AUTH: _REFUSED,
-        LinkAction.OFFLINE: Told(Trouble.NETWORK, "There is no network. Check the router."),
-        LinkAction.CLOCK_WRONG: Told(Trouble.NETWORK, "My clock is wrong. Give me a minute."),
+        LinkAction.RETRY_NOW: Trouble.LOST,
+        LinkAction.BACK_OFF: Trouble.SERVICE,
+        LinkAction.NEW_TOKEN: Trouble.REFUSED,
+        LinkAction.FRESH_SESSION: Trouble.LOST,
+        LinkAction.DROP_TIER: Trouble.SETTINGS,
+        LinkAction.WAIT_QUOTA: Trouble.QUOTA,
+        LinkAction.GIVE_UP_CONFIG: Trouble.SETTINGS,
+        LinkAction.GIVE_UP_AUTH: Trouble.REFUSED,
+        LinkAction.OFFLINE: Trouble.NETWORK,
+        LinkAction.CLOCK_WRONG: Trouble.CLOCK,
     }
 )
-"""Said only where the action itself has not helped in time and a person waits."""
+"""What the household gets to know where the action itself has not helped in time and a person waits."""
 
 WAITS: Final[Mapping[LinkAction, Backoff]] = MappingProxyType(
     {
@@ -107,7 +94,7 @@ class Verdict:
     cause: LinkCause
 
     @property
-    def told(self) -> Told:
+    def told(self) -> Trouble:
         """What the household gets to know of it."""
         return TOLD[self.action]
 

@@ -1,87 +1,47 @@
-"""Keeps at most one Live link: opens, resumes and closes it as the conversation asks, and reports what comes of it.
+"""Keeps at most one Live link: opens, watches, swaps and closes it, and reports what comes of it.
 
-It decides nothing: whether a lost link is resumed is the core's to say.
+It decides nothing that the household notices: whether a lost link is replaced, and whether a question is asked again,
+is the core's to say. What nobody notices it does alone: attempt after attempt while a link is being opened, and a swap
+for a connection that is about to end.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Protocol
+from enum import Enum
+from functools import partial
+from typing import Final
 
-from appliance.audio.ports import UplinkSink
-from appliance.core.effects import CloseLink, OpenLink
+from appliance import log
+from appliance.core.effects import CloseLink, OpenLink, Session
 from appliance.core.events import (
+    Continuity,
     Event,
+    LinkDelayed,
     LinkFailed,
     LinkLost,
     LinkOpened,
-    ReplyEnded,
-    ReplyStarted,
     ServerInterrupted,
-    ToolsCalled,
-    ToolsCancelled,
     Trouble,
+    Unanswered,
+    UserSilent,
 )
-from appliance.errors import ApplianceError, LinkCause, LinkError, ProvisioningError, TokenRefused
-from appliance.live.handover import HandOver
-from appliance.live.hearing import Hearing
-from appliance.live.ports import (
-    GoAway,
-    HandleUpdated,
-    HeardText,
-    Link,
-    LinkConnector,
-    LinkMessage,
-    SpokenText,
-    TokenSource,
-    ToolCall,
-    ToolCallsCancelled,
-    ToolResult,
-    UsageReported,
-)
-from appliance.live.replies import ReplyChunk, ReplyGate
-from appliance.units import Epoch
+from appliance.core.state import Mode
+from appliance.errors import ApplianceError, LinkCause, LinkError, ProvisioningError
+from appliance.live.capabilities import Feature, capabilities
+from appliance.live.dialler import Opened, trouble_of
+from appliance.live.outbox import Outbox
+from appliance.live.outlets import Candour, Outlets, Playback, Uplink
+from appliance.live.patience import Finding, Kind, Remedy
+from appliance.live.ports import Seed, Speaker, ToolResult, Turn, Way
+from appliance.live.reader import Aides, Reader
+from appliance.live.rotation import Busy, Swap
+from appliance.units import Dbfs, Seconds
 
 DRAIN_S: Final = 0.5
-"""How long a closing link waits for what was captured to be sent, and a lost one for what it brought to be played."""
-
-Remark = HeardText | SpokenText | UsageReported | GoAway
-"""Messages that change nothing here and are of interest to somebody."""
-
-
-class Uplink(Protocol):
-    """What the keeper needs of the uplink."""
-
-    def attach(self, sink: UplinkSink) -> None:
-        """Send through this link from now on."""
-
-    def detach(self) -> None:
-        """Send no more; what was not sent stays."""
-
-    async def drained(self) -> None:
-        """Return once all that belongs to finished turns is sent, or nothing is attached."""
-
-
-class Playback(Protocol):
-    """What the keeper needs of playback."""
-
-    async def write(self, epoch: Epoch, pcm: bytes) -> None:
-        """Take s16le, 24 kHz mono; wait while the ring is full, drop what belongs to a reply that was flushed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outlets:
-    """Where the keeper reports to. All are called on the loop's thread and return at once."""
-
-    post: Callable[[Event], None]
-    """Acts upon the event before it returns, and may give orders meanwhile: between an interruption and the emptied
-    playback there is no await."""
-    on_tool_call: Callable[[ToolCall], None]
-    """Called before `ToolsCalled` is posted."""
-    on_remark: Callable[[Remark], None]
-    on_error: Callable[[ApplianceError], None]
-    """Why a link failed or was lost; called before that is posted."""
+"""How long a closing link waits for what was captured to be sent."""
+BEAT_S: Final = 0.25
+"""How often an open link is looked after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +53,18 @@ class KeeperCounts:
     waits_for_playback: int
     """How often a link was not read because playback was full."""
     tool_results_dropped: int
-    """For lack of the link that asked."""
+    """For lack of the session that asked."""
+    texts_dropped: int
+    """For lack of a link."""
+    swaps: int
+    """Links that were replaced without the conversation knowing."""
+
+
+class _Left(Enum):
+    """Why a link is used no more."""
+
+    LOST = "lost"
+    SWAP = "swap"
 
 
 class Keeper:
@@ -104,34 +75,50 @@ class Keeper:
     """
 
     def __init__(
-        self, tokens: TokenSource, connector: LinkConnector, uplink: Uplink, playback: Playback, outlets: Outlets
+        self, aides: Aides, uplink: Uplink, playback: Playback, outlets: Outlets, candour: Candour = Candour.TELL
     ) -> None:
-        self._tokens = tokens
-        self._connector = connector
+        self._dialler = aides.dialler
+        self._vigil = aides.vigil
+        self._meter = aides.meter
+        self._recollection = aides.recollection
         self._uplink = uplink
         self._outlets = outlets
-        self._gate = ReplyGate()
-        self._hand_over = HandOver(playback.write, self._reply_ended)
+        self._candour = candour
+        self._reader = Reader(self, aides, playback, outlets)
         self._tasks = asyncio.TaskGroup()
+        self._outbox = Outbox(self._tasks, lambda call: self._vigil.tool_done(call, _now()))
         self._changed = asyncio.Event()
         self._closed = asyncio.Event()
         self._closed.set()
         self._wanted: OpenLink | None = None
-        self._link: Link | None = None
+        self._opened: Opened | None = None
         self._leaving = False
         """The link is being closed, which nothing may cut short."""
-        self._handle: str | None = None
-        self._results_dropped = 0
+        self._stalled = False
+        """What was sent last has not arrived."""
+        self._text: str | None = None
+        """What was said in writing and has no answer."""
+        self._text_on: Opened | None = None
+        """The link that it was sent over."""
+        self._swaps = 0
 
     @property
     def counts(self) -> KeeperCounts:
         """The counters as they stand."""
-        return KeeperCounts(self._gate.dropped_bytes, self._hand_over.waits, self._results_dropped)
+        reader, outbox = self._reader, self._outbox
+        return KeeperCounts(
+            reader.dropped_bytes, reader.waits, outbox.results_dropped, outbox.texts_dropped, self._swaps
+        )
 
     # Orders
 
     def open(self, order: OpenLink) -> None:
-        """Open a link; `LinkOpened` or `LinkFailed` follows."""
+        """Open a link; `LinkOpened` or `LinkFailed` follows, perhaps after `LinkDelayed`."""
+        if order.session is Session.REMEMBERED:
+            self._vigil.conversation()
+            self._meter.conversation()
+            self._text = None
+            self._stalled = False
         self._wanted = order
         self._closed.clear()
         self._changed.set()
@@ -140,6 +127,8 @@ class Keeper:
         """Close that link, or stop opening it."""
         if self._wanted is not None and self._wanted.link == order.link:
             self._wanted = None
+            self._outbox.forget()
+            self._dialler.hung_up()
             self._changed.set()
 
     async def closed(self) -> None:
@@ -148,28 +137,56 @@ class Keeper:
 
     def discard(self) -> None:
         """Drop what waits to be played and what still comes of the model's turn."""
-        self._hand_over.clear()
-        self._gate.discard()
+        self._cut_off()
+        self._reader.discard()
+
+    def begin_speech(self, mode: Mode) -> None:
+        """The person takes the word by the wake word or the button."""
+        self._text = None
+        if mode is Mode.PUSH_TO_TALK:
+            self._vigil.person_begins(_now())
+        else:
+            self._vigil.turn_begins(_now())
+
+    def end_speech(self) -> None:
+        """The button was released: from now on an answer is due."""
+        self._vigil.person_stops(_now())
+
+    def listen(self, level: Dbfs, duration: Seconds) -> None:
+        """Take the level of the next stretch of microphone audio while the person has the word."""
+        self._vigil.heard_here(level, duration)
+
+    def say(self, text: str) -> None:
+        """Say something in writing, now or once the link is open; an answer is due."""
+        self._vigil.person_begins(_now())
+        self._vigil.person_stops(_now())
+        self._recollection.written(text)
+        self._uplink.answered()
+        self._text, self._text_on = text, self._opened
+        self._outbox.say(text)
+
+    def repeat(self) -> None:
+        """Say once more what has no answer yet."""
+        self._vigil.repeated(Seconds(_now() + self._uplink.repeat()))
+        if self._text is not None and self._text_on is not self._opened:
+            self._text_on = self._opened
+            self._outbox.say(self._text)
+
+    def forget(self) -> None:
+        """Let the next conversation know nothing of this one."""
+        self._dialler.forget()
 
     def send_tool_result(self, result: ToolResult) -> None:
-        """Send a tool's result through the open link; without one, drop it."""
-        if self._link is None:
-            self._results_dropped += 1
-        else:
-            self._tasks.create_task(self._answer(self._link, result))
-
-    async def _answer(self, link: Link, result: ToolResult) -> None:
-        try:
-            await link.send_tool_result(result)
-        except LinkError:
-            self._results_dropped += 1  # that the link is lost, its reader tells
+        """Answer a tool call, now or once the link is open again."""
+        self._outbox.answer(result)
 
     # Work
 
     async def run(self) -> None:
         """Open and close links as ordered, until cancelled."""
         async with self._tasks:
-            self._tasks.create_task(self._hand_over.run())
+            self._tasks.create_task(self._reader.run())
+            self._tasks.create_task(self._meter.run())
             while True:
                 if self._wanted is not None:
                     await self._keep(self._wanted)
@@ -188,7 +205,7 @@ class Keeper:
         task.add_done_callback(lambda _: self._changed.set())
         while self._wanted is order and not task.done():
             await self._change()
-        if self._link is not None:
+        if self._opened is not None and not self._stalled:
             with suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_S):
                     await self._uplink.drained()
@@ -197,98 +214,152 @@ class Keeper:
         await asyncio.wait([task])
 
     async def _serve(self, order: OpenLink) -> None:
-        """Open a link and read it to its end."""
-        if not order.resume:
-            self._handle = None
-        handle = self._handle
-        try:
-            token = await self._tokens.fetch(order.mode, resume=handle is not None)
-            async with self._connector.open(token, order.mode, handle) as link:
-                if self._wanted is order:
-                    await self._use(link, order)
-                self._leaving = True
-        except (ProvisioningError, LinkError) as error:
-            if handle and isinstance(error, LinkError) and error.cause is LinkCause.REFUSED:
-                self._handle = None
-            self._end(order, LinkFailed(order.link, trouble_of(error)), error)
+        """Open a link and use it to its end; swap it for another as often as that is due."""
+        self._dialler.begin(order.session)
+        cap = self._meter.stop
+        if cap is not None:
+            self._end(order, LinkFailed(order.link, cap))
+            return
+        left: _Left | None = None
+        while self._wanted is order and left is not _Left.LOST:
+            self._leaving = False
+            try:
+                async with self._dialler.open(order.mode, partial(self._delayed, order, left)) as opened:
+                    if self._wanted is order:
+                        left = await self._use(opened, order, left)
+                    self._leaving = True
+            except (ProvisioningError, LinkError) as error:
+                self._end(order, _failure(order.link, left, trouble_of(error)), error)
+                return
 
-    async def _use(self, link: Link, order: OpenLink) -> None:
-        """Read an open link; return when it is lost."""
-        self._gate.begin_link(order.link)
-        self._link = link
-        self._uplink.attach(link)
-        self._tell(order, LinkOpened(order.link))
+    async def _use(self, opened: Opened, order: OpenLink, before: _Left | None) -> _Left:
+        """Use an open link until it is lost or to be swapped."""
+        self._vigil.link_opened(_now())
+        if opened.continuity is Continuity.PARTIAL:
+            self._vigil.tools_gone()
+        self._opened = opened
+        self._uplink.attach(opened.link)
+        if self._text_on is None:
+            self._text_on = opened
+        self._outbox.opened(opened.link, opened.continuity)
+        if before is None:
+            self.tell(order, LinkOpened(order.link, opened.continuity))
+        if self._stalled:
+            self._stalled = False
+            self._send_again()
+        reading = self._tasks.create_task(self._reader.read(opened, order))
         try:
-            await self._read(link, order)
-        except LinkError as error:
-            await self._hand_over_rest()
-            lost = LinkLost(order.link, resumable=self._handle is not None, trouble=trouble_of(error))
-            self._end(order, lost, error)
+            return await self._attend(reading, opened, order)
         finally:
-            self._link = None
+            self._opened = None
+            self._outbox.closed()
             self._uplink.detach()
+            reading.cancel()
+            await asyncio.wait([reading])
 
-    async def _hand_over_rest(self) -> None:
-        """Let what has come of a reply, its end above all, be known before the loss of the link is."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
-                await self._hand_over.empty()
+    async def _attend(self, reading: asyncio.Task[LinkError], opened: Opened, order: OpenLink) -> _Left:
+        """Look after an open link until it is lost or to be swapped."""
+        while True:
+            await asyncio.wait([reading], timeout=BEAT_S)
+            if reading.done():
+                await self._lost(order, reading.result())
+                return _Left.LOST
+            if self._wanted is order and self._beat(opened, order):
+                self._swaps += 1
+                self._dialler.swap()
+                return _Left.SWAP
 
-    async def _read(self, link: Link, order: OpenLink) -> None:
-        hearing = Hearing(order.link, order.mode)
-        async with aclosing(link.messages()) as messages:
-            async for message in messages:
-                if isinstance(message, HandleUpdated):
-                    self._handle = message.handle
-                elif self._wanted is order:
-                    await self._take(message, order, hearing)
+    def _beat(self, opened: Opened, order: OpenLink) -> bool:
+        """Look after the link once; return whether to swap it."""
+        now = _now()
+        if self._vigil.unnoticed(order.mode):
+            self._vigil.person_stops(now)
+            self.tell(order, UserSilent(order.link))
+        finding = self._vigil.check(opened.link.traffic(), now)
+        if finding is not None:
+            self.found(order, finding)
+        swap = self._vigil.swap(now).swap
+        if swap is Swap.FORCED and self._vigil.busy & {Busy.MODEL, Busy.TOOL}:
+            error = LinkError("the Live service is about to end the connection", LinkCause.ENDED)
+            self._end(order, LinkLost(order.link, self._dialler.lost(error), trouble_of(error)), error)
+            return False
+        if self._wanted is not order or (swap is Swap.LATER and not self._stalled):
+            return False
+        log.event("link.swap", when="stalled" if self._stalled else swap.value)
+        return True
 
-    async def _take(self, message: LinkMessage, order: OpenLink, hearing: Hearing) -> None:
-        """Report one message."""
-        if said := hearing.feed(message):
-            self._tell(order, said)
-        for fact in self._gate.feed(message):
-            match fact:
-                case ReplyChunk() | ReplyEnded():
-                    await self._hand_over.put(fact)
-                case ReplyStarted():
-                    hearing.answered()
-                    self._tell(order, fact)
-                case ServerInterrupted():
-                    self._hand_over.clear()
-                    self._tell(order, fact)
-        match message:
-            case ToolCall():
-                self._outlets.on_tool_call(message)
-                self._tell(order, ToolsCalled(order.link, (message.id,)))
-            case ToolCallsCancelled():
-                self._tell(order, ToolsCancelled(order.link, message.ids))
-            case HeardText() | SpokenText() | UsageReported() | GoAway():
-                self._outlets.on_remark(message)
-
-    def _tell(self, order: OpenLink, event: Event) -> None:
+    async def _lost(self, order: OpenLink, error: LinkError) -> None:
+        await self._reader.rest()
         if self._wanted is order:
-            self._outlets.post(event)
+            self._end(order, LinkLost(order.link, self._dialler.lost(error), trouble_of(error)), error)
 
-    def _reply_ended(self, event: ReplyEnded) -> None:
-        """The last audio of a reply is with playback."""
-        if self._wanted is not None and self._wanted.link == event.link:
-            self._outlets.post(event)
+    def _delayed(self, order: OpenLink, left: _Left | None, error: ApplianceError) -> None:
+        """An attempt has failed. One to swap a link is no secret any more: the conversation is to show it."""
+        if left is None:
+            self._outlets.on_error(error)
+            self.tell(order, LinkDelayed(order.link, trouble_of(error)))
+        else:
+            self._end(order, LinkLost(order.link, resumable=True, trouble=trouble_of(error)), error)
 
-    def _end(self, order: OpenLink, event: LinkFailed | LinkLost, error: ApplianceError) -> None:
+    def _end(self, order: OpenLink, event: LinkFailed | LinkLost, error: ApplianceError | None = None) -> None:
         """Report the end of a link that nobody asked for; from then on it is no longer wanted."""
         if self._wanted is order:
             self._wanted = None
-            self._outlets.on_error(error)
+            self._dialler.hung_up()
+            self._changed.set()
+            if error is not None:
+                self._outlets.on_error(error)
             self._outlets.post(event)
 
+    def _cut_off(self) -> None:
+        """Note what was heard of an answer, and tell the model, which believes that all of it was."""
+        cut = self._reader.cut_off()
+        if cut is None or cut.note is None or self._opened is None or self._candour is Candour.KEEP:
+            return
+        if capabilities(self._opened.model).has(Feature.CONTENT_AT_ANY_TIME):
+            self._outbox.tell(Seed(Way.CONTENT, (Turn(Speaker.PERSON, cut.note),)))
 
-def trouble_of(error: ApplianceError) -> Trouble:
-    """Return what the household is told about a link that failed or was lost."""
-    match error:
-        case TokenRefused() | LinkError(cause=LinkCause.REFUSED):
-            return Trouble.REFUSED
-        case LinkError(cause=LinkCause.QUOTA):
-            return Trouble.QUOTA
-        case _:
-            return Trouble.NETWORK
+    def _send_again(self) -> None:
+        """Repeat what may not have arrived; the person need not have finished."""
+        sent_at = Seconds(_now() + self._uplink.repeat())
+        if self._vigil.waiting:
+            self._vigil.repeated(sent_at)
+
+    # For the reader
+
+    def handles(self, order: OpenLink) -> bool:
+        """Return whether a handle that comes over the link of this order is of use: its session may be given up."""
+        return self._wanted is None or self._wanted is order or self._wanted.session is not Session.FRESH
+
+    def wants(self, order: OpenLink) -> bool:
+        """Return whether anything is to be heard of the link of this order."""
+        return self._wanted is order
+
+    def tell(self, order: OpenLink, event: Event) -> None:
+        """Post an event, if that is wanted."""
+        if self._wanted is order:
+            if isinstance(event, ServerInterrupted):
+                self._cut_off()
+            self._outlets.post(event)
+
+    def answered(self) -> None:
+        """There is something to hear in answer to what was said."""
+        self._uplink.answered()
+        self._text = None
+
+    def found(self, order: OpenLink, finding: Finding) -> None:
+        """Do something about what is wrong."""
+        log.event("link.finding", level="warning", kind=finding.kind.value, remedy=finding.remedy.value)
+        if finding.kind is Kind.STALLED_UPLINK:
+            self._stalled = True
+        else:
+            self.tell(order, Unanswered(order.link, finding.remedy is Remedy.RETRY_UTTERANCE))
+
+
+def _now() -> Seconds:
+    return Seconds(asyncio.get_running_loop().time())
+
+
+def _failure(link: int, left: _Left | None, trouble: Trouble) -> LinkFailed | LinkLost:
+    """Return what is told of a link that no attempt can open: a swapped one was open, for all that is known."""
+    return LinkFailed(link, trouble) if left is None else LinkLost(link, resumable=False, trouble=trouble)

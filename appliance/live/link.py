@@ -19,9 +19,21 @@ from google.genai.live import AsyncSession
 
 from appliance.core.state import Mode
 from appliance.errors import ConfigurationError, LinkCause, LinkError
-from appliance.live.ports import LinkMessage, LiveToken, ToolDeclaration, ToolResult
-from appliance.live.setup import live_config
+from appliance.live.capabilities import Capabilities, Feature, capabilities
+from appliance.live.ports import (
+    LinkMessage,
+    LiveToken,
+    Request,
+    Seed,
+    Tier,
+    ToolDeclaration,
+    ToolResult,
+    Traffic,
+    Way,
+)
+from appliance.live.setup import config_hash, live_config, present
 from appliance.live.translate import FOREIGN, Phase, classify, translate
+from appliance.live.wires import Wires
 from appliance.settings import Live
 from appliance.units import UPLINK, Seconds
 
@@ -49,8 +61,10 @@ _WEBSOCKET: Final[dict[str, Any]] = {
 class GenaiLink:
     """One open connection; implements `live.ports.Link`."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, wires: Wires, known: Capabilities) -> None:
         self._session = session
+        self._known = known
+        self._wires = wires
         self.strange = 0
         """Messages that the SDK could not read."""
 
@@ -105,9 +119,27 @@ class GenaiLink:
 
     async def send_tool_result(self, result: ToolResult) -> None:
         """Answer a tool call; raises LinkError."""
-        answer = types.FunctionResponse(id=result.call, name=result.name, response=dict(result.response))
+        when = result.scheduling if self._known.has(Feature.TOOL_SCHEDULING) else None
+        answer = types.FunctionResponse(
+            id=result.call,
+            name=result.name,
+            response=dict(result.response),
+            scheduling=types.FunctionResponseScheduling(when.value) if when else None,
+        )
         with _classified(Phase.OPEN):
             await self._session.send_tool_response(function_responses=answer)
+
+    async def send_seed(self, seed: Seed) -> None:
+        """Tell the model what it is not to answer; raises LinkError."""
+        turns: list[types.ContentOrDict] = [
+            types.Content(role=turn.speaker.value, parts=[types.Part.from_text(text=turn.text)]) for turn in seed.turns
+        ]
+        with _classified(Phase.OPEN):
+            await self._session.send_client_content(turns=turns, turn_complete=seed.way is Way.INITIAL_HISTORY)
+
+    def traffic(self) -> Traffic | None:
+        """Return what is on its way, as the kernel knows it; None once the connection is gone."""
+        return self._wires.traffic()
 
     async def _send(self, **realtime_input: Any) -> None:  # noqa: ANN401  whatever the SDK takes
         with _classified(Phase.OPEN):
@@ -130,39 +162,46 @@ class GenaiConnector:
         _quieten()
 
     @asynccontextmanager
-    async def open(self, token: LiveToken, mode: Mode, handle: str | None) -> AsyncIterator[GenaiLink]:
+    async def open(self, token: LiveToken, request: Request) -> AsyncIterator[GenaiLink]:
         """Open a link; entering returns once the service has answered the set-up, leaving closes it within 2 s.
 
         Raises:
             LinkError: It cannot be opened, or not within ``live.setup_timeout_s``.
         """
-        config = live_config(self._settings, token.model, mode, handle, self._declarations)
+        config = live_config(self._settings, token.model, request, self._declarations)
+        wires = Wires()
         async with AsyncExitStack() as stack:
             with _classified(Phase.OPENING):
                 async with asyncio.timeout(self._settings.setup_timeout_s):
-                    client = await stack.enter_async_context(self._client(token))
+                    client = await stack.enter_async_context(self._client(token, wires))
                     connection = client.aio.live.connect(model=token.model, config=config)
                     session = await stack.enter_async_context(connection)
             stack.push_async_callback(_hang_up, session)
             if session.setup_complete is None:
                 raise LinkError("the Live service did not answer the set-up", LinkCause.PROTOCOL)
-            yield GenaiLink(session)
+            yield GenaiLink(session, wires, capabilities(token.model))
+
+    def parts(self, model: str, request: Request) -> frozenset[Tier]:
+        """Return the optional parts that such a set-up has."""
+        return present(live_config(self._settings, model, request, self._declarations))
+
+    def config(self, model: str) -> str:
+        """Name what a session keeps of its set-up when it is resumed."""
+        return config_hash(self._settings, model, self._declarations)
 
     async def warm_up(self) -> None:
         """Do once what costs only the first time (models are compiled at first use), so that no conversation waits."""
         never = Seconds(0.0)
         token = LiveToken("auth_tokens/none", "none", "v1alpha", None, never, never, never)
-        live_config(self._settings, token.model, Mode.HANDS_FREE, None, self._declarations).model_dump(
-            exclude_none=True
-        )
+        self.parts(token.model, Request(Mode.HANDS_FREE))
         part = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAA="}}
         message = {"serverContent": {"modelTurn": {"parts": [part]}}}
         translate(types.LiveServerMessage.model_validate(message))
-        async with self._client(token):
+        async with self._client(token, Wires()):
             pass
 
     @asynccontextmanager
-    async def _client(self, token: LiveToken) -> AsyncIterator[genai.Client]:
+    async def _client(self, token: LiveToken, wires: Wires) -> AsyncIterator[genai.Client]:
         """Yield a client for one token: the SDK chooses path and headers by it.
 
         Everything that the SDK would otherwise take from the environment is said here, the address first of all:
@@ -175,7 +214,13 @@ class GenaiConnector:
                 base_url=(token.base_url or GOOGLE).rstrip("/"),
                 api_version=token.api_version,
                 client_args={"verify": self._tls, "trust_env": False},
-                async_client_args={"verify": self._tls, "trust_env": False, "ssl": self._tls, **_WEBSOCKET},
+                async_client_args={
+                    "verify": self._tls,
+                    "trust_env": False,
+                    "ssl": self._tls,
+                    "create_connection": wires.connection,
+                    **_WEBSOCKET,
+                },
             ),
         )
         try:

@@ -7,49 +7,16 @@ import re
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from itertools import groupby
 from typing import Final
 
 from appliance.live.capabilities import Capabilities, Feature
+from appliance.live.ports import Seed, Speaker, Turn, Way
 
 MAX_TURNS: Final = 20
 MAX_CHARACTERS: Final = 4000
 """About a thousand tokens, which every turn of the new session is billed for."""
 _CUT: Final = "…"
-
-
-class Speaker(Enum):
-    """Whose words they are; the values are the service's."""
-
-    PERSON = "user"
-    MODEL = "model"
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What one of them said in one go."""
-
-    speaker: Speaker
-    text: str = field(repr=False)
-
-
-class Way(Enum):
-    """How a new session takes a transcript, and what has to be sent with it."""
-
-    CONTENT = "content"
-    """As content at any time, the turn left open (``turn_complete=False``): the person's words complete it."""
-    INITIAL_HISTORY = "initial history"
-    """As content before anything else, the turn closed (``turn_complete=True``), which answers nothing: for a set-up
-    with `Wishes.seeded`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """What a new session is told, oldest turn first. Never together with a handle."""
-
-    way: Way
-    turns: tuple[Turn, ...]
 
 
 class Transcript:

@@ -18,6 +18,7 @@ from appliance.live.ports import (
     Interaction,
     Interrupted,
     LinkMessage,
+    LookedUp,
     ReplyAudio,
     SpokenText,
     StatusReported,
@@ -107,7 +108,10 @@ class _Answer:
         self._tools.clear()
         self.over()
 
-    def link_opened(self) -> None:
+    def link_opened(self, now: Seconds) -> None:
+        self._began = self._alive_at = now
+
+    def tools_gone(self) -> None:
         self._tools.clear()
 
     def stopped(self, now: Seconds) -> None:
@@ -239,11 +243,14 @@ class Patience:
     def __init__(self, limits: Limits = Limits()) -> None:
         self._limits = limits
         self._answer = _Answer(limits)
-        self.link_opened()
+        self._renew()
 
-    def link_opened(self) -> None:
-        """Another connection: what was wrong with the last one is over. The turn of the person goes on."""
-        self._answer.link_opened()
+    def link_opened(self, now: Seconds) -> None:
+        """Another connection: what was wrong with the last one is over. The turn of the person goes on, patiently."""
+        self._answer.link_opened(now)
+        self._renew()
+
+    def _renew(self) -> None:
         self._phantom = _Phantom(self._limits)
         self._creep = _Creep(self._limits)
         self._uplink = _Uplink(self._limits)
@@ -272,6 +279,20 @@ class Patience:
         self._phantom.speech(now)
         self._turn_begins()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether an answer is due."""
+        return self._answer.waiting
+
+    @property
+    def audible(self) -> bool:
+        """Whether there was something to hear in the turn of the model that is under way."""
+        return self._audible
+
+    def tools_gone(self) -> None:
+        """The session that had asked for tools is lost."""
+        self._answer.tools_gone()
+
     def tool_done(self, call: str, now: Seconds) -> None:
         """A tool's result was sent, or was dropped."""
         self._answer.tools_done([call], now)
@@ -297,7 +318,7 @@ class Patience:
                 self._answer.tools_done(message.ids, now)
             case StatusReported():
                 self._status(message.status, now)
-            case Thinking() | UsageReported() | SpokenText():
+            case Thinking() | LookedUp() | UsageReported() | SpokenText():
                 self._alive(now)
         return None
 

@@ -117,8 +117,16 @@ class GoAway:
 
 
 @dataclass(frozen=True, slots=True)
+class LookedUp:
+    """The model has used the service's own search."""
+
+    sources: tuple[str, ...] = field(repr=False)
+    """Addresses; they may tell what was asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class Thinking:
-    """The model is at work on its turn, and what it sends is not to be heard: thoughts, or what it has looked up."""
+    """The model is at work on its turn, and what it sends is not to be heard."""
 
 
 class Interaction(Enum):
@@ -178,9 +186,66 @@ LinkMessage = (
     | HandleUpdated
     | GoAway
     | UsageReported
+    | LookedUp
     | Thinking
     | StatusReported
 )
+
+
+# What is said in writing
+
+
+class Speaker(Enum):
+    """Whose words they are; the values are the service's."""
+
+    PERSON = "user"
+    MODEL = "model"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one of them said in one go."""
+
+    speaker: Speaker
+    text: str = field(repr=False)
+
+
+class Way(Enum):
+    """How a session takes what it is told in writing and is not to answer."""
+
+    CONTENT = "content"
+    """As content at any time, the turn left open (``turn_complete=False``): the person's words complete it."""
+    INITIAL_HISTORY = "initial history"
+    """As content before anything else, the turn closed (``turn_complete=True``), which answers nothing: for a link
+    that was requested as seeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What a session is told, oldest turn first. A whole transcript never together with a handle."""
+
+    way: Way
+    turns: tuple[Turn, ...]
+
+
+# Tools
+
+
+class Pace(Enum):
+    """Whether the model waits for a tool."""
+
+    QUICK = "quick"
+    """It does, where it may choose, and speaks with the result in hand."""
+    SLOW = "slow"
+    """It does not, where it may choose: the conversation goes on meanwhile."""
+
+
+class Scheduling(Enum):
+    """When the model is to speak of a result that it did not wait for; the values are the service's."""
+
+    SILENT = "SILENT"
+    WHEN_IDLE = "WHEN_IDLE"
+    INTERRUPT = "INTERRUPT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +255,8 @@ class ToolResult:
     call: str
     name: str
     response: Mapping[str, Any] = field(repr=False)
+    scheduling: Scheduling | None = None
+    """Of a result that the model did not wait for; left out where it does not know of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +266,52 @@ class ToolDeclaration:
     name: str
     description: str
     parameters: Mapping[str, Any]
+    pace: Pace = Pace.QUICK
+
+
+# Links
+
+
+class Tier(Enum):
+    """An optional part of a set-up; the least missed comes first."""
+
+    VOCABULARY = "vocabulary"
+    TEMPERATURE = "temperature"
+    AFFECTIVE_DIALOG = "affective-dialog"
+    PROACTIVE_AUDIO = "proactive-audio"
+    TOOL_BEHAVIOR = "tool-behavior"
+    DETECTION = "detection"
+    """Sensitivities, silence and padding of the service's own turn detection; not whether it is on."""
+    LANGUAGE = "language"
+    THINKING = "thinking"
+    SEARCH = "search"
+    COMPRESSION_NUMBERS = "compression-numbers"
+    """The service's own numbers instead: they cost more."""
+    TRANSCRIPTION = "transcription"
+    COMPRESSION = "compression"
+    """Without it a session lasts 15 minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one link is to be."""
+
+    mode: Mode
+    handle: str | None = field(default=None, repr=False)
+    """Of the session to go on with; None: a new one."""
+    seeded: bool = False
+    """A `Seed` as initial history will be sent before anything else."""
+    without: frozenset[Tier] = frozenset()
+    """What the model has been found not to take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes on the way to the service since the link was opened."""
+
+    written: int
+    queued: int
+    """Of those, not yet acknowledged by the other end."""
 
 
 class Link(UplinkSink, Protocol):
@@ -214,15 +327,37 @@ class Link(UplinkSink, Protocol):
         """Answer a tool call; raises LinkError."""
 
     async def send_text(self, text: str) -> None:
-        """Say something to the model in writing; raises LinkError."""
+        """Say something to the model in writing, as a turn of the person; raises LinkError."""
+
+    async def send_seed(self, seed: Seed) -> None:
+        """Tell the model what it is not to answer; raises LinkError."""
+
+    def traffic(self) -> Traffic | None:
+        """Return what is on its way; None where that cannot be known."""
 
 
 class LinkConnector(Protocol):
     """Opens links."""
 
-    def open(self, token: LiveToken, mode: Mode, handle: str | None) -> AbstractAsyncContextManager[Link]:
+    def parts(self, model: str, request: Request) -> frozenset[Tier]:
+        """Return the optional parts that such a set-up has."""
+
+    def config(self, model: str) -> str:
+        """Name what a session keeps of its set-up when it is resumed: with another one it cannot go on."""
+
+    def open(self, token: LiveToken, request: Request) -> AbstractAsyncContextManager[Link]:
         """Open one; entering returns once the service has answered the set-up, leaving closes it.
 
         Raises:
             LinkError: It cannot be opened, with the cause.
         """
+
+
+class Store(Protocol):
+    """Keeps a small JSON object over restarts."""
+
+    def load(self) -> object:
+        """Return what was saved last; None where there is nothing of use."""
+
+    async def save(self, value: Mapping[str, Any]) -> None:
+        """Replace it; what cannot be written is logged and left."""

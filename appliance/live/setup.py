@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -12,157 +11,137 @@ from google.genai import types
 
 from appliance.core.state import Mode
 from appliance.live.capabilities import Capabilities, Feature, capabilities
-from appliance.live.ports import ToolDeclaration
-from appliance.live.tiers import Tier
+from appliance.live.ports import Pace, Request, Tier, ToolDeclaration
 from appliance.settings import Live
-
-COMPRESSION_TRIGGER_TOKENS: Final = 25_000
-"""About a quarter of an hour of talk. Every turn is billed for the whole context, so the service's own limit of 104,000
-would never cap the cost (ai.google.dev, Live API, session management)."""
-COMPRESSION_TARGET_TOKENS: Final = 12_000
-
-
-class Sensitivity(Enum):
-    """How easily the service takes something for a beginning or an end of speech."""
-
-    HIGH = "high"
-    LOW = "low"
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What one link is to have besides `settings.Live`, as far as its model has it. None: as the service likes it."""
-
-    start_sensitivity: Sensitivity | None = None
-    end_sensitivity: Sensitivity | None = None
-    silence_ms: int | None = None
-    """Silence this long ends the person's turn."""
-    padding_ms: int | None = None
-    """Speech this long begins it."""
-    vocabulary: tuple[str, ...] = ()
-    """Names and words that transcription should expect."""
-    temperature: float | None = None
-    thinking_level: str | None = None
-    """MINIMAL, LOW, MEDIUM or HIGH."""
-    proactive_silence: bool = False
-    """The model may stay silent when it is not meant."""
-    affective_dialog: bool = False
-    google_search: bool = False
-    trigger_tokens: int = COMPRESSION_TRIGGER_TOKENS
-    target_tokens: int = COMPRESSION_TARGET_TOKENS
-    seeded: bool = False
-    """A transcript will be sent before anything else (`memory.Seed`)."""
-    without: frozenset[Tier] = frozenset()
-    """What this model has been found not to take."""
-
-    def keeps(self, tier: Tier) -> bool:
-        """Return whether a part may be in the set-up."""
-        return tier not in self.without
 
 
 def live_config(
-    settings: Live,
-    model: str,
-    mode: Mode,
-    handle: str | None,
-    declarations: Sequence[ToolDeclaration],
-    wishes: Wishes = Wishes(),
+    settings: Live, model: str, request: Request, declarations: Sequence[ToolDeclaration]
 ) -> types.LiveConnectConfig:
-    """Return what is asked of the service for one link; with ``handle``, to go on with that session."""
-    known = capabilities(model)
-    transcribed = settings.transcripts and wishes.keeps(Tier.TRANSCRIPTION)
+    """Return what is asked of the service for one link: of what the settings wish, what the model has and takes."""
+    asked = _Asked(settings, request, capabilities(model))
+    transcribed = settings.transcripts and asked.keeps(Tier.TRANSCRIPTION)
     return types.LiveConnectConfig(
         response_modalities=[types.Modality.AUDIO],
-        speech_config=_speech(settings, known, wishes),
-        thinking_config=_thinking(known, wishes),
+        speech_config=_speech(asked),
+        thinking_config=_thinking(asked),
         system_instruction=settings.instruction,
-        tools=_tools(declarations, known, wishes),
-        session_resumption=types.SessionResumptionConfig(handle=handle),
-        input_audio_transcription=_heard(known, wishes) if transcribed else None,
+        tools=_tools(declarations, asked),
+        session_resumption=types.SessionResumptionConfig(handle=request.handle),
+        input_audio_transcription=_heard(asked) if transcribed else None,
         output_audio_transcription=types.AudioTranscriptionConfig() if transcribed else None,
-        realtime_input_config=types.RealtimeInputConfig(automatic_activity_detection=_detection(mode, wishes)),
-        context_window_compression=_compression(wishes),
-        **_extras(known, wishes),
+        realtime_input_config=types.RealtimeInputConfig(automatic_activity_detection=_detection(asked)),
+        context_window_compression=_compression(asked),
+        **_extras(asked),
     )
 
 
-def _speech(settings: Live, known: Capabilities, wishes: Wishes) -> types.SpeechConfig:
-    named = known.has(Feature.LANGUAGE_CODE) and wishes.keeps(Tier.LANGUAGE)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What everything below depends on."""
+
+    settings: Live
+    request: Request
+    known: Capabilities
+
+    def keeps(self, tier: Tier) -> bool:
+        """Return whether a part may be in the set-up."""
+        return tier not in self.request.without
+
+    def has(self, feature: Feature) -> bool:
+        """Return whether the model has it."""
+        return self.known.has(feature)
+
+
+def _speech(asked: _Asked) -> types.SpeechConfig:
+    named = asked.has(Feature.LANGUAGE_CODE) and asked.keeps(Tier.LANGUAGE)
     return types.SpeechConfig(
         voice_config=types.VoiceConfig(
-            prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=settings.voice),
+            prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=asked.settings.voice),
         ),
-        language_code=settings.language if named else None,
+        language_code=asked.settings.language if named else None,
     )
 
 
-def _thinking(known: Capabilities, wishes: Wishes) -> types.ThinkingConfig | None:
-    level = wishes.thinking_level if wishes.thinking_level in known.thinking_levels else known.thinking_level
-    if level is None or not wishes.keeps(Tier.THINKING):
+def _thinking(asked: _Asked) -> types.ThinkingConfig | None:
+    wished = (asked.settings.thinking_level or "").upper()
+    level = wished if wished in asked.known.thinking_levels else asked.known.thinking_level
+    if level is None or not asked.keeps(Tier.THINKING):
         return None
     return types.ThinkingConfig(thinking_level=types.ThinkingLevel(level))
 
 
-def _heard(known: Capabilities, wishes: Wishes) -> types.AudioTranscriptionConfig:
-    helped = wishes.vocabulary and known.has(Feature.VOCABULARY) and wishes.keeps(Tier.VOCABULARY)
-    return types.AudioTranscriptionConfig(custom_vocabulary=list(wishes.vocabulary) if helped else None)
+def _heard(asked: _Asked) -> types.AudioTranscriptionConfig:
+    vocabulary = asked.settings.vocabulary
+    helped = vocabulary and asked.has(Feature.VOCABULARY) and asked.keeps(Tier.VOCABULARY)
+    return types.AudioTranscriptionConfig(custom_vocabulary=list(vocabulary) if helped else None)
 
 
-def _detection(mode: Mode, wishes: Wishes) -> types.AutomaticActivityDetection:
-    if mode is Mode.PUSH_TO_TALK:
+def _detection(asked: _Asked) -> types.AutomaticActivityDetection:
+    if asked.request.mode is Mode.PUSH_TO_TALK:
         return types.AutomaticActivityDetection(disabled=True)
-    if not wishes.keeps(Tier.DETECTION):
+    if not asked.keeps(Tier.DETECTION):
         return types.AutomaticActivityDetection(disabled=False)
-    start, end = wishes.start_sensitivity, wishes.end_sensitivity
+    settings = asked.settings
+    start, end = settings.start_sensitivity, settings.end_sensitivity
     return types.AutomaticActivityDetection(
         disabled=False,
-        start_of_speech_sensitivity=types.StartSensitivity(f"START_SENSITIVITY_{start.name}") if start else None,
-        end_of_speech_sensitivity=types.EndSensitivity(f"END_SENSITIVITY_{end.name}") if end else None,
-        silence_duration_ms=wishes.silence_ms,
-        prefix_padding_ms=wishes.padding_ms,
+        start_of_speech_sensitivity=types.StartSensitivity(f"START_SENSITIVITY_{start.upper()}") if start else None,
+        end_of_speech_sensitivity=types.EndSensitivity(f"END_SENSITIVITY_{end.upper()}") if end else None,
+        silence_duration_ms=settings.silence_ms,
+        prefix_padding_ms=settings.padding_ms,
     )
 
 
-def _compression(wishes: Wishes) -> types.ContextWindowCompressionConfig | None:
-    if not wishes.keeps(Tier.COMPRESSION):
+def _compression(asked: _Asked) -> types.ContextWindowCompressionConfig | None:
+    if not asked.keeps(Tier.COMPRESSION):
         return None
-    if not wishes.keeps(Tier.COMPRESSION_NUMBERS):
+    if not asked.keeps(Tier.COMPRESSION_NUMBERS):
         return types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow())
     return types.ContextWindowCompressionConfig(
-        trigger_tokens=wishes.trigger_tokens,
-        sliding_window=types.SlidingWindow(target_tokens=wishes.target_tokens),
+        trigger_tokens=asked.settings.compress_at_tokens,
+        sliding_window=types.SlidingWindow(target_tokens=asked.settings.compress_to_tokens),
     )
 
 
-def _tools(declarations: Sequence[ToolDeclaration], known: Capabilities, wishes: Wishes) -> types.ToolListUnion | None:
-    behavior = known.tool_behavior if wishes.keeps(Tier.TOOL_BEHAVIOR) else None
+def _tools(declarations: Sequence[ToolDeclaration], asked: _Asked) -> types.ToolListUnion | None:
     functions = [
         types.FunctionDeclaration(
             name=tool.name,
             description=tool.description,
             parameters_json_schema=dict(tool.parameters),
-            behavior=types.Behavior(behavior) if behavior else None,
+            behavior=_behavior(tool, asked),
         )
         for tool in declarations
     ]
     tools: types.ToolListUnion = []
     if functions:
         tools.append(types.Tool(function_declarations=functions))
-    if wishes.google_search and wishes.keeps(Tier.SEARCH):
+    if asked.settings.google_search and asked.keeps(Tier.SEARCH):
         tools.append(types.Tool(google_search=types.GoogleSearch()))
     return tools or None
 
 
-def _extras(known: Capabilities, wishes: Wishes) -> dict[str, Any]:
+def _behavior(tool: ToolDeclaration, asked: _Asked) -> types.Behavior | None:
+    """Return whether the model is to wait for the tool, where it may be told."""
+    if not asked.keeps(Tier.TOOL_BEHAVIOR):
+        return None
+    if tool.pace is Pace.SLOW and asked.has(Feature.TOOL_SCHEDULING):
+        return types.Behavior.NON_BLOCKING
+    return types.Behavior(asked.known.tool_behavior) if asked.known.tool_behavior else None
+
+
+def _extras(asked: _Asked) -> dict[str, Any]:
     """Return the fields that are mentioned only where somebody wants them."""
     extras: dict[str, Any] = {}
-    if wishes.temperature is not None and wishes.keeps(Tier.TEMPERATURE):
-        extras["temperature"] = wishes.temperature
-    if wishes.affective_dialog and known.has(Feature.AFFECTIVE_DIALOG) and wishes.keeps(Tier.AFFECTIVE_DIALOG):
+    settings = asked.settings
+    if settings.temperature is not None and asked.keeps(Tier.TEMPERATURE):
+        extras["temperature"] = settings.temperature
+    if settings.affective_dialog and asked.has(Feature.AFFECTIVE_DIALOG) and asked.keeps(Tier.AFFECTIVE_DIALOG):
         extras["enable_affective_dialog"] = True
-    if wishes.proactive_silence and known.has(Feature.PROACTIVE_AUDIO) and wishes.keeps(Tier.PROACTIVE_AUDIO):
+    if settings.may_stay_silent and asked.has(Feature.PROACTIVE_AUDIO) and asked.keeps(Tier.PROACTIVE_AUDIO):
         extras["proactivity"] = types.ProactivityConfig(proactive_audio=True)
-    if wishes.seeded and known.has(Feature.INITIAL_HISTORY):
+    if asked.request.seeded and asked.has(Feature.INITIAL_HISTORY):
         extras["history_config"] = types.HistoryConfig(initial_history_in_client_content=True)
     return extras
 

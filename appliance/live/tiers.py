@@ -8,34 +8,15 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
+
+from appliance.live.ports import Tier
 
 REMEMBERED: Final = timedelta(days=30)
 """Then everything is tried again: services learn."""
 MODELS_REMEMBERED: Final = 8
 """The oldest one is forgotten for a ninth."""
-
-
-class Tier(Enum):
-    """An optional part of a set-up; the least missed comes first."""
-
-    VOCABULARY = "vocabulary"
-    TEMPERATURE = "temperature"
-    AFFECTIVE_DIALOG = "affective-dialog"
-    PROACTIVE_AUDIO = "proactive-audio"
-    TOOL_BEHAVIOR = "tool-behavior"
-    DETECTION = "detection"
-    """Sensitivities, silence and padding of the service's own turn detection; not whether it is on."""
-    LANGUAGE = "language"
-    THINKING = "thinking"
-    SEARCH = "search"
-    COMPRESSION_NUMBERS = "compression-numbers"
-    """The service's own numbers instead: they cost more."""
-    TRANSCRIPTION = "transcription"
-    COMPRESSION = "compression"
-    """Without it a session lasts 15 minutes."""
 
 
 _NAMED: Final[Mapping[Tier, str]] = MappingProxyType(

@@ -24,6 +24,7 @@ from appliance.live.ports import (
     Interaction,
     Interrupted,
     LinkMessage,
+    LookedUp,
     ReplyAudio,
     SpeechEnded,
     SpeechStarted,
@@ -57,6 +58,7 @@ def translate(message: types.LiveServerMessage) -> list[LinkMessage]:
         *([Interrupted()] if content.interrupted else []),
         *_tools(message),
         *([Thinking()] if _is_at_work(content) else []),
+        *_looked_up(content),
         *([] if content.interrupted else _audio(content)),
         *_transcripts(content),
         *([GenerationComplete()] if content.generation_complete else []),
@@ -78,10 +80,16 @@ def _tools(message: types.LiveServerMessage) -> Iterator[LinkMessage]:
 
 
 def _is_at_work(content: types.LiveServerContent) -> bool:
-    """Return whether there are thoughts, or something was looked up."""
+    """Return whether there is something that is not to be heard."""
     parts = (content.model_turn and content.model_turn.parts) or ()
-    found = content.grounding_metadata or content.url_context_metadata
-    return bool(found) or any(part.thought or part.executable_code or part.code_execution_result for part in parts)
+    return any(part.thought or part.executable_code or part.code_execution_result for part in parts)
+
+
+def _looked_up(content: types.LiveServerContent) -> Iterator[LookedUp]:
+    found = content.grounding_metadata
+    if found or content.url_context_metadata:
+        webs = [chunk.web for chunk in (found and found.grounding_chunks) or ()]
+        yield LookedUp(tuple(web.uri for web in webs if web and web.uri))
 
 
 def _audio(content: types.LiveServerContent) -> Iterator[ReplyAudio]:

@@ -10,6 +10,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
 
+from appliance.core.events import Trouble
 from appliance.live.ports import Tokens, UsageReported
 
 CURRENCY: Final = "USD"
@@ -161,23 +162,17 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How things stand; the sentence is for the household, and empty where there is nothing to say."""
+    """How things stand."""
 
     level: Level
     span: Span | None = None
-    sentence: str = ""
+    """Whose cap it is; None where all is well."""
 
 
-SENTENCES: Final[Mapping[tuple[Level, Span], str]] = MappingProxyType(
-    {
-        (Level.WARN, Span.SESSION): "This has become a long talk. I must stop soon.",
-        (Level.WARN, Span.DAY): "Today's allowance is nearly used up.",
-        (Level.WARN, Span.MONTH): "This month's allowance is nearly used up.",
-        (Level.STOP, Span.SESSION): "This has become too long a talk. Wake me again.",
-        (Level.STOP, Span.DAY): "Today's allowance is used up. Ask me tomorrow.",
-        (Level.STOP, Span.MONTH): "This month's allowance is used up. Ask who installed me.",
-    }
+TOLD: Final[Mapping[Span, Trouble]] = MappingProxyType(
+    {Span.SESSION: Trouble.CAP_SESSION, Span.DAY: Trouble.CAP_DAY, Span.MONTH: Trouble.CAP_MONTH}
 )
+"""What the household gets to know of a cap that is reached."""
 _LONGEST_FIRST: Final = (Span.MONTH, Span.DAY, Span.SESSION)
 
 
@@ -192,7 +187,7 @@ def allowance(usage: Usage, caps: Caps) -> Allowance:
     for level in (Level.STOP, Level.WARN):
         for span, reached in levels.items():
             if reached is level:
-                return Allowance(level, span, SENTENCES[level, span])
+                return Allowance(level, span)
     return Allowance(Level.OK)
 
 

@@ -12,7 +12,10 @@ Percent = Annotated[int, Field(ge=0, le=100, description="0 is silent, 100 is as
 
 
 def builtin(
-    now: Callable[[], datetime], end: Callable[[], None], set_gain: Callable[[float], None]
+    now: Callable[[], datetime],
+    end: Callable[[], None],
+    set_gain: Callable[[float], None],
+    forget: Callable[[], None],
 ) -> tuple[Function, ...]:
     """Return the built-in tools.
 
@@ -20,6 +23,7 @@ def builtin(
         now: The wall clock, with its time zone (``datetime.now().astimezone()``).
         end: Let the conversation end after the reply.
         set_gain: Play at this gain, 0 to 1, from now on.
+        forget: Let the next conversation know nothing of this one.
     """
 
     def get_time() -> dict[str, str]:
@@ -42,4 +46,9 @@ def builtin(
         set_gain(percent / 100)
         return {"percent": percent}
 
-    return get_time, end_conversation, set_volume
+    def forget_conversation() -> dict[str, str]:
+        """Forget, once this conversation has ended, all that was said in it."""
+        forget()
+        return {}
+
+    return get_time, end_conversation, set_volume, forget_conversation

@@ -5,7 +5,7 @@ import difflib
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -13,14 +13,15 @@ from pydantic_core import to_jsonable_python
 
 from appliance import log
 from appliance.errors import ConfigurationError, ToolError
-from appliance.live.ports import ToolCall, ToolDeclaration, ToolResult
+from appliance.live.ports import Pace, Scheduling, ToolCall, ToolDeclaration, ToolResult
 from appliance.settings import Tools
 
 Function = Callable[..., object]
 """Keyword arguments in, a JSON value or an awaitable of one out; every parameter is annotated.
 
 The name is the tool's name, the first line of the docstring what the model is told. A plain function runs on the loop
-and must return at once; anything slow is a coroutine function. `ToolError` is the way to tell the model what is wrong.
+and must return at once; anything slow is a coroutine function, and the conversation may go on meanwhile. `ToolError` is
+the way to tell the model what is wrong.
 """
 
 
@@ -51,7 +52,9 @@ def tool(function: Function) -> Tool:
     if not description:
         raise TypeError(f"tool {name} has no docstring")
     arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-    return Tool(function, arguments, ToolDeclaration(name, description, _untitled(arguments.model_json_schema())))
+    pace = Pace.SLOW if inspect.iscoroutinefunction(function) else Pace.QUICK
+    schema = _untitled(arguments.model_json_schema())
+    return Tool(function, arguments, ToolDeclaration(name, description, schema, pace))
 
 
 class Registry:
@@ -88,7 +91,9 @@ class Registry:
             arguments = allowed.arguments.model_validate(call.arguments)
         except ValidationError as error:
             return answer(call, status="error", retryable=True, message=_in_words(error))
-        return await self._run(allowed.function, arguments, call)
+        result = await self._run(allowed.function, arguments, call)
+        slow = allowed.declaration.pace is Pace.SLOW
+        return replace(result, scheduling=Scheduling.WHEN_IDLE) if slow else result
 
     async def _run(self, function: Function, arguments: BaseModel, call: ToolCall) -> ToolResult:
         limit = asyncio.timeout(self._timeout_s)

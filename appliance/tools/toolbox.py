@@ -23,12 +23,19 @@ class Caller(Protocol):
 class Toolbox:
     """Calls by id: offered by the link, started or cancelled by the conversation. Loop thread only."""
 
-    def __init__(self, caller: Caller, on_done: Callable[[str], None]) -> None:
-        """Report the id of every started call to ``on_done`` when it has ended, unless it was cancelled."""
+    def __init__(
+        self, caller: Caller, on_done: Callable[[str], None], on_slow: Callable[[str], None], slow_s: float
+    ) -> None:
+        """Report the id of every started call to ``on_done`` when it has ended, unless it was cancelled.
+
+        Until then, ``on_slow`` is told each time that ``slow_s`` more seconds have passed.
+        """
         self.dropped = 0
         """Calls and results that were dropped because `BOUND` others waited too."""
         self._caller = caller
         self._on_done = on_done
+        self._on_slow = on_slow
+        self._slow_s = slow_s
         self._offered: dict[str, ToolCall] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._results: dict[str, ToolResult] = {}
@@ -53,7 +60,7 @@ class Toolbox:
             raise RuntimeError("the toolbox does not run")
         for call_id in calls:
             call = self._offered.pop(call_id, None)
-            self._running[call_id] = self._group.create_task(self._call(call_id, call))
+            self._running[call_id] = self._group.create_task(self._call(call_id, call, self._group))
 
     def cancel(self, calls: tuple[str, ...]) -> None:
         """Forget these calls, whatever has become of them; nothing more is heard of them."""
@@ -69,12 +76,21 @@ class Toolbox:
         """Return the result of a call that has ended, once; an error for the model if there is none."""
         return self._results.pop(call, None) or _lost(call)
 
-    async def _call(self, call_id: str, call: ToolCall | None) -> None:
-        result = _lost(call_id) if call is None else await self._caller.call(call)
+    async def _call(self, call_id: str, call: ToolCall | None, group: asyncio.TaskGroup) -> None:
+        ticking = group.create_task(self._tick(call_id))
+        try:
+            result = _lost(call_id) if call is None else await self._caller.call(call)
+        finally:
+            ticking.cancel()
         if self._running.get(call_id) is asyncio.current_task():
             del self._running[call_id]
             self._keep(self._results, call_id, result)
             self._on_done(call_id)
+
+    async def _tick(self, call_id: str) -> None:
+        while True:
+            await asyncio.sleep(self._slow_s)
+            self._on_slow(call_id)
 
     def _keep(self, where: dict[str, T], call_id: str, item: T) -> None:
         where[call_id] = item

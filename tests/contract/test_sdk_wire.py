@@ -16,7 +16,7 @@ from websockets.asyncio.server import ServerConnection
 from appliance.core.state import Mode
 from appliance.errors import LinkError
 from appliance.live.link import GenaiConnector
-from appliance.live.ports import Link, ToolDeclaration, ToolResult
+from appliance.live.ports import Link, Request, Scheduling, Seed, Speaker, ToolDeclaration, ToolResult, Turn, Way
 from appliance.live.setup import live_config
 from appliance.settings import Live
 from tests.clock import run_real
@@ -79,7 +79,7 @@ def connector_of(service: Service) -> GenaiConnector:
 def test_the_set_up_is_what_it_was(tmp_path, mode, handle, golden):
     async def main():
         async with live_service(tmp_path, set_up_and_stay) as service:
-            async with connector_of(service).open(service.token(), mode, handle):
+            async with connector_of(service).open(service.token(), Request(mode, handle)):
                 pass
             return service.set_ups
 
@@ -106,6 +106,32 @@ FRAMES: list[tuple[Callable[[Link], Awaitable[None]], dict[str, Any]]] = [
         lambda link: link.send_tool_result(ToolResult("call-1", "get_time", {"time": "noon"})),
         {"tool_response": {"functionResponses": [{"id": "call-1", "name": "get_time", "response": {"time": "noon"}}]}},
     ),
+    (
+        lambda link: link.send_tool_result(ToolResult("call-2", "fetch", {}, Scheduling.WHEN_IDLE)),
+        {
+            "tool_response": {
+                "functionResponses": [{"id": "call-2", "name": "fetch", "response": {}, "scheduling": "WHEN_IDLE"}]
+            }
+        },
+    ),
+    (
+        lambda link: link.send_seed(Seed(Way.CONTENT, (Turn(Speaker.PERSON, "Hello."),))),
+        {
+            "client_content": {
+                "turns": [{"parts": [{"text": "Hello."}], "role": "user"}],
+                "turnComplete": False,
+            }
+        },
+    ),
+    (
+        lambda link: link.send_seed(Seed(Way.INITIAL_HISTORY, (Turn(Speaker.MODEL, "Good evening."),))),
+        {
+            "client_content": {
+                "turns": [{"parts": [{"text": "Good evening."}], "role": "model"}],
+                "turnComplete": True,
+            }
+        },
+    ),
 ]
 
 
@@ -121,7 +147,7 @@ def test_every_frame_is_what_it_was(tmp_path):
     async def main():
         async with (
             live_service(tmp_path, script) as service,
-            connector_of(service).open(service.token(), Mode.PUSH_TO_TALK, None) as link,
+            connector_of(service).open(service.token(), Request(Mode.PUSH_TO_TALK)) as link,
         ):
             for send, _ in FRAMES:
                 await send(link)
@@ -142,7 +168,7 @@ def test_every_frame_is_what_it_was(tmp_path):
 def test_the_credential_goes_into_headers_and_never_into_the_address(tmp_path, credential, method, authorization):
     async def main():
         async with live_service(tmp_path, set_up_and_stay) as service:
-            async with connector_of(service).open(service.token(credential), Mode.HANDS_FREE, None):
+            async with connector_of(service).open(service.token(credential), Request(Mode.HANDS_FREE)):
                 pass
             return service.requests
 
@@ -157,7 +183,7 @@ def test_the_websocket_options_arrive(tmp_path):
     async def main():
         async with (
             live_service(tmp_path, set_up_and_stay) as service,
-            connector_of(service).open(service.token(), Mode.HANDS_FREE, None) as link,
+            connector_of(service).open(service.token(), Request(Mode.HANDS_FREE)) as link,
         ):
             socket = link._session._ws
             return (
@@ -185,7 +211,7 @@ def test_no_token_no_key_and_no_word_is_logged_or_shown_even_at_debug(tmp_path, 
             token = service.token()
             connector = connector_of(service)
             shown.extend((repr(token), repr(connector)))
-            async with connector.open(token, Mode.HANDS_FREE, None) as link:
+            async with connector.open(token, Request(Mode.HANDS_FREE)) as link:
                 shown.append(repr(link))
                 try:
                     async for message in link.messages():
@@ -240,7 +266,7 @@ NOT_FOR_US = {
 
 def test_every_field_of_a_set_up_is_used_or_left_out_on_purpose():
     assert set(types.LiveConnectConfig.model_fields) == USED | LEFT_TO_THE_SERVICE | NOT_FOR_US
-    assert live_config(Live(), "gemini-3.8-live", Mode.HANDS_FREE, None, (CLOCK,)).model_fields_set == USED
+    assert live_config(Live(), "gemini-3.8-live", Request(Mode.HANDS_FREE), (CLOCK,)).model_fields_set == USED
 
 
 def test_what_the_service_may_say_is_what_we_translate():

@@ -60,8 +60,10 @@ class World:
                 self.tools -= set(calls)
             case fx.SendToolResult(call):
                 assert call in self.tools
-                assert self.link_open, "a result without a link"
+                assert self.link is not None, "a result without a link"
                 self.tools.remove(call)
+            case fx.Repeat():
+                assert self.link_open, "repeated to nobody"
             case fx.FlushPlayback():
                 self.playing = 0
             case fx.FinishReply(epoch):
@@ -137,9 +139,14 @@ class ConversationMachine(RuleBasedStateMachine):
         self._post(ev.ButtonReleased(press, 32_000))
 
     @precondition(lambda self: self.world.link is not None and not self.world.link_open)
-    @rule()
-    def link_opened(self) -> None:
-        self._post(ev.LinkOpened(self.world.link or 0))
+    @rule(continuity=st.sampled_from(ev.Continuity))
+    def link_opened(self, continuity: ev.Continuity) -> None:
+        self._post(ev.LinkOpened(self.world.link or 0, continuity))
+
+    @precondition(lambda self: self.world.link is not None and not self.world.link_open)
+    @rule(trouble=st.sampled_from(ev.Trouble))
+    def link_delayed(self, trouble: ev.Trouble) -> None:
+        self._post(ev.LinkDelayed(self.world.link or 0, trouble))
 
     @precondition(lambda self: self.world.link is not None and not self.world.link_open)
     @rule(trouble=st.sampled_from(ev.Trouble))
@@ -183,6 +190,24 @@ class ConversationMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 20))
     def tool_done(self, number: int) -> None:
         self._post(ev.ToolDone(f"call-{number}"))
+
+    @rule(number=st.integers(0, 20))
+    def tool_slow(self, number: int) -> None:
+        self._post(ev.ToolSlow(f"call-{number}"))
+
+    @precondition(lambda self: self.world.link_open)
+    @rule(repeatable=st.booleans())
+    def unanswered(self, repeatable: bool) -> None:
+        self._post(ev.Unanswered(self.world.link or 0, repeatable))
+
+    @precondition(lambda self: self.world.link_open)
+    @rule()
+    def cap_reached(self) -> None:
+        self._post(ev.CapReached(self.world.link or 0, ev.Trouble.CAP_DAY))
+
+    @rule()
+    def text_entered(self) -> None:
+        self._post(ev.TextEntered("hello"))
 
     @rule()
     def end_requested(self) -> None:

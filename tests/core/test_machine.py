@@ -84,8 +84,8 @@ def test_a_whole_hands_free_conversation():
     assert story.at(State.CONNECTING)
     assert gates(story.context) == Gates(HOLD, Wake.DISARMED)
     assert story.effects[1:] == (
+        fx.OpenLink(1, Mode.HANDS_FREE, fx.Session.REMEMBERED),
         fx.BeginSpeech(1600, Mode.HANDS_FREE),
-        fx.OpenLink(1, Mode.HANDS_FREE, resume=False),
         fx.PlayEarcon(fx.Earcon.WAKE),
     )
     assert story.tell(ev.LinkOpened(1)).at(State.LISTENING)
@@ -195,16 +195,124 @@ def test_a_link_that_cannot_be_opened_is_told_in_words(trouble: ev.Trouble):
 def test_a_lost_link_is_resumed_and_what_is_said_meanwhile_is_held():
     story = listening().tell(ev.UserSpeech(1), ev.LinkLost(1, resumable=True, trouble=ev.Trouble.NETWORK))
     assert story.at(State.RECONNECTING)
-    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, resume=True)]
+    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.SAME)]
     assert gates(story.context).uplink is HOLD
     assert story.tell(ev.LinkOpened(2)).at(State.LISTENING)
     assert story.context.listening is Listening.SPEECH
 
 
-def test_when_an_answer_is_lost_with_its_link_nobody_speaks():
-    lost = ev.LinkLost(1, resumable=True, trouble=ev.Trouble.NETWORK)
-    for story in (speaking(), listening().tell(ev.UserSpeech(1), ev.UserSilent(1))):
-        assert story.tell(lost, ev.LinkOpened(2)).context.listening is Listening.FIRST
+LOST = ev.LinkLost(1, resumable=True, trouble=ev.Trouble.LOST)
+
+
+def thinking() -> Story:
+    return listening().tell(ev.UserSpeech(1), ev.UserSilent(1))
+
+
+def test_an_answer_that_is_lost_with_its_link_is_asked_for_once_more():
+    for story in (speaking(), thinking()):
+        story.tell(LOST, ev.LinkOpened(2))
+        assert story.at(State.THINKING)
+        assert story.did(fx.Repeat) == [fx.Repeat()]
+        assert not story.context.owed
+
+
+def test_who_takes_the_word_after_a_loss_gets_no_old_answer():
+    story = thinking().tell(LOST, ev.ButtonPressed(5), ev.LinkOpened(2))
+    assert story.at(State.LISTENING)
+    assert not story.did(fx.Repeat)
+
+
+def test_a_tool_runs_on_while_its_link_is_resumed_and_its_result_waits():
+    story = thinking().tell(ev.ToolsCalled(1, ("a",)), LOST)
+    assert not story.did(fx.CancelTools)
+    assert story.tell(ev.ToolDone("a")).did(fx.SendToolResult) == [fx.SendToolResult("a")]
+    story.tell(ev.LinkOpened(2, ev.Continuity.WHOLE))
+    assert story.at(State.THINKING)
+    assert not story.did(fx.Repeat), "what a tool has done is not done twice"
+
+
+def test_an_answer_to_a_tool_whose_session_is_lost_cannot_be_had():
+    story = thinking().tell(ev.ToolsCalled(1, ("a",)), LOST, ev.LinkOpened(2, ev.Continuity.PARTIAL))
+    assert story.at(State.TROUBLE)
+    assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.LOST)]
+    assert story.did(fx.CancelTools) == [fx.CancelTools(("a",))]
+    assert story.did(fx.CloseLink)
+
+
+def test_tools_of_a_session_that_is_gone_are_stopped_where_the_person_has_the_word():
+    story = thinking().tell(ev.ToolsCalled(1, ("a",)), ev.UserSpeech(1), LOST, ev.LinkOpened(2))
+    assert story.at(State.LISTENING)
+    assert story.did(fx.CancelTools) == [fx.CancelTools(("a",))]
+
+
+def test_what_kept_a_link_from_opening_is_told_when_the_time_is_over():
+    story = Story().tell(ev.Ready(), ev.WakeDetected(0), ev.LinkDelayed(1, ev.Trouble.CLOCK))
+    assert story.at(State.CONNECTING)
+    assert story.deadline().did(fx.Announce) == [fx.Announce(ev.Trouble.CLOCK)]
+    story = Story().tell(ev.Ready(), ev.WakeDetected(0)).deadline()
+    assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.NETWORK)]
+
+
+def test_a_service_that_does_not_answer_is_asked_once_more_on_a_new_session():
+    story = thinking().tell(ev.Unanswered(1, repeatable=True))
+    assert story.at(State.RECONNECTING)
+    assert story.effects[0] == fx.CloseLink(1)
+    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.FRESH)]
+    assert story.tell(ev.LinkOpened(2)).did(fx.Repeat)
+    story.tell(ev.Unanswered(2, repeatable=False))
+    assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.SILENT_SERVICE)]
+
+
+def test_a_question_that_a_tool_has_acted_upon_is_not_asked_again():
+    story = thinking().tell(ev.ToolsCalled(1, ("a",)), ev.ToolDone("a"), ev.Unanswered(1, repeatable=True))
+    assert story.at(State.TROUBLE)
+    story = thinking().tell(ev.ToolsCalled(1, ("a",)), ev.ToolDone("a"))
+    story.tell(ev.ReplyStarted(1, 1), ev.ReplyEnded(1, 1), ev.PlaybackDrained(1))
+    assert not story.context.acted, "the next question may be"
+
+
+def test_a_cap_lets_the_answer_be_heard_and_ends_the_conversation_with_a_word():
+    cap = ev.CapReached(1, ev.Trouble.CAP_DAY)
+    story = speaking().tell(cap)
+    assert story.at(State.SPEAKING)
+    story.tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7))
+    assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.CAP_DAY)]
+    assert listening().tell(cap).did(fx.Announce)
+    assert thinking().tell(cap, ev.ReplyEnded(1, 0)).did(fx.Announce)
+    assert speaking().tell(cap, ev.ServerInterrupted(1)).deadline().did(fx.Announce)
+    assert Story().tell(ev.Ready(), ev.WakeDetected(0)).context.cap is None
+
+
+def test_a_text_begins_a_conversation_with_the_microphone_closed():
+    story = Story().tell(ev.Ready(), ev.TextEntered("hello"))
+    assert story.at(State.CONNECTING)
+    assert story.effects[1:3] == (
+        fx.OpenLink(1, Mode.PUSH_TO_TALK, fx.Session.REMEMBERED),
+        fx.SendText("hello"),
+    )
+    assert not story.did(fx.BeginSpeech)
+    assert story.tell(ev.LinkOpened(1)).at(State.THINKING)
+    assert gates(story.context).uplink is CLOSED
+    story.tell(ev.ReplyStarted(1, 1), ev.ReplyEnded(1, 1), ev.PlaybackDrained(1))
+    assert story.at(State.LISTENING)
+    assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
+
+
+def test_a_text_interrupts_a_reply_and_does_not_take_the_word_from_a_held_button():
+    story = speaking().tell(ev.TextEntered("stop"))
+    assert story.effects[:3] == (fx.FlushPlayback(), fx.DiscardReply(), fx.SendText("stop"))
+    assert story.at(State.THINKING)
+    assert listening().tell(ev.TextEntered("a")).effects[0] == fx.SendText("a")
+    assert not held().tell(ev.TextEntered("a")).did(fx.SendText)
+    assert "secret" not in repr(ev.TextEntered("secret")) + repr(fx.SendText("secret"))
+
+
+def test_a_slow_tool_is_heard_where_there_is_silence():
+    story = thinking().tell(ev.ToolsCalled(1, ("a",)))
+    assert deadline_s(story.context) == Policy().tools_s
+    assert story.tell(ev.ToolSlow("a")).effects == (fx.PlayEarcon(fx.Earcon.WORKING),)
+    assert not story.tell(ev.ToolSlow("b")).did(fx.PlayEarcon)
+    assert not story.tell(ev.ReplyStarted(1, 1), ev.ToolSlow("a")).did(fx.PlayEarcon)
 
 
 def test_a_link_that_is_lost_again_and_again_is_given_up_until_the_model_has_spoken():
@@ -305,7 +413,7 @@ def test_the_wake_word_changes_a_push_to_talk_conversation_to_hands_free():
     story = held().tell(ev.ButtonReleased(ev.Press.HOLD, 1), ev.ReplyStarted(1, 1), ev.WakeDetected(50))
     assert story.at(State.CONNECTING)
     assert story.effects[0] == fx.FlushPlayback()
-    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, resume=True)]
+    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.SAME)]
     assert story.context.talk is Talk.NONE
 
 

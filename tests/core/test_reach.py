@@ -31,12 +31,16 @@ def _events(context: Context) -> Iterator[ev.Event]:
         yield from (ev.FaultRaised(fault), ev.FaultCleared(fault))
     yield from (ev.WakeDetected(0), ev.ButtonPressed(0))
     yield from (ev.ButtonReleased(press, 0) for press in ev.Press)
-    yield from (ev.LinkOpened(link), ev.LinkFailed(link, ev.Trouble.NETWORK))
+    yield from (ev.LinkOpened(link, continuity) for continuity in ev.Continuity)
+    yield from (ev.LinkDelayed(link, ev.Trouble.NETWORK), ev.LinkFailed(link, ev.Trouble.NETWORK))
     yield from (ev.LinkLost(link, resumable, ev.Trouble.NETWORK) for resumable in (True, False))
     yield from (ev.UserSpeech(link), ev.UserSilent(link), ev.ServerInterrupted(link))
     yield from (ev.ReplyStarted(link, epoch + 1), ev.ReplyEnded(link, epoch), ev.ReplyEnded(link, 0))
     yield from (ev.PlaybackDrained(epoch), ev.PlaybackStalled(epoch))
-    yield from (ev.ToolsCalled(link, CALLS), ev.ToolsCancelled(link, CALLS), ev.ToolDone(*CALLS))
+    yield from (ev.Unanswered(link, repeatable) for repeatable in (True, False))
+    yield from (ev.CapReached(link, ev.Trouble.NETWORK), ev.TextEntered("a"))
+    yield from (ev.ToolsCalled(link, CALLS), ev.ToolsCancelled(link, CALLS))
+    yield from (ev.ToolDone(*CALLS), ev.ToolSlow(*CALLS))
 
 
 @cache

@@ -13,17 +13,17 @@ from appliance.button.ports import Edge
 from appliance.core.state import Mode, State
 from appliance.daemon import Adapters, Appliance, Observers
 from appliance.effective import load
-from appliance.errors import MicrophoneError
+from appliance.errors import LinkError, MicrophoneError
 from appliance.indicator.ports import Look
-from appliance.live.ports import LiveToken
+from appliance.live.ports import LiveToken, Request, Tier
 from appliance.tools.builtin import builtin
-from appliance.tools.registry import Registry
+from appliance.tools.registry import Function, Registry
 from appliance.units import Pcm, SampleIndex, Seconds
 from appliance.wake.listener import Place
 from appliance.wake.scripted import ScriptedEngine
 from tests.audio.room import stream
 from tests.audio.speaker import TimedSpeaker
-from tests.live.fakes import FakeLink, FakeTokens
+from tests.live.fakes import FakeLink, FakeStore, FakeTokens
 
 PERIOD = 320
 
@@ -126,14 +126,27 @@ class Connector:
 
     open_s: float = 0.1
     close_s: float = 0.0
+    error: LinkError | None = None
     links: list[HearingLink] = field(default_factory=list)
-    modes: list[Mode] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+
+    @property
+    def modes(self) -> list[Mode]:
+        return [request.mode for request in self.requests]
+
+    def parts(self, model: str, request: Request) -> frozenset[Tier]:
+        return frozenset()
+
+    def config(self, model: str) -> str:
+        return model
 
     @asynccontextmanager
-    async def open(self, token: LiveToken, mode: Mode, handle: str | None) -> AsyncIterator[HearingLink]:
+    async def open(self, token: LiveToken, request: Request) -> AsyncIterator[HearingLink]:
         await asyncio.sleep(self.open_s)
+        if self.error:
+            raise self.error
         self.links.append(HearingLink())
-        self.modes.append(mode)
+        self.requests.append(request)
         try:
             yield self.links[-1]
         finally:
@@ -153,6 +166,9 @@ class Household:
     manager: Manager = field(default_factory=Manager)
     tokens: FakeTokens = field(default_factory=FakeTokens)
     connector: Connector = field(default_factory=Connector)
+    usage: FakeStore = field(default_factory=FakeStore)
+    tools: tuple[Function, ...] = ()
+    """Beside the built-in ones."""
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
 
     @asynccontextmanager
@@ -160,7 +176,14 @@ class Household:
         """Run the daemon until the block ends; stop it if nobody has."""
         settings = load([], self.settings).settings
         daemon: list[Appliance] = []
-        registry = Registry(builtin(_no_clock, lambda: daemon[0].end(), lambda _: None), settings.tools)  # noqa: PLW0108
+
+        def end() -> None:
+            daemon[0].end()
+
+        def forget() -> None:
+            daemon[0].forget()
+
+        registry = Registry((*builtin(_no_clock, end, lambda _: None, forget), *self.tools), settings.tools)
         adapters = Adapters(
             microphone=self.microphone,
             speaker=self.speaker,
@@ -169,6 +192,8 @@ class Household:
             button=self.button,
             connector=self.connector,
             tokens=self.tokens,
+            usage=self.usage,
+            lessons=FakeStore(),
             registry=registry,
             manager=self.manager,
             place=Place.INLINE,

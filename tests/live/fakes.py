@@ -1,20 +1,32 @@
 """A household around a keeper: tokens, links, an uplink, playback and a conversation, all in memory."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
 
 from appliance.audio.ports import UplinkSink
-from appliance.core.effects import CloseLink, OpenLink
+from appliance.core.effects import CloseLink, OpenLink, Session
 from appliance.core.events import Event, ServerInterrupted
 from appliance.core.state import Mode
-from appliance.errors import ApplianceError, LinkCause, LinkError
-from appliance.live.keeper import Keeper, Outlets, Remark
-from appliance.live.ports import LinkMessage, LiveToken, ToolCall, ToolResult
+from appliance.errors import ApplianceError, LinkAction, LinkCause, LinkError
+from appliance.live.dialler import Dialler, Sources
+from appliance.live.keeper import Keeper
+from appliance.live.meter import Meter
+from appliance.live.outlets import Candour, Outlets
+from appliance.live.patience import Limits
+from appliance.live.ports import LinkMessage, LiveToken, Request, Seed, Tier, ToolCall, ToolResult, Traffic, Turn
+from appliance.live.reader import Aides
+from appliance.live.recollection import Recollection
+from appliance.live.usage import Caps
+from appliance.live.vigil import Vigil
 from appliance.units import Epoch, Seconds
 
-TOKEN = LiveToken("auth_tokens/x", "gemini-3.8-live", "v1alpha", None, Seconds(0.0), Seconds(60.0), Seconds(1800.0))
+MODEL = "gemini-3.8-live"
+TOKEN = LiveToken("auth_tokens/x", MODEL, "v1alpha", None, Seconds(0.0), Seconds(60.0), Seconds(10_000.0))
+TODAY = date(2026, 11, 20)
 
 
 @dataclass
@@ -23,6 +35,7 @@ class FakeTokens:
 
     delay_s: float = 0.0
     error: ApplianceError | None = None
+    token: LiveToken = TOKEN
     asked: list[bool] = field(default_factory=list)
     """For each fetch, whether it was for a resumption."""
 
@@ -31,7 +44,22 @@ class FakeTokens:
         await asyncio.sleep(self.delay_s)
         if self.error:
             raise self.error
-        return TOKEN
+        return self.token
+
+
+@dataclass
+class FakeStore:
+    """Keeps in memory."""
+
+    value: object = None
+    saves: int = 0
+
+    def load(self) -> object:
+        return self.value
+
+    async def save(self, value: Mapping[str, Any]) -> None:
+        self.value = value
+        self.saves += 1
 
 
 class FakeLink:
@@ -40,14 +68,17 @@ class FakeLink:
     def __init__(self) -> None:
         self._incoming: asyncio.Queue[LinkMessage | LinkError] = asyncio.Queue()
         self.results: list[ToolResult] = []
+        self.texts: list[str] = []
+        self.seeds: list[Seed] = []
         self.lost: LinkError | None = None
+        self.on_its_way: Traffic | None = Traffic(0, 0)
 
     def say(self, *messages: LinkMessage) -> None:
         for message in messages:
             self._incoming.put_nowait(message)
 
-    def lose(self, cause: LinkCause = LinkCause.DROPPED) -> None:
-        self.lost = LinkError("lost", cause)
+    def lose(self, cause: LinkCause = LinkCause.DROPPED, action: LinkAction | None = None) -> None:
+        self.lost = LinkError("lost", cause, action)
         self._incoming.put_nowait(self.lost)
 
     @property
@@ -65,7 +96,19 @@ class FakeLink:
     async def send_activity_start(self) -> None: ...
     async def send_activity_end(self) -> None: ...
     async def send_audio_stream_end(self) -> None: ...
-    async def send_text(self, text: str) -> None: ...
+
+    async def send_text(self, text: str) -> None:
+        if self.lost:
+            raise self.lost
+        self.texts.append(text)
+
+    async def send_seed(self, seed: Seed) -> None:
+        if self.lost:
+            raise self.lost
+        self.seeds.append(seed)
+
+    def traffic(self) -> Traffic | None:
+        return self.on_its_way
 
     async def send_tool_result(self, result: ToolResult) -> None:
         if self.lost:
@@ -80,17 +123,33 @@ class FakeConnector:
     open_s: float = 0.0
     close_s: float = 0.0
     error: LinkError | None = None
+    errors: list[LinkError] = field(default_factory=list)
+    """Of the next attempts, one each; before ``error``."""
     links: list[FakeLink] = field(default_factory=list)
-    handles: list[str | None] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    tiers: frozenset[Tier] = frozenset()
     connections: int = 0
+    model_config: str = "instruction and tools"
+
+    @property
+    def handles(self) -> list[str | None]:
+        return [request.handle for request in self.requests]
+
+    def parts(self, model: str, request: Request) -> frozenset[Tier]:
+        return self.tiers - request.without
+
+    def config(self, model: str) -> str:
+        return self.model_config
 
     @asynccontextmanager
-    async def open(self, token: LiveToken, mode: Mode, handle: str | None) -> AsyncIterator[FakeLink]:
+    async def open(self, token: LiveToken, request: Request) -> AsyncIterator[FakeLink]:
         assert self.connections == 0, "the service refuses a second connection of a session"
         self.connections += 1
-        self.handles.append(handle)
+        self.requests.append(request)
         try:
             await asyncio.sleep(self.open_s)
+            if self.errors:
+                raise self.errors.pop(0)
             if self.error:
                 raise self.error
             link = FakeLink()
@@ -122,6 +181,13 @@ class FakeUplink:
         await asyncio.sleep(self.drain_s)
         self.log.append("drained")
 
+    def answered(self) -> None:
+        self.log.append("answered")
+
+    def repeat(self) -> Seconds:
+        self.log.append("repeat")
+        return Seconds(0.5)
+
 
 @dataclass
 class FakePlayback:
@@ -132,6 +198,8 @@ class FakePlayback:
     offered: int = 0
     """Chunks, admitted or not."""
     flushed: int = 0
+    heard_of: dict[int, int] = field(default_factory=dict)
+    """Samples."""
     _ring: int = 0
     _room: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -143,6 +211,9 @@ class FakePlayback:
         if epoch > self.flushed:
             self._ring += len(pcm)
             self.played[epoch] = self.played.get(epoch, b"") + pcm
+
+    def heard(self, epoch: Epoch, now: Seconds) -> int:
+        return self.heard_of.get(epoch, 0)
 
     def flush(self) -> None:
         self.flushed = max(self.played, default=0)
@@ -160,15 +231,28 @@ class Household:
     playback: FakePlayback = field(default_factory=FakePlayback)
     events: list[Event] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
-    remarks: list[Remark] = field(default_factory=list)
+    said: list[Turn] = field(default_factory=list)
     errors: list[ApplianceError] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda _: None
+    usage: FakeStore = field(default_factory=FakeStore)
+    lessons: FakeStore = field(default_factory=FakeStore)
+    caps: Caps = field(default_factory=Caps)
+    memory_s: float = 60.0
+    candour: Candour = Candour.TELL
+    lot: float = 0.5
 
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[Keeper]:
         """Run a keeper; afterwards nothing is open or attached any more."""
-        outlets = Outlets(self._post, self.calls.append, self.remarks.append, self.errors.append)
-        keeper = Keeper(self.tokens, self.connector, self.uplink, self.playback, outlets)
+        outlets = Outlets(self._post, self.calls.append, self.said.append, self.errors.append)
+        recollection = Recollection()
+        sources = Sources(self.tokens, self.connector, self.lessons)
+        dialler = Dialler(
+            sources, recollection.transcript, memory_s=self.memory_s, today=lambda: TODAY, lot=lambda: self.lot
+        )
+        meter = Meter(self.caps, self.usage, lambda: TODAY)
+        aides = Aides(dialler, Vigil(Limits()), meter, recollection)
+        keeper = Keeper(aides, self.uplink, self.playback, outlets, self.candour)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(keeper.run())
             yield keeper
@@ -180,7 +264,7 @@ class Household:
     async def linked(self, mode: Mode = Mode.HANDS_FREE) -> AsyncIterator[tuple[Keeper, FakeLink]]:
         """Run a keeper with link 1 open, and forget that it was told."""
         async with self.keeping() as keeper:
-            keeper.open(OpenLink(1, mode, resume=False))
+            keeper.open(OpenLink(1, mode, Session.REMEMBERED))
             await settle()
             self.events.clear()
             yield keeper, self.connector.links[0]
@@ -192,8 +276,8 @@ class Household:
         self.on_event(event)
 
 
-def opening(link: int, *, resume: bool = False) -> OpenLink:
-    return OpenLink(link, Mode.HANDS_FREE, resume)
+def opening(link: int, session: Session = Session.REMEMBERED) -> OpenLink:
+    return OpenLink(link, Mode.HANDS_FREE, session)
 
 
 def closing(link: int) -> CloseLink:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
-from websockets.http11 import Request, Response
+from websockets.http11 import Request as UpgradeRequest
+from websockets.http11 import Response
 
 from appliance.core.state import Mode
 from appliance.errors import ConfigurationError, LinkCause, LinkError
@@ -23,6 +24,7 @@ from appliance.live.ports import (
     LinkMessage,
     LiveToken,
     ReplyAudio,
+    Request,
     ToolResult,
     TurnComplete,
 )
@@ -41,7 +43,7 @@ TURN_COMPLETE = {"serverContent": {"turnComplete": True}}
 async def linked(folder: Path, script: Script) -> AsyncIterator[GenaiLink]:
     async with (
         live_service(folder, script) as service,
-        service.connector().open(service.token(), Mode.HANDS_FREE, None) as link,
+        service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
     ):
         yield link
 
@@ -58,7 +60,7 @@ async def read_to_the_end(link: Link) -> tuple[list[LinkMessage], LinkError]:
 
 async def why_not(connector: LinkConnector, token: LiveToken) -> LinkError:
     with pytest.raises(LinkError) as refused:
-        async with connector.open(token, Mode.HANDS_FREE, None):
+        async with connector.open(token, Request(Mode.HANDS_FREE)):
             pass
     assert TOKEN not in str(refused.value)
     assert "\n" not in str(refused.value)
@@ -176,7 +178,7 @@ def test_an_open_link_that_is_closed_says_why_to_reader_and_sender(tmp_path):
         await connection.close(*next(endings)[:2])
 
     async def one(service: Service) -> tuple[LinkError, LinkError]:
-        async with service.connector().open(service.token(), Mode.HANDS_FREE, None) as link:
+        async with service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link:
             ended = (await read_to_the_end(link))[1]
             with pytest.raises(LinkError) as unsent:
                 await link.send_audio(b"\0\0")
@@ -242,7 +244,7 @@ STATUSES = [
 def test_an_upgrade_that_is_refused_says_why(tmp_path):
     statuses = iter(STATUSES)
 
-    def door(connection: ServerConnection, _: Request) -> Response:
+    def door(connection: ServerConnection, _: UpgradeRequest) -> Response:
         return connection.respond(next(statuses)[0], "no")
 
     async def main():
@@ -325,7 +327,7 @@ def test_leaving_is_quick_even_when_the_peer_is_deaf(tmp_path):
         await connection.wait_closed()
 
     async def leave(service: Service, megabytes: int) -> float:
-        async with service.connector().open(service.token(), Mode.HANDS_FREE, None) as link:
+        async with service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link:
             for _ in range(megabytes):  # far more than the kernel takes: sending comes to a standstill
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.01):
@@ -370,7 +372,7 @@ def test_links_of_one_connector_follow_one_another(tmp_path):
         async with live_service(tmp_path, saying(TURN_COMPLETE)) as service:
             connector = service.connector()
             for handle in (None, "handle-1", "handle-2"):
-                async with connector.open(service.token(), Mode.HANDS_FREE, handle) as link:
+                async with connector.open(service.token(), Request(Mode.HANDS_FREE, handle)) as link:
                     stream = link.messages()
                     assert await anext(stream) == TurnComplete()
                     await stream.aclose()
@@ -404,7 +406,7 @@ def test_the_environment_has_no_say(tmp_path, monkeypatch):
 
     async def main():
         async with live_service(tmp_path, saying()) as service:
-            async with service.connector().open(service.token(), Mode.HANDS_FREE, None):
+            async with service.connector().open(service.token(), Request(Mode.HANDS_FREE)):
                 pass
             return service.requests
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.live.capabilities import Capabilities, Feature, capabilities
-from appliance.live.memory import Piece, Seed, Speaker, Transcript, Turn, Way, heard_part, interruption_note
+from appliance.live.memory import Piece, Transcript, heard_part, interruption_note
+from appliance.live.ports import Seed, Speaker, Turn, Way
 
 PERSON, MODEL = Speaker.PERSON, Speaker.MODEL
 ANY_TIME = Capabilities(features=frozenset({Feature.CONTENT_AT_ANY_TIME}))

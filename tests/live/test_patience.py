@@ -11,6 +11,7 @@ from appliance.live.ports import (
     Interaction,
     Interrupted,
     LinkMessage,
+    LookedUp,
     ReplyAudio,
     SpokenText,
     StatusReported,
@@ -83,7 +84,7 @@ def test_an_audible_answer_is_an_answer():
     assert not Story().ask().wait(5).hear(LOUD).wait(100).found
 
 
-@pytest.mark.parametrize("sign", [Thinking(), UsageReported(7), SpokenText("x"), WORKING])
+@pytest.mark.parametrize("sign", [Thinking(), LookedUp(()), UsageReported(7), SpokenText("x"), WORKING])
 def test_every_sign_of_life_buys_time(sign):
     story = Story().ask().wait(5).hear(sign).wait(5)
     assert not story.found
@@ -126,7 +127,7 @@ def test_a_cancelled_tool_is_over():
 
 def test_one_turn_is_retried_once_then_there_is_an_apology():
     story = Story().ask().wait(8)
-    story.patience.link_opened()
+    story.patience.link_opened(Seconds(story.now))
     story.patience.stopped(Seconds(story.now))
     story.wait(8)
     assert story.found == [Finding(Kind.NO_REPLY, RETRY), Finding(Kind.NO_REPLY, APOLOGISE)]
@@ -140,9 +141,23 @@ def test_words_that_come_late_do_not_end_a_tool():
     assert not story.found
 
 
-def test_a_tool_ends_with_its_connection_and_is_not_asked_for_again():
+def test_a_tool_runs_on_over_a_resumed_connection():
     story = Story().ask().hear(CALL)
-    story.patience.link_opened()
+    story.patience.link_opened(Seconds(story.now))
+    assert not story.wait(60).found
+    assert story.patience.waiting
+
+
+def test_who_waits_waits_anew_on_another_connection():
+    story = Story().ask().wait(6)
+    story.patience.link_opened(Seconds(story.now))
+    assert not story.wait(6).found
+
+
+def test_a_tool_ends_with_its_session_and_is_not_asked_for_again():
+    story = Story().ask().hear(CALL)
+    story.patience.link_opened(Seconds(story.now))
+    story.patience.tools_gone()
     assert story.wait(60).found == [Finding(Kind.NO_REPLY, APOLOGISE)]
 
 
@@ -255,7 +270,7 @@ def test_a_connection_has_a_stall_of_its_own():
     patience = Patience()
     for moment in (0.0, 1.0):
         assert patience.sent(500, 500, Seconds(moment)) is None
-    patience.link_opened()
+    patience.link_opened(Seconds(2.0))
     assert patience.sent(10, 10, Seconds(2.0)) is None
     assert patience.sent(10, 10, Seconds(3.5)) == Finding(Kind.STALLED_UPLINK, ROTATE)
 

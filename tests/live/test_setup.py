@@ -8,9 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.state import Mode
-from appliance.live.ports import ToolDeclaration
-from appliance.live.setup import Sensitivity, Wishes, config_hash, live_config, present
-from appliance.live.tiers import Tier
+from appliance.live.ports import Pace, Request, Tier, ToolDeclaration
+from appliance.live.setup import config_hash, live_config, present
 from appliance.settings import Live
 
 CLOCK = ToolDeclaration("get_time", "The time.", {"type": "object", "properties": {}})
@@ -18,24 +17,28 @@ PLAIN, THINKING = "gemini-3.8-live", "gemini-3.8-live-extended-thinking"
 OLD, OLDER = "gemini-3.1-flash-live-preview", "gemini-2.5-flash-native-audio-preview-12-2025"
 
 EVERYTHING: dict[str, Any] = {
-    "start_sensitivity": Sensitivity.LOW,
-    "end_sensitivity": Sensitivity.HIGH,
+    "start_sensitivity": "low",
+    "end_sensitivity": "high",
     "silence_ms": 700,
     "padding_ms": 30,
     "vocabulary": ("Rhasspy",),
     "temperature": 0.5,
-    "thinking_level": "MEDIUM",
-    "proactive_silence": True,
+    "thinking_level": "medium",
+    "may_stay_silent": True,
     "affective_dialog": True,
     "google_search": True,
-    "trigger_tokens": 20_000,
-    "target_tokens": 8_000,
+    "compress_at_tokens": 20_000,
+    "compress_to_tokens": 8_000,
     "seeded": True,
 }
 
 
 def asked(model: str = PLAIN, mode: Mode = Mode.HANDS_FREE, **wishes: Any) -> types.LiveConnectConfig:
-    return live_config(Live(), model, mode, None, (CLOCK,), Wishes(**wishes))
+    request = Request(mode, seeded=wishes.pop("seeded", False), without=wishes.pop("without", frozenset()))
+    return live_config(Live(**wishes), model, request, (CLOCK,))
+
+
+HANDS_FREE = Request(Mode.HANDS_FREE)
 
 
 def said(config: types.LiveConnectConfig) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def test_detection_is_tuned_as_wished():
 
 
 def test_without_transcripts_none_are_asked_for():
-    config = live_config(Live(transcripts=False), PLAIN, Mode.HANDS_FREE, None, (), Wishes(vocabulary=("x",)))
+    config = live_config(Live(transcripts=False, vocabulary=("x",)), PLAIN, HANDS_FREE, ())
     assert config.input_audio_transcription is None
     assert config.output_audio_transcription is None
 
@@ -73,14 +76,14 @@ def test_without_transcripts_none_are_asked_for():
     ("model", "wish", "level"),
     [
         (PLAIN, None, None),
-        (PLAIN, "LOW", None),
+        (PLAIN, "low", None),
         (THINKING, None, "LOW"),
-        (THINKING, "HIGH", "HIGH"),
-        (THINKING, "MINIMAL", "LOW"),
+        (THINKING, "high", "HIGH"),
+        (THINKING, "minimal", "LOW"),
         (OLD, None, None),
-        (OLD, "MINIMAL", "MINIMAL"),
-        (OLDER, "LOW", None),
-        ("gemini-9-live", "LOW", None),
+        (OLD, "minimal", "MINIMAL"),
+        (OLDER, "low", None),
+        ("gemini-9-live", "low", None),
     ],
 )
 def test_thinking_is_mentioned_only_as_the_model_has_it(model, wish, level):
@@ -94,12 +97,21 @@ def test_tools_block_only_where_that_can_be_said(model, behavior):
     assert tool["function_declarations"][0].get("behavior") == behavior
 
 
+@pytest.mark.parametrize(
+    ("model", "behavior"), [(PLAIN, "NON_BLOCKING"), (OLDER, "NON_BLOCKING"), (THINKING, None), (OLD, None)]
+)
+def test_a_slow_tool_does_not_hold_the_model_up_where_that_can_be_said(model, behavior):
+    slow = ToolDeclaration("fetch", "Fetches.", {}, Pace.SLOW)
+    (tool,) = said(live_config(Live(), model, HANDS_FREE, (slow,)))["tools"]
+    assert tool["function_declarations"][0].get("behavior") == behavior
+
+
 def test_no_tools_means_no_word_about_tools():
-    assert live_config(Live(), PLAIN, Mode.HANDS_FREE, None, ()).tools is None
+    assert live_config(Live(), PLAIN, HANDS_FREE, ()).tools is None
 
 
 def test_search_is_a_tool_of_its_own():
-    config = live_config(Live(), PLAIN, Mode.HANDS_FREE, None, (), Wishes(google_search=True))
+    config = live_config(Live(google_search=True), PLAIN, HANDS_FREE, ())
     assert said(config)["tools"] == [{"google_search": {}}]
     assert len(said(asked(google_search=True))["tools"]) == 2
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.live.tiers import MODELS_REMEMBERED, REMEMBERED, Lessons, Tier, drop_next, restored
+from appliance.live.ports import Tier
+from appliance.live.tiers import MODELS_REMEMBERED, REMEMBERED, Lessons, drop_next, restored
 
 TODAY = date(2026, 11, 20)
 INVALID = "Request contains an invalid argument."

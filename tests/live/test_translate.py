@@ -18,6 +18,7 @@ from appliance.live.ports import (
     HeardText,
     Interaction,
     Interrupted,
+    LookedUp,
     ReplyAudio,
     SpeechEnded,
     SpeechStarted,
@@ -99,12 +100,23 @@ def test_empty_and_unknown_things_say_nothing():
     [
         {"modelTurn": {"parts": [{"text": "a thought", "thought": True}]}},
         {"modelTurn": {"parts": [{"executableCode": {"code": "1+1", "language": "PYTHON"}}]}},
-        {"groundingMetadata": {"webSearchQueries": ["weather"]}},
-        {"urlContextMetadata": {"urlMetadata": []}},
     ],
 )
 def test_work_that_is_not_heard_is_a_sign_of_life(content):
     assert translated(serverContent=content) == [Thinking()]
+
+
+@pytest.mark.parametrize(
+    ("content", "sources"),
+    [
+        ({"groundingMetadata": {"webSearchQueries": ["weather"]}}, ()),
+        ({"groundingMetadata": {"groundingChunks": [{"web": {"uri": "https://a"}}, {}, {"web": {}}]}}, ("https://a",)),
+        ({"urlContextMetadata": {"urlMetadata": []}}, ()),
+    ],
+)
+def test_what_was_looked_up_is_told_with_its_sources(content, sources):
+    assert translated(serverContent=content) == [LookedUp(sources)]
+    assert "https" not in repr(LookedUp(sources))
 
 
 def test_the_status_is_told_where_it_is_known():

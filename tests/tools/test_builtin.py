@@ -15,13 +15,17 @@ class World:
     def __init__(self) -> None:
         self.ended = 0
         self.gains: list[float] = []
+        self.forgotten = 0
 
     def end(self) -> None:
         self.ended += 1
 
+    def forget(self) -> None:
+        self.forgotten += 1
+
     def call(self, name: str, **arguments: object) -> dict[str, object]:
-        functions = builtin(lambda: MOMENT, self.end, self.gains.append)
-        registry = Registry(functions, Tools(enabled=("get_time", "end_conversation", "set_volume")))
+        functions = builtin(lambda: MOMENT, self.end, self.gains.append, self.forget)
+        registry = Registry(functions, Tools(enabled=tuple(function.__name__ for function in functions)))
         return dict(run_virtual(lambda: registry.call(ToolCall("id-1", name, arguments))).response)
 
 
@@ -48,6 +52,12 @@ def test_set_volume_takes_percent():
     assert world.gains == [0.35]
 
 
+def test_a_conversation_can_be_forgotten():
+    world = World()
+    assert world.call("forget_conversation") == {"status": "ok"}
+    assert world.forgotten == 1
+
+
 def test_the_default_settings_enable_tools_that_exist():
-    functions = builtin(lambda: MOMENT, lambda: None, lambda gain: None)
+    functions = builtin(lambda: MOMENT, lambda: None, lambda gain: None, lambda: None)
     assert Registry(functions, Tools()).declarations

@@ -29,7 +29,11 @@ def working(scene: Scene) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         done: list[tuple[float, str]] = []
-        toolbox = Toolbox(Sleeper(), lambda call: done.append((round(loop.time() - began, 6), call)))
+
+        def note(call: str) -> None:
+            done.append((round(loop.time() - began, 6), call))
+
+        toolbox = Toolbox(Sleeper(), note, lambda call: note(f"{call} is slow"), slow_s=10)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(toolbox.run())
             await asyncio.sleep(0)
@@ -52,6 +56,18 @@ def test_calls_run_at_the_same_time_and_results_wait_to_be_taken():
         assert done == [(1, "b"), (2, "a")]
         assert toolbox.take("a") == ToolResult("a", "sleep", {"status": "ok"})
         assert toolbox.take("a").response["status"] == "error", "taken once"
+
+    working(scene)
+
+
+def test_a_call_that_takes_long_is_told_again_and_again_until_it_ends():
+    async def scene(toolbox: Toolbox, done: list[tuple[float, str]]) -> None:
+        offer(toolbox, a=25, b=60)
+        toolbox.start(("a", "b"))
+        await asyncio.sleep(12)
+        toolbox.cancel(("b",))
+        await asyncio.sleep(60)
+        assert done == [(10, "a is slow"), (10, "b is slow"), (20, "a is slow"), (25, "a")]
 
     working(scene)
 
@@ -127,7 +143,7 @@ def test_a_tool_that_ends_the_conversation_may_cancel_its_own_call():
                 ended.append(call.id)
                 return answer(call, status="ok")
 
-        toolbox = Toolbox(Ender(), done.append)
+        toolbox = Toolbox(Ender(), done.append, done.append, slow_s=10)
         async with asyncio.TaskGroup() as group:
             task = group.create_task(toolbox.run())
             await asyncio.sleep(0)
@@ -151,4 +167,4 @@ def test_stopping_the_toolbox_stops_its_calls():
 
 def test_a_toolbox_that_does_not_run_says_so():
     with pytest.raises(RuntimeError, match="does not run"):
-        Toolbox(Sleeper(), lambda call: None).start(("a",))
+        Toolbox(Sleeper(), print, print, slow_s=10).start(("a",))

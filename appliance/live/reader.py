@@ -1,0 +1,203 @@
+"""Reads a link to its end and hands on what it brings: audio to playback, facts to the conversation."""
+
+import asyncio
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from appliance import log
+from appliance.core.effects import OpenLink
+from appliance.core.events import (
+    CapReached,
+    Event,
+    ReplyEnded,
+    ReplyStarted,
+    ServerInterrupted,
+    ToolsCalled,
+    ToolsCancelled,
+    UserSpeech,
+)
+from appliance.errors import LinkError
+from appliance.live.dialler import Dialler, Opened
+from appliance.live.handover import HandOver
+from appliance.live.hearing import Hearing
+from appliance.live.meter import Meter
+from appliance.live.outlets import Outlets, Playback
+from appliance.live.patience import Finding
+from appliance.live.ports import (
+    HandleUpdated,
+    LinkMessage,
+    LookedUp,
+    ToolCall,
+    ToolCallsCancelled,
+    UsageReported,
+)
+from appliance.live.recollection import Cut, Recollection
+from appliance.live.replies import ReplyChunk, ReplyFact, ReplyGate
+from appliance.live.vigil import Vigil
+from appliance.units import REPLY, Epoch, Seconds
+
+DRAIN_S: Final = 0.5
+"""How long a lost link waits for what it brought to be played."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aides:
+    """What is consulted, and kept up to date, with each message."""
+
+    dialler: Dialler
+    vigil: Vigil
+    meter: Meter
+    recollection: Recollection
+
+
+class Desk(Protocol):
+    """Whom the reader works for: the keeper."""
+
+    def handles(self, order: OpenLink) -> bool:
+        """Return whether a handle that comes over the link of this order is of use."""
+
+    def wants(self, order: OpenLink) -> bool:
+        """Return whether anything is to be heard of the link of this order."""
+
+    def tell(self, order: OpenLink, event: Event) -> None:
+        """Post an event, if that is wanted."""
+
+    def answered(self) -> None:
+        """There is something to hear in answer to what was said."""
+
+    def found(self, order: OpenLink, finding: Finding) -> None:
+        """Do something about what is wrong."""
+
+
+class Reader:
+    """Serves one link after the other; the numbers of replies go on."""
+
+    def __init__(self, desk: Desk, aides: Aides, playback: Playback, outlets: Outlets) -> None:
+        self._desk = desk
+        self._aides = aides
+        self._playback = playback
+        self._outlets = outlets
+        self._gate = ReplyGate()
+        self._hand_over = HandOver(playback.write, self._reply_ended)
+        self._order: OpenLink | None = None
+        self._answered = Epoch(0)
+        """The newest reply in which there was something to hear."""
+
+    @property
+    def dropped_bytes(self) -> int:
+        """Audio of replies that were interrupted."""
+        return self._gate.dropped_bytes
+
+    @property
+    def waits(self) -> int:
+        """How often a link was not read because playback was full."""
+        return self._hand_over.waits
+
+    async def run(self) -> None:
+        """Hand audio over to playback, until cancelled."""
+        await self._hand_over.run()
+
+    async def read(self, opened: Opened, order: OpenLink) -> LinkError:
+        """Read a link until it is lost; return why."""
+        self._order = order
+        self._gate.begin_link(order.link)
+        hearing = Hearing(order.link, order.mode)
+        try:
+            async with aclosing(opened.link.messages()) as messages:
+                async for message in messages:
+                    self._note(message, opened, order)
+                    if self._desk.wants(order):
+                        await self._take(message, order, hearing)
+        except LinkError as error:
+            return error
+        raise AssertionError  # messages end by an error only
+
+    async def rest(self) -> None:
+        """Let what has come of a reply, its end above all, be known before the loss of its link is."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                await self._hand_over.empty()
+
+    def discard(self) -> None:
+        """Drop what waits to be played and what still comes of the model's turn."""
+        self._hand_over.clear()
+        self._gate.discard()
+
+    def cut_off(self) -> Cut | None:
+        """The newest reply is heard no further; return what was heard of it, None if it was all, or there is none."""
+        memory = self._aides.recollection
+        cut = memory.cut(self._playback.heard(memory.epoch, _now()))
+        if cut is not None:
+            heard_ms, received_ms = (round(REPLY.duration(samples) * 1000) for samples in (cut.heard, cut.received))
+            log.event("reply.cut", heard_ms=heard_ms, received_ms=received_ms)
+        return cut
+
+    def _note(self, message: LinkMessage, opened: Opened, order: OpenLink) -> None:
+        """Take what counts even where nothing more is to be heard of the link."""
+        match message:
+            case HandleUpdated() if self._desk.handles(order):
+                self._aides.dialler.handle(message.handle)
+            case UsageReported():
+                self._aides.meter.count(message, opened.model)
+
+    async def _take(self, message: LinkMessage, order: OpenLink, hearing: Hearing) -> None:
+        finding = self._aides.vigil.feed(message, _now())
+        said = hearing.feed(message)
+        if said is not None:
+            self._person(said)
+            self._desk.tell(order, said)
+        for turn in self._aides.recollection.feed(message):
+            self._outlets.on_said(turn)
+        for fact in self._gate.feed(message):
+            await self._fact(fact, order, hearing)
+        self._rest_of(message, order)
+        if finding is not None:
+            self._desk.found(order, finding)
+
+    def _person(self, said: Event) -> None:
+        vigil = self._aides.vigil
+        if isinstance(said, UserSpeech):
+            vigil.person_begins(_now())
+        else:
+            vigil.person_stops(_now())
+
+    async def _fact(self, fact: ReplyFact, order: OpenLink, hearing: Hearing) -> None:
+        match fact:
+            case ReplyChunk():
+                self._aides.recollection.received(fact.epoch, len(fact.pcm) // 2)
+                if self._aides.vigil.audible and fact.epoch != self._answered:
+                    self._answered = fact.epoch
+                    self._desk.answered()
+                await self._hand_over.put(fact)
+            case ReplyEnded():
+                await self._hand_over.put(fact)
+            case ReplyStarted():
+                hearing.answered()
+                self._desk.tell(order, fact)
+            case ServerInterrupted():
+                self._hand_over.clear()
+                self._desk.tell(order, fact)
+
+    def _rest_of(self, message: LinkMessage, order: OpenLink) -> None:
+        match message:
+            case ToolCall():
+                self._outlets.on_tool_call(message)
+                self._desk.tell(order, ToolsCalled(order.link, (message.id,)))
+            case ToolCallsCancelled():
+                self._desk.tell(order, ToolsCancelled(order.link, message.ids))
+            case UsageReported():
+                cap = self._aides.meter.stop
+                if cap is not None:
+                    self._desk.tell(order, CapReached(order.link, cap))
+            case LookedUp():
+                log.event("reply.looked-up", sources=len(message.sources))
+
+    def _reply_ended(self, event: ReplyEnded) -> None:
+        """The last audio of a reply is with playback."""
+        if self._order is not None and self._order.link == event.link:
+            self._desk.tell(self._order, event)
+
+
+def _now() -> Seconds:
+    return Seconds(asyncio.get_running_loop().time())

@@ -1,0 +1,92 @@
+"""Follows a conversation word by word: what was said, and of an answer that was cut off, what was heard. Pure.
+
+Kept in memory only, see `memory`.
+"""
+
+from dataclasses import dataclass
+
+from appliance.live.memory import Piece, Transcript, heard_part, interruption_note
+from appliance.live.ports import HeardText, Interrupted, LinkMessage, Speaker, SpokenText, Turn, TurnComplete
+from appliance.units import Epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """An answer that was not heard to its end."""
+
+    heard: int
+    """Samples, 24 kHz."""
+    received: int
+    note: str | None
+    """What to tell the model; None where nothing is known of its words."""
+
+
+class Recollection:
+    """The words of one conversation, from link to link."""
+
+    def __init__(self) -> None:
+        self.transcript = Transcript()
+        self._said: dict[Speaker, str] = {}
+        self._epoch = Epoch(0)
+        self._begin()
+
+    def _begin(self) -> None:
+        """A reply."""
+        self._over = False
+        self._received = 0
+        self._pieces: list[Piece] = []
+
+    def written(self, text: str) -> None:
+        """The person says something in writing."""
+        self.transcript.end_turn()
+        self.transcript.add(Speaker.PERSON, text)
+        self.transcript.end_turn()
+
+    def feed(self, message: LinkMessage) -> tuple[Turn, ...]:
+        """Take a message; return the turns that are complete with it."""
+        match message:
+            case HeardText(text):
+                self._add(Speaker.PERSON, text)
+            case SpokenText(text):
+                if self._over:
+                    self._begin()
+                self._pieces.append(Piece(text, self._received))
+                self._add(Speaker.MODEL, text)
+            case TurnComplete() | Interrupted():
+                return self._turn_ended()
+        return ()
+
+    def received(self, epoch: Epoch, samples: int) -> None:
+        """So many samples of a reply have come."""
+        if epoch != self._epoch and (self._over or self._received):
+            self._begin()
+        self._epoch = epoch
+        self._received += samples
+
+    @property
+    def epoch(self) -> Epoch:
+        """The newest reply; 0 before the first."""
+        return self._epoch
+
+    def cut(self, heard: int) -> Cut | None:
+        """The newest reply was cut off after so many samples; None if it was heard to its end, or there is none."""
+        if heard >= self._received:
+            return None
+        words = heard_part(self._pieces, self._received, heard)
+        if self._pieces:
+            self.transcript.heard_only(words)
+        cut = Cut(heard, self._received, interruption_note(words) if self._pieces else None)
+        self._received = heard
+        self._pieces = []
+        return cut
+
+    def _add(self, speaker: Speaker, text: str) -> None:
+        self.transcript.add(speaker, text)
+        self._said[speaker] = self._said.get(speaker, "") + text
+
+    def _turn_ended(self) -> tuple[Turn, ...]:
+        self._over = True
+        self.transcript.end_turn()
+        turns = tuple(Turn(speaker, self._said[speaker].strip()) for speaker in Speaker if speaker in self._said)
+        self._said.clear()
+        return turns

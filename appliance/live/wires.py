@@ -1,0 +1,79 @@
+"""The TCP connections under a link: bounds on what may wait in them, and what does wait.
+
+Responsible for the socket alone, by public means of websockets (``create_connection``) and asyncio (transport, socket).
+"""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from contextlib import suppress
+from typing import Any, Final
+
+from websockets.asyncio.client import ClientConnection
+
+from appliance.live.ports import Traffic
+
+SEND_BUFFER_BYTES: Final = 32 * 1024
+"""About a second of audio as it goes over the wire; the kernel doubles it for its own needs. Its own choice would hide
+a minute and a half of audio that does not leave."""
+USER_TIMEOUT_MS: Final = 10_000
+"""What is not acknowledged for so long ends the connection (RFC 5482)."""
+
+_TCP_INFO: Final = struct.Struct("=120xQ")
+"""Of ``struct tcp_info`` (linux/tcp.h), ``tcpi_bytes_acked``: Linux 4.1 and later."""
+_INT: Final = struct.Struct("i")
+
+
+class Wires:
+    """The connection that one link is made over; the last of several, where the service redirects."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+
+    def connection(self, *args: Any, **kwargs: Any) -> ClientConnection:  # noqa: ANN401  websockets' own
+        """Make a connection: a factory for ``websockets.connect(create_connection=…)``."""
+        return _Connection(self, *args, **kwargs)
+
+    def made(self, transport: asyncio.Transport) -> None:
+        """Bound what may wait in a connection."""
+        self._transport = transport
+        wire = transport.get_extra_info("socket")
+        with suppress(OSError):  # it may be gone already, and its reader tells
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+    def traffic(self) -> Traffic | None:
+        """Return what is on its way; None where there is no connection or the kernel does not tell."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return None
+        wire = transport.get_extra_info("socket")
+        try:
+            told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
+            (acknowledged,) = _TCP_INFO.unpack(told)
+            queued = transport.get_write_buffer_size() + _unacknowledged(wire)
+        except (OSError, struct.error):
+            return None
+        return Traffic(acknowledged + queued, queued)
+
+
+def _unacknowledged(wire: socket.socket) -> int:
+    """Return how many bytes the kernel holds until the other end has acknowledged them (SIOCOUTQ, tcp(7))."""
+    answer = fcntl.ioctl(wire.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+    return int(_INT.unpack(answer)[0])
+
+
+class _Connection(ClientConnection):
+    """A connection that shows its transport."""
+
+    def __init__(self, wires: Wires, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  websockets' own
+        super().__init__(*args, **kwargs)
+        self._wires = wires
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; as asyncio has it."""
+        if isinstance(transport, asyncio.Transport):
+            self._wires.made(transport)
+        super().connection_made(transport)

@@ -1,0 +1,138 @@
+"""What was said can be said once more: to another link, from the last answer on, and nothing else."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.core.state import Uplink as Gate
+from tests.audio.room import END, HANDS_FREE, PUSH_TO_TALK, START, RecordingLink, Room, running, stream
+from tests.clock import run_virtual
+
+
+def balanced(room: Room) -> bool:
+    counts = room.uplink.counts
+    return counts.captured + counts.repeated == counts.sent + counts.dropped
+
+
+def test_an_utterance_is_sent_again_to_the_next_link_and_the_stream_goes_on_after_it():
+    async def main() -> tuple[RecordingLink, RecordingLink, float]:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            await room.listen(1.0)
+            room.begin(12_800, gate=Gate.OPEN)
+            room.uplink.attach(first)
+            await room.listen(2.0)
+            room.uplink.detach()
+            takes = room.uplink.repeat()
+            await room.listen(0.5)
+            room.uplink.attach(second)
+            await room.listen(2.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            assert balanced(room)
+            assert room.uplink.counts.repeated == len(first.heard)
+        return first, second, takes
+
+    first, second, takes = run_virtual(main)
+    assert first.heard == stream(12_800, 12_800 + len(first.heard)).tolist()
+    assert second.heard == stream(12_800, 88_000).tolist()
+    assert takes == pytest.approx(len(first.heard) / 64_000)
+
+
+def test_what_has_its_answer_is_not_repeated():
+    async def main() -> tuple[RecordingLink, int]:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.begin(0, gate=Gate.OPEN)
+            room.uplink.attach(first)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            room.uplink.answered()
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.OPEN)
+            await room.listen(1.0)
+            answered_to = room.uplink.counts.spans[0][1]
+            room.uplink.attach(second)
+            room.uplink.repeat()
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            assert balanced(room)
+        return second, answered_to
+
+    second, answered_to = run_virtual(main)
+    assert answered_to == 16_000
+    assert second.heard == stream(32_000, 48_000).tolist()
+
+
+def test_a_push_to_talk_turn_is_a_turn_again():
+    async def main() -> RecordingLink:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+            room.uplink.attach(first)
+            await room.listen(1.0)
+            room.end(16_000)
+            await room.uplink.drained()
+            assert first.told == [START, "audio", END]
+            room.uplink.attach(second)
+            room.uplink.repeat()
+            await room.uplink.drained()
+            assert balanced(room)
+        return second
+
+    second = run_virtual(main)
+    assert second.told == [START, "audio", END]
+    assert second.heard == stream(0, 16_000).tolist()
+
+
+def test_no_more_is_repeated_than_the_ring_has():
+    async def main() -> tuple[RecordingLink, Room]:
+        first, second = RecordingLink(), RecordingLink()
+        async with running(capacity_s=2.0) as room:
+            room.begin(0, gate=Gate.OPEN)
+            room.uplink.attach(first)
+            await room.listen(3.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            room.uplink.attach(second)
+            room.uplink.repeat()
+            await room.uplink.drained()
+        return second, room
+
+    second, room = run_virtual(main)
+    assert second.heard == stream(16_000, 48_000).tolist()
+    assert room.uplink.counts.dropped == 0
+    assert balanced(room)
+
+
+@settings(max_examples=40)
+@given(
+    mode=st.sampled_from([HANDS_FREE, PUSH_TO_TALK]),
+    lasts=st.lists(st.integers(0, 8), max_size=4),
+    delay_s=st.sampled_from([0.0, 0.01, 0.05]),
+    pause_s=st.sampled_from([0.0, 0.02, 0.1, 0.3]),
+)
+def test_however_many_links_fail_in_a_repetition_the_one_that_lasts_hears_it_whole(mode, lasts, delay_s, pause_s):
+    async def main() -> None:
+        async with running() as room:
+            room.begin(0, mode, Gate.OPEN)
+            for chunks in lasts:
+                room.uplink.attach(RecordingLink(chunks, delay_s))
+                await room.listen(pause_s)
+                room.uplink.repeat()
+            await room.listen(0.2)
+            last = RecordingLink(delay_s=delay_s)
+            room.uplink.attach(last)
+            room.uplink.repeat()
+            await asyncio.sleep(0)
+            room.end(room.ring.end)
+            await room.uplink.drained()
+            assert last.heard == stream(0, room.ring.end).tolist()
+            assert balanced(room)
+            if mode is PUSH_TO_TALK:
+                assert last.told == [START, "audio", END]
+
+    run_virtual(main)

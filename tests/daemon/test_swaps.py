@@ -1,0 +1,106 @@
+"""A person speaks while links come and go: every sample reaches the service once and in order, one by one."""
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.core.state import State
+from appliance.live.ports import GoAway, HandleUpdated, SpeechEnded, SpeechStarted
+from appliance.units import Seconds
+from tests.audio.room import stream
+from tests.clock import run_virtual
+from tests.daemon.household import Household, reach
+
+WORD = 16_000
+BEGIN = WORD - 3200
+
+
+@dataclass(frozen=True)
+class GoesAway:
+    """The service announces the end of the connection."""
+
+    time_left_s: float
+
+
+@dataclass(frozen=True)
+class Breaks:
+    """The connection is gone."""
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """The person is silent for a moment, as the service hears it, and goes on."""
+
+
+Event = GoesAway | Breaks | Pauses
+EVENTS = st.one_of(st.builds(GoesAway, st.sampled_from([0.0, 3.0, 12.0, 50.0])), st.just(Breaks()), st.just(Pauses()))
+
+
+def tell(household: Household, event: Event) -> None:
+    link = household.link
+    match event:
+        case GoesAway(time_left_s):
+            link.say(GoAway(Seconds(time_left_s)))
+        case Breaks():
+            link.lose()
+        case Pauses():
+            link.say(SpeechEnded(), SpeechStarted())
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.tuples(EVENTS, st.floats(0.0, 3.0)), min_size=1, max_size=5),
+    st.sampled_from([0.01, 0.4, 2.0]),
+    st.sampled_from([0.0, 0.5, 3.0]),
+    st.booleans(),
+)
+def test_nothing_said_is_lost_or_doubled_whatever_becomes_of_the_links(events, open_s, close_s, handles):
+    async def main() -> None:
+        household = Household(words=(WORD,))
+        household.connector.open_s, household.connector.close_s = open_s, close_s
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            for event, then_s in events:
+                if handles:
+                    household.link.say(HandleUpdated("h"))
+                household.link.say(SpeechStarted())
+                await asyncio.sleep(0.1)
+                tell(household, event)
+                await asyncio.sleep(then_s)
+            for _ in range(100):
+                await asyncio.sleep(0.3)
+                household.link.say(SpeechStarted())
+                if household.microphone.next - BEGIN - samples(household) < 1600:
+                    break
+            heard = np.concatenate([link.audio for link in household.connector.links])
+            assert appliance.conversation.context.state in {State.LISTENING, State.TROUBLE, State.IDLE}
+            assert np.array_equal(heard, stream(BEGIN, BEGIN + len(heard))), "a sample is lost or doubled"
+            if appliance.conversation.context.state is State.LISTENING:
+                assert household.microphone.next - BEGIN - len(heard) < 1600, "all of it has arrived"
+
+    run_virtual(main)
+
+
+def samples(household: Household) -> int:
+    return sum(link.samples for link in household.connector.links)
+
+
+@pytest.mark.parametrize("close_s", [0.0, 2.5])
+def test_a_swap_shows_nothing(close_s: float):
+    async def main() -> None:
+        household = Household(words=(WORD,))
+        household.connector.close_s = close_s
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING)
+            household.link.say(HandleUpdated("h"), SpeechStarted(), GoAway(Seconds(8.0)))
+            await asyncio.sleep(8)
+            assert len(household.connector.links) == 2
+            assert household.connector.requests[1].handle == "h"
+            assert appliance.conversation.context.state is State.LISTENING
+            assert [state for _, state in household.light.shown][-2:] == [State.CONNECTING, State.LISTENING]
+
+    run_virtual(main)

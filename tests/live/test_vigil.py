@@ -1,0 +1,176 @@
+"""What a swap would break, what is new and what is a repetition, and a service that gives no sign of having heard."""
+
+import pytest
+
+from appliance.core.state import Mode
+from appliance.live.patience import Finding, Kind, Remedy
+from appliance.live.ports import (
+    GoAway,
+    HandleUpdated,
+    Interaction,
+    Interrupted,
+    LinkMessage,
+    ReplyAudio,
+    SpeechStarted,
+    StatusReported,
+    Thinking,
+    ToolCall,
+    ToolCallsCancelled,
+    Traffic,
+    TurnComplete,
+)
+from appliance.live.rotation import MAX_AGE_S, Busy, Swap
+from appliance.live.vigil import Vigil
+from appliance.units import Dbfs, Seconds
+from tests.live.test_patience import LOUD, MUTE
+
+CALL = ToolCall("1", "get_time", {})
+NO_REPLY = Finding(Kind.NO_REPLY, Remedy.RETRY_UTTERANCE)
+
+
+class Story:
+    def __init__(self) -> None:
+        self.vigil = Vigil()
+        self.now = 100.0
+        self.vigil.link_opened(self.at)
+
+    @property
+    def at(self) -> Seconds:
+        return Seconds(self.now)
+
+    def hear(self, *messages: LinkMessage) -> "Story":
+        for message in messages:
+            self.vigil.feed(message, self.at)
+        return self
+
+    def ask(self) -> "Story":
+        self.vigil.person_begins(self.at)
+        self.vigil.person_stops(self.at)
+        return self
+
+    def wait(self, seconds: float, traffic: Traffic | None = None) -> Finding | None:
+        end = self.now + seconds
+        while self.now < end:
+            self.now += 0.25
+            finding = self.vigil.check(traffic, self.at)
+            if finding is not None:
+                return finding
+        return None
+
+    def room(self, level: float, seconds: float) -> "Story":
+        for _ in range(round(seconds / 0.02)):
+            self.vigil.heard_here(Dbfs(level), Seconds(0.02))
+        return self
+
+
+@pytest.mark.parametrize(
+    ("messages", "busy"),
+    [
+        ((), set()),
+        ((ReplyAudio(LOUD.pcm),), {Busy.MODEL}),
+        ((LOUD, TurnComplete()), set()),
+        ((LOUD, Interrupted()), set()),
+        ((Thinking(),), {Busy.MODEL}),
+        ((StatusReported(Interaction.IN_PROGRESS), TurnComplete()), {Busy.MODEL}),
+        ((StatusReported(Interaction.IN_PROGRESS), StatusReported(Interaction.IDLE)), set()),
+        ((HandleUpdated("h"),), set()),
+        ((HandleUpdated(None),), {Busy.MODEL}),
+        ((HandleUpdated(None), HandleUpdated("h")), set()),
+        ((CALL,), {Busy.TOOL}),
+        ((CALL, ToolCallsCancelled(("1",))), set()),
+    ],
+)
+def test_what_the_service_does_decides_what_a_swap_would_break(messages, busy):
+    assert Story().hear(*messages).vigil.busy == busy
+
+
+def test_a_person_who_speaks_or_waits_is_not_cut_off_by_a_swap():
+    story = Story()
+    story.vigil.person_begins(story.at)
+    assert story.vigil.busy == {Busy.PERSON}
+    story.vigil.person_stops(story.at)
+    assert story.vigil.busy == {Busy.MODEL}
+    assert story.hear(LOUD, TurnComplete()).vigil.busy == set()
+
+
+def test_a_tool_is_over_when_its_result_is_sent_or_its_session_is_lost():
+    story = Story().hear(CALL)
+    story.vigil.tool_done("1", story.at)
+    assert not story.vigil.busy
+    story.hear(CALL).vigil.tools_gone()
+    assert not story.vigil.busy
+
+
+def test_a_notice_waits_for_silence_and_then_for_nothing():
+    story = Story().hear(LOUD, GoAway(Seconds(50.0)))
+    assert story.vigil.swap(story.at).swap is Swap.LATER
+    story.now += 46
+    assert story.vigil.swap(story.at).swap is Swap.FORCED
+    story = Story().hear(LOUD, GoAway(Seconds(50.0)), TurnComplete())
+    assert story.vigil.swap(story.at).swap is Swap.NOW
+    story.vigil.link_opened(story.at)
+    assert story.vigil.swap(story.at).swap is Swap.LATER, "that was another link"
+
+
+def test_an_old_link_is_swapped():
+    story = Story()
+    story.now += MAX_AGE_S
+    assert story.vigil.swap(story.at).swap is Swap.NOW
+
+
+def test_what_can_wait_for_silence_is_noted_and_what_cannot_is_told():
+    story = Story().hear(LOUD, Interrupted(), TurnComplete(), TurnComplete(), TurnComplete())
+    assert story.vigil.swap(story.at).swap is Swap.NOW, "a phantom interruption"
+    assert Story().wait(3, Traffic(500, 500)) == Finding(Kind.STALLED_UPLINK, Remedy.ROTATE)
+    assert Story().wait(30, Traffic(500, 0)) is None
+    assert Story().ask().wait(8) == NO_REPLY
+
+
+def test_an_utterance_that_is_repeated_has_no_second_retry_however_the_service_hears_it():
+    story = Story().ask()
+    assert story.wait(8) == NO_REPLY
+    story.vigil.link_opened(story.at)
+    story.vigil.repeated(story.at)
+    story.hear(SpeechStarted()).ask()
+    assert story.wait(8) == Finding(Kind.NO_REPLY, Remedy.APOLOGISE)
+
+
+def test_the_turn_after_an_answer_has_a_retry_of_its_own():
+    story = Story().ask()
+    story.wait(8)
+    story.vigil.repeated(story.at)
+    story.hear(LOUD, TurnComplete()).ask()
+    assert story.wait(8) == NO_REPLY
+
+
+def test_a_mute_reply_does_not_end_a_repetition():
+    story = Story().ask()
+    story.wait(8)
+    story.vigil.repeated(story.at)
+    story.hear(MUTE)
+    assert not story.vigil.audible
+    story.ask()
+    assert story.wait(8) == Finding(Kind.NO_REPLY, Remedy.APOLOGISE)
+
+
+def test_first_words_of_which_the_service_gives_no_sign_are_noticed_here():
+    story = Story().room(-65, 1.0).room(-30, 1.0)
+    assert not story.vigil.unnoticed(Mode.HANDS_FREE), "the person speaks still"
+    story.room(-65, 1.3)
+    assert story.vigil.unnoticed(Mode.HANDS_FREE)
+    assert not story.vigil.unnoticed(Mode.PUSH_TO_TALK), "the button tells"
+    story.vigil.person_stops(story.at)
+    assert not story.vigil.unnoticed(Mode.HANDS_FREE), "once"
+
+
+@pytest.mark.parametrize("sign", [SpeechStarted(), LOUD, CALL])
+def test_a_service_that_has_heard_is_left_to_judge(sign):
+    assert not Story().hear(sign).room(-65, 1.0).room(-30, 1.0).room(-65, 2.0).vigil.unnoticed(Mode.HANDS_FREE)
+
+
+def test_another_conversation_knows_nothing_of_the_last():
+    story = Story().ask().hear(CALL).room(-65, 1.0).room(-30, 1.0).room(-65, 2.0)
+    story.vigil.conversation()
+    assert not story.vigil.busy
+    assert not story.vigil.waiting
+    assert not story.vigil.unnoticed(Mode.HANDS_FREE)

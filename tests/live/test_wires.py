@@ -1,0 +1,118 @@
+"""What waits in a connection is bounded, and known."""
+
+import asyncio
+import socket
+import time
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from appliance.core.state import Mode
+from appliance.errors import LinkError
+from appliance.live.ports import Request
+from appliance.live.wires import SEND_BUFFER_BYTES, USER_TIMEOUT_MS, Wires
+from tests.clock import run_real
+from tests.live.loopback import live_service, set_up
+
+pytestmark = pytest.mark.realtime
+
+CHUNK = bytes(1280)
+"""40 ms."""
+
+
+def test_bytes_that_arrive_are_not_queued(tmp_path):
+    async def script(connection: ServerConnection) -> None:
+        await set_up(connection)
+        async for _ in connection:
+            pass
+
+    async def main() -> None:
+        async with (
+            live_service(tmp_path, script) as service,
+            service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
+        ):
+            before = link.traffic()
+            assert before is not None
+            for _ in range(10):
+                await link.send_audio(CHUNK)
+            deadline = time.monotonic() + 5
+            while (now := link.traffic()) is not None and now.queued and time.monotonic() < deadline:
+                await asyncio.sleep(0.01)
+            assert now is not None
+            assert now.queued == 0
+            assert now.written - before.written > 10 * len(CHUNK)
+
+    run_real(main)
+
+
+def test_a_service_that_stops_reading_is_seen_in_the_queue_and_holds_up_the_sender(tmp_path):
+    reading = asyncio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        await set_up(connection)
+        connection.transport.pause_reading()
+        await reading.wait()
+
+    async def fill(link) -> None:
+        while True:
+            await link.send_audio(CHUNK)
+
+    async def main() -> None:
+        async with (
+            live_service(tmp_path, script) as service,
+            service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
+        ):
+            filling = asyncio.get_running_loop().create_task(fill(link))
+            deadline = time.monotonic() + 10
+            first, second = None, link.traffic()
+            while first != second and time.monotonic() < deadline:
+                await asyncio.sleep(0.3)
+                first, second = second, link.traffic()
+            filling.cancel()
+            await asyncio.wait([filling])
+            reading.set()
+            assert second is not None
+            assert first == second, "nothing leaves, and nothing more is taken"
+            assert 0 < second.queued < 512 * 1024
+
+    run_real(main)
+
+
+def test_the_socket_has_the_bounds(tmp_path):
+    async def main() -> None:
+        wires = Wires()
+        assert wires.traffic() is None
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+        transport = writer.transport
+        assert isinstance(transport, asyncio.Transport)
+        wires.made(transport)
+        wire = transport.get_extra_info("socket")
+        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER_BYTES
+        assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == USER_TIMEOUT_MS
+        assert wires.traffic() is not None
+        writer.close()
+        assert wires.traffic() is None
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    run_real(main)
+
+
+def test_a_link_that_is_gone_tells_nothing(tmp_path):
+    async def script(connection: ServerConnection) -> None:
+        await set_up(connection)
+        connection.transport.abort()
+
+    async def main() -> None:
+        async with (
+            live_service(tmp_path, script) as service,
+            service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
+        ):
+            with pytest.raises(LinkError):
+                async for _ in link.messages():
+                    pass
+            assert link.traffic() is None
+
+    run_real(main)
