@@ -71,7 +71,7 @@ def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, 
                     stopped = time.monotonic()
                     process.send_signal(signal.SIGTERM)
                     out, log = await asyncio.wait_for(process.communicate(), 20)
-                assert time.monotonic() - stopped < 2.0
+                assert time.monotonic() - stopped < 10.0
                 assert (process.returncode, out) == (0, b"")
                 for secret in (TOKEN, API_KEY):
                     assert secret.encode() not in log
