@@ -579,7 +579,7 @@ def test_flushes_that_no_speaker_has_seen_yet_cost_the_next_reply_nothing():
     run_virtual(main)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(st.data())
 def test_whatever_happens_each_live_reply_is_heard_in_order_and_nothing_old(data):
     async def main():
