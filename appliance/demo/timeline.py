@@ -186,6 +186,7 @@ def _headline(picture: Picture) -> str:
         Latency.WAKE_TO_LINK_OPEN: "wake word → link open",
         Latency.FIRST_REPLY_CHUNK_TO_SPEAKER: "first reply chunk → speaker",
         Latency.INTERRUPT_TO_SILENCE: "interruption → silence",
+        Latency.SPEECH_TO_ANSWER: "end of speech → answer",
     }
     parts = [f"{names[latency]} {taken[0]:.0f} ms" for latency, taken in picture.latencies_ms.items() if taken]
     trouble = shorten(picture.trouble or "", 150, placeholder=" …")

@@ -27,7 +27,7 @@ def picture(seconds: int) -> Picture:
         states=[(0.0, State.IDLE), (1.0, State.CONNECTING), (1.2, State.INTERRUPTED)] if seconds else [],
         speaker=tone,
         speaker_from=0.1,
-        latencies_ms={Latency.WAKE_TO_LIGHT: (12.0,)},
+        latencies_ms=dict.fromkeys(Latency, (12.0,)),
         trouble=None,
     )
 
