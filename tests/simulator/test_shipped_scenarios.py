@@ -253,8 +253,8 @@ def test_a_slow_close_keeps_the_session_until_it_is_over():
     async def main():
         async with simulator("slow_close") as running, talking(running) as old:
             handle = await offered(old)
-            leaving = asyncio.create_task(old.connection.close())
-            async with dial(running) as early:
+            async with dial(running) as early:  # before the close begins: its handshake may be as slow
+                leaving = asyncio.create_task(old.connection.close())
                 await early.send(setup(handle))
                 refused = await closing(early)
             await asyncio.sleep(2.2 * SCALE)
