@@ -146,16 +146,19 @@ class World:
         device: str = DEVICE,
         key: keys.PrivateKey = KEY,
         sequence: int | None = None,
-        headers: Mapping[str, str] = {},
+        headers: Mapping[str, str | bytes] = {},
     ) -> httpx2.Response:
         """Send a signed request, with the next sequence number."""
         self.sequence = self.sequence + 1 if sequence is None else sequence
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         request = signing.SignedRequest(method, f"{SERVER}{path}", {}, content)
         signed = signing.sign(request, key, signing.Signer(device, self.sequence), self.now)
-        kind = {} if body is None else {"content-type": JSON}
+        kind: dict[str, str | bytes] = {} if body is None else {"content-type": JSON}
+        encoded = [
+            (n.encode(), v if isinstance(v, bytes) else v.encode()) for n, v in {**signed, **kind, **headers}.items()
+        ]
         async with httpx2.AsyncClient(transport=self.transport) as http:
-            return await http.request(method, request.url, content=content, headers={**kind, **signed, **headers})
+            return await http.request(method, request.url, content=content, headers=encoded)
 
     async def token(self, **changed: Any) -> httpx2.Response:
         purpose = changed.pop("purpose", "new")

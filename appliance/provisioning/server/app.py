@@ -245,9 +245,14 @@ async def _incoming(request: Request) -> Incoming:
     return Incoming(
         signed=signed,
         authority=request.headers.get("host", ""),
-        agent=request.headers.get("user-agent", ""),
+        agent=_printable(request.headers.get("user-agent", "")),
         client=request.client.host if request.client else "",
     )
+
+
+def _printable(text: str) -> str:
+    """Return what of a header an operator's terminal may show."""
+    return "".join(character for character in text if " " <= character <= "~")
 
 
 def _url(request: Request) -> str:

@@ -56,8 +56,10 @@ class Gate:
             return
         signature = _signature(scope)
         if signature is None:
+            self._metrics.refused(_UNSIGNED.code)
             await self._refuse(self._unsigned, scope, send)
         elif self._drain.begun:
+            self._metrics.refused(_DRAINING.code)
             await self._refuse(self._draining, scope, send)
         else:
             # As it was sent, and signed.

@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from appliance.provisioning.protocol import PROBLEM_JSON, STATUS, Problem, ProblemCode
+from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.refusals import Refusal, Refused
 from appliance.provisioning.server.store import StoreUnavailable
 
@@ -49,37 +50,37 @@ def headers_of(refusal: Refusal) -> dict[str, str]:
 
 
 async def _refused(request: Request, error: Refused) -> Response:
-    del request
-    return _answer(error.refusal)
+    return _answer(request, error.refusal)
 
 
 async def _store_fails(request: Request, error: StoreUnavailable) -> Response:
     """Answer for the database: what went wrong is in the log."""
-    del request, error
-    return _answer(Refusal(ProblemCode.INTERNAL))
+    del error
+    return _answer(request, Refusal(ProblemCode.INTERNAL))
 
 
 async def _routing(request: Request, error: HTTPException) -> Response:
     """Answer for the framework: no such path, or not with this method."""
-    del request
-    answer = _answer(Refusal(_BY_STATUS.get(error.status_code, ProblemCode.MALFORMED)))
+    answer = _answer(request, Refusal(_BY_STATUS.get(error.status_code, ProblemCode.MALFORMED)))
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
     """Answer for the framework: a part of the request is not what the route says."""
-    del request, error
-    return _answer(Refusal(ProblemCode.INVALID_REQUEST))
+    del error
+    return _answer(request, Refusal(ProblemCode.INVALID_REQUEST))
 
 
 async def _broken(request: Request, error: Exception) -> Response:
     """Answer for a mistake of ours; the framework raises it again for the log."""
-    del request, error
-    return _answer(Refusal(ProblemCode.INTERNAL))
+    del error
+    return _answer(request, Refusal(ProblemCode.INTERNAL))
 
 
-def _answer(refusal: Refusal) -> Response:
+def _answer(request: Request, refusal: Refusal) -> Response:
+    metrics: Metrics = request.app.state.parts.metrics
+    metrics.refused(refusal.code)
     return Response(
         body_of(refusal), status_code=STATUS[refusal.code], headers=headers_of(refusal), media_type=PROBLEM_JSON
     )

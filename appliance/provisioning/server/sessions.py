@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, Integer, bindparam, case, cast, delete, func, insert, select, update
+from sqlalchemy import Connection, Integer, bindparam, case, cast, delete, func, insert, select, true, update
 
 from appliance.provisioning.protocol import ProblemCode, Purpose, Quota, SessionEvent, SessionEventType
 from appliance.provisioning.server.moments import day_of, moment, new_id, next_day, next_month
@@ -31,18 +31,27 @@ REFUNDED: Final = "refunded"
 _NEARLY: Final = 0.8
 
 _OF_DEVICE: Final = USAGE.c.device_id == bindparam("device")
-_THIS_MONTH: Final = select(
-    func.coalesce(func.sum(case((USAGE.c.day == bindparam("today"), USAGE.c.sessions), else_=0)), 0),
-    func.coalesce(func.sum(USAGE.c.reserved_s), 0),
-).where(_OF_DEVICE, USAGE.c.day.between(bindparam("first"), bindparam("today")))
+_MONTH: Final = (
+    select(
+        func.coalesce(func.sum(case((USAGE.c.day == bindparam("today"), USAGE.c.sessions), else_=0)), 0).label("today"),
+        func.coalesce(func.sum(USAGE.c.reserved_s), 0).label("seconds"),
+    )
+    .where(_OF_DEVICE, USAGE.c.day.between(bindparam("first"), bindparam("today")))
+    .subquery()
+)
 _IN_BURST: Final = SESSION.c.at > bindparam("burst_since")
 _LEASED: Final = SESSION.c.ended_at.is_(None) & (SESSION.c.expires_at > bindparam("now"))
-_RECENT: Final = select(
-    func.count(case((_IN_BURST, 1))),
-    func.min(case((_IN_BURST, SESSION.c.at))),
-    func.count(case((_LEASED, 1))),
-    func.min(case((_LEASED, SESSION.c.expires_at))),
-).where(SESSION.c.device_id == bindparam("device"), SESSION.c.at > bindparam("since"), SESSION.c.state != REFUNDED)
+_RECENT: Final = (
+    select(
+        func.count(case((_IN_BURST, 1))).label("in_burst"),
+        func.min(case((_IN_BURST, SESSION.c.at))).label("oldest"),
+        func.count(case((_LEASED, 1))).label("leases"),
+        func.min(case((_LEASED, SESSION.c.expires_at))).label("first_end"),
+    )
+    .where(SESSION.c.device_id == bindparam("device"), SESSION.c.at > bindparam("since"), SESSION.c.state != REFUNDED)
+    .subquery()
+)
+_USED: Final = select(_MONTH, _RECENT).select_from(_MONTH.join(_RECENT, true()))
 _ADD: Final = (
     update(USAGE)
     .where(_OF_DEVICE, USAGE.c.day == bindparam("today"))
@@ -91,7 +100,7 @@ def reserve(
     """Count a session of ``device``, whose row this transaction has locked, or say which quota is used up."""
     if purpose is Purpose.RESUME:
         _end_resumed(connection, device, now)
-    used = _used(connection, device, policy, now)
+    used = _used(connection, device, now)
     seconds = policy.max_session_s + round(NEW_SESSION[purpose].total_seconds())
     refusal = _used_up(used, policy, seconds, now)
     if refusal is not None:
@@ -185,16 +194,12 @@ def _end_resumed(connection: Connection, device: str, now: int) -> None:
     connection.execute(update(SESSION).where(SESSION.c.id == newest).values(ended_at=now, outcome="resumed"))
 
 
-def _used(connection: Connection, device: str, policy: Policy, now: int) -> _Used:
+def _used(connection: Connection, device: str, now: int) -> _Used:
     today = day_of(now)
-    sessions = seconds = in_burst = oldest = leases = first_end = 0
-    if policy.sessions_day or policy.minutes_month:
-        month = {"device": device, "today": today, "first": today // 100 * 100}
-        sessions, seconds = connection.execute(_THIS_MONTH, month).one()
-    if policy.burst or policy.concurrent:
-        window = {"device": device, "now": now, "since": now - HORIZON_MS, "burst_since": now - BURST_MS}
-        in_burst, oldest, leases, first_end = connection.execute(_RECENT, window).one()
-    return _Used(int(sessions), int(seconds), in_burst, oldest or now, leases, first_end or now)
+    window = {"now": now, "since": now - HORIZON_MS, "burst_since": now - BURST_MS}
+    month = {"today": today, "first": today // 100 * 100}
+    row = connection.execute(_USED, {"device": device, **month, **window}).one()
+    return _Used(int(row.today), int(row.seconds), row.in_burst, row.oldest or now, row.leases, row.first_end or now)
 
 
 def _used_up(used: _Used, policy: Policy, seconds: int, now: int) -> Refusal | None:

@@ -181,3 +181,17 @@ def test_the_claim_is_in_no_log(caplog):
         assert read_claim(claim).secret not in caplog.text
 
     run_virtual(main)
+
+
+def test_no_name_reaches_the_operators_terminal_that_could_steer_it():
+    async def main() -> None:
+        here, key = world(), new_key()
+        for name in ("\x1b[2J", "a\nb", "\x9b31m", "x" * 81, ""):
+            refused(await here.enrol(here.claim(), key, more={"name": name}), ProblemCode.INVALID_REQUEST)
+        sent = {"user-agent": b"voice-appliance/1 \x9b31m\xff"}
+        assert (await here.enrol(here.claim(), key, headers=sent)).status_code == 201
+        assert here.work(lambda c: c.execute(select(DEVICE.c.agent).where(DEVICE.c.origin == "claim")).scalar()) == (
+            "voice-appliance/1 31m"
+        )
+
+    run_virtual(main)
