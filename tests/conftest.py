@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from enum import Enum
 from itertools import islice
 from pathlib import Path
 
@@ -55,39 +56,66 @@ def _imports_are_no_garbage() -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail a test that leaves a thread or a file descriptor behind (a short grace lets threads end)."""
+    """Fail a test that leaves a thread or a file descriptor behind (a short grace lets threads end).
+
+    What hangs in a cycle is collected before it counts, and only then: a collection costs more than most tests.
+    """
     threads_before = set(threading.enumerate())
     files_before = _open_files()
     yield
     deadline = time.monotonic() + 2.0
     while True:
-        gc.collect()
         threads = [thread for thread in threading.enumerate() if thread not in threads_before]
         files = _open_files() - files_before
         if (not threads and not files) or time.monotonic() > deadline:
             break
+        gc.collect()
         time.sleep(0.02)
     assert not threads, f"threads left running: {threads}"
     assert not files, f"file descriptors left open: {files}"
 
 
+class _Kind(Enum):
+    """Of tests, in the order in which a worker takes them."""
+
+    PLAYS = "plays"
+    """Has a sound card, which does not wait for a machine that is busy."""
+    WAITS = "waits"
+    """Talks to programs of its own."""
+    COMPUTES = "computes"
+
+
+def _kind(item: pytest.Item) -> _Kind:
+    if "plug_in" in getattr(item, "fixturenames", ()) or "/soundcard/" in item.path.as_posix():
+        return _Kind.PLAYS
+    if any(part in item.path.as_posix() for part in ("/scenarios/", "/test_engine", "/test_program")):
+        return _Kind.WAITS
+    return _Kind.COMPUTES
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let every worker begin with its share of the tests that wait in real time: the others fill in and compute.
+    """Let half of the workers begin with the tests that play, the others with those that wait; all fill in the rest.
 
     pytest-xdist deals out the list in as many equal stretches as there are workers, and evens out from their ends.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    alone = [item for item in items if item.get_closest_marker("rages")]
-    waiting = [item for item in items if _waits(item) and item not in alone]
-    others = iter([item for item in items if not _waits(item) and item not in alone])
+    playing = [item for item in items if _kind(item) is _Kind.PLAYS]
+    # Those that run alone come when the others have done with their sound cards.
+    playing.sort(key=lambda item: item.get_closest_marker("rages") is not None)
+    waiting = [item for item in items if _kind(item) is _Kind.WAITS]
+    others = iter([item for item in items if _kind(item) is _Kind.COMPUTES])
+    players = max(1, workers // 2)
+    begin = [playing[number::players] for number in range(players)]
+    begin += [[] for _ in range(workers - players)]
+    for number, item in enumerate(waiting):
+        begin[-1 - number % max(1, workers - players)].append(item)
     length = len(items) // workers + 1
-    ordered: list[pytest.Item] = []
-    for number in range(workers):
-        # Those that run alone come when the others have done with their sound cards.
-        share = [*waiting[number::workers], *(alone if not number else [])]
-        ordered += [*share, *islice(others, length - len(share))]
-    items[:] = [*ordered, *others]
+    dealt = [test for first in begin for test in (*first, *islice(others, length - len(first)))]
+    items[:] = [*dealt, *others]
 
 
-def _waits(item: pytest.Item) -> bool:
-    return any(part in item.path.as_posix() for part in ("/scenarios/", "/test_engine", "/test_meter"))
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Step back for the tests that play as soon as this worker has none of them left."""
+    if "PYTEST_XDIST_WORKER" in os.environ and _kind(item) is not _Kind.PLAYS and not os.nice(0):
+        os.nice(10)

@@ -37,7 +37,7 @@ class Onlooker(io.TextIOBase):
         self._try(lambda stream: stream.flush())
 
     def _try(self, act: Callable[[TextIO], object]) -> None:
-        if self._stream is None:
+        if self._stream is None or self._stream.closed:
             return
         try:
             act(self._stream)

@@ -34,3 +34,11 @@ def test_a_process_without_a_standard_output_has_an_onlooker_all_the_same():
     print("light", file=onlooker, flush=True)
     assert not onlooker.isatty()
     assert onlooker.encoding
+
+
+def test_a_stream_that_has_been_closed_meanwhile_disturbs_nobody():
+    stream = io.StringIO()
+    onlooker = Onlooker(stream)
+    stream.close()
+    print("light", file=onlooker, flush=True)
+    onlooker.close()
