@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from functools import partial
+from multiprocessing.connection import wait
 
 from sqlalchemy import func, select
 
@@ -74,7 +75,7 @@ def main(url: str, kills: int) -> int:
     default = policy.of_settings(server_settings(limits=FREE))
     acknowledged: set[str] = set()
     chance = random.Random(7)  # noqa: S311  no secret
-    for _ in range(kills):
+    for kill in range(kills):
         # Connections do not survive a fork.
         store.engine.dispose()
         reading, writing = os.pipe()
@@ -82,6 +83,9 @@ def main(url: str, kills: int) -> int:
         if child == 0:
             serve(store, default, writing)
         os.close(writing)
+        if kill % 2:
+            # On a busy machine most would be killed before they have done anything.
+            wait([reading], timeout=10)
         time.sleep(chance.uniform(0.004, 0.03))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
