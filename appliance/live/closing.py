@@ -79,11 +79,12 @@ WAITS: Final[Mapping[LinkAction, Backoff]] = MappingProxyType(
         LinkAction.WAIT_QUOTA: Backoff(30.0, 900.0),
         LinkAction.GIVE_UP_CONFIG: Backoff(60.0, 3600.0),
         LinkAction.GIVE_UP_AUTH: Backoff(60.0, 3600.0),
-        LinkAction.OFFLINE: Backoff(0.5, 30.0),
-        LinkAction.CLOCK_WRONG: Backoff(2.0, 60.0),
+        LinkAction.OFFLINE: Backoff(0.5, 2.0),
+        LinkAction.CLOCK_WRONG: Backoff(0.5, 4.0),
     }
 )
-"""Between attempts that nobody has asked for. A wake word or a press tries at once, whatever waits."""
+"""Between attempts while somebody waits; a wake word or a press tries at once, whatever waits. Where it is this network
+or this device that is not ready yet, nobody is spared by waiting long."""
 
 
 @dataclass(frozen=True, slots=True)
