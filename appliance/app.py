@@ -96,7 +96,7 @@ class Acts:
 
 
 async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Adapters:
-    state = Path(found) if (found := os.environ.get("STATE_DIRECTORY")) else None
+    state, runtime = _directory("STATE_DIRECTORY"), _directory("RUNTIME_DIRECTORY")
     tools = builtin(lambda: datetime.now().astimezone(), acts.end, acts.set_volume, acts.forget)
     registry = Registry(tools, settings.tools)
     connector = GenaiConnector(settings.live, registry.declarations)
@@ -119,7 +119,13 @@ async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Ad
         lessons=JsonFile(state / "models.json") if state else Nowhere(),
         registry=registry,
         manager=from_environment(os.environ),
+        runtime=runtime,
     )
+
+
+def _directory(variable: str) -> Path | None:
+    """Return a directory that systemd has made for us."""
+    return Path(found) if (found := os.environ.get(variable)) else None
 
 
 def audio_engine(settings: Settings) -> Engine | None:

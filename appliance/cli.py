@@ -92,6 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(command=_doctor)
 
+    say = commands.add_parser("say", help="say something to the running appliance in writing; it answers aloud")
+    say.add_argument("words", nargs="+", metavar="WORD", help="what to say; - reads it from the standard input")
+    say.add_argument("--runtime", metavar="DIR", type=Path, help="the daemon's runtime directory, if not the unit's")
+    say.set_defaults(command=_say)
+
     demo = commands.add_parser("demo", help="hold one whole conversation on a recording, and draw it")
     from appliance.demo.choices import add_arguments  # noqa: PLC0415  the daemon does without the demo
 
@@ -140,6 +145,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from appliance.commands.doctor import doctor_command  # noqa: PLC0415  as above
 
     return doctor_command(load(_files(arguments)).settings, as_json=arguments.json)
+
+
+def _say(arguments: argparse.Namespace) -> int:
+    from appliance.commands.say import RUNTIME, say_command  # noqa: PLC0415  as above
+
+    return say_command(arguments.words, arguments.runtime or RUNTIME)
 
 
 def _demo(arguments: argparse.Namespace) -> int:

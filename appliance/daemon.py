@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any, Final
 
 from appliance import log
@@ -22,6 +23,7 @@ from appliance.button.gesture import Gesture
 from appliance.button.ports import Button
 from appliance.button.presses import Presses
 from appliance.conversation import Conversation, Moment, Parts
+from appliance.core.effects import Ignored
 from appliance.core.events import (
     EndRequested,
     Event,
@@ -35,6 +37,7 @@ from appliance.core.events import (
     ToolSlow,
     WakeDetected,
 )
+from appliance.core.machine import step
 from appliance.core.state import State
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
@@ -50,6 +53,7 @@ from appliance.live.recollection import Recollection
 from appliance.live.usage import Caps
 from appliance.live.vigil import Vigil
 from appliance.service.attendant import Attendant
+from appliance.service.intercom import Intercom
 from appliance.service.ports import ServiceManager
 from appliance.service.watchdog import Age, Watchdog
 from appliance.settings import Settings
@@ -90,6 +94,8 @@ class Adapters:
     """Where what was spent, and what was found out about models, outlives a restart."""
     registry: Registry
     manager: ServiceManager
+    runtime: Path | None = None
+    """The directory in which people on this machine find the daemon; None: they do not."""
     engine: Callable[[], Coroutine[Any, Any, None]] | None = None
     """Serves microphone and speaker as long as it runs, where they need it."""
     place: Place = Place.THREAD
@@ -160,9 +166,15 @@ class Appliance:
         """Play everything at this gain, 0 to 1, from now on."""
         self._playback.set_volume(gain)
 
-    def say(self, text: str) -> None:
-        """Say something to the model in writing; begin a conversation if there is none."""
-        self._post(TextEntered(text))
+    def say(self, text: str) -> str | None:
+        """Say something to the model in writing; begin a conversation if there is none.
+
+        Return why that cannot be done now, None if it was.
+        """
+        event = TextEntered(text)
+        _, effects = step(self.conversation.context, event)
+        self._post(event)
+        return next((effect.reason for effect in effects if isinstance(effect, Ignored)), None)
 
     def forget(self) -> None:
         """Let the next conversation know nothing of this one."""
@@ -190,6 +202,7 @@ class Appliance:
                     ("keeper", self._keeper.run()),
                     ("toolbox", self._toolbox.run()),
                     ("lights", self._player.run()),
+                    ("intercom", Intercom(self._chosen.runtime, self.say).run()),
                     ("watchdog", self._make_watchdog().run()),
                     ("start", self._become_ready()),
                 )

@@ -112,6 +112,11 @@ class Conversation(Section):
     """The longest wait for a link."""
     first_speech_s: float = Field(default=8.0, ge=1, le=60)
     """After the wake word, the wait for the first words."""
+    greeting: str = Field(default="", max_length=500)
+    """What the model is told in writing where nothing follows the wake word, for example "Ask what you can do";
+    empty: it waits in silence."""
+    greeting_s: float = Field(default=3.0, ge=0.5, le=60)
+    """After the wake word, the wait for words before that."""
     follow_up_s: float = Field(default=8.0, ge=0.5, le=60)
     """After an answer, the wait for more without the wake word."""
     answer_s: float = Field(default=7.0, ge=2, le=60)
@@ -130,6 +135,8 @@ class Conversation(Section):
             barge_in=self.barge_in,
             connecting_s=self.connecting_s,
             first_speech_s=self.first_speech_s,
+            greeting=self.greeting,
+            greeting_s=self.greeting_s,
             follow_up_s=self.follow_up_s,
             thinking_s=self.thinking_s + _LAST_RESORT_S,
         )

@@ -39,6 +39,7 @@ class Changes(TypedDict, total=False):
     reply: Reply
     epoch: int
     tools: frozenset[str]
+    greeted: bool
     acted: bool
     owed: bool
     resumptions: int
@@ -55,6 +56,7 @@ _AFRESH: Final[Changes] = {
     "reply": Reply.NONE,
     "epoch": 0,
     "tools": frozenset(),
+    "greeted": False,
     "acted": False,
     "owed": False,
     "resumptions": 0,

@@ -58,7 +58,7 @@ from appliance.core.moves import (
     rest,
     stay,
 )
-from appliance.core.state import DISABLING, Context, Listening, Mode, Reply, State, Talk
+from appliance.core.state import DISABLING, Context, Listening, Mode, Reply, State, Talk, greets
 
 # Start, stop, faults
 
@@ -198,6 +198,13 @@ def user_speech(c: Context, _: UserSpeech) -> Step:
     return enter(c, State.LISTENING, listening=Listening.SPEECH)
 
 
+def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
+    """End the conversation; where a greeting is set and nothing was said yet, have the model say it first."""
+    if not greets(c):
+        return leave(c)
+    return enter(c, State.THINKING, (SendText(c.policy.greeting),), greeted=True)
+
+
 def user_speech_while_interrupted(c: Context, _: UserSpeech) -> Step:
     """Give the person time to finish, once this moment is over."""
     return stay(c, listening=Listening.SPEECH)
@@ -219,7 +226,7 @@ def reply_started(c: Context, event: ReplyStarted) -> Step:
         return stay(c, DiscardReply())
     if c.state is State.SPEAKING:
         return stay(c, reply=Reply.COMING, epoch=event.epoch)
-    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch, resumptions=0)
+    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch, resumptions=0, greeted=True)
 
 
 def last_words(c: Context, event: ReplyStarted) -> Step:

@@ -124,6 +124,10 @@ class Policy:
     starting_s: float = 60.0
     connecting_s: float = 8.0
     first_speech_s: float = 8.0
+    greeting: str = field(default="", repr=False)
+    """What the model is told in writing where nothing follows the wake word; empty: nothing."""
+    greeting_s: float = 3.0
+    """After the wake word, the wait for words before that."""
     follow_up_s: float = 8.0
     speech_s: float = 60.0
     thinking_s: float = 32.0
@@ -161,6 +165,8 @@ class Context:
     """The reply that is being received or played; 0 for none."""
     tools: frozenset[str] = frozenset()
     """Calls whose results the model still waits for."""
+    greeted: bool = False
+    """The model has spoken in this conversation, or was asked to."""
     acted: bool = False
     """A tool was called since the model last began to speak: what it has done is not to be done twice."""
     owed: bool = False
@@ -209,11 +215,17 @@ def _wake(context: Context) -> Wake:
             return Wake.DISARMED
 
 
+def greets(context: Context) -> bool:
+    """Return whether the model is to speak first should nobody say anything now."""
+    silent = context.listening is Listening.FIRST and context.talk is Talk.NONE and context.mode is Mode.HANDS_FREE
+    return silent and bool(context.policy.greeting) and not context.greeted
+
+
 def deadline_s(context: Context) -> float | None:
     """Return how long the state may last; None for the resting states IDLE and STOPPED."""
     policy = context.policy
     listening_s = {
-        Listening.FIRST: policy.first_speech_s,
+        Listening.FIRST: policy.greeting_s if greets(context) else policy.first_speech_s,
         Listening.SPEECH: policy.speech_s,
         Listening.FOLLOW_UP: policy.follow_up_s,
     }[context.listening]

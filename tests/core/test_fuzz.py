@@ -78,7 +78,7 @@ class ConversationMachine(RuleBasedStateMachine):
 
     @initialize(barge_in=st.sampled_from(BargeIn))
     def start(self, barge_in: BargeIn) -> None:
-        self.context = Context(Policy(barge_in=barge_in))
+        self.context = Context(Policy(barge_in=barge_in, greeting="a"))
         self.world = World()
         self.epoch = 0
         self.calls = 0

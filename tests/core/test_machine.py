@@ -438,3 +438,26 @@ def test_a_stop_ends_everything_in_every_state():
         after, _ = step(context, ev.StopRequested())
         assert after.state is State.STOPPED
         assert not after.linked
+
+
+def greeting(*events: ev.Event) -> Story:
+    story = Story()
+    story.context = Context(Policy(greeting="Ask what you can do.", greeting_s=3.0))
+    return story.tell(ev.Ready(), ev.WakeDetected(100), ev.LinkOpened(1), *events)
+
+
+def test_with_a_greeting_the_model_speaks_first_where_nothing_follows_the_wake_word_and_once_only():
+    story = greeting()
+    assert deadline_s(story.context) == 3.0
+    assert story.deadline().at(State.THINKING)
+    assert story.did(fx.SendText) == [fx.SendText("Ask what you can do.")]
+    story.tell(ev.ReplyStarted(1, 7), ev.WakeDetected(200)).deadline()
+    assert story.at(State.LISTENING)
+    assert story.deadline().at(State.IDLE)
+
+
+@pytest.mark.parametrize("said", [ev.UserSpeech(1), ev.ButtonPressed(200)])
+def test_a_person_who_speaks_is_not_greeted(said: ev.Event):
+    story = greeting(said)
+    assert (deadline_s(story.context) or 0) > 3.0
+    assert story.deadline().did(fx.SendText) == []

@@ -47,7 +47,7 @@ def _events(context: Context) -> Iterator[ev.Event]:
 def reached() -> dict[tuple[type[ev.Event], State], set[State]]:
     """Return the states that each event has led to from each state."""
     found: dict[tuple[type[ev.Event], State], set[State]] = {}
-    start = Context(Policy(barge_in=BargeIn.VOICE, resumptions=1))
+    start = Context(Policy(barge_in=BargeIn.VOICE, resumptions=1, greeting="a"))
     waiting, known = [start], {start}
     while waiting:
         context = waiting.pop()
