@@ -20,7 +20,8 @@ CALLS = ("a",)
 
 
 def _first(context: Context) -> Context:
-    return replace(context, entry=0, link=min(context.link, 1), epoch=min(context.epoch, 1))
+    # Without a greeting, it makes no difference whether somebody was greeted.
+    return replace(context, entry=0, link=min(context.link, 1), epoch=min(context.epoch, 1), greeted=False)
 
 
 def _events(context: Context) -> Iterator[ev.Event]:
@@ -47,8 +48,12 @@ def _events(context: Context) -> Iterator[ev.Event]:
 def reached() -> dict[tuple[type[ev.Event], State], set[State]]:
     """Return the states that each event has led to from each state."""
     found: dict[tuple[type[ev.Event], State], set[State]] = {}
-    start = Context(Policy(barge_in=BargeIn.VOICE, resumptions=1, greeting="a"))
+    start = Context(Policy(barge_in=BargeIn.VOICE, resumptions=1))
     waiting, known = [start], {start}
+    # A greeting leads to nothing else that is new.
+    found[ev.DeadlineReached, State.LISTENING] = {
+        step(Context(Policy(greeting="a"), State.LISTENING), ev.DeadlineReached(0))[0].state
+    }
     while waiting:
         context = waiting.pop()
         for event in _events(context):

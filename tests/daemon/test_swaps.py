@@ -51,7 +51,7 @@ def tell(household: Household, event: Event) -> None:
             link.say(SpeechEnded(), SpeechStarted())
 
 
-@settings(max_examples=40)
+@settings(max_examples=25)
 @given(
     st.lists(st.tuples(EVENTS, st.floats(0.0, 3.0)), min_size=1, max_size=5),
     st.sampled_from([0.01, 0.4, 2.0]),

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from appliance.core.latency import Latency
 from appliance.core.state import State
@@ -40,6 +39,8 @@ def test_a_picture_is_written(tmp_path: Path, seconds: int):
 
 
 def test_what_was_never_taken_is_not_shown_as_sent():
+    from matplotlib.figure import Figure  # noqa: PLC0415  costly, and every worker collects
+
     axes = Figure().subplots()
     for received, label in ((0, "never took it"), (5, "sent"), (None, "sent")):
         _owed(axes, replace(picture(4), received=received))
