@@ -316,7 +316,8 @@ class Appliance:
 
     def _on_said(self, turn: Turn) -> None:
         if self._settings.log.transcripts:
-            log.event("conversation.said", speaker=turn.speaker.value, transcript=turn.text)
+            sources = turn.sources or None
+            log.event("conversation.said", speaker=turn.speaker.value, transcript=turn.text, sources=sources)
 
     # Parts
 

@@ -208,6 +208,8 @@ class Turn:
 
     speaker: Speaker
     text: str = field(repr=False)
+    sources: tuple[str, ...] = field(default=(), repr=False)
+    """Addresses of what the service has looked up for it."""
 
 
 class Way(Enum):

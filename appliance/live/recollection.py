@@ -6,7 +6,16 @@ Kept in memory only, see `memory`.
 from dataclasses import dataclass
 
 from appliance.live.memory import Piece, Transcript, heard_part, interruption_note
-from appliance.live.ports import HeardText, Interrupted, LinkMessage, Speaker, SpokenText, Turn, TurnComplete
+from appliance.live.ports import (
+    HeardText,
+    Interrupted,
+    LinkMessage,
+    LookedUp,
+    Speaker,
+    SpokenText,
+    Turn,
+    TurnComplete,
+)
 from appliance.units import Epoch
 
 
@@ -27,6 +36,8 @@ class Recollection:
     def __init__(self) -> None:
         self.transcript = Transcript()
         self._said: dict[Speaker, str] = {}
+        self._sources: dict[str, None] = {}
+        """Of the turn that is under way, each once, in order."""
         self._epoch = Epoch(0)
         self._begin()
 
@@ -52,6 +63,8 @@ class Recollection:
                     self._begin()
                 self._pieces.append(Piece(text, self._received))
                 self._add(Speaker.MODEL, text)
+            case LookedUp(sources):
+                self._sources |= dict.fromkeys(sources)
             case TurnComplete() | Interrupted():
                 return self._turn_ended()
         return ()
@@ -87,6 +100,12 @@ class Recollection:
     def _turn_ended(self) -> tuple[Turn, ...]:
         self._over = True
         self.transcript.end_turn()
-        turns = tuple(Turn(speaker, self._said[speaker].strip()) for speaker in Speaker if speaker in self._said)
+        sources = {Speaker.MODEL: tuple(self._sources)}
+        turns = tuple(
+            Turn(speaker, self._said[speaker].strip(), sources.get(speaker, ()))
+            for speaker in Speaker
+            if speaker in self._said
+        )
         self._said.clear()
+        self._sources.clear()
         return turns

@@ -52,9 +52,9 @@ PRICES: Final = (
     ("gemini-3.1-flash-live", _DEAREST),
     ("gemini-2.5-flash-native-audio", Price(text_in=0.50, audio_in=3.00, text_out=2.00, audio_out=12.00)),
 )
-"""By prefix; the first match wins. Source: ai.google.dev, pricing, October 2026: audio of all models, text of 3.1 and
-2.5; the text of 3.8 is taken to cost what that of 3.1 does. Search by the service's own tool costs extra and is not
-counted."""
+"""By prefix; the first match wins. Audio, nearly all of what is billed, as on the service's price list (ai.google.dev,
+October 2026); the prices of text are not sure. No bill has confirmed them: caps are a safeguard, not accounts. Search by
+the service's own tool costs extra and is not counted."""
 
 
 def price_of(model: str) -> Price:

@@ -1,6 +1,6 @@
 """Whose words were said, and of an answer that was cut off, which were heard."""
 
-from appliance.live.ports import HeardText, Interrupted, Speaker, SpokenText, Turn, TurnComplete
+from appliance.live.ports import HeardText, Interrupted, LookedUp, Speaker, SpokenText, Turn, TurnComplete
 from appliance.live.recollection import Cut, Recollection
 from appliance.units import Epoch
 
@@ -14,6 +14,19 @@ def test_turns_are_told_when_they_are_complete():
     assert memory.feed(SpokenText(" Tea.")) == ()
     assert memory.feed(TurnComplete()) == (Turn(Speaker.PERSON, "What now?"), Turn(Speaker.MODEL, "Tea."))
     assert memory.feed(TurnComplete()) == ()
+
+
+def test_what_was_looked_up_for_an_answer_is_kept_with_it_and_with_no_other():
+    memory = Recollection()
+    memory.feed(LookedUp(("https://a", "https://b")))
+    memory.feed(SpokenText("Rain."))
+    memory.feed(LookedUp(("https://b", "https://c")))
+    [turn] = memory.feed(TurnComplete())
+    assert turn.sources == ("https://a", "https://b", "https://c")
+    assert "https" not in repr(turn)
+    memory.feed(HeardText("And tomorrow?"))
+    memory.feed(SpokenText("Sun."))
+    assert [turn.sources for turn in memory.feed(TurnComplete())] == [(), ()]
 
 
 def test_an_answer_is_cut_where_it_was_heard_to():
