@@ -42,3 +42,12 @@ def test_the_server_settings_file_says_the_defaults():
     )
     assert values["model"] == ServerSettings.model_fields["model"].default
     assert values["devices"] == {}
+
+
+def test_every_feature_names_tests_that_exist():
+    rows = re.findall(r"^\| (\d+) \|.*\| ([^|]+) \|$", (ROOT / "docs" / "features.md").read_text(), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 34))
+    for number, proof in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", proof)
+        assert named, number
+        assert [path for path in named if not (ROOT / path).is_file()] == []

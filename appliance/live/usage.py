@@ -53,8 +53,8 @@ PRICES: Final = (
     ("gemini-2.5-flash-native-audio", Price(text_in=0.50, audio_in=3.00, text_out=2.00, audio_out=12.00)),
 )
 """By prefix; the first match wins. Audio, nearly all of what is billed, as on the service's price list (ai.google.dev,
-October 2026); the prices of text are not sure. No bill has confirmed them: caps are a safeguard, not accounts. Search by
-the service's own tool costs extra and is not counted."""
+October 2026); the prices of text are not sure. No bill has confirmed them: caps are a safeguard, not accounts. What the
+service's own search costs is not counted."""
 
 
 def price_of(model: str) -> Price:

@@ -1,14 +1,12 @@
-"""Text in, speech out: what is said in writing begins a conversation, and the microphone stays closed."""
+"""What is said in writing, and when it cannot be."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from appliance.button.ports import Edge
-from appliance.core.state import Mode, State
-from appliance.live.ports import GenerationComplete, TurnComplete
+from appliance.core.state import State
 from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
-from tests.daemon.test_daemon import TONE
 
 
 def in_virtual_time(story: Callable[[], Awaitable[None]]) -> None:
@@ -16,25 +14,6 @@ def in_virtual_time(story: Callable[[], Awaitable[None]]) -> None:
         await story()
 
     run_virtual(main)
-
-
-def test_a_text_is_answered_aloud_and_no_sound_leaves_the_device():
-    async def story() -> None:
-        household = Household()
-        async with household.living() as appliance:
-            await reach(appliance, State.IDLE)
-            assert appliance.say("What time is it?") is None
-            await reach(appliance, State.THINKING)
-            await asyncio.sleep(0.1)
-            assert household.link.texts == ["What time is it?"]
-            household.link.say(TONE, GenerationComplete(), TurnComplete())
-            await reach(appliance, State.SPEAKING)
-            await reach(appliance, State.LISTENING)
-            await reach(appliance, State.IDLE)
-        assert household.connector.modes == [Mode.PUSH_TO_TALK]
-        assert household.link.samples == 0
-
-    in_virtual_time(story)
 
 
 def test_while_somebody_holds_the_button_a_text_has_to_wait():
