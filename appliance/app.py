@@ -25,6 +25,7 @@ from appliance.indicator.ports import Light
 from appliance.indicator.terminal import TerminalLight
 from appliance.live.jsonfile import JsonFile, Nowhere
 from appliance.live.link import GenaiConnector
+from appliance.live.loop import HappyEyeballsLoop
 from appliance.provisioning.client import ProvisioningClient
 from appliance.service.notify import from_environment
 from appliance.service.signals import stop_signals
@@ -48,6 +49,12 @@ from appliance.wake.ports import WakeEngine
 
 if TYPE_CHECKING:
     from gpiozero.pins import Factory
+
+
+def serve(settings: Settings) -> None:
+    """`run` to its end, on an event loop that does not wait for addresses that lead nowhere."""
+    with asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner:
+        runner.run(run(settings))
 
 
 async def run(settings: Settings) -> None:

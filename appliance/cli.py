@@ -1,7 +1,6 @@
 """The `appliance` command: what to run, with which settings, and how to say in one line that it cannot be."""
 
 import argparse
-import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -125,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from appliance import app, log  # noqa: PLC0415  `config` need not load what sounds and connects
 
     log.configure(effective.settings.log)
-    asyncio.run(app.run(effective.settings))
+    app.serve(effective.settings)
     return ExitCode.OK
 
 

@@ -36,6 +36,7 @@ from appliance.demo.timeline import Picture, draw
 from appliance.demo.world import Service, world
 from appliance.effective import load
 from appliance.errors import ApplianceError, ExitCode
+from appliance.live.loop import HappyEyeballsLoop
 from appliance.service.signals import stop_signals
 from appliance.settings import Log
 from appliance.units import UPLINK, Pcm, Seconds
@@ -56,8 +57,12 @@ def demo_command(arguments: argparse.Namespace) -> int:
     choices = choose(arguments)
     # A device that fails is told by the demo itself.
     log.configure(Log(level="error")).addFilter(lambda record: getattr(record, "event", "") != "device.failed")
-    with redirect_stdout(Onlooker(sys.stdout)), tempfile.TemporaryDirectory(prefix="appliance-demo-") as name:
-        report = asyncio.run(Demo(choices, Path(name), Console(highlight=False)).run())
+    with (
+        redirect_stdout(Onlooker(sys.stdout)),
+        tempfile.TemporaryDirectory(prefix="appliance-demo-") as name,
+        asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner,
+    ):
+        report = runner.run(Demo(choices, Path(name), Console(highlight=False)).run())
     if report.trouble:
         severity = "error: " if report.exit else ""
         print(f"appliance: {severity}{report.trouble}", file=sys.stderr)
