@@ -14,12 +14,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from rich.table import Table
+
 from appliance.errors import ApplianceError, ExitCode, InputError
 from appliance.simulator.locks import GlobalLock
 from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy
 from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.scenario import load, shipped
 from appliance.simulator.server import Simulator
+from appliance.stdout import show
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,10 +53,10 @@ async def _serve(options: SimulatorOptions) -> None:
 
 
 def _list_scenarios() -> None:
-    names = shipped()
-    width = max(map(len, names))
-    for name in names:
-        print(f"{name:{width}}  {load(name).description}")
+    table = Table("scenario", "what it does", box=None, pad_edge=False)
+    for name in shipped():
+        table.add_row(name, load(name).description)
+    show(table)
 
 
 def parser() -> argparse.ArgumentParser:

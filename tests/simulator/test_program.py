@@ -61,9 +61,19 @@ def test_a_wrong_command_line_exits_2(arguments: list[str], capsys: pytest.Captu
 
 def test_the_scenarios_are_listed_with_a_line_each(capsys: pytest.CaptureFixture[str]):
     assert main(["--list-scenarios"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    _, *lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(shipped())
-    assert any(line.split(maxsplit=1) == ["healthy", "Nothing goes wrong."] for line in lines)
+    assert any(line.split(maxsplit=1) == ["healthy", "Nothing goes wrong."] for line in map(str.strip, lines))
+
+
+def test_whoever_has_seen_enough_of_the_list_disturbs_nobody():
+    command = [sys.executable, "-m", "appliance.simulator", "--list-scenarios"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:
+        assert listing.stdout is not None
+        assert listing.stderr is not None
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+    assert listing.returncode == 0
 
 
 def test_scenarios_and_their_scale_come_from_the_command_line(tmp_path: Path):
