@@ -1,7 +1,8 @@
 """The way that first examples of the Live API play and record: a queue and `asyncio.to_thread` around blocking calls.
 
 Measured beside ours in the same run. Run as a program, in a process that sees the virtual card: ``seed play`` plays
-noise and empties its queue at every line on stdin, ``seed record SECONDS`` counts what it reads.
+noise and empties its queue at every line on stdin, ``seed record SECONDS`` counts what it reads, and ``seed nothing
+SECONDS`` does nothing in both directions, in periods like ours: what PortAudio and the card cost alone.
 """
 
 import asyncio
@@ -62,6 +63,25 @@ async def record(seconds: float) -> None:
     sys.stdout.flush()
 
 
+def nothing(seconds: float) -> None:
+    """Print the CPU time that it took, in seconds."""
+    form = {"channels": 1, "dtype": "int16", "callback": lambda *_: None}
+    microphone = sounddevice.RawInputStream(device="virtual_mic", samplerate=16_000, blocksize=0, latency=0.06, **form)
+    speaker = sounddevice.RawOutputStream(
+        device="virtual_speaker", samplerate=24_000, blocksize=240, latency=0.02, **form
+    )
+    microphone.start()
+    speaker.start()
+    time.sleep(1)
+    before = time.process_time()
+    time.sleep(seconds)
+    sys.stdout.write(f"{time.process_time() - before}\n")
+    sys.stdout.flush()
+
+
 if __name__ == "__main__":
-    asyncio.run(play() if sys.argv[1] == "play" else record(float(sys.argv[2])))
+    if sys.argv[1] == "nothing":
+        nothing(float(sys.argv[2]))
+    else:
+        asyncio.run(play() if sys.argv[1] == "play" else record(float(sys.argv[2])))
     os._exit(0)  # sounddevice's atexit handler stops streams, which may hang
