@@ -76,8 +76,14 @@ def test_nothing_is_lost_though_the_link_takes_three_seconds_to_open(tmp_path: P
     ],
 )
 def test_no_token_is_a_light_one_line_and_a_documented_exit_code(
-    mishap: str, code: ExitCode, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    mishap: str,
+    code: ExitCode,
+    says: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.setenv("APPLIANCE_CONVERSATION__CONNECTING_S", "2")
     microphone = write(tmp_path / "mic.wav", cut(scene(), 1.0, 3.0))
     found, report = hold(tmp_path, "--mic", str(microphone), "--mishap", mishap)
     assert found == code == report["exit"]
