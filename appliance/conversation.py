@@ -70,6 +70,9 @@ class Links(Protocol):
     def repeat(self) -> None:
         """Say once more what has no answer."""
 
+    def resend(self) -> None:
+        """Send once more what the person is saying."""
+
     def discard(self) -> None:
         """Drop the rest of the model's turn."""
 
@@ -216,6 +219,8 @@ class Conversation:
                 parts.links.say(text)
             case fx.Repeat():
                 parts.links.repeat()
+            case fx.Resend():
+                parts.links.resend()
             case fx.FlushPlayback():
                 parts.playout.flush()
             case fx.DiscardReply():

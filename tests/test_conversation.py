@@ -61,6 +61,9 @@ class Recording:
     def repeat(self) -> None:
         self.told.append(("repeat",))
 
+    def resend(self) -> None:
+        self.told.append(("resend",))
+
     def discard(self) -> None:
         self.told.append(("discard",))
 

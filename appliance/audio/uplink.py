@@ -95,6 +95,7 @@ class Uplink:
         self._next_audio_at = 0.0
         self._taken_to = 0
         self._answered_to = 0
+        self._answering_to: int | None = None
         self._captured = self._sent = self._repeated = self._dropped = self._reported_dropped = 0
         self._signal = asyncio.Event()
         self._drained = asyncio.Event()
@@ -179,15 +180,21 @@ class Uplink:
             self._line = None
         self._changed()
 
+    def answering(self) -> None:
+        """What was sent so far is being answered."""
+        self._answering_to = self._taken_to
+
     def answered(self) -> None:
-        """What was sent so far has its answer: `repeat` does not go back behind it."""
-        self._answered_to = self._taken_to
+        """That has its answer, or where nothing was being answered, all: `repeat` does not go back behind it."""
+        self._answered_to = self._taken_to if self._answering_to is None else self._answering_to
+        self._answering_to = None
 
     def repeat(self) -> Seconds:
         """Send once more what was sent since the last answer, before what is unsent; return how long that takes.
 
         As far back as the ring goes. A push-to-talk turn is a turn again, with its beginning and its end.
         """
+        self._answering_to = None
         behind = max(self._answered_to, self._ring.begin)
         sent = [span for span in self._reported if span not in self._spans and (span.stop or 0) > behind]
         self._spans.extendleft(reversed([span for span in sent if span.mode is self._mode]))

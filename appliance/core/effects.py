@@ -87,6 +87,11 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class Resend:
+    """Send what the person is saying once more from its beginning: the session that has heard it is lost."""
+
+
+@dataclass(frozen=True, slots=True)
 class FlushPlayback:
     """Empty the playback ring at once, with a fade."""
 
@@ -158,6 +163,7 @@ Effect = (
     | EndSpeech
     | SendText
     | Repeat
+    | Resend
     | FlushPlayback
     | DiscardReply
     | FinishReply

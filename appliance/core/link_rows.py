@@ -3,7 +3,7 @@
 The first line of each docstring is printed in ``docs/conversation.md``.
 """
 
-from appliance.core.effects import FinishReply, Repeat, Session
+from appliance.core.effects import FinishReply, Repeat, Resend, Session
 from appliance.core.events import (
     Continuity,
     DeadlineReached,
@@ -11,6 +11,7 @@ from appliance.core.events import (
     LinkFailed,
     LinkLost,
     LinkOpened,
+    PlaybackStalled,
     Trouble,
     Unanswered,
 )
@@ -24,7 +25,7 @@ def link_opened(c: Context, _: LinkOpened) -> Step:
 
 
 def link_opened_again(c: Context, event: LinkOpened) -> Step:
-    """Go on; where an answer is owed, what was said is sent again, unless a tool has acted upon it."""
+    """Go on; what was said and is lost with its session is sent again, unless a tool has acted upon it."""
     whole = event.continuity is Continuity.WHOLE
     if c.owed and not (c.tools or c.acted):
         return enter(c, State.THINKING, then=(Repeat(),), owed=False)
@@ -32,8 +33,9 @@ def link_opened_again(c: Context, event: LinkOpened) -> Step:
         return give_up(c, Trouble.LOST)
     if c.owed:
         return enter(c, State.THINKING, owed=False)
+    again = () if whole or c.tools or c.acted else (Resend(),)
     c, effects = (c, ()) if whole else stay(c, *drop_tools(c), tools=frozenset())
-    return enter(c, State.THINKING if c.talk is Talk.RELEASED else State.LISTENING, effects)
+    return enter(c, State.THINKING if c.talk is Talk.RELEASED else State.LISTENING, effects, again)
 
 
 def link_delayed(c: Context, event: LinkDelayed) -> Step:
@@ -82,7 +84,16 @@ def connecting_took_too_long(c: Context, _: DeadlineReached) -> Step:
 
 def unanswered(c: Context, event: Unanswered) -> Step:
     """Ask once more on a new session; where that cannot be, tell that the service does not answer."""
-    if event.repeatable and not c.acted and c.resumptions < c.policy.resumptions:
+    return _ask_again(c) if event.repeatable else give_up(c, Trouble.SILENT_SERVICE)
+
+
+def stalled(c: Context, _: PlaybackStalled) -> Step:
+    """Ask once more on a new session; where that cannot be, tell that the service broke off."""
+    return _ask_again(c)
+
+
+def _ask_again(c: Context) -> Step:
+    if not c.acted and c.resumptions < c.policy.resumptions:
         return reconnect(c, Session.FRESH)
     return give_up(c, Trouble.SILENT_SERVICE)
 

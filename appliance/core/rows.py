@@ -28,7 +28,6 @@ from appliance.core.events import (
     FaultCleared,
     FaultRaised,
     PlaybackDrained,
-    PlaybackStalled,
     Press,
     Ready,
     ReplyEnded,
@@ -226,7 +225,7 @@ def reply_started(c: Context, event: ReplyStarted) -> Step:
         return stay(c, DiscardReply())
     if c.state is State.SPEAKING:
         return stay(c, reply=Reply.COMING, epoch=event.epoch)
-    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch, resumptions=0, greeted=True)
+    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch, greeted=True)
 
 
 def last_words(c: Context, event: ReplyStarted) -> Step:
@@ -238,7 +237,7 @@ def reply_ended(c: Context, event: ReplyEnded) -> Step:
     """Play it to its last sample."""
     if event.epoch != c.epoch or c.reply is Reply.COMPLETE:
         return stay(c, Ignored("late: that reply is over"))
-    return stay(c, FinishReply(c.epoch), reply=Reply.COMPLETE)
+    return stay(c, FinishReply(c.epoch), reply=Reply.COMPLETE, resumptions=0)
 
 
 def reply_ended_in_farewell(c: Context, event: ReplyEnded) -> Step:
@@ -258,8 +257,8 @@ def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
 
 
 def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
-    """Be silent at once."""
-    return interrupt(c, talk=Talk.NONE, listening=Listening.SPEECH)
+    """Be silent at once; whether the person really speaks is told besides."""
+    return interrupt(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP)
 
 
 def interruption_seen(c: Context, _: DeadlineReached) -> Step:
@@ -277,11 +276,6 @@ def drained(c: Context, _: PlaybackDrained) -> Step:
     if after.tools:
         return enter(after, State.THINKING)
     return give_up(after, after.cap) if after.cap else enter(after, State.LISTENING)
-
-
-def stalled(c: Context, _: PlaybackStalled) -> Step:
-    """Tell that the service broke off."""
-    return give_up(c, Trouble.SILENT_SERVICE)
 
 
 def no_answer(c: Context, _: DeadlineReached) -> Step:

@@ -172,7 +172,7 @@ class Context:
     owed: bool = False
     """The link was lost before the answer had come: it is to be had on the next one."""
     resumptions: int = 0
-    """How often the link was resumed since the model last spoke."""
+    """How often the link was resumed since the model last spoke to the end of a turn."""
     faults: frozenset[Fault] = frozenset()
     delay: Trouble | None = None
     """Why the link is not open yet."""

@@ -17,7 +17,7 @@ class _Person(Enum):
 
 
 class Hearing:
-    """Turns the messages of one link into at most one `UserSpeech` for each time that the person begins to speak.
+    """Turns the messages of one link into one `UserSpeech` each time that the person begins to speak, or interrupts.
 
     Not every model sends voice activity, so that a transcript counts too, unless the turn that it belongs to is over:
     transcripts run late. In push-to-talk mode the button knows better.
@@ -32,6 +32,10 @@ class Hearing:
         """The model has begun to speak: the person's turn is over."""
         self._person = _Person.DONE
 
+    def stopped(self) -> None:
+        """The person has stopped, as is known here: should they go on, that is news."""
+        self._person = _Person.QUIET
+
     def feed(self, message: LinkMessage) -> UserSpeech | UserSilent | None:
         """Return what ``message`` says about the person, if it is news."""
         match message:
@@ -42,6 +46,8 @@ class Hearing:
             case SpeechEnded() if self._person is not _Person.DONE:
                 self._person = _Person.DONE
                 return UserSilent(self._link) if self._mode is Mode.HANDS_FREE else None
+            case Interrupted() if self._person is _Person.SPEAKING:
+                return self._speaks()  # that they began was told while the model spoke, when it meant nothing yet
             case Interrupted() | TurnComplete():
                 self._person = _Person.QUIET
         return None

@@ -25,6 +25,7 @@ from appliance.core.events import (
     Trouble,
     Unanswered,
     UserSilent,
+    UserSpeech,
 )
 from appliance.core.state import Mode
 from appliance.errors import ApplianceError, LinkCause, LinkError, ProvisioningError
@@ -96,10 +97,16 @@ class Keeper:
         """The link is being closed, which nothing may cut short."""
         self._stalled = False
         """What was sent last has not arrived."""
+        self._stalls = 0
+        """So often since the last answer."""
+        self._answering = False
+        """There is something to hear of an answer over this link, and more to come."""
         self._text: str | None = None
         """What was said in writing and has no answer."""
         self._text_on: Opened | None = None
         """The link that it was sent over."""
+        self._heard: OpenLink | None = None
+        """The newest order over whose link the person was heard here before the service told."""
         self._swaps = 0
 
     @property
@@ -117,8 +124,9 @@ class Keeper:
         if order.session is Session.REMEMBERED:
             self._vigil.conversation()
             self._meter.conversation()
+            self._outbox.forget()
             self._text = None
-            self._stalled = False
+            self._stalled, self._stalls = False, 0
         self._wanted = order
         self._closed.clear()
         self._changed.set()
@@ -142,6 +150,7 @@ class Keeper:
 
     def begin_speech(self, mode: Mode) -> None:
         """The person takes the word by the wake word or the button."""
+        self.answered()
         self._text = None
         if mode is Mode.PUSH_TO_TALK:
             self._vigil.person_begins(_now())
@@ -171,6 +180,12 @@ class Keeper:
         if self._text is not None and self._text_on is not self._opened:
             self._text_on = self._opened
             self._outbox.say(self._text)
+
+    def resend(self) -> None:
+        """Send once more what may not have arrived; the person need not have finished."""
+        sent_at = Seconds(_now() + self._uplink.repeat())
+        if self._vigil.waiting:
+            self._vigil.repeated(sent_at)
 
     def forget(self) -> None:
         """Let the next conversation know nothing of this one."""
@@ -238,15 +253,17 @@ class Keeper:
         if opened.continuity is Continuity.PARTIAL:
             self._vigil.tools_gone()
         self._opened = opened
+        self._answering = False
         self._uplink.attach(opened.link)
         if self._text_on is None:
             self._text_on = opened
         self._outbox.opened(opened.link, opened.continuity)
         if before is None:
             self.tell(order, LinkOpened(order.link, opened.continuity))
-        if self._stalled:
-            self._stalled = False
-            self._send_again()
+        swapped = before is _Left.SWAP and opened.continuity is Continuity.PARTIAL
+        if (self._stalled or swapped) and not self._vigil.acted:
+            self.resend()  # unless a tool has acted upon it: what it has done is not to be done twice
+        self._stalled = False
         reading = self._tasks.create_task(self._reader.read(opened, order))
         try:
             return await self._attend(reading, opened, order)
@@ -272,8 +289,13 @@ class Keeper:
     def _beat(self, opened: Opened, order: OpenLink) -> bool:
         """Look after the link once; return whether to swap it."""
         now = _now()
-        if self._vigil.unnoticed(order.mode):
-            self._vigil.person_stops(now)
+        if self._heard is not order and self._vigil.speaks_unnoticed(order.mode):
+            self._heard = order
+            self.tell(order, UserSpeech(order.link))
+        stopped_s = self._vigil.unnoticed_s(order.mode)
+        if stopped_s is not None:
+            self._vigil.person_stops(Seconds(now - stopped_s))
+            self._reader.person_stopped()
             self.tell(order, UserSilent(order.link))
         finding = self._vigil.check(opened.link.traffic(), now)
         if finding is not None:
@@ -319,12 +341,6 @@ class Keeper:
         if capabilities(self._opened.model).has(Feature.CONTENT_AT_ANY_TIME):
             self._outbox.tell(Seed(Way.CONTENT, (Turn(Speaker.PERSON, cut.note),)))
 
-    def _send_again(self) -> None:
-        """Repeat what may not have arrived; the person need not have finished."""
-        sent_at = Seconds(_now() + self._uplink.repeat())
-        if self._vigil.waiting:
-            self._vigil.repeated(sent_at)
-
     # For the reader
 
     def handles(self, order: OpenLink) -> bool:
@@ -340,18 +356,30 @@ class Keeper:
         if self._wanted is order:
             if isinstance(event, ServerInterrupted):
                 self._cut_off()
+                self.answered()
             self._outlets.post(event)
 
-    def answered(self) -> None:
+    def answering(self) -> None:
         """There is something to hear in answer to what was said."""
-        self._uplink.answered()
-        self._text = None
+        self._answering = True
+        self._uplink.answering()
+
+    def answered(self) -> None:
+        """That answer, if there is one, has all come or is cut off."""
+        if self._answering:
+            self._answering = False
+            self._stalls = 0
+            self._uplink.answered()
+            self._text = None
 
     def found(self, order: OpenLink, finding: Finding) -> None:
         """Do something about what is wrong."""
         log.event("link.finding", level="warning", kind=finding.kind.value, remedy=finding.remedy.value)
-        if finding.kind is Kind.STALLED_UPLINK:
-            self._stalled = True
+        if finding.kind is Kind.STALLED_UPLINK and not self._stalls:
+            self._stalled, self._stalls = True, 1
+        elif finding.kind is Kind.STALLED_UPLINK:
+            error = LinkError("what is sent does not leave, again", LinkCause.DROPPED)
+            self._end(order, LinkLost(order.link, self._dialler.lost(error), trouble_of(error)), error)
         else:
             self.tell(order, Unanswered(order.link, finding.remedy is Remedy.RETRY_UTTERANCE))
 

@@ -24,8 +24,11 @@ class Uplink(Protocol):
     async def drained(self) -> None:
         """Return once all that belongs to finished turns is sent, or nothing is attached."""
 
+    def answering(self) -> None:
+        """What was sent so far is being answered."""
+
     def answered(self) -> None:
-        """What was sent so far has its answer."""
+        """It has its answer."""
 
     def repeat(self) -> Seconds:
         """Send once more what has no answer; return how long that takes."""

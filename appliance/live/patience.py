@@ -8,6 +8,7 @@ is no fault.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from statistics import median
 from typing import Final
 
@@ -217,19 +218,20 @@ class _Uplink:
         self._limits = limits
         self._left = -1
         self._waits_since: Seconds | None = None
-        """None while nothing waits, and after a finding."""
+        """None while nothing waits; in the far future after a finding."""
 
     def sample(self, written: int, queued: int, now: Seconds) -> Finding | None:
         left, before = written - queued, self._left
         self._left = left
         if queued == 0:
             self._waits_since = None
-        elif left > before:
+            return None
+        if left > before or self._waits_since is None:
             self._waits_since = now
-        elif self._waits_since is not None and now - self._waits_since >= self._limits.stall_s:
-            self._waits_since = None
-            return Finding(Kind.STALLED_UPLINK, Remedy.ROTATE)
-        return None
+        if now - self._waits_since < self._limits.stall_s:
+            return None
+        self._waits_since = Seconds(inf)
+        return Finding(Kind.STALLED_UPLINK, Remedy.ROTATE)
 
 
 class Patience:

@@ -17,6 +17,7 @@ from appliance.core.events import (
     ToolsCancelled,
     UserSpeech,
 )
+from appliance.core.state import Mode
 from appliance.errors import LinkError
 from appliance.live.dialler import Dialler, Opened
 from appliance.live.handover import HandOver
@@ -63,8 +64,11 @@ class Desk(Protocol):
     def tell(self, order: OpenLink, event: Event) -> None:
         """Post an event, if that is wanted."""
 
-    def answered(self) -> None:
+    def answering(self) -> None:
         """There is something to hear in answer to what was said."""
+
+    def answered(self) -> None:
+        """That answer, if there is one, has all come or is cut off."""
 
     def found(self, order: OpenLink, finding: Finding) -> None:
         """Do something about what is wrong."""
@@ -81,6 +85,7 @@ class Reader:
         self._gate = ReplyGate()
         self._hand_over = HandOver(playback.write, self._reply_ended)
         self._order: OpenLink | None = None
+        self._hearing = Hearing(0, Mode.HANDS_FREE)
         self._answered = Epoch(0)
         """The newest reply in which there was something to hear."""
 
@@ -102,13 +107,13 @@ class Reader:
         """Read a link until it is lost; return why."""
         self._order = order
         self._gate.begin_link(order.link)
-        hearing = Hearing(order.link, order.mode)
+        self._hearing = Hearing(order.link, order.mode)
         try:
             async with aclosing(opened.link.messages()) as messages:
                 async for message in messages:
                     self._note(message, opened, order)
                     if self._desk.wants(order):
-                        await self._take(message, order, hearing)
+                        await self._take(message, order)
         except LinkError as error:
             return error
         raise AssertionError  # messages end by an error only
@@ -118,6 +123,10 @@ class Reader:
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_S):
                 await self._hand_over.empty()
+
+    def person_stopped(self) -> None:
+        """The person has stopped speaking, and the service did not tell."""
+        self._hearing.stopped()
 
     def discard(self) -> None:
         """Drop what waits to be played and what still comes of the model's turn."""
@@ -141,39 +150,42 @@ class Reader:
             case UsageReported():
                 self._aides.meter.count(message, opened.model)
 
-    async def _take(self, message: LinkMessage, order: OpenLink, hearing: Hearing) -> None:
+    async def _take(self, message: LinkMessage, order: OpenLink) -> None:
         finding = self._aides.vigil.feed(message, _now())
-        said = hearing.feed(message)
-        if said is not None:
-            self._person(said)
-            self._desk.tell(order, said)
         for turn in self._aides.recollection.feed(message):
             self._outlets.on_said(turn)
         for fact in self._gate.feed(message):
-            await self._fact(fact, order, hearing)
+            await self._fact(fact, order)
+        self._heard(message, order)
         self._rest_of(message, order)
         if finding is not None:
             self._desk.found(order, finding)
 
-    def _person(self, said: Event) -> None:
+    def _heard(self, message: LinkMessage, order: OpenLink) -> None:
+        """Take what the message says of the person; after what it says of a reply, which they may have interrupted."""
         vigil = self._aides.vigil
+        said = None if vigil.old(message) else self._hearing.feed(message)
         if isinstance(said, UserSpeech):
             vigil.person_begins(_now())
-        else:
+        elif said is not None:
             vigil.person_stops(_now())
+        if said is not None:
+            self._desk.tell(order, said)
 
-    async def _fact(self, fact: ReplyFact, order: OpenLink, hearing: Hearing) -> None:
+    async def _fact(self, fact: ReplyFact, order: OpenLink) -> None:
         match fact:
             case ReplyChunk():
                 self._aides.recollection.received(fact.epoch, len(fact.pcm) // 2)
                 if self._aides.vigil.audible and fact.epoch != self._answered:
                     self._answered = fact.epoch
-                    self._desk.answered()
+                    self._desk.answering()
                 await self._hand_over.put(fact)
             case ReplyEnded():
+                if fact.epoch == self._answered:
+                    self._desk.answered()
                 await self._hand_over.put(fact)
             case ReplyStarted():
-                hearing.answered()
+                self._hearing.answered()
                 self._desk.tell(order, fact)
             case ServerInterrupted():
                 self._hand_over.clear()

@@ -25,6 +25,8 @@ class Busy(Enum):
     """The model answers: it thinks, or sends audio. What has only to be played still is no reason."""
     TOOL = "tool"
     """A tool runs, or its result is not sent yet."""
+    SESSION = "session"
+    """The service cannot resume the session from where it stands: a swap would lose the newest turn of its memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from typing import Final
 from appliance.core.state import Mode
 from appliance.live.patience import Finding, Kind, Limits, Patience, Remedy
 from appliance.live.ports import (
+    GenerationComplete,
     GoAway,
     HandleUpdated,
+    HeardText,
     Interaction,
     Interrupted,
     LinkMessage,
@@ -28,6 +30,8 @@ from appliance.live.rotation import Busy, Due, Facts, Notice, due
 from appliance.live.voice import Voice
 from appliance.units import Dbfs, Seconds
 
+OVERDUE_S: Final = 4.0
+"""A service that tells when speech begins is given so long to tell of its end, once it is quiet at the microphone."""
 _LIMITS: Final = Limits()
 
 
@@ -48,6 +52,10 @@ class Vigil:
         self._repeating = False
         self._noticed = False
         """The service has heard something, or is not expected to."""
+        self.acted = False
+        """A tool was called for what the person has said."""
+        self._tells = False
+        """The service tells when speech begins, so that it should tell of its end as well."""
         self._renew(Seconds(0.0))
 
     def _renew(self, now: Seconds) -> None:
@@ -73,6 +81,7 @@ class Vigil:
         """The person takes the word. While a turn is being repeated, it is no new one."""
         if not self._repeating:
             self._patience.turn(now)
+            self.acted = False
 
     def person_begins(self, now: Seconds) -> None:
         """The person speaks."""
@@ -93,12 +102,28 @@ class Vigil:
         """Take the level of the next stretch of microphone audio."""
         self._voice.feed(level, duration)
 
-    def unnoticed(self, mode: Mode) -> bool:
-        """Return whether the person has asked something and stopped, and the service gives no sign of having heard.
+    def speaks_unnoticed(self, mode: Mode) -> bool:
+        """Return whether the person says first words of which the service gives no sign yet; it may at their end."""
+        return mode is Mode.HANDS_FREE and not self._noticed and self._voice.speaks
 
-        Only for the first words after the wake word: later ones need not be meant for the service.
+    def unnoticed_s(self, mode: Mode) -> float | None:
+        """Return how long ago the person has stopped speaking where the service should have told and does not.
+
+        It may not have heard the first words after the wake word; later ones need not be meant for it, and so count
+        only where it has. Not every model tells of the end, and one that falls silent does not either.
         """
-        return mode is Mode.HANDS_FREE and not self._noticed and self._voice.stopped_s is not None
+        stopped_s = self._voice.stopped_s
+        if mode is not Mode.HANDS_FREE or stopped_s is None:
+            return None
+        if not self._noticed:
+            return 0.0  # it may be sent only now
+        told = stopped_s >= OVERDUE_S if self._tells else True
+        return stopped_s if self._speaks and told else None
+
+    def old(self, message: LinkMessage) -> bool:
+        """Return whether what the service hears was said before: transcripts come late, and repetitions are none."""
+        repeats = isinstance(message, HeardText) or (self._repeating and isinstance(message, SpeechStarted))
+        return repeats and self.waiting and self._voice.stopped_s is not None
 
     # The service
 
@@ -106,14 +131,20 @@ class Vigil:
         """Take one message; return what is to be done about it at once."""
         match message:
             case ReplyAudio():
+                if self._speaks and not self._tells:
+                    self._patience.stopped(now)
                 self._answers = self._noticed = True
                 self._speaks = False
+                self._voice.reset()
             case Thinking():
                 self._answers = True
-            case TurnComplete() | Interrupted():
+            case TurnComplete():
+                self._answers = False
+                self._speaks = self._speaks and self._tells
+            case GenerationComplete() | Interrupted():
                 self._answers = False
             case SpeechStarted() | SpeechEnded():
-                self._noticed = True
+                self._noticed = self._tells = True
                 self._patience.speech(now)
             case _:
                 self._session(message, now)
@@ -125,7 +156,7 @@ class Vigil:
         match message:
             case ToolCall():
                 self._tools.add(message.id)
-                self._noticed = True
+                self._noticed = self.acted = True
             case ToolCallsCancelled():
                 self._tools.difference_update(message.ids)
             case StatusReported():
@@ -154,9 +185,13 @@ class Vigil:
 
     @property
     def busy(self) -> frozenset[Busy]:
-        """What a swap would break. While the service cannot resume the session, that is what the model does."""
-        models = self._answers or self._works or self._patience.waiting or not self._resumable
-        found = {Busy.PERSON: self._speaks, Busy.MODEL: models, Busy.TOOL: bool(self._tools)}
+        """What a swap would break."""
+        found = {
+            Busy.PERSON: self._speaks,
+            Busy.MODEL: self._answers or self._works or self._patience.waiting,
+            Busy.TOOL: bool(self._tools),
+            Busy.SESSION: not self._resumable,
+        }
         return frozenset(busy for busy, is_so in found.items() if is_so)
 
     def check(self, traffic: Traffic | None, now: Seconds) -> Finding | None:

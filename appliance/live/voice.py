@@ -47,6 +47,11 @@ class Voice:
             self._quiet_s += duration
 
     @property
+    def speaks(self) -> bool:
+        """Whether somebody speaks."""
+        return self._spoken_s >= self._loudness.spoken_s and self._quiet_s < self._loudness.pause_s
+
+    @property
     def stopped_s(self) -> float | None:
         """How long ago somebody stopped speaking; None while nobody has, or may go on."""
         over = self._spoken_s >= self._loudness.spoken_s and self._quiet_s >= self._loudness.pause_s

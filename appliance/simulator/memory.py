@@ -47,12 +47,21 @@ class SimulatedSession:
 
     def __init__(self, transport: "MemoryTransport") -> None:
         self._transport = transport
+        self.sent_bytes = 0
+        """Of messages, those included that wait for room."""
 
     async def send(self, message: Message) -> None:
         """Send a message, waiting while the service has too many to read; raises ConnectionEndedError."""
         self._transport.check()
-        await self._transport.inbox.put(encode(message))
+        payload = encode(message)
+        self.sent_bytes += len(payload)
+        await self._transport.inbox.put(payload)
         self._transport.check()
+
+    @property
+    def unread_bytes(self) -> int:
+        """Of those, what the service has not read yet; not what waits for room."""
+        return self._transport.inbox.size
 
     async def receive_raw(self) -> bytes:
         """Return the service's next message as it is on the wire; raises ConnectionEndedError after the last."""
@@ -317,6 +326,11 @@ class _Pipe:
     def finished(self) -> bool:
         """Nothing more is put in; what is in it can still be got."""
         return self._ended.is_set()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the messages that are in it."""
+        return sum(map(len, self._messages))
 
     async def put(self, payload: bytes) -> None:
         """Add a message, waiting for room; nothing, once the pipe has ended."""

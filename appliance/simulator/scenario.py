@@ -2,7 +2,8 @@
 
 A file is TOML: a ``description`` of one line, and any number of ``[[step]]`` tables. Each has ``on``, the moment that
 it waits for (`steps.Moment`, with ``:2`` for the second time on a connection); ``do``, an act (`acts`) or an alteration
-of the turn (`alterations`) with its own keys; and, where wanted, ``after_s`` and ``connections``.
+of the turn (`alterations`) with its own keys; and, where wanted, ``after_s`` and ``connections``. ``[expected]`` says
+what a household is to notice (`expectation`); nothing is done with it here.
 """
 
 import difflib
@@ -15,6 +16,7 @@ from pydantic_core import ErrorDetails
 
 from appliance.errors import ExitCode, InputError
 from appliance.simulator.deeds import DEEDS, AnyStep
+from appliance.simulator.expectation import Expectation
 from appliance.simulator.hostile import draw
 
 SHIPPED: Final = Path(__file__).parent / "scenarios"
@@ -29,6 +31,8 @@ class Scenario(BaseModel):
     description: Annotated[str, Field(min_length=1, max_length=150, pattern=r"^[^\n]+$")]
     """One line: what the service does, as the client meets it."""
     step: tuple[AnyStep, ...] = ()
+    expected: Expectation | None = None
+    """None: nobody has said."""
 
     @classmethod
     def random(cls, seed: int) -> Self:

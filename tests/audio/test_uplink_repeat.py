@@ -67,6 +67,26 @@ def test_what_has_its_answer_is_not_repeated():
     assert second.heard == stream(32_000, 48_000).tolist()
 
 
+@pytest.mark.parametrize(("ends", "again_from"), [(False, 0), (True, 16_000)])
+def test_what_is_being_answered_has_its_answer_at_its_end(ends: bool, again_from: int):
+    async def main() -> int:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.begin(0, gate=Gate.OPEN)
+            room.uplink.attach(first)
+            await room.listen(1.0)
+            room.uplink.answering()
+            await room.listen(1.0)
+            if ends:
+                room.uplink.answered()
+            room.uplink.attach(second)
+            room.uplink.repeat()
+            await room.listen(1.0)
+        return int(stream(0, 48_000).tolist().index(second.heard[0]))
+
+    assert again_from - 640 <= run_virtual(main) <= again_from
+
+
 def test_a_push_to_talk_turn_is_a_turn_again():
     async def main() -> RecordingLink:
         first, second = RecordingLink(), RecordingLink()

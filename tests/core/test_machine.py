@@ -162,6 +162,13 @@ def test_interrupted_is_for_the_eye_only_and_listens_all_the_while():
     assert story.deadline().at(State.LISTENING)
 
 
+def test_an_interruption_by_nobody_is_waited_out_like_silence_after_an_answer():
+    story = speaking().tell(ev.ServerInterrupted(1)).deadline()
+    assert deadline_s(story.context) == Policy().follow_up_s
+    spoken = speaking().tell(ev.ServerInterrupted(1), ev.UserSpeech(1)).deadline()
+    assert deadline_s(spoken.context) == Policy().speech_s
+
+
 def test_a_reply_that_starts_while_the_button_is_held_is_dropped():
     story = held().tell(ev.ReplyStarted(1, 3))
     assert story.at(State.LISTENING)
@@ -202,6 +209,7 @@ def test_a_lost_link_is_resumed_and_what_is_said_meanwhile_is_held():
 
 
 LOST = ev.LinkLost(1, resumable=True, trouble=ev.Trouble.LOST)
+LOST_AGAIN = ev.LinkLost(2, resumable=True, trouble=ev.Trouble.LOST)
 
 
 def thinking() -> Story:
@@ -214,6 +222,20 @@ def test_an_answer_that_is_lost_with_its_link_is_asked_for_once_more():
         assert story.at(State.THINKING)
         assert story.did(fx.Repeat) == [fx.Repeat()]
         assert not story.context.owed
+
+
+def test_what_the_person_is_saying_is_sent_again_to_a_session_that_has_not_heard_its_beginning():
+    story = listening().tell(ev.UserSpeech(1), LOST)
+    assert story.tell(ev.LinkOpened(2)).did(fx.Resend)
+    story.tell(LOST_AGAIN)
+    assert not story.tell(ev.LinkOpened(3, ev.Continuity.WHOLE)).did(fx.Resend)
+
+
+def test_an_answer_that_breaks_off_is_asked_for_once_more_on_a_new_session():
+    story = speaking().tell(ev.PlaybackStalled(7))
+    assert story.at(State.RECONNECTING)
+    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.FRESH)]
+    assert story.tell(ev.LinkOpened(2)).did(fx.Repeat)
 
 
 def test_who_takes_the_word_after_a_loss_gets_no_old_answer():
@@ -330,6 +352,16 @@ def test_a_link_that_is_lost_again_and_again_is_given_up_until_the_model_has_spo
     story.tell(ev.ReplyStarted(3, 1), ev.ReplyEnded(3, 1), ev.PlaybackDrained(1))
     for _ in range(Policy().resumptions):
         assert lose(story).at(State.LISTENING)
+
+
+def test_answers_that_break_off_again_and_again_are_given_up():
+    story = thinking()
+    for link in range(1, Policy().resumptions + 1):
+        story.tell(ev.ReplyStarted(link, link), ev.LinkLost(link, resumable=True, trouble=ev.Trouble.LOST))
+        assert story.tell(ev.LinkOpened(link + 1)).at(State.THINKING)
+    link = story.context.link
+    story.tell(ev.ReplyStarted(link, link), ev.LinkLost(link, resumable=True, trouble=ev.Trouble.LOST))
+    assert story.at(State.TROUBLE)
 
 
 def test_what_is_on_its_way_to_playback_is_dropped_when_a_reply_is_silenced():

@@ -1,4 +1,7 @@
-"""A person speaks while links come and go: every sample reaches the service once and in order, one by one."""
+"""A person speaks while links come and go: every sample reaches each session once and in order, one by one.
+
+A session that begins anew knows nothing of what was said to the one before: it is told all of it.
+"""
 
 import asyncio
 from dataclasses import dataclass
@@ -10,7 +13,7 @@ from hypothesis import strategies as st
 
 from appliance.core.state import State
 from appliance.live.ports import GoAway, HandleUpdated, SpeechEnded, SpeechStarted
-from appliance.units import Seconds
+from appliance.units import Pcm, Seconds
 from tests.audio.room import stream
 from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
@@ -74,19 +77,26 @@ def test_nothing_said_is_lost_or_doubled_whatever_becomes_of_the_links(events, o
             for _ in range(100):
                 await asyncio.sleep(0.3)
                 household.link.say(SpeechStarted())
-                if household.microphone.next - BEGIN - samples(household) < 1600:
+                if household.microphone.next - BEGIN - len(sessions(household)[-1]) < 1600:
                     break
-            heard = np.concatenate([link.audio for link in household.connector.links])
             assert appliance.conversation.context.state in {State.LISTENING, State.TROUBLE, State.IDLE}
-            assert np.array_equal(heard, stream(BEGIN, BEGIN + len(heard))), "a sample is lost or doubled"
+            for heard in sessions(household):
+                assert np.array_equal(heard, stream(BEGIN, BEGIN + len(heard))), "a sample is lost or doubled"
             if appliance.conversation.context.state is State.LISTENING:
                 assert household.microphone.next - BEGIN - len(heard) < 1600, "all of it has arrived"
 
     run_virtual(main)
 
 
-def samples(household: Household) -> int:
-    return sum(link.samples for link in household.connector.links)
+def sessions(household: Household) -> list[Pcm]:
+    """What each session has heard, over all its links."""
+    heard: list[Pcm] = []
+    for link, request in zip(household.connector.links, household.connector.requests, strict=True):
+        if request.handle is None or not heard:
+            heard.append(link.audio)
+        else:
+            heard[-1] = np.concatenate([heard[-1], link.audio])
+    return heard
 
 
 @pytest.mark.parametrize("close_s", [0.0, 2.5])

@@ -181,6 +181,9 @@ class FakeUplink:
         await asyncio.sleep(self.drain_s)
         self.log.append("drained")
 
+    def answering(self) -> None:
+        self.log.append("answering")
+
     def answered(self) -> None:
         self.log.append("answered")
 

@@ -45,5 +45,18 @@ def test_after_the_models_turn_a_transcript_counts_again(news):
     assert heard(hearing, news, SAID) == [UserSpeech(3)]
 
 
+def test_who_began_to_speak_during_an_answer_is_heard_once_more_when_that_interrupts_it():
+    hearing = Hearing(3, Mode.HANDS_FREE)
+    hearing.answered()
+    assert heard(hearing, SpeechStarted(), Interrupted(), TurnComplete()) == [UserSpeech(3), UserSpeech(3)]
+
+
+def test_who_goes_on_after_an_end_that_is_known_here_is_heard_again():
+    hearing = Hearing(3, Mode.HANDS_FREE)
+    assert heard(hearing, SAID) == [UserSpeech(3)]
+    hearing.stopped()
+    assert heard(hearing, SAID) == [UserSpeech(3)]
+
+
 def test_with_a_button_the_service_is_not_asked():
     assert heard(Hearing(3, Mode.PUSH_TO_TALK), SpeechStarted(), SAID, SpeechEnded()) == []

@@ -213,10 +213,13 @@ def test_a_mute_answer_is_none_and_what_was_said_is_not_taken_for_answered():
             link.say(SpeechStarted(), SpeechEnded(), *[MUTE] * 25)
             await settle()
             assert house.events[-1] == Unanswered(1, repeatable=True)
-            assert "answered" not in house.uplink.log
+            assert "answering" not in house.uplink.log
             link.say(LOUD)
             await settle()
-            assert house.uplink.log.count("answered") == 1
+            assert house.uplink.log[-1] == "answering"
+            link.say(GenerationComplete(), TurnComplete())
+            await settle()
+            assert house.uplink.log[-2:] == ["answering", "answered"]
 
     run_virtual(main)
 
@@ -232,6 +235,63 @@ def test_a_stalled_uplink_is_swapped_at_once_and_what_did_not_arrive_is_sent_aga
             assert house.uplink.log == ["attach", "detach", "attach", "repeat"]
             await asyncio.sleep(30)
             assert house.events == [UserSpeech(1)], "the person speaks still, and nobody waits for an answer"
+
+    run_virtual(main)
+
+
+def test_a_second_stall_without_an_answer_is_a_loss_that_is_told():
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.say(H, SpeechStarted())
+            link.on_its_way = Traffic(5000, 5000)
+            await asyncio.sleep(2.5)
+            house.connector.links[1].on_its_way = Traffic(5000, 5000)
+            await asyncio.sleep(2.5)
+            assert house.events[1:] == [LinkLost(1, resumable=True, trouble=Trouble.LOST)]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("call", [None, ToolCall("1", "buy", {})])
+def test_what_a_tool_has_acted_upon_is_not_sent_again_over_a_swapped_link(call):
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.say(H, SpeechStarted(), SpeechEnded(), *([call] if call else []))
+            link.on_its_way = Traffic(5000, 5000)
+            await asyncio.sleep(2.5)
+            assert len(house.connector.links) == 2
+            assert ("repeat" in house.uplink.log) is (call is None)
+
+    run_virtual(main)
+
+
+def test_what_was_written_in_a_conversation_that_had_no_link_is_not_said_in_the_next():
+    async def main():
+        house = Household(connector=FakeConnector(error=LinkError("no", LinkCause.QUOTA)))
+        async with house.keeping() as keeper:
+            keeper.open(opening(1))
+            keeper.say("How late is it?")
+            await settle()
+            assert house.events == [LinkFailed(1, Trouble.QUOTA)]
+            house.connector.error = None
+            keeper.open(opening(2))
+            await settle()
+            assert house.connector.links[0].texts == []
+            assert keeper.counts.texts_dropped == 1
+
+    run_virtual(main)
+
+
+def test_a_link_is_swapped_in_silence_when_its_end_comes_while_an_answer_is_only_being_played_still():
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.say(HandleUpdated(None), LOUD, GenerationComplete(), GoAway(Seconds(3.0)))
+            await asyncio.sleep(3)
+            assert len(house.connector.links) == 2
+            assert not any(isinstance(event, LinkLost) for event in house.events)
 
     run_virtual(main)
 
@@ -261,6 +321,19 @@ def test_first_words_that_the_service_does_not_hear_are_noticed_here():
             assert house.events == [UserSilent(1)]
             await asyncio.sleep(7.5)
             assert house.events[1:] == [Unanswered(1, repeatable=True)]
+
+    run_virtual(main)
+
+
+def test_whoever_begins_to_speak_is_given_time_to_finish_though_the_service_tells_nothing():
+    async def main():
+        house = Household()
+        async with house.linked() as (keeper, _):
+            for level, blocks in ((-65, 50), (-30, 50)):
+                for _ in range(blocks):
+                    keeper.listen(Dbfs(level), Seconds(0.02))
+            await asyncio.sleep(2)
+            assert house.events == [UserSpeech(1)], "once"
 
     run_virtual(main)
 

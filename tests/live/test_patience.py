@@ -258,6 +258,12 @@ def test_bytes_that_do_not_leave_are_noticed_within_two_seconds_and_once():
     assert sent(*stalled) == [1.5]
 
 
+def test_a_stall_is_noticed_too_where_all_had_left_at_every_look_before():
+    quick = [(step * 0.25, step * 100, 0) for step in range(4)]
+    stalled = [(1.0 + step * 0.25, 400 + step * 100, 100 + step * 100) for step in range(20)]
+    assert sent(*quick, *stalled) == [2.5]
+
+
 def test_a_queue_that_stays_full_while_bytes_leave_is_only_slow():
     assert not sent(*[(step * 0.25, 5000 + step * 100, 5000) for step in range(40)])
 

@@ -7,6 +7,7 @@ from appliance.live.patience import Finding, Kind, Remedy
 from appliance.live.ports import (
     GoAway,
     HandleUpdated,
+    HeardText,
     Interaction,
     Interrupted,
     LinkMessage,
@@ -74,7 +75,7 @@ class Story:
         ((StatusReported(Interaction.IN_PROGRESS), TurnComplete()), {Busy.MODEL}),
         ((StatusReported(Interaction.IN_PROGRESS), StatusReported(Interaction.IDLE)), set()),
         ((HandleUpdated("h"),), set()),
-        ((HandleUpdated(None),), {Busy.MODEL}),
+        ((HandleUpdated(None),), {Busy.SESSION}),
         ((HandleUpdated(None), HandleUpdated("h")), set()),
         ((CALL,), {Busy.TOOL}),
         ((CALL, ToolCallsCancelled(("1",))), set()),
@@ -155,17 +156,37 @@ def test_a_mute_reply_does_not_end_a_repetition():
 
 def test_first_words_of_which_the_service_gives_no_sign_are_noticed_here():
     story = Story().room(-65, 1.0).room(-30, 1.0)
-    assert not story.vigil.unnoticed(Mode.HANDS_FREE), "the person speaks still"
+    assert story.vigil.unnoticed_s(Mode.HANDS_FREE) is None, "the person speaks still"
     story.room(-65, 1.3)
-    assert story.vigil.unnoticed(Mode.HANDS_FREE)
-    assert not story.vigil.unnoticed(Mode.PUSH_TO_TALK), "the button tells"
+    assert story.vigil.unnoticed_s(Mode.HANDS_FREE) == 0
+    assert story.vigil.unnoticed_s(Mode.PUSH_TO_TALK) is None, "the button tells"
     story.vigil.person_stops(story.at)
-    assert not story.vigil.unnoticed(Mode.HANDS_FREE), "once"
+    assert story.vigil.unnoticed_s(Mode.HANDS_FREE) is None, "once"
 
 
 @pytest.mark.parametrize("sign", [SpeechStarted(), LOUD, CALL])
 def test_a_service_that_has_heard_is_left_to_judge(sign):
-    assert not Story().hear(sign).room(-65, 1.0).room(-30, 1.0).room(-65, 2.0).vigil.unnoticed(Mode.HANDS_FREE)
+    story = Story().hear(sign).room(-65, 1.0).room(-30, 1.0).room(-65, 2.0)
+    assert story.vigil.unnoticed_s(Mode.HANDS_FREE) is None
+
+
+@pytest.mark.parametrize(("sign", "wait_s"), [(HeardText("hello"), 1.2), (SpeechStarted(), 4.0)])
+def test_a_service_that_has_heard_and_does_not_tell_of_the_end_is_not_waited_for(sign: LinkMessage, wait_s: float):
+    story = Story().room(-65, 1.0).hear(sign)
+    story.vigil.person_begins(story.at)
+    story.room(-30, 1.0).room(-65, wait_s - 0.1)
+    assert story.vigil.unnoticed_s(Mode.HANDS_FREE) is None, "it may still tell"
+    assert story.room(-65, 0.2).vigil.unnoticed_s(Mode.HANDS_FREE) == pytest.approx(wait_s + 0.1)
+
+
+def test_what_is_transcribed_after_the_end_was_said_before_it():
+    story = Story().room(-65, 1.0).room(-30, 1.0).room(-65, 1.3)
+    assert not story.vigil.old(HeardText("hello"))
+    story.vigil.person_stops(story.at)
+    assert story.vigil.old(HeardText("hello"))
+    assert not story.vigil.old(SpeechStarted())
+    story.vigil.repeated(story.at)
+    assert story.vigil.old(SpeechStarted())
 
 
 def test_another_conversation_knows_nothing_of_the_last():
@@ -173,4 +194,4 @@ def test_another_conversation_knows_nothing_of_the_last():
     story.vigil.conversation()
     assert not story.vigil.busy
     assert not story.vigil.waiting
-    assert not story.vigil.unnoticed(Mode.HANDS_FREE)
+    assert story.vigil.unnoticed_s(Mode.HANDS_FREE) is None

@@ -5,9 +5,12 @@ from typing import get_args
 
 import pytest
 
+from appliance.core.events import Trouble
+from appliance.core.state import State
 from appliance.errors import ExitCode, InputError
 from appliance.simulator.acts import GoAway
 from appliance.simulator.deeds import DEEDS
+from appliance.simulator.expectation import Action, Expectation
 from appliance.simulator.scenario import SHIPPED, Scenario, load, parse, shipped
 from appliance.simulator.steps import Moment, Trigger
 
@@ -82,8 +85,32 @@ def test_every_mistake_has_its_line():
     assert len(str(caught.value).splitlines()) == 2
 
 
+def test_a_scenario_may_say_what_a_household_is_to_notice():
+    assert parse(GOOD, "x").expected is None
+    said = parse(f'{GOOD}[expected]\naction = ["resume", "give up"]\nlight = ["trouble"]\nwords = "lost"', "x").expected
+    assert said == Expectation(
+        action=(Action.RESUME, Action.GIVE_UP), light=(State.TROUBLE,), words=Trouble.LOST, answers=None
+    )
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('action = ["explode"]', "bad.toml: expected, action, 0: Input should be 'try again', "),
+        ('light = ["idle"]', "bad.toml: expected: light: only what is unusual is listed: farewell, "),
+        ('words = "lost"', "bad.toml: expected: words: go with the action give up"),
+        ('action = ["give up"]', "bad.toml: expected: words: go with the action give up"),
+        ("sound = 1", "bad.toml: expected, sound: no such key"),
+    ],
+)
+def test_a_mistaken_expectation_is_named(table: str, words: str):
+    with pytest.raises(InputError) as caught:
+        parse(f"{GOOD}[expected]\n{table}", "bad.toml")
+    assert str(caught.value).startswith(words)
+
+
 def test_a_scenario_is_loaded_by_name_or_from_a_file(tmp_path: Path):
-    assert load("healthy") == Scenario(description="Nothing goes wrong.")
+    assert load("healthy") == Scenario(description="Nothing goes wrong.", expected=Expectation())
     file = tmp_path / "mine.toml"
     file.write_text(GOOD)
     assert load(str(file)) == parse(GOOD, "mine.toml")

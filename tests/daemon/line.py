@@ -1,0 +1,221 @@
+"""Links and tokens of the simulated service, without the SDK and without sockets: for tests in virtual time."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+from google.genai import types
+
+from appliance.core.state import Mode
+from appliance.errors import LinkCause, LinkError, ProvisioningError
+from appliance.live.closing import Ending, Phase, Sign, judge
+from appliance.live.link import MAX_STRANGE
+from appliance.live.ports import (
+    LinkMessage,
+    LiveToken,
+    Request,
+    Seed,
+    SpeechEnded,
+    SpeechStarted,
+    Tier,
+    ToolResult,
+    Traffic,
+    Way,
+)
+from appliance.live.translate import translate
+from appliance.simulator.memory import ConnectionEndedError, SimulatedService, SimulatedSession, UpgradeRefusedError
+from appliance.simulator.transport import Caller
+from appliance.units import Seconds
+from tests.simulator.raw import setup
+
+MODEL: Final = "gemini-3.8-live"
+UPGRADE_S: Final = 4.0
+SETUP_S: Final = 6.0
+CLOSE_S: Final = 1.2
+MAX_BYTES: Final = 16 << 20
+"""Limits of the true link (`appliance.live.link`)."""
+
+
+def ended(phase: Phase, error: ConnectionEndedError | UpgradeRefusedError | TimeoutError) -> LinkError:
+    """What the SDK's exceptions come to (`live.translate.classify`)."""
+    match error:
+        case ConnectionEndedError():
+            ending = Ending(phase, Sign.CLOSED, error.code, error.reason)
+        case UpgradeRefusedError():
+            ending = Ending(phase, Sign.ANSWERED, error.status)
+        case _:
+            ending = Ending(phase, Sign.TIMEOUT)
+    verdict = judge(ending)
+    return LinkError(f"{ending.sign.value} {ending.code}: {ending.reason}", verdict.cause, verdict.action)
+
+
+def read(payload: bytes) -> list[LinkMessage]:
+    """What one message says. Raises ValueError where the SDK cannot read it, LinkError where it is the end."""
+    received = json.loads(payload or b"{}")
+    if isinstance(received, dict) and isinstance(received.get("code"), int):
+        verdict = judge(Ending(Phase.OPEN, Sign.ANSWERED, received["code"], str(received)))
+        raise LinkError(f"answered {received['code']}", verdict.cause, verdict.action)
+    if isinstance(received, dict) and isinstance(activity := received.get("voiceActivity"), dict):
+        activity["voiceActivityType"] = activity.pop("type", None)  # as the SDK renames it
+    return translate(types.LiveServerMessage.model_validate(received))
+
+
+class Activity(Enum):
+    """Whether the service tells when it hears the person begin and stop; not every model does."""
+
+    TOLD = "told"
+    UNTOLD = "untold"
+
+
+class SimulatedLink:
+    """`live.ports.Link` over a connection in memory."""
+
+    def __init__(self, session: SimulatedSession, activity: Activity) -> None:
+        self._session = session
+        self._activity = activity
+        self.audio: list[bytes] = []
+        """What the service was sent."""
+
+    async def messages(self) -> AsyncGenerator[LinkMessage, None]:
+        strange = 0
+        while True:
+            try:
+                items = read(await self._receive())
+            except ConnectionEndedError as error:
+                raise ended(Phase.OPEN, error) from None
+            except ValueError:
+                strange += 1
+                if strange >= MAX_STRANGE:
+                    raise LinkError("strange", LinkCause.PROTOCOL) from None
+                continue
+            strange = 0
+            for item in items:
+                if self._activity is Activity.TOLD or not isinstance(item, SpeechStarted | SpeechEnded):
+                    yield item
+
+    async def _receive(self) -> bytes:
+        payload = await self._session.receive_raw()
+        if len(payload) > MAX_BYTES:
+            self._session.drop()
+            raise ConnectionEndedError(1009, "message too big")
+        return payload
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        try:
+            await self._session.send(message)
+        except ConnectionEndedError as error:
+            raise ended(Phase.OPEN, error) from None
+
+    async def send_audio(self, pcm: bytes) -> None:
+        audio = {"data": base64.urlsafe_b64encode(pcm).decode(), "mimeType": "audio/pcm;rate=16000"}
+        await self._send({"realtimeInput": {"audio": audio}})
+        self.audio.append(pcm)
+
+    async def send_activity_start(self) -> None:
+        await self._send({"realtimeInput": {"activityStart": {}}})
+
+    async def send_activity_end(self) -> None:
+        await self._send({"realtimeInput": {"activityEnd": {}}})
+
+    async def send_audio_stream_end(self) -> None:
+        await self._send({"realtimeInput": {"audioStreamEnd": True}})
+
+    async def send_text(self, text: str) -> None:
+        await self._send({"realtimeInput": {"text": text}})
+
+    async def send_seed(self, seed: Seed) -> None:
+        turns = [{"role": turn.speaker.value, "parts": [{"text": turn.text}]} for turn in seed.turns]
+        await self._send({"clientContent": {"turns": turns, "turnComplete": seed.way is Way.INITIAL_HISTORY}})
+
+    async def send_tool_result(self, result: ToolResult) -> None:
+        answer: dict[str, Any] = {"id": result.call, "name": result.name, "response": dict(result.response)}
+        if result.scheduling is not None:
+            answer["scheduling"] = result.scheduling.value
+        await self._send({"toolResponse": {"functionResponses": [answer]}})
+
+    def traffic(self) -> Traffic | None:
+        return Traffic(self._session.sent_bytes, self._session.unread_bytes)
+
+
+@dataclass
+class SimulatedConnector:
+    """Opens links to a service in memory, with tokens of that service."""
+
+    service: SimulatedService
+    activity: Activity = Activity.TOLD
+    on_attempt: Callable[[Request], None] = lambda _: None
+    links: list[SimulatedLink] = field(default_factory=list)
+    connections: int = 0
+
+    def parts(self, model: str, request: Request) -> frozenset[Tier]:
+        return frozenset({Tier.VOCABULARY, Tier.TRANSCRIPTION}) - request.without
+
+    def config(self, model: str) -> str:
+        return model
+
+    @asynccontextmanager
+    async def open(self, token: LiveToken, request: Request) -> AsyncIterator[SimulatedLink]:
+        self.on_attempt(request)
+        caller = Caller(constrained=True, version="v1alpha", credential=token.value)
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(UPGRADE_S):
+                    session = await stack.enter_async_context(self.service.connect(caller))
+                async with asyncio.timeout(SETUP_S):
+                    await session.send({"setup": _wanted(request)})
+                    first = await session.receive_raw()
+            except (ConnectionEndedError, UpgradeRefusedError, TimeoutError) as error:
+                raise ended(Phase.OPENING, error) from None
+            if b'"setupComplete"' not in first:
+                raise LinkError("the set-up was not answered", LinkCause.PROTOCOL)
+            link = SimulatedLink(session, self.activity)
+            self.links.append(link)
+            assert self.connections == 0, "the service refuses a second connection of a session"
+            self.connections += 1
+            try:
+                yield link
+            finally:
+                await _hang_up(session)
+                self.connections -= 1
+
+
+def _wanted(request: Request) -> dict[str, Any]:
+    return {
+        **setup(request.handle)["setup"],
+        "model": f"models/{MODEL}",
+        "realtimeInputConfig": {"automaticActivityDetection": {"disabled": request.mode is Mode.PUSH_TO_TALK}},
+        **({} if Tier.TRANSCRIPTION in request.without else {"outputAudioTranscription": {}}),
+        **({"historyConfig": {"initialHistoryInClientContent": True}} if request.seeded else {}),
+    }
+
+
+async def _hang_up(session: SimulatedSession) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await session.close()
+    except TimeoutError:
+        session.drop()
+
+
+@dataclass
+class SimulatedTokens:
+    """Has tokens made by the service, each after ``delay_s``, or fails with ``error``."""
+
+    service: SimulatedService
+    delay_s: float = 0.05
+    error: ProvisioningError | None = None
+    fetched: int = 0
+
+    async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
+        self.fetched += 1
+        await asyncio.sleep(self.delay_s)
+        if self.error:
+            raise self.error
+        now = asyncio.get_running_loop().time()
+        name = self.service.mint()
+        return LiveToken(name, MODEL, "v1alpha", None, Seconds(now), Seconds(now + 60), Seconds(now + 1800))

@@ -1,0 +1,207 @@
+"""The whole daemon in virtual time, against a simulated service; everything but its far ends is the real thing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Final
+
+import numpy as np
+
+from appliance.audio.deck import RingDeck
+from appliance.audio.ports import Block, Plays
+from appliance.conversation import Moment
+from appliance.daemon import Adapters, Appliance, Observers
+from appliance.effective import load
+from appliance.errors import MicrophoneError, SpeakerError
+from appliance.settings import Settings
+from appliance.simulator.memory import SimulatedService
+from appliance.tools.builtin import builtin
+from appliance.tools.registry import Function, Registry
+from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
+from appliance.wake.listener import Place
+from appliance.wake.ports import Detection, Score
+from tests.daemon.household import Button, Light, Manager
+from tests.daemon.line import SimulatedConnector, SimulatedTokens
+from tests.live.fakes import FakeStore
+
+PERIOD: Final = 1280
+"""Of the microphone: long, for the sake of speed."""
+
+
+# The room
+
+
+@cache
+def _noise() -> Pcm:
+    """Four minutes in which no stretch is like another."""
+    return np.random.default_rng(7).integers(-(1 << 15), 1 << 15, 3277 * PERIOD, dtype=np.int16)
+
+
+class Room:
+    """A microphone, and somebody who speaks now and then; fails while ``unplugged``."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.unplugged = False
+        self.words: list[int] = []
+        """Where the wake word ends; add to the end."""
+        self._speech: list[tuple[int, int]] = []
+        self._recorded: list[bytes] = []
+
+    def speak(self, seconds: float, *, after_s: float = 0.0) -> None:
+        """Speak, from so long after now on."""
+        begin = self.next + UPLINK.frames(after_s)
+        self._speech.append((begin, begin + UPLINK.frames(seconds)))
+
+    def call(self) -> None:
+        """Say the wake word, which ends at the end of the next period."""
+        self.words.append(self.next + PERIOD)
+
+    @property
+    def recorded(self) -> bytes:
+        """All samples since the beginning, s16le."""
+        return b"".join(self._recorded)
+
+    async def run(self, on_block: Callable[[Block], None]) -> None:
+        loop = asyncio.get_running_loop()
+        begun_at, begin = loop.time(), self.next
+        while True:
+            captured_at = begun_at + (self.next + PERIOD - begin) / UPLINK.rate_hz
+            await asyncio.sleep(captured_at - loop.time())
+            if self.unplugged:
+                raise MicrophoneError("unplugged")
+            block = Block(SampleIndex(self.next), self._samples(), Seconds(captured_at))
+            self._recorded.append(block.samples.tobytes())
+            self.next += PERIOD
+            on_block(block)
+
+    def _samples(self) -> Pcm:
+        begin, end = self.next, self.next + PERIOD
+        at = begin % len(_noise())
+        noise = _noise()[at : at + PERIOD]
+        samples: Pcm = noise >> 13
+        for start, stop in self._speech:
+            loud = slice(max(start, begin) - begin, max(0, min(stop, end) - begin))
+            samples[loud] = noise[loud] >> 2
+        return samples
+
+    # The wake-word engine
+
+    def feed(self, start: SampleIndex, samples: Pcm) -> tuple[list[Detection], list[Score]]:
+        end = start + len(samples)
+        heard = [word for word in self.words[-2:] if start < word <= end]
+        return [Detection("word", SampleIndex(word), 1.0) for word in heard], []
+
+
+class Loudspeaker:
+    """Pulls 100 ms at a time and remembers them; fails while unplugged."""
+
+    FRAMES: Final = 2400
+
+    def __init__(self) -> None:
+        self._periods: list[Pcm] = []
+        self._unplugged = False
+        self._running: asyncio.Timeout | None = None
+
+    def unplug(self) -> None:
+        self._unplugged = True
+        if self._running is not None:
+            self._running.reschedule(asyncio.get_running_loop().time())
+
+    def plug_in(self) -> None:
+        self._unplugged = False
+
+    @property
+    def heard(self) -> bytes:
+        return b"".join(period.tobytes() for period in self._periods)
+
+    async def run(self, playback: Plays) -> None:
+        try:
+            async with asyncio.timeout(None) as self._running:
+                await self._play(playback)
+        except TimeoutError:
+            raise SpeakerError("unplugged") from None
+        finally:
+            self._running = None
+
+    async def _play(self, playback: Plays) -> None:
+        if self._unplugged:
+            raise SpeakerError("unplugged")
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        deck = RingDeck(playback.pulled)
+        playback.connect(deck, Seconds(due))
+        try:
+            while True:
+                await asyncio.sleep(due - loop.time())
+                self._periods.append(deck.pull(self.FRAMES, Seconds(due)))
+                playback.beat()
+                due += self.FRAMES / 24_000
+        finally:
+            playback.disconnect()
+
+
+# The household
+
+
+def settings_with(**sections: Mapping[str, object]) -> Settings:
+    """As they come, but for these; at full volume, so that what is played can be recognised."""
+    return load([], {"speaker": {"kind": "alsa", "volume": 1.0}, **sections}).settings
+
+
+@dataclass
+class Home:
+    """The daemon and everything around it."""
+
+    service: SimulatedService
+    settings: Settings
+    on_moment: Callable[[Moment], None] = lambda _: None
+    tools: tuple[Function, ...] = ()
+    room: Room = field(default_factory=Room)
+    speaker: Loudspeaker = field(default_factory=Loudspeaker)
+    button: Button = field(default_factory=Button)
+    light: Light = field(default_factory=Light)
+
+    def __post_init__(self) -> None:
+        self.connector = SimulatedConnector(self.service)
+        self.tokens = SimulatedTokens(self.service)
+
+    def cure(self, service: SimulatedService) -> None:
+        """From now on there is this service, and tokens for it at once."""
+        self.connector.service = self.tokens.service = service
+        self.tokens.delay_s = 0.05
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[Appliance]:
+        """Run the daemon until the block ends."""
+        daemon: list[Appliance] = []
+        own = builtin(
+            lambda: datetime(2026, 11, 20, 12, tzinfo=UTC),
+            lambda: daemon[0].end(),  # noqa: PLW0108  it is made below
+            lambda gain: daemon[0].set_volume(gain),  # noqa: PLW0108
+            lambda: daemon[0].forget(),  # noqa: PLW0108
+        )
+        adapters = Adapters(
+            microphone=self.room,
+            speaker=self.speaker,
+            wake=lambda: self.room,
+            light=self.light,
+            button=self.button,
+            connector=self.connector,
+            tokens=self.tokens,
+            usage=FakeStore(),
+            lessons=FakeStore(),
+            registry=Registry((*own, *self.tools), self.settings.tools),
+            manager=Manager(),
+            place=Place.INLINE,
+        )
+        observers = Observers(on_moment=lambda moment: self.on_moment(moment))  # noqa: PLW0108  it may be another later
+        daemon.append(Appliance(self.settings, adapters, observers))
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(daemon[0].run())
+            yield daemon[0]
+            daemon[0].stop()
+            await running

@@ -1,0 +1,180 @@
+"""Every shipped scenario against the whole daemon: what it does, shows and says is as the scenario's file has it."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import groupby
+from typing import TypeVar
+
+import pytest
+
+from appliance.audio.sounds import Sounds
+from appliance.conversation import Moment
+from appliance.core.events import LinkLost, PlaybackDrained, Trouble
+from appliance.core.state import Listening, State, Uplink, gates
+from appliance.daemon import Appliance
+from appliance.live.ports import Request
+from appliance.settings import Settings
+from appliance.simulator.expectation import UNUSUAL, Action, Expectation, Manner
+from appliance.simulator.memory import SimulatedService
+from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.replies import Reply
+from appliance.simulator.scenario import Scenario, load, shipped
+from tests.clock import run_virtual
+from tests.daemon.household import reach
+from tests.daemon.line import Activity
+from tests.daemon.simulated import Home, settings_with
+from tests.simulator.client import said
+
+T = TypeVar("T")
+PAUSE_S = 0.2
+"""After an answer, before the next question."""
+BOUND_S = 120.0
+"""The longest that any of these conversations may take."""
+STORY = Reply(said(2.5), text="once upon a time", heard="tell me a story")
+WAITS = frozenset({State.CONNECTING, State.RECONNECTING})
+
+
+@dataclass
+class Diary:
+    """What was done and shown in one conversation."""
+
+    home: Home
+    deeds: list[Action] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    answers: int = 0
+    lights: list[State] = field(default_factory=list)
+    signs: int = 0
+    """Moments at which the person was heard, or answered."""
+    _request: Request | None = None
+    _repeated: int = 0
+
+    def watch(self, appliance: Appliance) -> None:
+        self._appliance = appliance
+        self.home.on_moment = self._on_moment
+        self.home.connector.on_attempt = self._on_attempt
+
+    def _on_attempt(self, request: Request) -> None:
+        before, self._request = self._request, request
+        if before is None:
+            return
+        if self._appliance.conversation.context.state not in WAITS:
+            self.deeds.append(Action.SWAP)
+        elif request.handle:
+            self.deeds.append(Action.RESUME)
+        elif request.without > before.without:
+            self.deeds.append(Action.LEAVE_OUT)
+        else:
+            self.deeds.append(Action.BEGIN_ANEW if self.home.connector.links else Action.TRY_AGAIN)
+
+    def _on_moment(self, moment: Moment) -> None:
+        before, after = moment.before, moment.after
+        shown = self.home.light.shown[-1][1]
+        assert shown is after.state
+        self.lights.append(shown)
+        self.signs += after.state is not State.LISTENING or after.listening is Listening.SPEECH
+        repeated = self._appliance.uplink.counts.repeated
+        if repeated > self._repeated:
+            self.deeds.append(Action.ASK_AGAIN)
+            self._repeated = repeated
+        if isinstance(moment.event, PlaybackDrained) and before.epoch == moment.event.epoch and not after.epoch:
+            self.answers += 1
+        if isinstance(moment.event, LinkLost) and before.linked and after.state is State.IDLE:
+            self.deeds.append(Action.LEAVE)
+        if after.trouble and after.trouble is not before.trouble:
+            self.deeds.append(Action.GIVE_UP)
+            self.troubles.append(after.trouble)
+
+
+@cache
+def quick() -> Settings:
+    """With a short wait for the next question: most of the time of these tests."""
+    return settings_with(conversation={"follow_up_s": 4.0})
+
+
+async def converse(diary: Diary, appliance: Appliance, expected: Expectation, question_s: float) -> None:
+    """Say the wake word and ask; ask on after each answer, until all is said and the conversation is over."""
+    room = diary.home.room
+    room.call()
+    room.speak(question_s, after_s=0.3)
+    await reach(appliance, State.CONNECTING)
+    asked, signs = 1, diary.signs
+    while (context := appliance.conversation.context).state is not State.IDLE:
+        follow_up = context.listening is Listening.FOLLOW_UP and context.state is State.LISTENING
+        interrupts = expected.person is Manner.INTERRUPTS and asked == 1 and context.state is State.SPEAKING
+        if asked == expected.questions or diary.signs <= signs or not (follow_up or interrupts):
+            await asyncio.sleep(0.02)
+            continue
+        await asyncio.sleep(1.0 if interrupts else PAUSE_S)
+        if interrupts:
+            room.call()
+        room.speak(question_s, after_s=0.1)
+        asked, signs = asked + 1, diary.signs
+
+
+def play(scenario: Scenario, activity: Activity = Activity.TOLD, question_s: float = 1.6) -> Diary:
+    """Play a scenario to a household that asks questions of this length; return what it noticed."""
+    expected = scenario.expected
+    assert expected is not None
+    diaries = []
+
+    async def main() -> None:
+        options = SimulatorOptions(replies=(STORY,), scenarios=(scenario,))
+        async with SimulatedService(options) as service:
+            home = Home(service, quick())
+            home.connector.activity = activity
+            diary = Diary(home)
+            diaries.append(diary)
+            async with home.living() as appliance:
+                await reach(appliance, State.IDLE)
+                await asyncio.sleep(1)
+                diary.watch(appliance)
+                async with asyncio.timeout(BOUND_S):
+                    await converse(diary, appliance, expected, question_s)
+                assert home.light.shown[-1][1] is State.IDLE
+                assert gates(appliance.conversation.context).uplink is Uplink.CLOSED
+                await asyncio.sleep(2)
+                assert home.connector.connections == 0
+
+    run_virtual(main)
+    return diaries[0]
+
+
+def each_once(items: Iterable[T]) -> tuple[T, ...]:
+    return tuple(item for item, _ in groupby(items))
+
+
+def check(scenario: Scenario, diary: Diary) -> None:
+    expected = scenario.expected
+    assert expected is not None
+    assert each_once(diary.deeds) == expected.action
+    assert each_once(state for state in diary.lights if state in UNUSUAL) == expected.light
+    assert diary.troubles == ([expected.words] if expected.words else [])
+    assert diary.answers == (expected.questions if expected.answers is None else expected.answers)
+    if expected.words is not None:
+        sentence = Sounds().phrase(expected.words)
+        assert sentence is not None
+        middle = sentence[len(sentence) // 2 :][:2400]
+        assert middle.tobytes() in diary.home.speaker.heard, "it is said in words"
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_household_notices_of_a_fault_what_its_scenario_says(name: str):
+    scenario = load(name)
+    assert scenario.expected is not None, "the file lacks [expected]"
+    check(scenario, play(scenario))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["healthy", "silent_turn", "mute_service", "mute_audio", "empty_turn", "code_message", "phantom_interruption"],
+)
+def test_nor_is_it_noticed_that_a_service_does_not_tell_when_it_hears_the_person(name: str):
+    scenario = load(name)
+    check(scenario, play(scenario, Activity.UNTOLD))
+
+
+def test_a_long_first_question_is_heard_out_though_the_service_tells_nothing_before_its_end():
+    scenario = load("healthy").model_copy(update={"expected": Expectation(questions=1)})
+    check(scenario, play(scenario, Activity.UNTOLD, question_s=12.0))

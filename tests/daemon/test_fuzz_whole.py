@@ -1,0 +1,335 @@
+"""The whole daemon, a hostile service and a household at random: it always comes back to rest, and works again.
+
+One script alone: ``FUZZ_SEED=1234 pytest -n 0 -s -m slow tests/daemon/test_fuzz_whole.py -k alone``.
+All ten thousand, in two processes: ``pytest -n 2 -m slow tests/daemon/test_fuzz_whole.py``.
+"""
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cache
+from random import Random
+from typing import Final
+
+import pytest
+
+from appliance.button.ports import Edge
+from appliance.conversation import Moment
+from appliance.core.events import PlaybackDrained
+from appliance.core.state import State, Uplink, deadline_s, gates
+from appliance.daemon import Appliance
+from appliance.errors import ProvisioningUnreachable, TokenRefused
+from appliance.settings import Settings
+from appliance.simulator.memory import SimulatedService
+from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.replies import Reply, ToolStep
+from appliance.simulator.scenario import Scenario
+from tests.clock import run_virtual
+from tests.daemon.household import reach
+from tests.daemon.line import Activity
+from tests.daemon.simulated import Home, settings_with
+from tests.simulator.client import said
+
+SCRIPTS: Final = 10_000
+SHARDS: Final = 20
+QUICK: Final = 50
+"""Of the scripts, those of every run."""
+REST_S: Final = 240.0
+"""The longest way back to rest once nobody does anything any more and every device works."""
+ANSWER_S: Final = 30.0
+"""The longest that a service in good health may need for the first answer."""
+SHORT = Reply(said(0.8), text="yes, indeed", heard="is it so")
+LONG = Reply(said(4.0, seed=4), text="once upon a time there was a voice in a box", heard="tell me a story")
+TOOLED = Reply(said(1.0, seed=5), text="it is noon", heard="how late is it", tool=ToolStep("get_time"))
+SPOKEN: Final = said(0.5, seed=6)
+_FADE: Final = 240
+"""Samples over which the first reply of a speaker is faded in."""
+ANSWER = Reply(SPOKEN, text="here I am", heard="are you there")
+
+
+class Deed(Enum):
+    """What a household can do to an appliance, or what can befall it."""
+
+    WAKE = "wake"
+    SPEAK = "speak"
+    BARGE_IN = "barge-in"
+    """The wake word, and more, as soon as a reply is heard."""
+    HOLD = "hold"
+    TAP = "tap"
+    WRITE = "write"
+    MICROPHONE_OUT = "microphone-out"
+    SPEAKER_OUT = "speaker-out"
+    TOKENS_UNREACHABLE = "tokens-unreachable"
+    TOKENS_REFUSED = "tokens-refused"
+    TOKENS_SLOW = "tokens-slow"
+    WAIT = "wait"
+
+
+_LIKELY: Final = (*[Deed.WAKE] * 5, *[Deed.SPEAK] * 3, *[Deed.BARGE_IN] * 3, *[Deed.HOLD] * 3, *Deed)
+_FIRST: Final = (Deed.WAKE, Deed.WAKE, Deed.HOLD, Deed.WRITE)
+
+
+@dataclass(frozen=True)
+class Act:
+    deed: Deed
+    after_s: float
+    for_s: float
+
+
+@dataclass(frozen=True)
+class Script:
+    """All that happens; the same for the same seed."""
+
+    seed: int
+    scenarios: tuple[Scenario, ...]
+    acts: tuple[Act, ...]
+    settings: int
+    activity: Activity
+
+    def __str__(self) -> str:
+        steps = [f"  service: {step.model_dump(exclude_defaults=True)}" for one in self.scenarios for step in one.step]
+        acts = [f"  after {act.after_s:.2f} s: {act.deed.value} for {act.for_s:.2f} s" for act in self.acts]
+        head = f"seed {self.seed}, settings {self.settings}, voice activity {self.activity.value}"
+        return "\n".join([head, *steps, *acts])
+
+
+_BRISK: Final[dict[str, object]] = {"follow_up_s": 3.0, "first_speech_s": 5.0}
+"""Time costs time, even virtual time."""
+
+
+def draw(seed: int) -> Script:
+    random = Random(seed)  # noqa: S311  nothing here is secret
+    deeds = [random.choice(_FIRST), *random.choices(_LIKELY, k=random.randint(1, 5))]
+    acts = tuple(Act(deed, min(random.expovariate(0.6), 12.0), min(random.expovariate(0.7), 6.0)) for deed in deeds)
+    scenarios = tuple(Scenario.random(seed * 3 + number) for number in range(random.randint(1, 2)))
+    return Script(seed, scenarios, acts, random.randrange(len(_SETTINGS)), random.choice(tuple(Activity)))
+
+
+_SETTINGS: Final[tuple[dict[str, dict[str, object]], ...]] = (
+    {"conversation": _BRISK},
+    {"conversation": {**_BRISK, "barge_in": "voice"}},
+    {"conversation": {**_BRISK, "greeting": "Ask what you can do.", "memory_s": 0}, "playback": {"earcons": False}},
+)
+
+
+@cache
+def settings(number: int) -> Settings:
+    return settings_with(**_SETTINGS[number])
+
+
+class Household:
+    """Does what the script says, one thing after the other."""
+
+    def __init__(self, home: Home, appliance: Appliance) -> None:
+        self._home = home
+        self._appliance = appliance
+
+    async def act(self, act: Act) -> None:
+        await asyncio.sleep(act.after_s)
+        match act.deed:
+            case Deed.WAKE:
+                self._ask(act.for_s)
+            case Deed.BARGE_IN:
+                with suppress(TimeoutError):
+                    await reach(self._appliance, State.SPEAKING, within_s=8.0)
+                await asyncio.sleep(act.after_s / 4)
+                self._ask(act.for_s)
+            case Deed.SPEAK:
+                self._home.room.speak(act.for_s)
+            case Deed.HOLD:
+                self._home.room.speak(act.for_s)
+                await self._press(act.for_s)
+            case Deed.TAP:
+                await self._press(0.1)
+            case Deed.WRITE:
+                self._appliance.say("How late is it?")
+            case _:
+                await self._befall(act)
+
+    async def _befall(self, act: Act) -> None:
+        room, speaker, tokens = self._home.room, self._home.speaker, self._home.tokens
+        match act.deed:
+            case Deed.MICROPHONE_OUT:
+                room.unplugged = True
+            case Deed.SPEAKER_OUT:
+                speaker.unplug()
+            case Deed.TOKENS_UNREACHABLE:
+                tokens.error = ProvisioningUnreachable("no route")
+            case Deed.TOKENS_REFUSED:
+                tokens.error = TokenRefused("no")
+            case Deed.TOKENS_SLOW:
+                tokens.delay_s = act.for_s
+        await asyncio.sleep(act.for_s)
+        room.unplugged, tokens.error = False, None
+        speaker.plug_in()
+
+    async def _press(self, for_s: float) -> None:
+        self._home.button.on_edge(Edge.DOWN)
+        await asyncio.sleep(for_s)
+        self._home.button.on_edge(Edge.UP)
+
+    def _ask(self, for_s: float) -> None:
+        self._home.room.call()
+        self._home.room.speak(for_s, after_s=0.3)
+
+
+@dataclass
+class Witness:
+    """Sees every moment."""
+
+    home: Home
+    answers: int = 0
+    moments: list[Moment] = field(default_factory=list)
+
+    def see(self, moment: Moment) -> None:
+        assert self.home.light.shown[-1][1] is moment.after.state, "the light lies"
+        self.answers += isinstance(moment.event, PlaybackDrained) and moment.before.epoch != moment.after.epoch
+        self.moments.append(moment)
+
+
+@dataclass
+class Ending:
+    """How a script went."""
+
+    rest_s: float = 0.0
+    sent: int = 0
+    repeated: int = 0
+    dropped: int = 0
+    states: Counter[State] = field(default_factory=Counter)
+
+
+def play(script: Script) -> Ending:
+    """Play a script; raise AssertionError, or whatever ends the daemon, where it does not end well."""
+    ending = Ending()
+
+    async def main() -> None:
+        hostile = SimulatorOptions(replies=(SHORT, LONG, TOOLED), scenarios=script.scenarios)
+        healthy = SimulatorOptions(replies=(ANSWER,))
+        async with SimulatedService(hostile) as service, SimulatedService(healthy) as cured:
+            home = Home(service, settings(script.settings))
+            witness = Witness(home)
+            home.on_moment = witness.see
+            home.connector.activity = script.activity
+            async with home.living() as appliance:
+                await reach(appliance, State.IDLE)
+                await asyncio.sleep(0.5)
+                before = names()
+                household = Household(home, appliance)
+                for act in script.acts:
+                    await household.act(act)
+                await asyncio.sleep(0.2)  # the last word is still to be heard
+                began = asyncio.get_running_loop().time()
+                await rest(appliance)
+                ending.rest_s = asyncio.get_running_loop().time() - began
+                await at_rest(home, appliance, before)
+                home.cure(cured)
+                await answers_again(home, appliance, witness)
+                await rest(appliance)
+                await at_rest(home, appliance, before)
+                account(home, appliance)
+                counts = appliance.uplink.counts
+                ending.sent, ending.repeated, ending.dropped = counts.sent, counts.repeated, counts.dropped
+                ending.states.update(moment.after.state for moment in witness.moments)
+
+    try:
+        run_virtual(main)
+    except BaseException as error:
+        error.add_note(f"{script}")
+        raise
+    return ending
+
+
+def names() -> Counter[str]:
+    """Of the tasks that there are, without the service's: it may hold a connection that we have left."""
+    codes = [getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks()]
+    return Counter(code.co_qualname for code in codes if code and "/simulator/" not in code.co_filename)
+
+
+async def rest(appliance: Appliance) -> None:
+    """Wait for the state of rest that lasts."""
+    async with asyncio.timeout(REST_S):
+        while appliance.conversation.context.state is not State.IDLE:
+            await asyncio.sleep(0.1)
+
+
+async def at_rest(home: Home, appliance: Appliance, tasks: Counter[str]) -> None:
+    """Check that nothing goes on, is open or is sent any more."""
+    await asyncio.sleep(2.5)
+    context, sent = appliance.conversation.context, appliance.uplink.counts.sent
+    assert context.state is State.IDLE
+    assert home.light.shown[-1][1] is State.IDLE
+    assert deadline_s(context) is None
+    assert not context.linked
+    assert not context.tools
+    assert gates(context).uplink is Uplink.CLOSED
+    assert home.connector.connections == 0, "a link is open"
+    left = names() - tasks
+    assert not left, f"tasks are left: {left}"
+    await asyncio.sleep(0.3)
+    assert appliance.uplink.counts.sent == sent, "something is sent"
+
+
+async def answers_again(home: Home, appliance: Appliance, witness: Witness) -> None:
+    """Ask a service in good health, and hear its answer to the end."""
+    answered = witness.answers
+    home.room.call()
+    home.room.speak(1.0, after_s=0.3)
+    async with asyncio.timeout(ANSWER_S):
+        while witness.answers == answered:
+            await asyncio.sleep(0.1)
+    assert SPOKEN[_FADE:].tobytes() in home.speaker.heard, "the answer is not whole"
+
+
+def account(home: Home, appliance: Appliance) -> None:
+    """Check sample by sample that what was said is lost or doubled only as far as that is counted."""
+    counts = appliance.uplink.counts
+    assert counts.captured + counts.repeated == counts.sent + counts.dropped
+    runs = list(stretches(home))
+    assert sum(stop - start for start, stop in runs) == counts.sent
+    furthest = once = 0
+    for start, stop in sorted(runs):
+        once += max(0, stop - max(start, furthest))
+        furthest = max(furthest, stop)
+    assert counts.sent - once <= counts.repeated, "something is said twice"
+
+
+def stretches(home: Home) -> Iterator[tuple[int, int]]:
+    """Yield where in the microphone's samples lies what each link was sent, in stretches without a gap."""
+    recorded = home.room.recorded
+    for link in home.connector.links:
+        start = stop = 0
+        for chunk in link.audio:
+            if recorded[2 * stop : 2 * stop + len(chunk)] != chunk:
+                yield start, stop
+                at = recorded.find(chunk)
+                assert at >= 0, "nobody said that"
+                start = stop = at // 2
+            stop += len(chunk) // 2
+        yield start, stop
+
+
+def test_whatever_befalls_it_it_comes_back_to_rest_and_works_again():
+    seen: Counter[State] = Counter()
+    for seed in range(QUICK):
+        seen += play(draw(seed)).states
+    assert set(State) - set(seen) <= {State.STARTING, State.STOPPED}, "the scripts lead everywhere"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("FUZZ_SEED" not in os.environ, reason="FUZZ_SEED names no script")
+def test_one_script_alone():
+    script = draw(int(os.environ["FUZZ_SEED"]))
+    print(script)  # noqa: T201  for whoever runs it alone
+    print(play(script))  # noqa: T201
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_ten_thousand_scripts(shard: int):
+    for seed in range(shard, SCRIPTS, SHARDS):
+        play(draw(seed))
