@@ -26,6 +26,7 @@ from appliance.indicator.terminal import TerminalLight
 from appliance.live.jsonfile import JsonFile, Nowhere
 from appliance.live.link import GenaiConnector
 from appliance.live.loop import HappyEyeballsLoop
+from appliance.live.ports import LinkConnector, TokenSource
 from appliance.provisioning.client import ProvisioningClient
 from appliance.service.notify import from_environment
 from appliance.service.signals import stop_signals
@@ -104,8 +105,7 @@ class Acts:
 
 async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Adapters:
     state, runtime = _directory("STATE_DIRECTORY"), _directory("RUNTIME_DIRECTORY")
-    tools = builtin(lambda: datetime.now().astimezone(), acts.end, acts.set_volume, acts.forget)
-    registry = Registry(tools, settings.tools)
+    registry = _registry(settings, acts)
     connector = GenaiConnector(settings.live, registry.declarations)
     await connector.warm_up()
     tokens = await stack.enter_async_context(ProvisioningClient(settings.provisioning, state))
@@ -128,6 +128,11 @@ async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Ad
         manager=from_environment(os.environ),
         runtime=runtime,
     )
+
+
+def _registry(settings: Settings, acts: Acts) -> Registry:
+    tools = builtin(lambda: datetime.now().astimezone(), acts.end, acts.set_volume, acts.forget)
+    return Registry(tools, settings.tools)
 
 
 def _directory(variable: str) -> Path | None:
@@ -158,6 +163,18 @@ async def microphone_alone(settings: Settings) -> AsyncIterator[Microphone]:
         finally:
             if serving is not None:
                 serving.cancel()
+
+
+@asynccontextmanager
+async def service_alone(settings: Settings) -> AsyncIterator[tuple[TokenSource, LinkConnector]]:
+    """Yield what fetches tokens and what opens links, as the daemon has them, without anything else.
+
+    Raises:
+        ConfigurationError: A setting of theirs cannot be used.
+    """
+    connector = GenaiConnector(settings.live, _registry(settings, Acts()).declarations)
+    async with ProvisioningClient(settings.provisioning, _directory("STATE_DIRECTORY")) as tokens:
+        yield tokens, connector
 
 
 def _microphone(settings: Settings, engine: Engine | None) -> Microphone:

@@ -91,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.set_defaults(command=_doctor)
 
+    selftest = commands.add_parser("selftest", help="try card, token and Live session, while the daemon is stopped")
+    _add_config(selftest)
+    selftest.add_argument("--json", action="store_true", help="for programs")
+    selftest.set_defaults(command=_selftest)
+
     say = commands.add_parser("say", help="say something to the running appliance in writing; it answers aloud")
     say.add_argument("words", nargs="+", metavar="WORD", help="what to say; - reads it from the standard input")
     say.add_argument("--runtime", metavar="DIR", type=Path, help="the daemon's runtime directory, if not the unit's")
@@ -144,6 +149,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from appliance.commands.doctor import doctor_command  # noqa: PLC0415  as above
 
     return doctor_command(load(_files(arguments)).settings, as_json=arguments.json)
+
+
+def _selftest(arguments: argparse.Namespace) -> int:
+    from appliance.commands.selftest import selftest_command  # noqa: PLC0415  as above
+
+    return selftest_command(load(_files(arguments)).settings, as_json=arguments.json)
 
 
 def _say(arguments: argparse.Namespace) -> int:

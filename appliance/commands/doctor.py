@@ -17,7 +17,11 @@ STYLES: Final = {Severity.OK: "green", Severity.NOTE: "yellow", Severity.PROBLEM
 
 def doctor_command(settings: Settings, *, as_json: bool) -> int:
     """Run all checks and show what they found; return the exit code."""
-    findings = [check(settings) for check in (*sound.CHECKS, *wakeword.CHECKS)]
+    return show_findings([check(settings) for check in (*sound.CHECKS, *wakeword.CHECKS)], as_json=as_json)
+
+
+def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
+    """Show what was found; return the exit code."""
     if as_json:
         show_json([{**asdict(finding), "severity": finding.severity.value} for finding in findings])
     else:

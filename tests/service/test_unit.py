@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ExitCode
+from appliance.provisioning.server.settings import CREDENTIAL
 
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = SYSTEMD / "appliance.service"
+SERVER = SYSTEMD / "appliance-provisiond.service"
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
 
 RELIED_ON = {
@@ -24,7 +26,6 @@ RELIED_ON = {
     "User": "voice-appliance",
     "SupplementaryGroups": "audio gpio",
     "StateDirectory": "voice-appliance",
-    "LoadCredential": "provisioning__device_key:/etc/voice-appliance/device-key.pem",
     "NoNewPrivileges": "yes",
     "ProtectSystem": "strict",
     "DevicePolicy": "closed",
@@ -36,10 +37,10 @@ RELIED_ON = {
 }
 
 
-def service() -> dict[str, list[str]]:
-    """Return the values of every key of the unit; keys may come more than once, which configparser refuses."""
+def service(unit: Path = UNIT) -> dict[str, list[str]]:
+    """Return the values of every key of a unit; keys may come more than once, which configparser refuses."""
     found: dict[str, list[str]] = defaultdict(list)
-    for line in UNIT.read_text(encoding="utf-8").splitlines():
+    for line in unit.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith(("#", "[")):
             key, _, value = line.partition("=")
             found[key].append(value)
@@ -56,16 +57,32 @@ def test_the_daemon_reaches_its_devices_and_the_service_manager():
     assert "AF_UNIX" in service()["RestrictAddressFamilies"][0].split()
 
 
-def test_nothing_is_used_that_systemd_252_does_not_know():
-    assert not {"RestartSteps", "RestartMaxDelaySec", "ReloadSignal"} & service().keys()
+def test_the_daemon_starts_without_a_credential():
+    # systemd does not start a unit whose credential is missing, and the key of an enrolled device is in its state.
+    assert "LoadCredential" not in service()
 
 
-@pytest.fixture
-def installable(tmp_path: Path) -> Path:
-    """The unit with a program that exists."""
-    copy = tmp_path / UNIT.name
-    (start,) = service()["ExecStart"]
-    copy.write_text(UNIT.read_text(encoding="utf-8").replace(start, "/bin/true"), encoding="utf-8")
+def test_the_server_has_its_secrets_as_credentials_alone():
+    found = service(SERVER)
+    names = {value.partition(":")[0] for value in found["LoadCredential"]}
+    assert {CREDENTIAL, "tls-key"} <= names
+    assert "KEY=/" not in str(found["Environment"])
+    assert found["DynamicUser"] == ["yes"]
+    assert found["LimitCORE"] == ["0"]
+
+
+@pytest.mark.parametrize("unit", [UNIT, SERVER])
+def test_nothing_is_used_that_systemd_252_does_not_know(unit: Path):
+    assert not {"RestartSteps", "RestartMaxDelaySec", "ReloadSignal", "ImportCredential"} & service(unit).keys()
+
+
+@pytest.fixture(params=[UNIT, SERVER], ids=["appliance", "provisiond"])
+def installable(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A unit with a program that exists."""
+    unit: Path = request.param
+    copy = tmp_path / unit.name
+    (start,) = service(unit)["ExecStart"]
+    copy.write_text(unit.read_text(encoding="utf-8").replace(start, "/bin/true"), encoding="utf-8")
     return copy
 
 
@@ -100,3 +117,11 @@ def test_systemd_makes_the_user(tmp_path: Path):
         ["systemd-sysusers", f"--root={tmp_path}", "--dry-run", conf], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_directories_of_the_unit_are_those_that_the_installation_makes():
+    lines = (SYSTEMD / "tmpfiles.d" / "voice-appliance.conf").read_text(encoding="utf-8").splitlines()
+    made = {line.split()[1]: line.split()[2:5] for line in lines if not line.startswith("#")}
+    (user,), (state,), (mode,) = (service()[key] for key in ("User", "StateDirectory", "StateDirectoryMode"))
+    assert made[f"/var/lib/{state}"] == [mode, user, user]
+    assert made["/etc/voice-appliance"] == ["0755", "root", "root"]

@@ -1,0 +1,86 @@
+"""The `appliance selftest` command: once through all that a conversation needs, card, token and Live session."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from appliance import app
+from appliance.audio.devices import Direction
+from appliance.audio.presence import check
+from appliance.commands.doctor import show_findings
+from appliance.commands.say import RUNTIME
+from appliance.core.state import Mode
+from appliance.doctor.finding import Finding, Severity
+from appliance.errors import ApplianceError, DeviceError, ExitCode, InputError, LinkAction, LinkError, Owner
+from appliance.live.loop import HappyEyeballsLoop
+from appliance.live.ports import LinkConnector, Request, TokenSource
+from appliance.service.intercom import SOCKET
+from appliance.settings import AlsaMicrophone, AlsaSpeaker, Settings
+
+_ADVICE: Final = {
+    Owner.INSTALLER: "look at the settings (`appliance config`), or ask who runs the provisioning server",
+    Owner.NETWORK: "look at the network and the server's address (`appliance config`)",
+    Owner.SERVICE: "try again later",
+}
+
+
+def selftest_command(settings: Settings, *, as_json: bool, runtime: Path = RUNTIME) -> int:
+    """Test, show what was found, and return the exit code: 4 where something does not work.
+
+    Raises:
+        InputError: The daemon runs: it has the card, and signs requests with the same key.
+        ConfigurationError: A setting cannot be used.
+    """
+    if _daemon_runs(runtime):
+        raise InputError(
+            "the appliance is running: systemctl stop appliance, test, and systemctl start appliance",
+            ExitCode.UNAVAILABLE,
+        )
+    cards = [_card(direction, settings) for direction in Direction]
+    with asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner:
+        return show_findings(cards + runner.run(_service(settings)), as_json=as_json)
+
+
+def _daemon_runs(runtime: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        return line.connect_ex(str(runtime / SOCKET)) == 0
+
+
+def _card(direction: Direction, settings: Settings) -> Finding:
+    section = settings.microphone if direction is Direction.INPUT else settings.speaker
+    if not isinstance(section, AlsaMicrophone | AlsaSpeaker):
+        return Finding(direction.noun, Severity.NOTE, "the settings name a file instead of a card")
+    try:
+        target = check(section.device, direction)
+    except DeviceError as error:
+        return Finding(direction.noun, Severity.PROBLEM, str(error))
+    return Finding(direction.noun, Severity.OK, f"{target.label} opens")
+
+
+async def _service(settings: Settings) -> list[Finding]:
+    async with app.service_alone(settings) as (tokens, connector):
+        return [finding async for finding in _session(tokens, connector)]
+
+
+async def _session(tokens: TokenSource, connector: LinkConnector) -> AsyncIterator[Finding]:
+    """Fetch a token, set a session up with it and close it; what fails ends it."""
+    try:
+        token = await tokens.fetch(Mode.HANDS_FREE, resume=False)
+    except ApplianceError as error:
+        yield _problem("token", error)
+        return
+    yield Finding("token", Severity.OK, f"for {token.model}")
+    try:
+        async with connector.open(token, Request(Mode.HANDS_FREE)):
+            yield Finding("Live session", Severity.OK, "set up, and closed again")
+    except LinkError as error:
+        if error.action is LinkAction.DROP_TIER:
+            yield Finding("Live session", Severity.NOTE, f"{error}: the daemon does without what is refused")
+        else:
+            yield _problem("Live session", error)
+
+
+def _problem(name: str, error: ApplianceError) -> Finding:
+    return Finding(name, Severity.PROBLEM, str(error), _ADVICE.get(error.owner, ""))

@@ -1,0 +1,68 @@
+"""Step: the daemon's user with its groups, its directories, and the rule that lets it at the pins."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from appliance.install.files import bring_back, put, read
+from appliance.install.machine import SERVICE_USER, STATE, Machine
+from appliance.install.step import Need, Outlook, Step
+
+SYSUSERS: Final = "/etc/sysusers.d/voice-appliance.conf"
+TMPFILES: Final = "/etc/tmpfiles.d/voice-appliance.conf"
+UDEV: Final = "/etc/udev/rules.d/60-voice-appliance.rules"
+CONFIGURATION: Final = "/etc/voice-appliance"
+GROUPS: Final = ("audio", "gpio")
+
+
+class Account(Step):
+    """Writes the files from which systemd makes user and directories, and has it make them."""
+
+    name = "user"
+    doing = "making the daemon's user"
+
+    def __init__(self, machine: Machine, source: Path) -> None:
+        systemd = source / "systemd"
+        self._machine = machine
+        self._files: Mapping[Path, bytes] = {
+            machine.at(SYSUSERS): (systemd / "sysusers.d/voice-appliance.conf").read_bytes(),
+            machine.at(TMPFILES): (systemd / "tmpfiles.d/voice-appliance.conf").read_bytes(),
+            machine.at(UDEV): (systemd / "udev/60-voice-appliance.rules").read_bytes(),
+        }
+        self._before: dict[Path, bytes | None] = {}
+
+    def check(self) -> Outlook:
+        """Look at the files, at the user and its groups, and at the directories."""
+        files = [file.name for file, content in self._files.items() if read(file) != content]
+        directories = [place for place in (STATE, CONFIGURATION) if not self._machine.at(place).is_dir()]
+        if not files and not directories and self._is_known():
+            return Outlook(Need.NOTHING, f"{SERVICE_USER}, in the groups {' and '.join(GROUPS)}")
+        return Outlook(Need.CHANGE, f"make the user {SERVICE_USER}, in the groups {' and '.join(GROUPS)}")
+
+    def apply(self) -> None:
+        """Write, and make."""
+        self._before = {file: read(file) for file in self._files}
+        for file, content in self._files.items():
+            put(file, content)
+        self._machine.run("systemd-sysusers", self._machine.at(SYSUSERS))
+        self._machine.run("systemd-tmpfiles", "--create", self._machine.at(TMPFILES))
+        if self._machine.at("/run/udev/control").exists():
+            self._machine.run("udevadm", "control", "--reload")
+            self._machine.run("udevadm", "trigger", "--subsystem-match=gpio")
+
+    def undo(self) -> None:
+        """Bring the files back. The user stays: files may be its own already."""
+        for file, content in self._before.items():
+            bring_back(file, content)
+
+    def _is_known(self) -> bool:
+        if not _names(self._machine.at("/etc/passwd"), SERVICE_USER):
+            return False
+        groups = [_names(self._machine.at("/etc/group"), group) for group in GROUPS]
+        return all(line is not None and SERVICE_USER in line[-1].split(",") for line in groups)
+
+
+def _names(file: Path, name: str) -> list[str] | None:
+    """Return the fields of an entry of passwd(5) or group(5)."""
+    lines = (read(file) or b"").decode("utf-8", "replace").splitlines()
+    return next((fields for line in lines if (fields := line.split(":"))[0] == name), None)

@@ -1,0 +1,54 @@
+"""Step: the settings file, with every setting and its default in it; what a person has written there stays."""
+
+from pathlib import Path
+from typing import Final
+
+from appliance.install.files import bring_back, put, read
+from appliance.install.machine import Machine
+from appliance.install.release import CURRENT, RELEASES, TEMPLATE
+from appliance.install.step import Need, Outlook, Step
+
+SETTINGS: Final = "/etc/voice-appliance/appliance.toml"
+
+
+class Defaults(Step):
+    """Writes the file where there is none, or one that nobody has changed; else new defaults go beside it."""
+
+    name = "settings"
+    doing = "writing the settings"
+
+    def __init__(self, machine: Machine, source: Path) -> None:
+        self._machine = machine
+        self._file = machine.at(SETTINGS)
+        self._beside = self._file.with_name(f"{self._file.name}.new")
+        self._template = (source / "config" / "appliance.toml").read_bytes()
+        self._before: dict[Path, bytes | None] = {}
+
+    def check(self) -> Outlook:
+        """Compare the file with the new defaults, and with those that came with releases."""
+        now = read(self._file)
+        if now is None:
+            return Outlook(Need.CHANGE, f"write {SETTINGS}")
+        if now == self._template:
+            return Outlook(Need.NOTHING, f"{SETTINGS}, the defaults")
+        if self._is_untouched(now):
+            return Outlook(Need.CHANGE, f"bring {SETTINGS}, which nobody has changed, to the new defaults")
+        if read(self._beside) == self._template:
+            return Outlook(Need.NOTHING, f"{SETTINGS}, yours; the new defaults are beside it, in {self._beside.name}")
+        if read(self._machine.at(CURRENT) / TEMPLATE) == self._template:
+            return Outlook(Need.NOTHING, f"{SETTINGS}, yours")
+        return Outlook(Need.CHANGE, f"leave your {SETTINGS} alone, and write new defaults to {self._beside.name}")
+
+    def apply(self) -> None:
+        """Write one of the two."""
+        now = read(self._file)
+        self._before = {self._file: now, self._beside: read(self._beside)}
+        put(self._file if now is None or self._is_untouched(now) else self._beside, self._template)
+
+    def undo(self) -> None:
+        """Bring both back."""
+        for file, content in self._before.items():
+            bring_back(file, content)
+
+    def _is_untouched(self, content: bytes) -> bool:
+        return any(read(file) == content for file in self._machine.at(RELEASES).glob(f"*/{TEMPLATE}"))

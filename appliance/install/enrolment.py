@@ -1,0 +1,82 @@
+"""Step: this device's key, and the provisioning server's word that it may have tokens."""
+
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import ExitCode
+from appliance.install.defaults import SETTINGS
+from appliance.install.machine import STATE, Machine
+from appliance.install.step import Need, Outlook, Start, Step, StepFailed
+
+IDENTITY: Final = "identity.json"
+"""What `appliance enrol` leaves in the state directory when it is done."""
+JOIN_PREFIX: Final = "va1."
+MAX_JOIN_BYTES: Final = 4096
+
+
+def read_join(text: str) -> str:
+    """Return a join string without what surrounds it; it is not quoted where it is none.
+
+    Raises:
+        StepFailed: It is none (exit code 65). Damage inside it is found by `appliance enrol`.
+    """
+    join = "".join(text.split())
+    if not join.startswith(JOIN_PREFIX) or len(text) > MAX_JOIN_BYTES or not join.isascii():
+        raise StepFailed(
+            f"this is not a join string: it begins with {JOIN_PREFIX} and is copied as a whole", ExitCode.DATA
+        )
+    return join
+
+
+class Enrolment(Step):
+    """Has the appliance enrol, as the daemon's user, once; the join string goes through a pipe.
+
+    Args:
+        machine: Where.
+        appliance: The program of the release.
+        join: The join string; None: there is none.
+        start: When the daemon is to run; later: without a join string, it is left for later too.
+    """
+
+    name = "enrolment"
+    doing = "enrolling at the provisioning server"
+
+    def __init__(self, machine: Machine, appliance: Path, join: str | None, start: Start) -> None:
+        self._machine = machine
+        self._appliance = appliance
+        self._join = join
+        self._start = start
+        self._said = ""
+
+    def is_enrolled(self) -> bool | None:
+        """Say whether the device is enrolled; None: only root can see."""
+        try:
+            return (self._machine.at(STATE) / IDENTITY).is_file()
+        except PermissionError:
+            return None
+
+    def check(self) -> Outlook:
+        """Look for the identity; raises StepFailed where a join string is needed and there is none."""
+        enrolled = self.is_enrolled()
+        if enrolled:
+            return Outlook(Need.NOTHING, "enrolled")
+        if self._join is None and self._start is Start.LATER:
+            return Outlook(Need.LATER, "appliance enrol, when the machine is in its place")
+        return Outlook(Need.CHANGE, "enrol with the join string" + ("" if enrolled is False else ", if not done yet"))
+
+    def apply(self) -> None:
+        """Enrol; raises StepFailed with the appliance's own words and exit code."""
+        if self._join is None:
+            raise StepFailed("a join string is needed: give --join-file", ExitCode.USAGE)
+        command = (self._appliance, "enrol", "--config", self._machine.at(SETTINGS), "--state", self._machine.at(STATE))
+        answer = self._machine.run_as_service(*command, "--join-file", "-", said=self._join + "\n")
+        if answer.code:
+            raise StepFailed(answer.reason(), answer.exit_code())
+        self._said = answer.output.strip().partition("\n")[0]
+
+    def verify(self) -> str:
+        """Look for the identity, and tell what the appliance has said: an operator may have to approve the device."""
+        return f"{super().verify()}{self._said and ': '}{self._said}"
+
+    def undo(self) -> None:
+        """Leave the key: with it, another attempt is the same device to the server."""

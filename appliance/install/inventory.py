@@ -1,0 +1,57 @@
+"""Run in a new release: is all there that the daemon needs?
+
+Every library is loaded, and every wake model compared with its digest. Exits 0, or 4 with a line for each fault.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import ApplianceError, ExitCode
+from appliance.wake.models import known_models, load
+
+LIBRARIES: Final = (
+    "appliance.app",
+    "gpiozero",
+    "onnxruntime",
+    "sounddevice",
+    "soxr",
+    "systemd.daemon",
+    "systemd.journal",
+)
+PINS: Final = "lgpio"
+"""Not on every machine, and not loaded: it would start a thread."""
+_NOWHERE: Final = Path(os.devnull)
+"""Models of the installer's own are no part of a release."""
+
+
+def faults(libraries: Sequence[str] = LIBRARIES) -> Iterator[str]:
+    """Yield a line for each thing that is missing, or is not what it should be."""
+    for name in libraries:
+        try:
+            import_module(name)
+        except (ImportError, OSError) as error:
+            yield f"{name}: {error}"
+    for model in known_models(_NOWHERE):
+        try:
+            load(model, _NOWHERE)
+        except ApplianceError as error:
+            yield str(error)
+
+
+def main() -> int:
+    """Print what is missing; return the exit code."""
+    found = list(faults())
+    for fault in found:
+        sys.stderr.write(f"{fault}\n")
+    if find_spec(PINS) is None:
+        sys.stdout.write(f"{PINS} is not there: no light and no button on pins\n")
+    return ExitCode.UNFIT if found else ExitCode.OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

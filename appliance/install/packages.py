@@ -1,0 +1,62 @@
+"""Step: the packages of the system that a release relies on."""
+
+from typing import Final
+
+from appliance.errors import ExitCode
+from appliance.install.machine import Machine
+from appliance.install.step import Need, Outlook, Step
+
+REQUIRED: Final = ("ca-certificates", "libportaudio2", "python3-systemd")
+"""systemd's library for Python is on PyPI as source only: apt has it built."""
+PINS: Final = "python3-lgpio"
+"""The pins' library: in Raspberry Pi's own archive, and needed where PyPI has no wheel of it (Python 3.13)."""
+_APT: Final = ("apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300")
+
+
+class Packages(Step):
+    """Installs what is missing, without recommendations."""
+
+    name = "packages"
+    doing = "installing packages of the system"
+
+    def __init__(self, machine: Machine, python: tuple[int, int]) -> None:
+        self._machine = machine
+        self._wanted = (*REQUIRED, PINS) if python >= (3, 13) else REQUIRED
+        self._before: set[str] = set()
+
+    def check(self) -> Outlook:
+        """Ask dpkg what is missing."""
+        missing = self._missing()
+        if not missing:
+            return Outlook(Need.NOTHING, "all there")
+        return Outlook(Need.CHANGE, f"install with apt: {', '.join(missing)}")
+
+    def apply(self) -> None:
+        """Fetch the lists of packages, and install."""
+        self._before = self._installed()
+        self._machine.run(*_APT, "update", blame=ExitCode.UNAVAILABLE)
+        self._machine.run(*_APT, "install", "--no-install-recommends", *self._missing(), blame=ExitCode.UNAVAILABLE)
+
+    def verify(self) -> str:
+        """Ask dpkg again; raises StepFailed."""
+        super().verify()
+        return f"installed {', '.join(sorted(self._installed() - self._before))}"
+
+    def undo(self) -> None:
+        """Remove what was not there before."""
+        more = sorted(self._installed() - self._before)
+        if self._before and more:
+            self._machine.run(*_APT, "purge", *more)
+
+    def _missing(self) -> list[str]:
+        installed = self._installed()
+        return [name for name in self._wanted if name not in installed and (name != PINS or self._has(name))]
+
+    def _installed(self) -> set[str]:
+        answer = self._machine.ask("dpkg-query", "-W", r"-f=${Package} ${db:Status-Status}\n")
+        return {line.split()[0] for line in answer.output.splitlines() if line.endswith(" installed")}
+
+    def _has(self, package: str) -> bool:
+        """Say whether apt could install a package."""
+        policy = self._machine.ask("apt-cache", "policy", package).output
+        return "Candidate:" in policy and "Candidate: (none)" not in policy

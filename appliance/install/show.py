@@ -1,0 +1,117 @@
+"""What a person sees of the installation: drawn on a terminal, plain lines elsewhere or where rich is not there."""
+
+import sys
+from contextlib import ExitStack
+from typing import Final, Protocol
+
+from appliance.errors import ExitCode
+from appliance.install.engine import Line, Manner, Report, Result
+from appliance.install.step import Mark, Note, Step
+
+_STYLES: Final = {
+    Result.KEPT: "dim",
+    Result.CHANGED: "green",
+    Result.WOULD_CHANGE: "cyan",
+    Result.LATER: "yellow",
+    Result.FAILED: "bold red",
+    Mark.OK: "green",
+    Mark.NOTE: "yellow",
+    Mark.PROBLEM: "bold red",
+}
+_NOTHING: Final = "Nothing to do: all is as it should be, and nothing was changed."
+
+
+class Face(Protocol):
+    """Shows progress and report; implements `engine.Watcher`."""
+
+    def begins(self, step: Step) -> None:
+        """A step is being applied."""
+
+    def ended(self, line: Line) -> None:
+        """A step is over."""
+
+    def report(self, report: Report, manner: Manner) -> None:
+        """All is over."""
+
+
+def face() -> Face:
+    """Return what suits the standard output."""
+    if sys.stdout.isatty():
+        try:
+            return _Terminal()
+        except ImportError:
+            pass
+    return _Lines()
+
+
+def summary(report: Report, manner: Manner) -> str:
+    """Return the last line."""
+    if any(line.result is Result.FAILED for line in report.lines):
+        return "Not finished: the step that failed is undone, and what ran before runs on. Mend it, and run this again."
+    if manner is Manner.DRY:
+        return "Nothing was changed." if report.changed() else _NOTHING
+    if report.exit_code is ExitCode.UNFIT:
+        return "Installed, but the self-test has found a problem: see above, and run this again when it is mended."
+    return "Installed." if report.changed() else _NOTHING
+
+
+class _Lines:
+    """A line for each step that takes time, and a table."""
+
+    def begins(self, step: Step) -> None:
+        _say(f"{step.name}: {step.doing} ...")
+
+    def ended(self, line: Line) -> None:
+        pass
+
+    def report(self, report: Report, manner: Manner) -> None:
+        rows = _rows(report)
+        names = max(len(name) for name, _, _ in rows)
+        marks = max(len(mark.value) for _, mark, _ in rows)
+        _say("")
+        for name, mark, text in rows:
+            _say(f"{name:{names}}  {mark.value:{marks}}  {text}")
+        _say(f"\n{summary(report, manner)}")
+
+
+class _Terminal:
+    """The same, drawn; raises ImportError where rich is not there."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415  see above
+
+        self._console = Console(highlight=False)
+        self._busy = ExitStack()
+
+    def begins(self, step: Step) -> None:
+        self._busy.enter_context(self._console.status(f"{step.name}: {step.doing} …"))
+
+    def ended(self, line: Line) -> None:
+        del line
+        self._busy.close()
+
+    def report(self, report: Report, manner: Manner) -> None:
+        from rich.markup import escape  # noqa: PLC0415  see above
+        from rich.table import Table  # noqa: PLC0415
+
+        table = Table("step", "", "what", box=None, pad_edge=False)
+        for name, mark, text in _rows(report):
+            table.add_row(name, f"[{_STYLES[mark]}]{mark.value}[/]", escape(text))
+        self._console.print()
+        self._console.print(table)
+        self._console.print(f"\n{summary(report, manner)}")
+
+
+def _rows(report: Report) -> list[tuple[str, Result | Mark, str]]:
+    """Return name, what became of it, and what there is to say, for steps and notes."""
+    steps: list[tuple[str, Result | Mark, str]] = [(line.name, line.result, line.text) for line in report.lines]
+    return steps + [(f"  {note.name}", note.mark, _told(note)) for note in report.notes]
+
+
+def _told(note: Note) -> str:
+    return f"{note.text} ({note.advice})" if note.advice else note.text
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()

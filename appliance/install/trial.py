@@ -1,0 +1,76 @@
+"""Step: the release tests itself on this machine, before it is put to work."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from appliance.errors import ExitCode
+from appliance.install.defaults import SETTINGS
+from appliance.install.files import put
+from appliance.install.machine import Machine
+from appliance.install.release import Release
+from appliance.install.service import UNIT
+from appliance.install.step import Mark, Need, Note, Outlook, Start, Step, StepFailed
+
+PASSED: Final = "self-test-passed"
+"""A file in a release that has passed."""
+
+
+class Trial(Step):
+    """Runs `appliance selftest` of a release as the daemon's user, until it has passed.
+
+    What it finds wrong is told and tested again the next time, but does not end the installation: the daemon waits for
+    cards, network and server, and shows what is missing. Only a release that cannot test itself is a failure.
+    """
+
+    name = "self-test"
+    doing = "testing card, token and Live session"
+
+    def __init__(self, machine: Machine, release: Release, start: Start) -> None:
+        self._machine = machine
+        self._release = release
+        self._start = start
+        self._notes: list[Note] = []
+
+    def check(self) -> Outlook:
+        """Look whether this release has passed."""
+        if (self._release.folder / PASSED).is_file():
+            return Outlook(Need.NOTHING, "passed")
+        if self._start is Start.LATER:
+            return Outlook(Need.LATER, "appliance selftest, when the machine is in its place")
+        return Outlook(Need.CHANGE, "test card, token and Live session")
+
+    def apply(self) -> None:
+        """Test, while the daemon does not run: it has the card, and signs requests with the same key."""
+        runs = self._machine.ask("systemctl", "is-active", UNIT).code == 0
+        try:
+            if runs:
+                self._machine.run("systemctl", "stop", UNIT)
+            self._test()
+        finally:
+            if runs:
+                self._machine.run("systemctl", "start", UNIT)
+
+    def verify(self) -> str:
+        """Tell whether all was well."""
+        wrong = [note.name for note in self._notes if note.mark is Mark.PROBLEM]
+        return f"problem with: {', '.join(wrong)}" if wrong else "passed"
+
+    def undo(self) -> None:
+        """Do nothing: nothing was changed."""
+
+    def _test(self) -> None:
+        command = (self._release.appliance, "selftest", "--json", "--config", self._machine.at(SETTINGS))
+        answer = self._machine.run_as_service(*command)
+        if answer.code not in {ExitCode.OK, ExitCode.UNFIT}:
+            raise StepFailed(answer.reason(), answer.exit_code())
+        self._notes = [
+            Note(found["name"], Mark(found["severity"]), found["found"], found["advice"])
+            for found in json.loads(answer.output)
+        ]
+        if answer.code == ExitCode.OK:
+            put(self._release.folder / PASSED, b"")
+
+    def notes(self) -> Sequence[Note]:
+        """Return what was found."""
+        return self._notes

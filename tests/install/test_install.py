@@ -1,0 +1,220 @@
+"""The whole installation on a machine in a folder: what it does, what it leaves alone, and how it fails."""
+
+import fcntl
+import json
+import sys
+
+import pytest
+
+from appliance.errors import ExitCode
+from appliance.install.command import LOCK, install, main
+from appliance.install.engine import Manner
+from appliance.install.machine import LOG
+from appliance.install.release import Release
+from appliance.install.step import Start, StepFailed
+from tests.install.machine import JOIN, FakeMachine
+
+pytestmark = pytest.mark.realtime
+
+
+def words(text: str) -> str:
+    """Return a text without its layout."""
+    return " ".join(text.split())
+
+
+def test_a_fresh_machine_gets_everything(fresh: FakeMachine, capsys):
+    assert fresh.install() == ExitCode.OK
+    release = fresh.root / "opt/voice-appliance" / fresh.current()
+    assert (release / "bin/appliance").is_file()
+    assert json.loads((release / "release.json").read_text())["version"] in fresh.current()
+    assert (fresh.root / "etc/systemd/system/appliance.service").read_bytes() == (
+        fresh.source / "systemd/appliance.service"
+    ).read_bytes()
+    assert (fresh.root / "etc/voice-appliance/appliance.toml").is_file()
+    assert fresh.has("enabled")
+    assert (fresh.fakes / "active").read_text().strip() == fresh.current()
+    shown = words(capsys.readouterr().out)
+    assert "machine as it was" in shown
+    assert "enrolment done enrolled: waiting for approval" in shown
+    assert "token ok so it is" in shown
+    assert shown.endswith(" Installed.")
+
+
+def test_the_join_string_goes_through_a_pipe_and_is_nowhere_else(fresh: FakeMachine, capsys):
+    fresh.install()
+    assert (fresh.fakes / "joined").read_text().strip() == JOIN
+    assert not [line for line in fresh.commands() if JOIN[4:20] in line]
+    assert not [file for file in fresh.root.rglob("*") if file.is_file() and JOIN[4:20] in file.read_text("latin-1")]
+    assert JOIN[4:20] not in "".join(capsys.readouterr())
+
+
+def test_the_log_is_for_root_alone(fresh: FakeMachine):
+    fresh.install()
+    assert (fresh.machine.at(LOG).stat().st_mode & 0o777) == 0o600
+
+
+def test_a_second_run_changes_nothing_and_says_so(installed: FakeMachine, capsys):
+    before = installed.fingerprint()
+    assert installed.install() == ExitCode.OK
+    assert installed.fingerprint() == before
+    assert installed.changes() == []
+    assert "Nothing to do" in capsys.readouterr().out
+
+
+def test_a_dry_run_tells_and_changes_nothing(fresh: FakeMachine, capsys):
+    before = fresh.fingerprint()
+    assert fresh.install(manner=Manner.DRY) == ExitCode.OK
+    assert fresh.fingerprint() == before
+    assert not fresh.machine.at(LOG).exists()
+    assert fresh.changes() == []
+    shown = words(capsys.readouterr().out)
+    assert "packages to do install with apt: libportaudio2, python3-systemd" in shown
+    assert "enrol with the join string" in shown
+
+
+FAILURES = [
+    ("apt-fails", "", ExitCode.UNAVAILABLE, "packages: apt-get failed (is the network up?): E: Unable to fetch"),
+    ("apt-is-full", "", ExitCode.CANNOT_WRITE, "the disk is full"),
+    ("uv-fails", "", ExitCode.UNAVAILABLE, "release: uv failed (is the network up?): error: Failed to fetch"),
+    ("altered-model", "", ExitCode.DATA, "release: the release is not whole: alexa_v0.1.onnx is altered"),
+    ("enrol-fails", "77", ExitCode.REFUSED, "enrolment: no luck"),
+    ("enrol-fails", "99", ExitCode.BUG, "enrolment: no luck"),
+    ("selftest-breaks", "", ExitCode.BUG, "self-test: a bug"),
+    (
+        "does-not-start",
+        "releases",
+        ExitCode.CONFIGURATION,
+        "service: the daemon does not start: appliance: error: live",
+    ),
+]
+
+
+@pytest.mark.parametrize(("fault", "how", "code", "says"), FAILURES)
+def test_what_fails_is_one_line_and_nothing_runs(fresh: FakeMachine, capsys, fault, how, code, says):
+    fresh.file(fault, how)
+    assert fresh.install() == code
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not fresh.has("active")
+    assert not fresh.has("enabled")
+    assert not (fresh.root / "opt/voice-appliance/current").is_symlink()
+    assert not (fresh.root / "etc/systemd/system/appliance.service").exists()
+
+
+@pytest.mark.parametrize(("fault", "how"), [("apt-fails", ""), ("apt-is-full", "")])
+def test_packages_that_came_before_the_failure_go_again(fresh: FakeMachine, fault, how):
+    before = (fresh.fakes / "packages").read_text()
+    fresh.file(fault, how)
+    fresh.install()
+    assert (fresh.fakes / "packages").read_text() == before
+
+
+@pytest.mark.parametrize("fault", ["uv-fails", "altered-model"])
+def test_half_a_release_does_not_stay(fresh: FakeMachine, fault):
+    fresh.file(fault)
+    fresh.install()
+    assert list((fresh.root / "opt/voice-appliance/releases").glob("*")) == []
+    assert not (fresh.root / "opt/voice-appliance/.making").exists()
+
+
+@pytest.mark.parametrize(("fault", "how"), [("uv-fails", ""), ("selftest-breaks", ""), ("does-not-start", "new")])
+def test_a_new_release_that_fails_leaves_the_old_one_running(installed: FakeMachine, fault, how):
+    old = installed.current()
+    unit = (installed.root / "etc/systemd/system/appliance.service").read_bytes()
+    (installed.source / "systemd/appliance.service").write_text("[Service]\n")
+    new = _next(installed)
+    installed.file(fault, new if how else "")
+    assert installed.install() != ExitCode.OK
+    assert installed.current() == old
+    assert (installed.fakes / "active").exists()
+    assert installed.has("enabled")
+    assert (installed.root / "etc/systemd/system/appliance.service").read_bytes() == unit
+
+
+def _next(machine: FakeMachine) -> str:
+    """Make another edition; return the version that it will have."""
+    machine.edition("next")
+    return Release(machine.machine, machine.source, sys.version_info[:2]).version
+
+
+def test_a_new_release_takes_the_place_of_the_old_one_which_is_kept(installed: FakeMachine):
+    kept = [installed.current()]
+    for edition in ("second", "third"):
+        installed.edition(edition)
+        assert installed.install() == ExitCode.OK
+        kept.append(installed.current())
+        assert (installed.fakes / "active").read_text().strip() == installed.current()
+    there = {f"releases/{folder.name}" for folder in (installed.root / "opt/voice-appliance/releases").iterdir()}
+    assert there == set(kept[1:])
+
+
+def test_a_problem_that_the_self_test_finds_is_told_and_tested_again(fresh: FakeMachine, capsys):
+    fresh.finds(microphone="problem", token="ok")
+    assert fresh.install() == ExitCode.UNFIT
+    assert fresh.has("active")
+    assert "microphone problem" in words(capsys.readouterr().out)
+    fresh.finds(microphone="ok", token="ok")
+    fresh.commands()
+    assert fresh.install() == ExitCode.OK
+    ran = [" ".join(line.split()[:2]) for line in fresh.changes()]
+    assert ran[0] == "systemctl stop"
+    assert "appliance selftest" in ran
+    assert ran[-1] == "systemctl start"
+    assert fresh.has("active")
+    assert fresh.install() == ExitCode.OK
+    assert fresh.changes() == []
+
+
+def test_an_image_is_installed_without_a_join_string_and_starts_nothing(fresh: FakeMachine, capsys):
+    (fresh.root / "run/systemd/system").rmdir()
+    code = install(fresh.machine, Manner.FOR_REAL, Start.LATER, None, fresh.source)
+    assert code == ExitCode.OK
+    assert fresh.has("enabled")
+    assert not fresh.has("active")
+    assert "enrolment later" in words(capsys.readouterr().out)
+    assert not [line for line in fresh.commands() if line.startswith(("appliance", "systemctl restart"))]
+
+
+def test_an_enrolled_device_needs_no_join_string(installed: FakeMachine):
+    assert install(installed.machine, Manner.FOR_REAL, Start.NOW, None, installed.source) == ExitCode.OK
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "says"),
+    [
+        (None, ExitCode.NO_INPUT, "No such file"),
+        ("", ExitCode.DATA, "not a join string"),
+        ("hello", ExitCode.DATA, "begins with va1."),
+        ("va1." + "x" * 5000, ExitCode.DATA, "not a join string"),
+        ("va1.ä", ExitCode.DATA, "not a join string"),
+    ],
+)
+def test_a_file_without_a_join_string_is_told_before_anything_is_done(fresh: FakeMachine, content, code, says):
+    file = fresh.fakes / "nothing" if content is None else fresh.file("join", content)
+    with pytest.raises(StepFailed, match=says) as caught:
+        fresh.install(join=file)
+    assert caught.value.exit_code == code
+    assert fresh.commands() == []
+
+
+def test_without_a_person_to_ask_the_join_file_is_asked_for(fresh: FakeMachine):
+    with pytest.raises(StepFailed, match="--join-file") as caught:
+        install(fresh.machine, Manner.FOR_REAL, Start.NOW, None, fresh.source)
+    assert caught.value.exit_code == ExitCode.USAGE
+
+
+def test_two_installations_do_not_run_at_once(fresh: FakeMachine):
+    with fresh.machine.at(LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(StepFailed, match="under way") as caught:
+            fresh.install()
+    assert caught.value.exit_code == ExitCode.UNFIT
+
+
+def test_the_help_names_every_exit_code(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = capsys.readouterr().out
+    for code in (0, 1, 2, 4, 65, 66, 69, 73, 77, 78):
+        assert f"\n  {code:3}  " in shown

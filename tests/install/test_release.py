@@ -1,0 +1,57 @@
+"""What names a release, and what a release is tried for."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.install.files import put
+from appliance.install.inventory import faults
+from appliance.install.machine import Machine
+from appliance.install.release import digest
+from tests.install.machine import FakeMachine
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_release_is_named_by_all_that_goes_into_it(fresh: FakeMachine):
+    before = digest(fresh.source, (3, 11))
+    assert digest(fresh.source, (3, 11)) == before
+    assert digest(fresh.source, (3, 13)) != before
+    (fresh.source / "appliance/__pycache__").mkdir()
+    (fresh.source / "appliance/__pycache__/x.pyc").write_text("")
+    assert digest(fresh.source, (3, 11)) == before
+    fresh.edition("another")
+    assert digest(fresh.source, (3, 11)) != before
+
+
+def test_a_library_that_is_missing_is_named():
+    assert list(faults(["json", "no_such_library"])) == ["no_such_library: No module named 'no_such_library'"]
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
+    file = tmp_path / "a" / "b"
+    put(file, b"one")
+    (file.parent / ".b.new").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        put(file, b"two")
+    assert file.read_bytes() == b"one"
+
+
+def test_a_command_that_is_not_there_is_told(tmp_path: Path):
+    answer = Machine(tmp_path, str(tmp_path)).ask("no-such-command")
+    assert (answer.code, answer.last_line()) == (127, "no-such-command is not there")
+
+
+def test_the_installation_takes_nothing_but_the_standard_library():
+    program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import appliance.install.command"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not Path("/usr/bin/python3").exists(), reason="no system's Python")
+def test_the_script_needs_neither_root_nor_libraries_to_help():
+    done = subprocess.run([ROOT / "scripts/provision", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "--join-file" in done.stdout
