@@ -1,6 +1,7 @@
 """The virtual-time loop keeps its promises."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
@@ -33,3 +34,15 @@ def test_a_forgotten_task_is_an_error():
 
     with pytest.raises(AssertionError, match="forgotten"):
         run_virtual(main)
+
+
+def test_whoever_waits_for_the_rest_of_a_time_that_is_less_than_the_clock_can_tell_is_woken():
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + 1e-11
+        while loop.time() < due:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await loop.create_future()
+
+    run_virtual(main)

@@ -161,6 +161,8 @@ class WebSocket:
         """Take nothing more from the connection; what the client sends piles up."""
         self._reading.clear()
         if not self._writer.is_closing():
+            # Paused alone, asyncio's TLS would take 256 KiB more: six seconds of speech.
+            self._writer.transport.set_read_buffer_limits(0)  # type: ignore[attr-defined]
             self._writer.transport.pause_reading()  # type: ignore[attr-defined]
         with contextlib.suppress(OSError):
             self._socket().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER_BYTES)

@@ -10,7 +10,11 @@ from rich.console import Console
 
 from tests.bench.figures import Figure, report
 
-PARTS: Final = {"audio": "tests.bench.audio"}
+PARTS: Final = {
+    "audio": "tests.bench.audio",
+    "live": "tests.bench.live",
+    "provisioning": "tests.bench.provisioning",
+}
 """Each module has ``measure(progress) -> list[Figure]``."""
 
 

@@ -25,7 +25,7 @@ RETIRED: Final = "retired"
 REVOKED: Final = "revoked"
 
 _KEYS: Final = select(DEVICE_KEY.c.thumbprint, DEVICE_KEY.c.public_key, DEVICE_KEY.c.status).where(
-    DEVICE_KEY.c.device_id == bindparam("device"), DEVICE_KEY.c.status.in_((ACTIVE, NEXT))
+    DEVICE_KEY.c.device_id == bindparam("device"), (DEVICE_KEY.c.status == ACTIVE) | (DEVICE_KEY.c.status == NEXT)
 )
 _COUNT: Final = (
     update(DEVICE)

@@ -72,6 +72,8 @@ class Parts:
     now: Callable[[], datetime] = _utc_now
     drain: Drain = field(default_factory=Drain)
     metrics: Metrics = field(default_factory=Metrics)
+    next_key: Ed25519PrivateKey | None = field(default=None, repr=False)
+    """The one that will take the place of the server's own, and is announced until then."""
 
 
 PROTOCOL: Final = APIRouter()
@@ -80,7 +82,8 @@ SURROUNDINGS: Final = APIRouter(include_in_schema=False)
 
 def create_app(parts: Parts) -> FastAPI:
     """Return the application."""
-    desk = Desk(parts.settings, parts.upstream, parts.store, parts.key, parts.now, parts.metrics)
+    server_keys = (parts.key, parts.next_key) if parts.next_key else (parts.key,)
+    desk = Desk(parts.settings, parts.upstream, parts.store, server_keys, parts.now, parts.metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

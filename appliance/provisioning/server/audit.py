@@ -39,6 +39,8 @@ class Action(StrEnum):
     POLICY_GIVEN = "policy-given"
     POLICY_CREATED = "policy-created"
     KEY_ROTATED = "key-rotated"
+    SERVER_KEY_ANNOUNCED = "server-key-announced"
+    SERVER_KEY_ROTATED = "server-key-rotated"
     SEQUENCE_CONFLICT = "sequence-conflict"
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -71,14 +71,14 @@ class _Granted:
 
 
 class Desk:
-    """Serves devices; for one event loop."""
+    """Serves devices; for one event loop. ``server_keys`` are those that devices are told to trust."""
 
     def __init__(
         self,
         settings: Settings,
         upstream: Upstream,
         store: Store,
-        key: Ed25519PrivateKey,
+        server_keys: Sequence[Ed25519PrivateKey],
         now: Callable[[], datetime],
         metrics: Metrics,
     ) -> None:
@@ -92,7 +92,7 @@ class Desk:
         self._admission = Admission(settings.limits.clone_conflicts_day)
         self._failures = Failures()
         self._settling = Settling(store)
-        self._server_keys = (ServerKey(kid=keys.thumbprint(key), x=keys.jwk(key).x),)
+        self._server_keys = tuple(ServerKey(kid=keys.thumbprint(one), x=keys.jwk(one).x) for one in server_keys)
         self.upstream_health: str = UNTRIED
         """How the last attempt to mint ended: "ok", or the code of the problem."""
 

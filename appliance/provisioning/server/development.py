@@ -4,8 +4,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import trustme
-
 from appliance.errors import ConfigurationError
 
 HOST = "127.0.0.1"
@@ -28,6 +26,8 @@ def make_certificate(directory: Path) -> LoopbackCertificate:
     Raises:
         ConfigurationError: They cannot be written.
     """
+    import trustme  # noqa: PLC0415  a server in the field does without it
+
     made = LoopbackCertificate(directory / "ca.pem", directory / "server.pem", directory / "server-key.pem")
     authority = trustme.CA()
     server = authority.issue_cert(HOST, "localhost", "::1")

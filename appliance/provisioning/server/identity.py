@@ -1,4 +1,8 @@
-"""The server's own key, with which it signs its answers: devices know it by the thumbprint in their join string."""
+"""The server's own key, with which it signs its answers: devices know it by the thumbprint in their join string.
+
+The next key lies beside it, under the same name with ``next-`` before: it is announced to devices, and signs nothing
+until it takes the place of the other.
+"""
 
 import os
 from pathlib import Path
@@ -19,33 +23,79 @@ def signing_key(settings: Settings) -> Ed25519PrivateKey:
     Raises:
         ConfigurationError: There is no place for it, or what is there is no key.
     """
-    given = settings.signing_key_file or _credential()
-    file = given or settings.directory() / SIGNING_KEY_FILE
+    file = _file(settings)
+    if _given(settings) is None and not file.exists():
+        _make(file)
+    return _read(file)
+
+
+def next_key(settings: Settings) -> Ed25519PrivateKey | None:
+    """Return the key that will sign one day; None: there is none. Raises ConfigurationError as `signing_key` does."""
+    file = _next(_file(settings))
+    return _read(file) if file.exists() else None
+
+
+def make_next_key(settings: Settings) -> Ed25519PrivateKey:
+    """Return the key that will sign one day, made where missing; raises ConfigurationError as `signing_key` does."""
+    file = _next(_file(settings))
+    _make(file)
+    return _read(file)
+
+
+def take_next_key(settings: Settings) -> None:
+    """Put the next key in the place of the one that signs, which is gone; raises ConfigurationError."""
+    file = _file(settings)
     try:
-        if given is None and not file.exists():
-            _make(file)
+        _next(file).replace(file)
+    except OSError as error:
+        raise _unusable(_next(file), error) from error
+
+
+def _file(settings: Settings) -> Path:
+    return _given(settings) or settings.directory() / SIGNING_KEY_FILE
+
+
+def _given(settings: Settings) -> Path | None:
+    """Return the key that the operator has put somewhere; None: the server makes its own."""
+    return settings.signing_key_file or _credential()
+
+
+def _next(file: Path) -> Path:
+    return file.with_name(f"next-{file.name}")
+
+
+def _read(file: Path) -> Ed25519PrivateKey:
+    try:
         return keys.private_key(file.read_text(encoding="ascii"))
     except OSError as error:
-        raise ConfigurationError(f"signing_key_file: {file} cannot be used: {error.strerror}") from error
+        raise _unusable(file, error) from error
     except ValueError as error:
         raise ConfigurationError(f"signing_key_file: {file}: {error}") from None
 
 
 def _make(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # A name of its own until it is whole: another process may be reading.
-    new = file.with_suffix(f".{os.getpid()}")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
-        stream.write(keys.new_private_key())
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Write a new key, unless there is one."""
     try:
-        # Unlike a renaming, this leaves a key alone that somebody else has made meanwhile.
-        os.link(new, file)
-    except FileExistsError:
-        pass
-    finally:
-        new.unlink()
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # A name of its own until it is whole: another process may be reading.
+        new = file.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
+            stream.write(keys.new_private_key())
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            # Unlike a renaming, this leaves a key alone that somebody else has made meanwhile.
+            os.link(new, file)
+        except FileExistsError:
+            pass
+        finally:
+            new.unlink()
+    except OSError as error:
+        raise _unusable(file, error) from error
+
+
+def _unusable(file: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(f"signing_key_file: {file} cannot be used: {error.strerror}")
 
 
 def _credential() -> Path | None:

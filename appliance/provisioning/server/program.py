@@ -25,8 +25,9 @@ from appliance.provisioning.protocol import MAX_REQUEST_BYTES
 from appliance.provisioning.server import devices, metrics, migrate
 from appliance.provisioning.server.app import Parts, create_app
 from appliance.provisioning.server.development import HOST, make_certificate
+from appliance.provisioning.server.doorway import PacedServer
 from appliance.provisioning.server.gate import Drain
-from appliance.provisioning.server.identity import signing_key
+from appliance.provisioning.server.identity import next_key, signing_key
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.pool import UpstreamPool
 from appliance.provisioning.server.settings import Limits, Settings, load
@@ -37,15 +38,17 @@ KEEP_ALIVE_S = 75
 """Longer than devices keep an unused connection."""
 GRACE_S = 0.3
 """What an answer under way may still take at the end; a device without one asks again."""
+BACKLOG = 256
+"""Connections that wait to be taken in, or for the server to start; more have to try again, which their kernels do."""
 MAX_CONNECTIONS = 1000
 """More are answered with 503."""
 
 
-class _AnnouncingServer(uvicorn.Server):
+class _AnnouncingServer(PacedServer):
     """Prints the ready line once connections are accepted, and takes no new requests once it is told to end."""
 
-    def __init__(self, config: uvicorn.Config, ready: str, drain: Drain) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, ready: str, drain: Drain) -> None:
+        super().__init__(config, listener)
         self._ready = ready
         self._drain = drain
 
@@ -93,7 +96,7 @@ def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
         return ExitCode.UNAVAILABLE
     metrics_port = stack.enter_context(metrics.served(counters, settings.metrics_port))
     ready = {"url": _url(listener), "ca_file": str(ca_file) if ca_file else None, "metrics_port": metrics_port}
-    _AnnouncingServer(config, json.dumps(ready), drain).run(sockets=[listener])
+    _AnnouncingServer(config, listener, json.dumps(ready), drain).run(sockets=[])
     return ExitCode.OK
 
 
@@ -130,7 +133,15 @@ def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, 
     if settings.tls_certificate is None or settings.tls_key is None:
         raise ConfigurationError("tls_certificate, tls_key: both have to be set; or try --development DIR")
     upstream = UpstreamPool([GenaiUpstream(settings, key) for key in settings.api_keys()])
-    parts = Parts(settings, upstream, _store(settings, stack), signing_key(settings), drain=drain, metrics=counters)
+    parts = Parts(
+        settings,
+        upstream,
+        _store(settings, stack),
+        signing_key(settings),
+        drain=drain,
+        metrics=counters,
+        next_key=next_key(settings),
+    )
     config = uvicorn.Config(
         create_app(parts),
         ssl_certfile=settings.tls_certificate,
@@ -170,7 +181,7 @@ def _store(settings: Settings, stack: ExitStack) -> Store:
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family)
+    return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
 
 
 def _url(listener: socket.socket) -> str:

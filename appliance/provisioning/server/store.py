@@ -99,7 +99,7 @@ def open_engine(url: str) -> Engine:
 
 def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ANN401  the driver's
     del record
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_MS}"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

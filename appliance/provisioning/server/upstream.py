@@ -11,6 +11,7 @@ import ssl
 import warnings
 from collections.abc import Mapping
 from enum import Enum
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -85,25 +86,33 @@ def token_config(spec: MintSpec) -> types.CreateAuthTokenConfig:
         uses=1,
         new_session_expire_time=spec.new_session_expires_at,
         expire_time=spec.expires_at,
-        live_connect_constraints=types.LiveConnectConstraints(
-            model=spec.model,
-            config=types.LiveConnectConfig(
-                response_modalities=[types.Modality.AUDIO],
-                speech_config=_speech(spec),
-                system_instruction=spec.instruction,
-            ),
-        ),
+        live_connect_constraints=_constraints(spec.model, spec.voice, spec.language, spec.instruction),
         lock_additional_fields=list(ALWAYS_LOCKED),
     )
 
 
-def _speech(spec: MintSpec) -> types.SpeechConfig | None:
-    if spec.voice is None and spec.language is None:
+@lru_cache(maxsize=256)
+def _constraints(
+    model: str, voice: str | None, language: str | None, instruction: str | None
+) -> types.LiveConnectConstraints:
+    """Return what a token locks, which is the same for all devices with one policy; nobody changes it."""
+    return types.LiveConnectConstraints(
+        model=model,
+        config=types.LiveConnectConfig(
+            response_modalities=[types.Modality.AUDIO],
+            speech_config=_speech(voice, language),
+            system_instruction=instruction,
+        ),
+    )
+
+
+def _speech(name: str | None, language: str | None) -> types.SpeechConfig | None:
+    if name is None and language is None:
         return None
-    voice = types.PrebuiltVoiceConfig(voice_name=spec.voice) if spec.voice else None
+    voice = types.PrebuiltVoiceConfig(voice_name=name) if name else None
     return types.SpeechConfig(
         voice_config=types.VoiceConfig(prebuilt_voice_config=voice) if voice else None,
-        language_code=spec.language,
+        language_code=language,
     )
 
 

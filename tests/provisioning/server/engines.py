@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import create_engine, text
 
@@ -24,7 +24,7 @@ def programs() -> Path | None:
 
 
 @contextmanager
-def postgres(where: Path) -> Iterator[str]:
+def postgres(where: Path, fsync: Literal["off", "on"] = "off") -> Iterator[str]:
     """Run a server; yield its address, without a database."""
     home = Path(tempfile.mkdtemp(prefix="pg-"))
     user = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
@@ -47,7 +47,7 @@ def postgres(where: Path) -> Iterator[str]:
     ]
     subprocess.run(initdb, check=True, capture_output=True, **run_as)
     options = [str(where / "postgres"), "-D", str(data), "-k", str(home)]
-    options += ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=60"]
+    options += ["-c", "listen_addresses=", "-c", f"fsync={fsync}", "-c", "max_connections=60"]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(options, stdout=log, stderr=log, **run_as)
     try:

@@ -12,7 +12,7 @@ def killed(url: str, times: int) -> int:
     arguments = [sys.executable, "-m", "tests.provisioning.server.crash", url, str(times)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=900, check=False, cwd=ROOT)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    return int(done.stdout)
+    return int(done.stdout.split()[0])
 
 
 @pytest.mark.realtime

@@ -26,6 +26,7 @@ from tests.provisioning.worlds import DEVICE as KITCHEN
 pytestmark = pytest.mark.realtime
 NOW = 1_795_176_000_000
 THREADS = 8
+CLAIMS = 5
 KEYS = [keys.private_key(keys.new_private_key()).public_key() for _ in range(THREADS)]
 
 
@@ -44,14 +45,14 @@ def presented(sequence: int) -> Presented:
 
 @pytest.mark.parametrize("uses", [1, 3])
 def test_a_claim_enrols_as_many_devices_as_it_is_good_for(store, uses):
-    for _ in range(12):
+    for _ in range(CLAIMS):
         claim = store.transact_here(lambda c: claims.create(c, claims.Terms(uses=uses), NOW, "admin"))
         new = [keys.private_key(keys.new_private_key()).public_key() for _ in range(THREADS)]
         outcomes = at_once(store, [partial(enrolment.enrol, applicant=applicant(claim, key)) for key in new])
         assert sum(isinstance(outcome, Enrolled) for outcome in outcomes) == uses
         refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
         assert {refusal.code for refusal in refusals} == {ProblemCode.CLAIM_INVALID}
-    assert store.transact_here(lambda c: c.execute(select(func.count()).select_from(DEVICE)).scalar()) == 12 * uses
+    assert store.transact_here(lambda c: c.execute(select(func.count()).select_from(DEVICE)).scalar()) == CLAIMS * uses
     assert store.transact_here(audit.first_break) is None
 
 
@@ -116,7 +117,7 @@ def test_taken_back_by_many_is_taken_back_once(store):
 
 
 def test_the_audit_stays_whole_when_many_write(store):
-    entries = [audit.Entry(NOW, "admin", audit.Action.CLAIM_CREATED, f"claim{n}") for n in range(60)]
+    entries = [audit.Entry(NOW, "admin", audit.Action.CLAIM_CREATED, f"claim{n}") for n in range(40)]
     at_once(store, [partial(audit.append, entry=entry) for entry in entries])
     assert store.transact_here(audit.first_break) is None
-    assert len(store.transact_here(lambda c: list(audit.last(c, 100)))) == 60
+    assert len(store.transact_here(lambda c: list(audit.last(c, 100)))) == 40

@@ -107,15 +107,18 @@ def test_a_session_that_is_resumed_takes_the_place_of_the_one_before():
 
 def test_a_lying_device_is_never_given_more_than_its_cap():
     async def main() -> None:
-        here = world(limits={"sessions_day": 20, "minutes_month": 200, "burst": 6, "concurrent": 2})
-        for number in range(400):
-            here.later(minutes=5)
+        here = world(limits={"sessions_day": 20, "minutes_month": 400, "burst": 2, "concurrent": 2})
+        for number in range(120):
+            here.later(minutes=12 if number % 4 == 3 else 1)
             response = await here.token(purpose=("new", "resume", "prefetch")[number % 3])
             if response.status_code == 200:
                 lie = {"type": "ended", "seconds": 0}
                 await here.ask("POST", f"/v1/sessions/{response.json()['session_id']}/events", lie)
-        assert sum(row[2] for row in usage(here)) <= 200 * 60
-        assert max(row[1] for row in usage(here)) <= 20
+            if number == 79:
+                here.later(hours=12)
+        counted = usage(here)
+        assert max(row[1] for row in counted) == 20
+        assert 380 * 60 <= sum(row[2] for row in counted) <= 400 * 60
 
     run_virtual(main)
 

@@ -63,8 +63,10 @@ def test_the_wire_carries_one_use_both_times_and_a_mask_of_just_what_is_locked(t
         async with token_service(tmp_path / "ca.pem") as service:
             settings = server_settings(upstream={"base_url": service.url, "ca_file": tmp_path / "ca.pem"})
             async with aclosing(GenaiUpstream(settings, API_KEY)) as upstream:
-                assert await upstream.mint(replace(SPEC, **chosen)) == TOKEN
-        ((line, headers, body),) = service.requests
+                for _ in range(2):
+                    assert await upstream.mint(replace(SPEC, **chosen)) == TOKEN
+        (line, headers, body), again = service.requests
+        assert again[2] == body
         assert line == "POST /v1alpha/auth_tokens HTTP/1.1"
         assert headers["x-goog-api-key"] == API_KEY
         assert body["uses"] == 1

@@ -1,4 +1,4 @@
-"""``appliance-provisiond admin``: claims, devices, policies, usage and the audit, on the database itself.
+"""``appliance-provisiond admin``: claims, devices, policies, keys, usage and the audit, on the database itself.
 
 There is no way to do this over the network: whoever may open the database may use it.
 """
@@ -18,7 +18,7 @@ from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.provisioning.join import Join
 from appliance.provisioning.keys import thumbprint
 from appliance.provisioning.server import audit, migrate
-from appliance.provisioning.server.admin import actions, show
+from appliance.provisioning.server.admin import actions, rotation, show
 from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.show import Form
 from appliance.provisioning.server.identity import signing_key
@@ -95,6 +95,14 @@ def _done(do: Callable[[Connection, Operator, Namespace], show.Row | None]) -> A
     return act
 
 
+def _with_settings(do: Callable[[Connection, Operator, Namespace, Settings], show.Row]) -> Act:
+    def act(connection: Connection, operator: Operator, options: Namespace, settings: Settings, form: Form) -> ExitCode:
+        show.one(do(connection, operator, options, settings), form)
+        return ExitCode.OK
+
+    return act
+
+
 def _parser() -> ArgumentParser:
     parser = ArgumentParser(prog="appliance-provisiond admin", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", type=Path, metavar="FILE", help="the server's settings file (TOML)")
@@ -106,6 +114,7 @@ def _parser() -> ArgumentParser:
     usage = topics.add_parser("usage", help="what devices have used")
     usage.add_argument("--days", type=int, default=31, metavar="N", help="of how many days (31)")
     usage.set_defaults(act=_listed(actions.list_usage))
+    _add_keys(topics.add_parser("keys", help="the server's own key, and the next one"))
     _add_audit(topics.add_parser("audit", help="what was done, and by whom"))
     return parser
 
@@ -162,6 +171,16 @@ def _add_policies(parser: ArgumentParser) -> None:
     for name in ("max-session-s", "sessions-day", "minutes-month", "burst", "concurrent"):
         change.add_argument(f"--{name}", type=_natural, metavar="N")
     change.set_defaults(act=_done(actions.set_policy))
+
+
+def _add_keys(parser: ArgumentParser) -> None:
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    verbs.add_parser("show", help="which signs, which is announced").set_defaults(act=_with_settings(rotation.show))
+    announce = verbs.add_parser("announce", help="make the next key; from its next start on the server tells devices")
+    announce.set_defaults(act=_with_settings(rotation.announce))
+    rotate = verbs.add_parser("rotate", help="have the next key sign, from the server's next start on")
+    rotate.add_argument("--leave-behind", action="store_true", help="also where devices do not know it yet")
+    rotate.set_defaults(act=_with_settings(rotation.rotate))
 
 
 def _add_audit(parser: ArgumentParser) -> None:

@@ -1,0 +1,189 @@
+"""Whether a word is lost or said twice while connections come and go: sample by sample, at the service.
+
+A person asks the whole daemon; meanwhile the service announces the end of the connection, or is gone. What each session
+of the service has received, over all its connections, is compared with what the conversation owed it. A session that
+begins anew is owed what has no answer yet, from the beginning of the utterance on.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+
+from appliance.core.events import PlaybackDrained
+from appliance.core.state import State
+from appliance.demo.accounting import WINDOW, account
+from appliance.demo.owed import Owed
+from appliance.live.loop import HappyEyeballsLoop
+from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.replies import Reply
+from appliance.simulator.scenario import Scenario
+from appliance.simulator.server import Simulator
+from appliance.units import Pcm
+from tests.bench.live_house import House, mint, reach, until
+from tests.bench.live_line import Line
+from tests.simulator.client import said
+
+AT_ONCE: Final = 32
+"""Trials."""
+DELAY_S: Final = 0.02
+"""From the home to the service, and as much back."""
+SPEECH_S: Final = 3.0
+FOLLOW_UP_S: Final = 1.5
+"""The wait for more after an answer."""
+REPLY: Final = Reply(said(0.4), text="yes", heard="is it so")
+
+
+class Turn(Enum):
+    """Of the person; the value is its number on the connection."""
+
+    FIRST = 1
+    """No session can be resumed yet."""
+    SECOND = 2
+    """There is a handle."""
+
+
+Step = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What happens, and how often the person asks."""
+
+    steps: tuple[Step, ...]
+    turn: Turn
+
+    @property
+    def scenario(self) -> Scenario:
+        return Scenario.model_validate({"description": "While the person speaks.", "step": self.steps})
+
+
+def _speaking(turn: Turn, after_s: float, do: Step) -> Trial:
+    """Return a trial in which something happens so long after the person began to speak."""
+    return Trial(({"on": f"speech:{turn.value}", "after_s": after_s, **do},), turn)
+
+
+def _between(after_s: float) -> Trial:
+    """Return a trial in which the person goes on while the old connection is being closed, which takes long."""
+    slow = {"on": "ready", "do": "slow_close", "by_s": 1.0}
+    return Trial((slow, {"on": "turn_end:1", "after_s": after_s, "do": "go_away", "time_left_s": 8.0}), Turn.SECOND)
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of the samples of some conversations."""
+
+    lost: int = 0
+    doubled: int = 0
+    owed: int = 0
+
+    def __add__(self, more: "Fate") -> "Fate":
+        return Fate(self.lost + more.lost, self.doubled + more.doubled, self.owed + more.owed)
+
+
+_MOMENTS: Final = (0.17, 0.64, 1.21, 2.38)
+"""Seconds of speech."""
+SWAPS: Final = (
+    *(
+        _speaking(turn, after_s, {"do": "go_away", "time_left_s": time_left_s})
+        for turn in Turn
+        for time_left_s in (1.0, 3.0, 8.0)
+        for after_s in _MOMENTS
+    ),
+    *(_between(after_s) for after_s in (0.05, 0.25, 0.45, 0.65)),
+)
+_BREAKS: Final[tuple[Step, ...]] = (
+    {"do": "drop"},
+    {"do": "close", "code": 1011},
+    {"do": "go_away", "time_left_s": 0.0},
+    {"do": "half_message"},
+)
+DROPS: Final = tuple(_speaking(turn, after_s, do) for turn in Turn for do in _BREAKS for after_s in _MOMENTS)
+
+
+def speech(trials: Iterable[Trial], delay_s: float) -> Fate:
+    """Hold a conversation for each trial, on a line with a delay in each direction; takes about half a minute."""
+    with asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner:
+        return runner.run(_hold(trials, delay_s))
+
+
+async def _hold(trials: Iterable[Trial], delay_s: float) -> Fate:
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def hold(trial: Trial) -> Fate:
+        async with room:
+            return await conversation(trial, delay_s)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(hold(trial)) for trial in trials]
+    return sum((task.result() for task in tasks), Fate())
+
+
+async def conversation(trial: Trial, delay_s: float) -> Fate:
+    """Hold one conversation; raises RuntimeError where nothing went wrong in it, or where it has no end."""
+    options = SimulatorOptions(scenarios=(trial.scenario,), replies=(REPLY,))
+    owed = Owed()
+    async with Simulator(options) as simulator:
+        port = int(simulator.base_url.rpartition(":")[2])
+        async with Line(port, delay_s) as line:
+            token = await mint(line.base_url, simulator.ca_file)
+            house = House(token, simulator.ca_file, {"conversation": {"follow_up_s": FOLLOW_UP_S}})
+            async with house.living() as appliance:
+                house.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
+                await reach(appliance, State.IDLE)
+                house.room.call()
+                begun = await _speak(house, trial)
+                await reach(appliance, State.IDLE)
+        if len(simulator.sessions) < 2:
+            raise RuntimeError(f"nothing went wrong: {trial}")
+        sessions = dict.fromkeys(record.session for record in simulator.sessions)
+        heard = [simulator.received(session) for session in sessions]
+    recorded = np.frombuffer(house.room.recorded, "<i2")
+    captured = np.concatenate([recorded[start:stop] for start, stop in owed.spans])
+    return compared(captured, heard, sum(min(stop, begun) - start for start, stop in owed.spans if start < begun))
+
+
+async def _speak(house: House, trial: Trial) -> int:
+    """Ask as often as the trial wants it; return where in the microphone's stream the last question begins."""
+    begun = 0
+    for number in range(trial.turn.value):
+        pause_s = 0.3 if number == 0 else 0.5
+        begun = house.room.next + round(pause_s * 16_000)
+        house.room.speak(SPEECH_S, after_s=pause_s)
+        await until(partial(_has_answers, house, number + 1))
+    return begun
+
+
+def _has_answers(house: House, count: int) -> bool:
+    """Return whether so many answers were heard to their end."""
+    return sum(isinstance(moment.event, PlaybackDrained) for moment in house.moments) >= count
+
+
+def compared(captured: Pcm, heard: Sequence[Pcm], utterance: int) -> Fate:
+    """Compare what was owed with what each session has heard; the last one has to have heard all from ``utterance``."""
+    fate = Fate(owed=len(captured))
+    for number, samples in enumerate(heard, 1):
+        begin = _place(captured, samples[:WINDOW])
+        owed = captured[begin:]
+        if number < len(heard):  # nobody answers this one: how far it has come does not count
+            owed = owed[: _place(owed, samples[-WINDOW:]) + WINDOW]
+        elif begin > utterance:
+            fate += Fate(lost=begin - utterance)
+        found = account(owed, samples)
+        if found.strange:
+            raise RuntimeError(f"{found.strange} samples that nobody has said")
+        fate += Fate(found.lost, found.duplicated)
+    return fate
+
+
+def _place(captured: Pcm, window: Pcm) -> int:
+    """Return where some samples stand; raises RuntimeError where they do not."""
+    views = np.lib.stride_tricks.sliding_window_view(captured, len(window))
+    places = np.flatnonzero((views == window).all(axis=1))
+    if not len(window) or not len(places):
+        raise RuntimeError("samples that nobody has said")
+    return int(places[0])
