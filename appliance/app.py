@@ -28,6 +28,9 @@ from appliance.live.link import GenaiConnector
 from appliance.live.loop import HappyEyeballsLoop
 from appliance.live.ports import LinkConnector, TokenSource
 from appliance.provisioning.client import ProvisioningClient
+from appliance.provisioning.enrolment import STANDING_FILE
+from appliance.provisioning.links import CountedLinks
+from appliance.provisioning.tokens import Tokens
 from appliance.service.notify import from_environment
 from appliance.service.signals import stop_signals
 from appliance.settings import (
@@ -38,6 +41,7 @@ from appliance.settings import (
     KeyboardButton,
     NoWakeWord,
     OpenWakeWord,
+    Prefetch,
     Settings,
     TerminalIndicator,
     WavMicrophone,
@@ -108,7 +112,7 @@ async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Ad
     registry = _registry(settings, acts)
     connector = GenaiConnector(settings.live, registry.declarations)
     await connector.warm_up()
-    tokens = await stack.enter_async_context(ProvisioningClient(settings.provisioning, state))
+    tokens = await stack.enter_async_context(_tokens(settings, state, registry))
     chip = stack.enter_context(_chip()) if _needs_pins(settings) else None
     light = _light(settings, chip)
     stack.callback(light.close)
@@ -120,7 +124,7 @@ async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Ad
         wake=_wake(settings),
         light=light,
         button=_button(settings, chip),
-        connector=connector,
+        connector=CountedLinks(connector, tokens),
         tokens=tokens,
         usage=JsonFile(state / "usage.json") if state else Nowhere(),
         lessons=JsonFile(state / "models.json") if state else Nowhere(),
@@ -128,6 +132,12 @@ async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Ad
         manager=from_environment(os.environ),
         runtime=runtime,
     )
+
+
+def _tokens(settings: Settings, state: Path | None, registry: Registry) -> Tokens:
+    client = ProvisioningClient(settings.provisioning, state)
+    store = JsonFile(state / STANDING_FILE) if state else Nowhere()
+    return Tokens(client, settings.provisioning.prefetch, store, registry.allow)
 
 
 def _registry(settings: Settings, acts: Acts) -> Registry:
@@ -172,9 +182,13 @@ async def service_alone(settings: Settings) -> AsyncIterator[tuple[TokenSource, 
     Raises:
         ConfigurationError: A setting of theirs cannot be used.
     """
-    connector = GenaiConnector(settings.live, _registry(settings, Acts()).declarations)
-    async with ProvisioningClient(settings.provisioning, _directory("STATE_DIRECTORY")) as tokens:
-        yield tokens, connector
+    registry = _registry(settings, Acts())
+    connector = GenaiConnector(settings.live, registry.declarations)
+    once = settings.model_copy(
+        update={"provisioning": settings.provisioning.model_copy(update={"prefetch": Prefetch.NEVER})}
+    )
+    async with _tokens(once, _directory("STATE_DIRECTORY"), registry) as tokens:
+        yield tokens, CountedLinks(connector, tokens)
 
 
 def _microphone(settings: Settings, engine: Engine | None) -> Microphone:

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.table import Table
 
@@ -13,6 +13,9 @@ from appliance import __version__
 from appliance.effective import load
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.stdout import show, show_json
+
+if TYPE_CHECKING:
+    from appliance.provisioning.enrolment import Place
 
 DEFAULT_CONFIG = Path("/etc/voice-appliance/appliance.toml")
 
@@ -96,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     selftest.add_argument("--json", action="store_true", help="for programs")
     selftest.set_defaults(command=_selftest)
 
+    _add_provisioning(commands)
+
     say = commands.add_parser("say", help="say something to the running appliance in writing; it answers aloud")
     say.add_argument("words", nargs="+", metavar="WORD", help="what to say; - reads it from the standard input")
     say.add_argument("--runtime", metavar="DIR", type=Path, help="the daemon's runtime directory, if not the unit's")
@@ -107,6 +112,28 @@ def _parser() -> argparse.ArgumentParser:
     add_arguments(demo)
     demo.set_defaults(command=_demo)
     return parser
+
+
+def _add_provisioning(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    enrol = commands.add_parser("enrol", help="make this a device of a provisioning server, or tell how it stands")
+    _add_place(enrol)
+    enrol.add_argument("--join-file", metavar="FILE", type=Path, help="holds the join string; - for the standard input")
+    enrol.add_argument("--name", help="what the operator is to call it (default: as the claim)")
+    enrol.set_defaults(command=_enrol)
+
+    rotate_key = commands.add_parser("rotate-key", help="give this device another key, while the daemon is stopped")
+    _add_place(rotate_key)
+    rotate_key.set_defaults(command=_rotate_key)
+
+    forget = commands.add_parser("forget", help="make this a device that has never enrolled")
+    _add_place(forget)
+    forget.add_argument("--yes", action="store_true", help="do not ask")
+    forget.set_defaults(command=_forget)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    parser.add_argument("--state", metavar="DIR", type=Path, help="the daemon's state directory, if not the unit's")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -155,6 +182,32 @@ def _selftest(arguments: argparse.Namespace) -> int:
     from appliance.commands.selftest import selftest_command  # noqa: PLC0415  as above
 
     return selftest_command(load(_files(arguments)).settings, as_json=arguments.json)
+
+
+def _place(arguments: argparse.Namespace) -> "Place":
+    from appliance.provisioning.drawer import Drawer, state_directory  # noqa: PLC0415  as above
+    from appliance.provisioning.enrolment import Place  # noqa: PLC0415  as above
+
+    settings = load(_files(arguments)).settings
+    return Place(Drawer(arguments.state or state_directory()), settings.provisioning)
+
+
+def _enrol(arguments: argparse.Namespace) -> int:
+    from appliance.commands.enrol import enrol_command  # noqa: PLC0415  as above
+
+    return enrol_command(_place(arguments), arguments.join_file, arguments.name)
+
+
+def _rotate_key(arguments: argparse.Namespace) -> int:
+    from appliance.commands.rotate_key import rotate_key_command  # noqa: PLC0415  as above
+
+    return rotate_key_command(_place(arguments))
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    from appliance.commands.forget import Consent, forget_command  # noqa: PLC0415  as above
+
+    return forget_command(_place(arguments), Consent.GIVEN if arguments.yes else Consent.TO_BE_ASKED)
 
 
 def _say(arguments: argparse.Namespace) -> int:

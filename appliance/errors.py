@@ -5,8 +5,9 @@
     * InputError: a file given on the command line cannot be used (owner installer, exit 65 or 66)
     * DeviceError: something soldered or plugged (owner hardware, retried)
         * MicrophoneError · SpeakerError · WakeModelError · GpioError
-    * ProvisioningError: no token
-        * ProvisioningUnreachable (network, retried) · TokenRefused (installer, not retried)
+    * ProvisioningError: no token, with a `LinkAction` that says what to do about it
+        * ProvisioningUnreachable (network, retried) · ClockWrong · ServerUntrusted (both count as unreachable)
+        * TokenRefused (installer, not retried)
     * LinkError: the Live connection, with a `LinkCause` that says why and a `LinkAction` that says what to do about it
     * ToolError: told to the model, never fatal
 
@@ -122,29 +123,6 @@ class GpioError(DeviceError):
     code = "gpio"
 
 
-class ProvisioningError(ApplianceError):
-    """No Live token could be had."""
-
-    code = "provisioning"
-
-
-class ProvisioningUnreachable(ProvisioningError):  # noqa: N818  names a condition, as ConnectionRefused does
-    """The provisioning server does not answer, or answers that it cannot serve now."""
-
-    code = "provisioning-unreachable"
-    owner = Owner.NETWORK
-    retried = True
-    exit_code = ExitCode.UNAVAILABLE
-
-
-class TokenRefused(ProvisioningError):  # noqa: N818
-    """The provisioning server does not give this device a token."""
-
-    code = "token-refused"
-    owner = Owner.INSTALLER
-    exit_code = ExitCode.REFUSED
-
-
 class LinkCause(Enum):
     """Why a link failed or ended, as far as what to do about it differs."""
 
@@ -185,6 +163,56 @@ class LinkAction(Enum):
     """This network does not lead to the service: try again until it does."""
     CLOCK_WRONG = "clock-wrong"
     """The clock of this device is not set: try again until it is."""
+
+
+class ProvisioningError(ApplianceError):
+    """The provisioning server did not do what it was asked: ``action`` says what to do about it.
+
+    ``retry_after_s`` is how long the server asks to be left alone; 0 where it does not say.
+    """
+
+    code = "provisioning"
+    usual: ClassVar[LinkAction] = LinkAction.BACK_OFF
+    """What to do where no more is known."""
+
+    def __init__(self, message: str, action: LinkAction | None = None, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.action = action or self.usual
+        self.retry_after_s = retry_after_s
+
+
+class ProvisioningUnreachable(ProvisioningError):  # noqa: N818  names a condition, as ConnectionRefused does
+    """The provisioning server does not answer, or answers that it cannot serve now."""
+
+    code = "provisioning-unreachable"
+    owner = Owner.NETWORK
+    retried = True
+    exit_code = ExitCode.UNAVAILABLE
+    usual = LinkAction.OFFLINE
+
+
+class ClockWrong(ProvisioningUnreachable):
+    """The server's certificate is of another time, as far as this device knows the time."""
+
+    code = "clock-wrong"
+    usual = LinkAction.CLOCK_WRONG
+
+
+class ServerUntrusted(ProvisioningUnreachable):
+    """An answer is signed by a key that this device does not trust: somebody is in between, or it is another server."""
+
+    code = "server-untrusted"
+    owner = Owner.INSTALLER
+    exit_code = ExitCode.REFUSED
+
+
+class TokenRefused(ProvisioningError):  # noqa: N818
+    """The provisioning server does not serve this device."""
+
+    code = "token-refused"
+    owner = Owner.INSTALLER
+    exit_code = ExitCode.REFUSED
+    usual = LinkAction.GIVE_UP_AUTH
 
 
 _ACTIONS: Mapping[LinkCause, LinkAction] = {

@@ -6,6 +6,7 @@ overrides (`appliance.effective` layers them). The result is frozen; nothing rea
 """
 
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -198,21 +199,35 @@ class Live(Section):
         return self
 
 
-class Provisioning(Section):
-    """Where Live tokens come from."""
+class Prefetch(Enum):
+    """When a token is fetched before anybody asks for it."""
 
-    url: str = "https://127.0.0.1:8443"
-    """Base address of the provisioning server."""
-    device_id: str = "device"
-    """The name under which the server knows this device."""
+    NEVER = "never"
+    AFTER_SESSION = "after-session"
+    ALWAYS = "always"
+
+
+class Provisioning(Section):
+    """Where Live tokens come from; `appliance enrol` finds out most of it, and what is said here counts more."""
+
+    url: str = ""
+    """Base address of the provisioning server; empty: as enrolled."""
+    device_id: str = ""
+    """The name under which the server knows this device; empty: as enrolled."""
     device_key: SecretStr | None = None
-    """This device's Ed25519 private key, PEM; as a rule from the credential ``provisioning__device_key``."""
+    """This device's private key instead of the enrolled one, Ed25519 or P-256, PEM; as a rule from the credential
+    ``provisioning__device_key``."""
     device_key_file: Path | None = None
     """A file with that key instead."""
+    server_keys: tuple[str, ...] = ()
+    """The public keys that the server signs its answers with, Ed25519, as 32 bytes in base64; empty: as enrolled."""
     ca_file: Path | None = None
     """Certificates to trust instead of the public ones: for a server with a certificate of its own."""
     timeout_s: float = Field(default=5.0, ge=0.5, le=60)
     """The longest wait for an answer."""
+    prefetch: Prefetch = Prefetch.AFTER_SESSION
+    """When a token is fetched before anybody asks for it, which counts against the quotas: "never"; "after-session":
+    at the start and after each conversation, good for some minutes; "always": for an hour after that, too."""
 
 
 Pin = Annotated[int, Field(ge=0, le=27)]

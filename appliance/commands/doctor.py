@@ -6,7 +6,7 @@ from typing import Final
 
 from rich.table import Table
 
-from appliance.doctor import sound, wakeword
+from appliance.doctor import provisioning, sound, wakeword
 from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
 from appliance.settings import Settings
@@ -17,7 +17,8 @@ STYLES: Final = {Severity.OK: "green", Severity.NOTE: "yellow", Severity.PROBLEM
 
 def doctor_command(settings: Settings, *, as_json: bool) -> int:
     """Run all checks and show what they found; return the exit code."""
-    return show_findings([check(settings) for check in (*sound.CHECKS, *wakeword.CHECKS)], as_json=as_json)
+    checks = (*sound.CHECKS, *wakeword.CHECKS, *provisioning.CHECKS)
+    return show_findings([check(settings) for check in checks], as_json=as_json)
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:

@@ -71,7 +71,15 @@ async def world(
             live = {"ca_file": simulator["ca_file"]}
         async with _provisiond(directory, settings, service) as server:
             url = server["url"] if mishap is not Mishap.DEAD_SERVER else NOBODY
-            provisioning = {"url": url, "ca_file": server["ca_file"], "device_id": DEVICE, "device_key_file": key_file}
+            own = private_key((directory / "provisiond" / "signing-key.pem").read_text(encoding="ascii"))
+            provisioning = {
+                "url": url,
+                "ca_file": server["ca_file"],
+                "device_id": DEVICE,
+                "device_key_file": key_file,
+                "server_keys": [public_key_text(own)],
+                "prefetch": "never",
+            }
             yield {"provisioning": provisioning, "live": live}
 
 

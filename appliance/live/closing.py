@@ -12,7 +12,7 @@ from typing import Final
 
 from appliance.core.backoff import Backoff
 from appliance.core.events import Trouble
-from appliance.errors import ApplianceError, LinkAction, LinkCause, LinkError, ProvisioningUnreachable, TokenRefused
+from appliance.errors import ApplianceError, LinkAction, LinkCause, LinkError, ProvisioningError
 
 
 class Phase(Enum):
@@ -193,12 +193,8 @@ def judge(ending: Ending) -> Verdict:
 def action_of(error: ApplianceError) -> LinkAction:
     """Return what to do about an attempt to open a link that ended so."""
     match error:
-        case LinkError():
+        case LinkError() | ProvisioningError():
             return error.action
-        case ProvisioningUnreachable():
-            return LinkAction.OFFLINE
-        case TokenRefused():
-            return LinkAction.GIVE_UP_AUTH
         case _:
             return LinkAction.BACK_OFF
 

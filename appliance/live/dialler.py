@@ -30,6 +30,8 @@ STABLE_S: Final = 30.0
 """A link that has worked for so long forgives the failures before it."""
 _TOKEN_LEFT_S: Final = 60.0
 """A token with less life left is not used again."""
+_SPREAD: Final = 0.25
+"""By so much of the wait that a server asks for, devices come back later than that, not all at once."""
 _VAIN: Final = frozenset({LinkAction.GIVE_UP_CONFIG, LinkAction.GIVE_UP_AUTH, LinkAction.WAIT_QUOTA})
 """What a person cannot wait for."""
 
@@ -198,7 +200,7 @@ class Dialler:
             self._rung = Rung.NEW_TOKEN
         token = await self._tokens.fetch(mode, resume=self._rung in HANDLE and handle is not None)
         self._minted = _Minted(token, mode)
-        self._config = self._connector.config(token.model)
+        self._config = f"{self._connector.config(token.model)} {token.locks.tag}"
         return token
 
     def _handle(self) -> Handle | None:
@@ -227,6 +229,9 @@ class Dialler:
             self._trial, self._wait_s = None, 0.0
             return False
         self._wait_s = self._pause(action)
+        if isinstance(error, ProvisioningError):
+            rung = self._rung  # no link was tried, so nothing is at fault
+            self._wait_s = max(self._wait_s, error.retry_after_s * (1 + _SPREAD * self._lot()))
         self._choose(rung)
         self._planned = True
         return True

@@ -168,7 +168,7 @@ class GenaiConnector:
         Raises:
             LinkError: It cannot be opened, or not within ``live.setup_timeout_s``.
         """
-        config = live_config(self._settings, token.model, request, self._declarations)
+        config = live_config(self._settings, token.model, request, self._declarations, token.locks)
         wires = Wires()
         async with AsyncExitStack() as stack:
             with _classified(Phase.OPENING):

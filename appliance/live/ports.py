@@ -4,11 +4,26 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from appliance.audio.ports import UplinkSink
 from appliance.core.state import Mode
 from appliance.units import Seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """What a token fixes of a session's set-up, whatever is asked for; None: whoever connects chooses."""
+
+    voice: str | None = None
+    language: str | None = None
+    tools: frozenset[str] | None = None
+    """The only tools that may be offered, by name."""
+    tag: str = ""
+    """Another one with every change of what is fixed: a session cannot be resumed across it."""
+
+
+UNLOCKED: Final = Locks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +42,9 @@ class LiveToken:
     """Monotonic moment after which no new session may begin."""
     expires_at: Seconds
     """Monotonic moment after which running sessions end."""
+    session_id: str | None = None
+    """Under which the server hears what became of the session."""
+    locks: Locks = UNLOCKED
 
 
 class TokenSource(Protocol):

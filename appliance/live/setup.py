@@ -11,15 +11,18 @@ from google.genai import types
 
 from appliance.core.state import Mode
 from appliance.live.capabilities import Capabilities, Feature, capabilities
-from appliance.live.ports import Pace, Request, Tier, ToolDeclaration
+from appliance.live.ports import UNLOCKED, Locks, Pace, Request, Tier, ToolDeclaration
 from appliance.settings import Live
 
 
 def live_config(
-    settings: Live, model: str, request: Request, declarations: Sequence[ToolDeclaration]
+    settings: Live, model: str, request: Request, declarations: Sequence[ToolDeclaration], locks: Locks = UNLOCKED
 ) -> types.LiveConnectConfig:
-    """Return what is asked of the service for one link: of what the settings wish, what the model has and takes."""
-    asked = _Asked(settings, request, capabilities(model))
+    """Return what is asked of the service for one link: of what the settings wish, what the model has and takes.
+
+    What the token fixes is not asked for, and tools that it does not allow are not offered.
+    """
+    asked = _Asked(settings, request, capabilities(model), locks)
     transcribed = settings.transcripts and asked.keeps(Tier.TRANSCRIPTION)
     return types.LiveConnectConfig(
         response_modalities=[types.Modality.AUDIO],
@@ -43,6 +46,7 @@ class _Asked:
     settings: Live
     request: Request
     known: Capabilities
+    locks: Locks
 
     def keeps(self, tier: Tier) -> bool:
         """Return whether a part may be in the set-up."""
@@ -54,11 +58,10 @@ class _Asked:
 
 
 def _speech(asked: _Asked) -> types.SpeechConfig:
-    named = asked.has(Feature.LANGUAGE_CODE) and asked.keeps(Tier.LANGUAGE)
+    named = asked.has(Feature.LANGUAGE_CODE) and asked.keeps(Tier.LANGUAGE) and asked.locks.language is None
+    voice = types.VoiceConfig(prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=asked.settings.voice))
     return types.SpeechConfig(
-        voice_config=types.VoiceConfig(
-            prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=asked.settings.voice),
-        ),
+        voice_config=voice if asked.locks.voice is None else None,
         language_code=asked.settings.language if named else None,
     )
 
@@ -113,6 +116,7 @@ def _tools(declarations: Sequence[ToolDeclaration], asked: _Asked) -> types.Tool
             behavior=_behavior(tool, asked),
         )
         for tool in declarations
+        if asked.locks.tools is None or tool.name in asked.locks.tools
     ]
     tools: types.ToolListUnion = []
     if functions:

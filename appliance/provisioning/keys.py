@@ -57,19 +57,29 @@ def private_key_pem(key: PrivateKey) -> str:
 
 
 def private_key(pem: str) -> Ed25519PrivateKey:
-    """Read a private key from PEM.
+    """Read a server's private key from PEM.
 
     Raises:
         ValueError: It is not an unencrypted Ed25519 private key.
     """
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        # The reason may quote the key.
-        key = None
+    key = _private(pem)
     if not isinstance(key, Ed25519PrivateKey):
         raise ValueError("not an unencrypted Ed25519 private key in PEM")  # noqa: TRY004  the text is wrong
     return key
+
+
+def device_key(pem: str) -> PrivateKey:
+    """Read a device's private key from PEM.
+
+    Raises:
+        ValueError: It is neither an unencrypted Ed25519 private key nor such a P-256 one.
+    """
+    key = _private(pem)
+    if isinstance(key, Ed25519PrivateKey):
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1):
+        return key
+    raise ValueError("not an unencrypted Ed25519 or P-256 private key in PEM")
 
 
 def public_key(text: str) -> PublicKey:
@@ -157,6 +167,15 @@ def signature_fits(key: PublicKey, signature: bytes, data: bytes) -> bool:
 def rotation_text(device_id: str, old: str, new: str, sequence: int) -> bytes:
     """Return what a new key signs to take the place of an old one; keys by thumbprint, number of the request."""
     return f"{device_id}|{old}|{new}|{sequence}".encode("ascii")
+
+
+def _private(pem: str) -> object:
+    """Return whatever private key it is; None where it is none."""
+    try:
+        return load_pem_private_key(pem.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # The reason may quote the key.
+        return None
 
 
 def _public(key: PrivateKey | PublicKey) -> PublicKey:

@@ -1,41 +1,129 @@
-"""What a device makes of each answer of the provisioning server that is not a token: a table. Pure."""
+"""What a device makes of each answer of the provisioning server that is not a success: one table. Pure.
+
+The light and the words that the household gets follow from the action (`live.closing.TOLD`). A device never enrols by
+itself, whatever it is told.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Final
 
-from appliance.errors import ProvisioningError, ProvisioningUnreachable, TokenRefused
-from appliance.provisioning.protocol import Problem
+from appliance.errors import LinkAction, ProvisioningError, ProvisioningUnreachable, TokenRefused
+from appliance.provisioning.protocol import Problem, ProblemCode
 
-_REFUSED: Final[Mapping[int, str]] = {
-    HTTPStatus.BAD_REQUEST: "does not understand this device: update the older of the two",
-    HTTPStatus.UNAUTHORIZED: (
-        "does not accept the device {device_id!r} or its key: enter its public key there under this name, "
-        "or correct provisioning.device_id"
-    ),
-    HTTPStatus.FORBIDDEN: "has blocked the device {device_id!r}: ask who runs it",
-    HTTPStatus.NOT_FOUND: "is not a provisioning server: correct provisioning.url",
-    HTTPStatus.METHOD_NOT_ALLOWED: "is not a provisioning server: correct provisioning.url",
-    HTTPStatus.CONFLICT: "has heard from another device as {device_id!r}: give each device a name and a key of its own",
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "does not understand this device: update the older of the two",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "does not understand this device: update the older of the two",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "does not understand this device: update the older of the two",
-    HTTPStatus.UPGRADE_REQUIRED: "wants a newer version of the appliance: update it",
-}
-"""Asking again does not help: a person has to do something."""
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """One line of the table."""
+
+    action: LinkAction
+    words: str
+    """What the server does, for the installer: follows its name."""
+    needs_person: bool = False
+    """Asking again does not help."""
+
+
+_OLDER: Final = Reaction(
+    LinkAction.GIVE_UP_CONFIG, "does not understand this device: update the older of the two", needs_person=True
+)
+_NO_SERVER: Final = Reaction(
+    LinkAction.GIVE_UP_CONFIG, "knows no such address: update the older of the two", needs_person=True
+)
+_UNKNOWN: Final = Reaction(
+    LinkAction.GIVE_UP_AUTH,
+    "does not accept the device {device_id!r} or its key: it was revoked, or is not this server's; `appliance forget`, "
+    "and enrol with a new join string",
+    needs_person=True,
+)
+_BLOCKED: Final = Reaction(
+    LinkAction.GIVE_UP_AUTH, "has blocked the device {device_id!r}: ask who runs it", needs_person=True
+)
+_TWICE: Final = Reaction(
+    LinkAction.GIVE_UP_AUTH,
+    "has heard from another device as {device_id!r}: give each device a key of its own",
+    needs_person=True,
+)
+_CANNOT: Final = Reaction(LinkAction.BACK_OFF, "cannot serve now")
+_PLENTY: Final = Reaction(LinkAction.WAIT_QUOTA, "has had too many requests of the device {device_id!r}")
+
+TABLE: Final[Mapping[ProblemCode, Reaction]] = MappingProxyType(
+    {
+        ProblemCode.MALFORMED: _OLDER,
+        ProblemCode.SIGNATURE_INVALID: _UNKNOWN,
+        ProblemCode.CLAIM_INVALID: Reaction(
+            LinkAction.GIVE_UP_AUTH,
+            "does not accept the claim: it was used, has expired, or is of another server; ask who runs it for a new "
+            "join string",
+            needs_person=True,
+        ),
+        ProblemCode.DEVICE_PENDING: Reaction(
+            LinkAction.GIVE_UP_AUTH,
+            "waits for its operator to approve the device {device_id!r}: `admin devices approve` there",
+            needs_person=True,
+        ),
+        ProblemCode.DEVICE_SUSPENDED: _BLOCKED,
+        ProblemCode.AGENT_TOO_OLD: Reaction(
+            LinkAction.GIVE_UP_CONFIG, "wants a newer version of the appliance: update it", needs_person=True
+        ),
+        ProblemCode.NOT_FOUND: _NO_SERVER,
+        ProblemCode.METHOD_NOT_ALLOWED: _NO_SERVER,
+        ProblemCode.SEQUENCE_CONFLICT: _TWICE,
+        ProblemCode.ALREADY_MINTED: Reaction(LinkAction.BACK_OFF, "says that it has given the token already"),
+        ProblemCode.QUOTA_SESSIONS: Reaction(
+            LinkAction.WAIT_QUOTA, "says that the device {device_id!r} has used up its sessions of today"
+        ),
+        ProblemCode.QUOTA_MINUTES: Reaction(
+            LinkAction.WAIT_QUOTA, "says that the device {device_id!r} has used up its minutes of this month"
+        ),
+        ProblemCode.RATE_LIMITED: _PLENTY,
+        ProblemCode.CONCURRENCY: Reaction(
+            LinkAction.WAIT_QUOTA, "counts too many sessions of the device {device_id!r} at the same time"
+        ),
+        ProblemCode.TOO_LARGE: _OLDER,
+        ProblemCode.UNSUPPORTED_MEDIA_TYPE: _OLDER,
+        ProblemCode.INVALID_REQUEST: _OLDER,
+        ProblemCode.INTERNAL: _CANNOT,
+        ProblemCode.UPSTREAM_REJECTED: Reaction(
+            LinkAction.BACK_OFF, "is refused by the Live service: whoever runs it has to look at its API key"
+        ),
+        ProblemCode.UPSTREAM_UNAVAILABLE: Reaction(LinkAction.BACK_OFF, "does not reach the Live service"),
+        ProblemCode.UPSTREAM_QUOTA: Reaction(
+            LinkAction.WAIT_QUOTA, "has used up what the Live service allows to all of its devices"
+        ),
+        ProblemCode.DRAINING: Reaction(LinkAction.BACK_OFF, "is starting afresh"),
+    }
+)
+"""Every code that there is."""
+
+_BY_STATUS: Final[Mapping[int, Reaction]] = MappingProxyType(
+    {
+        HTTPStatus.UNAUTHORIZED: _UNKNOWN,
+        HTTPStatus.FORBIDDEN: _BLOCKED,
+        HTTPStatus.CONFLICT: _TWICE,
+        HTTPStatus.UPGRADE_REQUIRED: TABLE[ProblemCode.AGENT_TOO_OLD],
+        HTTPStatus.TOO_MANY_REQUESTS: _PLENTY,
+        HTTPStatus.REQUEST_TIMEOUT: _CANNOT,
+    }
+)
+"""For codes of newer servers; the others of 4xx are not understood, and all else passes."""
+
+
+def reaction(status: int, code: str | None) -> Reaction:
+    """Return what to make of an answer with ``status`` and, where it tells of a problem, the problem's ``code``."""
+    known = next((row for name, row in TABLE.items() if name == code), None)
+    return known or _BY_STATUS.get(status) or (_OLDER if status // 100 == 4 else _CANNOT)
 
 
 def refusal(status: int, problem: Problem | None, server: str, device_id: str) -> ProvisioningError:
-    """Return the error that an answer with ``status`` stands for.
+    """Return the error that an answer of the server at ``server`` stands for.
 
-    Of the answer's own words only the code is repeated, as the rest may be anything. Every status that is not in the
-    table is one of those that pass: the server, or what it depends on, cannot serve now (429, 5xx), or something
-    between has answered instead.
+    Of the answer's own words only the code is repeated, as the rest may be anything.
     """
-    code = f" ({problem.code})" if problem else ""
-    if status in _REFUSED:
-        return TokenRefused(f"the provisioning server {server} {_REFUSED[status].format(device_id=device_id)}{code}")
-    later = f"; it asks to wait {problem.retry_after} s" if problem and problem.retry_after else ""
-    return ProvisioningUnreachable(
-        f"the provisioning server {server} cannot serve now: it answers {status}{code}{later}"
-    )
+    row = reaction(status, problem.code if problem else None)
+    code = f"{status}, {problem.code}" if problem else str(status)
+    wait_s = float(problem.retry_after or 0) if problem else 0.0
+    later = f"; it asks to wait {wait_s:.0f} s" if wait_s else ""
+    words = f"the provisioning server {server} {row.words.format(device_id=device_id)} ({code}){later}"
+    return (TokenRefused if row.needs_person else ProvisioningUnreachable)(words, row.action, wait_s)

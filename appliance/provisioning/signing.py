@@ -14,6 +14,7 @@ Devices sign and verify here, through the library. The server does the opposite 
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -47,10 +48,12 @@ __all__ = [
     "LABEL",
     "SIGNATURE_HEADERS",
     "TAG",
+    "AnswerParameters",
     "SignatureInvalid",
     "SignedAnswer",
     "SignedRequest",
     "Signer",
+    "answer_parameters",
     "content_digest",
     "new_private_key",
     "private_key",
@@ -67,6 +70,13 @@ ANSWER_TAG: Final = "va1s"
 LABEL: Final = "sig"
 SIGNATURE_HEADERS: Final = ("content-digest", "signature-input", "signature")
 """The headers that belong to a signature, lower case."""
+# So strict that one answer has one spelling: the last character of a base64 text carries unused bits, which are zero.
+_ANSWER_DIGEST: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=:")
+_ANSWER_INPUT: Final = re.compile(
+    rf"sig=\({re.escape(' '.join(ANSWER_COMPONENTS))}\);created=(?P<created>[1-9][0-9]{{0,10}});"
+    rf'keyid="(?P<key_id>[A-Za-z0-9_-]{{43}})";alg="ed25519";tag="{ANSWER_TAG}"'
+)
+_ANSWER_SIGNATURE: Final = re.compile(r"sig=:[A-Za-z0-9+/]{85}[AQgw]==:")
 _LIBRARY: Final[Mapping[Algorithm, type[HTTPSignatureAlgorithm]]] = {
     Algorithm.ED25519: algorithms.ED25519,
     Algorithm.P256: algorithms.ECDSA_P256_SHA256,
@@ -103,6 +113,16 @@ class Signer:
     key_id: str
     """The device id; to enrol, the thumbprint of the key."""
     sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerParameters:
+    """What an answer says of its signature; true only once `verify_answer` has returned."""
+
+    key_id: str
+    """The thumbprint of the server's key."""
+    created: int
+    """When it was signed, by the server's clock, in seconds since 1970."""
 
 
 @dataclass(slots=True)
@@ -171,6 +191,15 @@ def sign(request: SignedRequest, key: PrivateKey, signer: Signer, created: datet
     return {name.lower(): value for name, value in message.headers.items()}
 
 
+def answer_parameters(headers: Mapping[str, str]) -> AnswerParameters | None:
+    """Return what an answer with these headers says of its signature; None: it has none in the profile."""
+    digest, parameters, signature = (headers.get(name, "") for name in SIGNATURE_HEADERS)
+    found = _ANSWER_INPUT.fullmatch(parameters)
+    if found is None or not _ANSWER_DIGEST.fullmatch(digest) or not _ANSWER_SIGNATURE.fullmatch(signature):
+        return None
+    return AnswerParameters(found["key_id"], int(found["created"]))
+
+
 def verify_answer(answer: SignedAnswer, request: SignedRequest, keys: Mapping[str, Ed25519PublicKey]) -> None:
     """Check that the server signed ``answer``, and that it answers ``request`` (with its signature headers).
 
@@ -179,6 +208,8 @@ def verify_answer(answer: SignedAnswer, request: SignedRequest, keys: Mapping[st
     Raises:
         SignatureInvalid: Not signed, by a key that is not trusted, altered, or the answer to something else.
     """
+    if answer_parameters(answer.headers) is None:
+        raise SignatureInvalid("the signature headers are missing or not in the profile")
     asked = _Message(request.method, request.url, dict(request.headers))
     reply = _Reply(answer.status, dict(answer.headers), asked)
     verifier = _TimelessVerifier(signature_algorithm=algorithms.ED25519, key_resolver=_PinnedKeys(keys))

@@ -72,6 +72,11 @@ class Registry:
             raise ConfigurationError(*mistakes)
         self._tools = {name: known[name] for name in settings.enabled}
         self._timeout_s = settings.timeout_s
+        self._allowed: frozenset[str] | None = None
+
+    def allow(self, names: frozenset[str] | None) -> None:
+        """Run no tools but these from now on; None: all that are enabled."""
+        self._allowed = names
 
     @property
     def declarations(self) -> tuple[ToolDeclaration, ...]:
@@ -85,7 +90,7 @@ class Registry:
         or "timeout" or "error" with ``retryable`` and ``message``: the model asks again and again when told less.
         """
         allowed = self._tools.get(call.name)
-        if allowed is None:
+        if allowed is None or (self._allowed is not None and call.name not in self._allowed):
             return answer(call, status="error", retryable=False, message=f"there is no tool named {call.name}")
         try:
             arguments = allowed.arguments.model_validate(call.arguments)

@@ -23,7 +23,7 @@ from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.replies import Reply
 from appliance.simulator.scenario import Scenario
 from appliance.simulator.server import Simulator
-from appliance.units import Pcm
+from appliance.units import UPLINK, Pcm
 from tests.bench.live_house import House, mint, reach, until
 from tests.bench.live_line import Line
 from tests.simulator.client import said
@@ -33,7 +33,7 @@ AT_ONCE: Final = 32
 DELAY_S: Final = 0.02
 """From the home to the service, and as much back."""
 SPEECH_S: Final = 3.0
-FOLLOW_UP_S: Final = 1.5
+FOLLOW_UP_S: Final = 4.0
 """The wait for more after an answer."""
 REPLY: Final = Reply(said(0.4), text="yes", heard="is it so")
 
@@ -136,7 +136,7 @@ async def conversation(trial: Trial, delay_s: float) -> Fate:
                 house.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
                 await reach(appliance, State.IDLE)
                 house.room.call()
-                begun = await _speak(house, trial)
+                question = await _speak(house, trial)
                 await reach(appliance, State.IDLE)
         if len(simulator.sessions) < 2:
             raise RuntimeError(f"nothing went wrong: {trial}")
@@ -144,18 +144,20 @@ async def conversation(trial: Trial, delay_s: float) -> Fate:
         heard = [simulator.received(session) for session in sessions]
     recorded = np.frombuffer(house.room.recorded, "<i2")
     captured = np.concatenate([recorded[start:stop] for start, stop in owed.spans])
-    return compared(captured, heard, sum(min(stop, begun) - start for start, stop in owed.spans if start < begun))
+    begin, end = (sum(min(stop, at) - start for start, stop in owed.spans if start < at) for at in question)
+    return compared(captured, heard, slice(begin, end))
 
 
-async def _speak(house: House, trial: Trial) -> int:
-    """Ask as often as the trial wants it; return where in the microphone's stream the last question begins."""
-    begun = 0
+async def _speak(house: House, trial: Trial) -> tuple[int, int]:
+    """Ask as often as the trial wants it; return where in the microphone's stream the last question begins and ends."""
+    begin = end = 0
     for number in range(trial.turn.value):
         pause_s = 0.3 if number == 0 else 0.5
-        begun = house.room.next + round(pause_s * 16_000)
+        begin = house.room.next + UPLINK.frames(pause_s)
+        end = begin + UPLINK.frames(SPEECH_S)
         house.room.speak(SPEECH_S, after_s=pause_s)
         await until(partial(_has_answers, house, number + 1))
-    return begun
+    return begin, end
 
 
 def _has_answers(house: House, count: int) -> bool:
@@ -163,20 +165,24 @@ def _has_answers(house: House, count: int) -> bool:
     return sum(isinstance(moment.event, PlaybackDrained) for moment in house.moments) >= count
 
 
-def compared(captured: Pcm, heard: Sequence[Pcm], utterance: int) -> Fate:
-    """Compare what was owed with what each session has heard; the last one has to have heard all from ``utterance``."""
-    fate = Fate(owed=len(captured))
+def compared(captured: Pcm, heard: Sequence[Pcm], question: slice) -> Fate:
+    """Compare what was owed with what each session has heard.
+
+    The last one has to have heard all from the beginning of ``question`` on, or from where the one before stopped if
+    that has heard all of the question, and so could answer it.
+    """
+    fate, wanted = Fate(owed=len(captured)), 0
     for number, samples in enumerate(heard, 1):
         begin = _place(captured, samples[:WINDOW])
         owed = captured[begin:]
-        if number < len(heard):  # nobody answers this one: how far it has come does not count
+        if number < len(heard):  # nobody answers this one any more: how far it has come does not count
             owed = owed[: _place(owed, samples[-WINDOW:]) + WINDOW]
-        elif begin > utterance:
-            fate += Fate(lost=begin - utterance)
         found = account(owed, samples)
         if found.strange:
             raise RuntimeError(f"{found.strange} samples that nobody has said")
-        fate += Fate(found.lost, found.duplicated)
+        fate += Fate(found.lost + max(0, begin - wanted), found.duplicated)
+        end = begin + len(owed)
+        wanted = end if end >= question.stop else question.start
     return fate
 
 

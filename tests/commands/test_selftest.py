@@ -25,7 +25,9 @@ pytestmark = pytest.mark.realtime
 FILES = Settings(
     microphone=WavMicrophone(kind="wav", path=Path("a.wav")),
     speaker=WavSpeaker(kind="wav", path=Path("b.wav")),
-    provisioning=Provisioning(url="https://127.0.0.1:9", device_key=new_private_key()),
+    provisioning=Provisioning(
+        url="https://127.0.0.1:9", device_id="kitchen", device_key=new_private_key(), server_keys=(f"{'A' * 43}=",)
+    ),
 )
 
 

@@ -9,11 +9,26 @@ from appliance.commands.doctor import doctor_command
 from appliance.doctor import sound, wakeword
 from appliance.doctor.finding import Severity
 from appliance.errors import ExitCode
-from appliance.settings import AlsaMicrophone, AlsaSpeaker, NoWakeWord, OpenWakeWord, Settings, WavMicrophone
+from appliance.provisioning.keys import new_private_key
+from appliance.settings import (
+    AlsaMicrophone,
+    AlsaSpeaker,
+    NoWakeWord,
+    OpenWakeWord,
+    Provisioning,
+    Settings,
+    WavMicrophone,
+)
 from tests.soundcard.card import Fault
 from tests.soundcard.fixture import PlugIn
 
-VIRTUAL = Settings(microphone=AlsaMicrophone(device="virtual_mic"), speaker=AlsaSpeaker(device="virtual_speaker"))
+VIRTUAL = Settings(
+    microphone=AlsaMicrophone(device="virtual_mic"),
+    speaker=AlsaSpeaker(device="virtual_speaker"),
+    provisioning=Provisioning(
+        url="https://server.test", device_id="kitchen", device_key=new_private_key(), server_keys=(f"{'A' * 43}=",)
+    ),
+)
 MICROPHONE = sound.CHECKS[0]
 
 

@@ -7,24 +7,49 @@ from typing import Any
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from appliance.core.state import Mode
-from appliance.errors import ConfigurationError, ProvisioningError, ProvisioningUnreachable, TokenRefused
-from appliance.live.ports import LiveToken, TokenSource
-from appliance.provisioning import signing
+from appliance.errors import (
+    ConfigurationError,
+    InputError,
+    LinkAction,
+    ProvisioningError,
+    ProvisioningUnreachable,
+    ServerUntrusted,
+    TokenRefused,
+)
+from appliance.live.ports import LiveToken, Locks, TokenSource
+from appliance.provisioning import keys, signing
 from appliance.provisioning.client import ProvisioningClient
-from appliance.provisioning.protocol import JSON, MAX_ANSWER_BYTES, PROBLEM_JSON, Purpose, TokenMode
+from appliance.provisioning.drawer import Drawer
+from appliance.provisioning.protocol import MAX_ANSWER_BYTES, Purpose, Quota, TokenMode
 from appliance.provisioning.sequence import BLOCK, SequenceCounter
+from appliance.provisioning.signing import SIGNATURE_HEADERS
 from appliance.settings import Provisioning
 from tests.clock import run_virtual
-from tests.provisioning.worlds import DEVICE, KEY, NOW, PEM, SERVER, TOKEN, FakeUpstream, transport
+from tests.provisioning.worlds import (
+    DEVICE,
+    KEY,
+    NOW,
+    PEM,
+    SERVER,
+    SERVER_KEYS,
+    TOKEN,
+    FakeUpstream,
+    answer,
+    plain,
+    transport,
+)
 
 Handler = Callable[[httpx2.Request], Coroutine[Any, Any, httpx2.Response]]
 
 
 def settings(**changed: Any) -> Provisioning:
-    values = {"url": SERVER, "device_id": DEVICE, "device_key": SecretStr(PEM), "timeout_s": 5.0}
+    values = {"url": SERVER, "device_id": DEVICE, "device_key": SecretStr(PEM), "server_keys": SERVER_KEYS}
     return Provisioning.model_validate({**values, **changed})
 
 
@@ -36,13 +61,14 @@ def fetch(carrier: httpx2.AsyncBaseTransport, *, resume: bool = False, mode: Mod
     return run_virtual(main)
 
 
-def answers(*responses: httpx2.Response) -> httpx2.MockTransport:
-    """Return a server that gives these answers, one after the other."""
-    left = list(responses)
+def server(*bodies: tuple[int, object]) -> httpx2.MockTransport:
+    """Return a server that gives these answers, signed, one after the other."""
+    left = list(bodies)
 
     async def handler(request: httpx2.Request) -> httpx2.Response:
         await request.aread()
-        return left.pop(0)
+        status, body = left.pop(0)
+        return answer(request, body, status)
 
     return httpx2.MockTransport(handler)
 
@@ -57,10 +83,6 @@ def token_body(**changed: Any) -> dict[str, Any]:
         "server_time": NOW.isoformat(),
     }
     return {**body, **changed}
-
-
-def problem(status: int, **members: Any) -> httpx2.Response:
-    return httpx2.Response(status, json=members, headers={"content-type": PROBLEM_JSON})
 
 
 def failure(carrier: httpx2.AsyncBaseTransport) -> ProvisioningError:
@@ -95,7 +117,7 @@ def test_it_says_what_opens_the_session_and_whether_one_is_resumed(mode, resume,
 
     async def handler(request: httpx2.Request) -> httpx2.Response:
         bodies.append(json.loads(await request.aread()))
-        return httpx2.Response(200, json=token_body())
+        return answer(request, token_body())
 
     fetch(httpx2.MockTransport(handler), mode=mode, resume=resume)
     assert [(body["mode"], body["purpose"]) for body in bodies] == [asked]
@@ -122,7 +144,7 @@ def test_times_are_counted_from_the_request_whatever_either_clock_says(server_ye
             "new_session_expires_at": server_time + timedelta(seconds=60),
             "expires_at": server_time + timedelta(minutes=16),
         }
-        return httpx2.Response(200, json=token_body(**{name: time.isoformat() for name, time in times.items()}))
+        return answer(request, token_body(**{name: time.isoformat() for name, time in times.items()}))
 
     token = fetch(httpx2.MockTransport(handler))
     assert token.session_from == pytest.approx(1002.0)
@@ -132,13 +154,13 @@ def test_times_are_counted_from_the_request_whatever_either_clock_says(server_ye
 
 def test_a_device_that_lost_its_number_goes_on_above_the_servers():
     upstream = FakeUpstream()
-    server = transport(upstream)
+    here = transport(upstream)
 
     async def main() -> None:
-        async with ProvisioningClient(settings(), None, server) as old:
+        async with ProvisioningClient(settings(), None, here) as old:
             for _ in range(5):
                 await old.fetch(Mode.HANDS_FREE, resume=False)
-        async with ProvisioningClient(settings(), None, server) as new:
+        async with ProvisioningClient(settings(), None, here) as new:
             for _ in range(2):
                 assert (await new.fetch(Mode.HANDS_FREE, resume=False)).value == TOKEN
 
@@ -148,11 +170,11 @@ def test_a_device_that_lost_its_number_goes_on_above_the_servers():
 
 def test_with_a_state_directory_a_restart_costs_no_second_request(tmp_path):
     numbers = []
-    server = transport()
+    here = transport()
 
     async def handler(request: httpx2.Request) -> httpx2.Response:
         numbers.append(request.headers["signature-input"].partition('nonce="')[2].partition('"')[0])
-        return await server.handle_async_request(request)
+        return await here.handle_async_request(request)
 
     async def main() -> None:
         for _ in range(2):
@@ -161,18 +183,22 @@ def test_with_a_state_directory_a_restart_costs_no_second_request(tmp_path):
 
     run_virtual(main)
     assert numbers == ["1", str(1 + BLOCK)]
-    assert SequenceCounter(tmp_path).take() == 1 + 2 * BLOCK
+    assert SequenceCounter(Drawer(tmp_path)).take() == 1 + 2 * BLOCK
 
 
 def test_it_jumps_once_only():
-    conflict = problem(409, code="sequence-conflict", last_sequence=40)
-    again = problem(409, code="sequence-conflict", last_sequence=90)
-    assert isinstance(failure(answers(conflict, again)), TokenRefused)
+    conflict = (409, {"code": "sequence-conflict", "last_sequence": 40})
+    again = (409, {"code": "sequence-conflict", "last_sequence": 90})
+    assert isinstance(failure(server(conflict, again)), TokenRefused)
+
+
+def test_a_token_whose_answer_was_lost_is_asked_for_with_the_next_number():
+    assert fetch(server((409, {"code": "already-minted", "last_sequence": 1}), (200, token_body()))).value == TOKEN
 
 
 def test_requests_go_out_one_after_the_other():
     under_way = most = 0
-    server = transport()
+    here = transport()
 
     async def handler(request: httpx2.Request) -> httpx2.Response:
         nonlocal under_way, most
@@ -180,7 +206,7 @@ def test_requests_go_out_one_after_the_other():
         most = max(most, under_way)
         await asyncio.sleep(0.5)
         under_way -= 1
-        return await server.handle_async_request(request)
+        return await here.handle_async_request(request)
 
     async def main() -> None:
         async with (
@@ -199,10 +225,66 @@ def test_requests_go_out_one_after_the_other():
     [(401, TokenRefused), (403, TokenRefused), (404, TokenRefused), (426, TokenRefused)]
     + [(status, ProvisioningUnreachable) for status in (302, 429, 500, 502, 503)],
 )
-@pytest.mark.parametrize("told", ["problem", "page"])
-def test_every_status_becomes_one_of_the_two_errors(status, expected, told):
-    page = httpx2.Response(status, text="<html>Bad</html>", headers={"content-type": "text/html"})
-    assert type(failure(answers(problem(status, code="any-code") if told == "problem" else page))) is expected
+def test_every_status_becomes_one_of_the_two_errors(status, expected):
+    assert type(failure(server((status, {"code": "any-code"})))) is expected
+    assert type(failure(server((status, b"<html>Bad</html>")))) is expected
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 503])
+def test_what_is_not_signed_is_no_answer(status):
+    async def handler(request: httpx2.Request) -> httpx2.Response:
+        body = token_body() if status == 200 else {"code": "device-suspended"}
+        return plain(json.dumps(body).encode(), status)
+
+    assert type(failure(httpx2.MockTransport(handler))) is ProvisioningUnreachable
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_what_somebody_else_has_signed_is_no_answer(status):
+    stranger = keys.private_key(keys.new_private_key())
+
+    async def handler(request: httpx2.Request) -> httpx2.Response:
+        return answer(request, token_body() if status == 200 else {"code": "signature-invalid"}, status, stranger)
+
+    error = failure(httpx2.MockTransport(handler))
+    assert type(error) is ServerUntrusted
+    assert isinstance(error, ProvisioningUnreachable)
+
+
+def test_an_answer_that_was_recorded_is_no_answer():
+    recorded: list[httpx2.Headers] = []
+
+    async def handler(request: httpx2.Request) -> httpx2.Response:
+        recorded.append(answer(request, token_body()).headers)
+        return plain(json.dumps(token_body()).encode(), 200, recorded[0])
+
+    async def main() -> None:
+        async with ProvisioningClient(settings(), None, httpx2.MockTransport(handler)) as client:
+            assert (await client.fetch(Mode.HANDS_FREE, resume=False)).value == TOKEN
+            with pytest.raises(ProvisioningUnreachable):
+                await client.fetch(Mode.HANDS_FREE, resume=False)
+
+    run_virtual(main)
+
+
+PARTS = ("status", "body", *SIGNATURE_HEADERS)
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(part=st.sampled_from(PARTS), data=st.data())
+def test_no_byte_of_an_answer_can_be_changed(part, data):
+    async def handler(request: httpx2.Request) -> httpx2.Response:
+        genuine = answer(request, token_body()).headers
+        parts = {"status": "200", "body": json.dumps(token_body())} | {n: genuine[n] for n in SIGNATURE_HEADERS}
+        at = data.draw(st.integers(0, len(parts[part]) - 1))
+        digits = st.sampled_from("0123456789") if part == "status" and at else st.sampled_from("245")
+        others = digits if part == "status" else st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+        other = data.draw(others.filter(lambda c: c != parts[part][at]))
+        parts[part] = parts[part][:at] + other + parts[part][at + 1 :]
+        headers = {name: parts[name] for name in SIGNATURE_HEADERS}
+        return plain(parts["body"].encode(), int(parts["status"]), headers)
+
+    assert isinstance(failure(httpx2.MockTransport(handler)), ProvisioningUnreachable)
 
 
 @pytest.mark.parametrize(
@@ -220,13 +302,43 @@ def test_every_status_becomes_one_of_the_two_errors(status, expected, told):
     ],
 )
 def test_an_answer_that_is_none_counts_as_no_answer(body):
-    error = failure(answers(httpx2.Response(200, content=body, headers={"content-type": JSON})))
+    error = failure(server((200, body)))
     assert isinstance(error, ProvisioningUnreachable)
 
 
 def test_a_damaged_problem_is_judged_by_its_status():
-    damaged = httpx2.Response(409, content=b'{"code": 7}', headers={"content-type": PROBLEM_JSON})
-    assert isinstance(failure(answers(damaged)), TokenRefused)
+    assert isinstance(failure(server((409, b'{"code": 7}'))), TokenRefused)
+
+
+def test_how_long_the_server_asks_to_be_left_alone_goes_with_the_error():
+    error = failure(server((503, {"code": "upstream-quota", "retry_after": 42})))
+    assert (error.action, error.retry_after_s) == (LinkAction.WAIT_QUOTA, 42.0)
+
+
+def test_what_the_token_locks_and_what_is_left_comes_with_it():
+    effective = {"voice": "Kore", "language": None, "tools": ["get_time"], "config_etag": "e1"}
+    body = token_body(session_id="ses_1", effective=effective, quota={"sessions_left_today": 3})
+
+    async def main() -> None:
+        async with ProvisioningClient(settings(), None, server((200, body))) as client:
+            token = await client.fetch(Mode.HANDS_FREE, resume=False)
+            assert token.locks == Locks("Kore", None, frozenset({"get_time"}), "e1")
+            assert token.session_id == "ses_1"
+            assert client.quota == Quota(sessions_left_today=3)
+
+    run_virtual(main)
+
+
+def test_two_programs_cannot_sign_for_one_device(tmp_path):
+    async def main() -> None:
+        async with ProvisioningClient(settings(), tmp_path, transport()):
+            with pytest.raises(InputError, match="systemctl stop appliance"):
+                async with ProvisioningClient(settings(), tmp_path, transport()):
+                    raise AssertionError
+        async with ProvisioningClient(settings(), tmp_path, transport()):
+            pass
+
+    run_virtual(main)
 
 
 def test_a_server_that_hangs_is_left_after_the_time_that_is_set():
@@ -263,11 +375,13 @@ def test_a_broken_connection_is_unreachable(error):
         ({"device_key": SecretStr("secret but no key")}, "provisioning.device_key"),
         ({"device_key": None, "device_key_file": "/nowhere/key.pem"}, "provisioning.device_key_file"),
         ({"ca_file": "/nowhere/ca.pem"}, "provisioning.ca_file"),
+        ({"server_keys": ()}, "provisioning.server_keys"),
+        ({"server_keys": ("no key",)}, "provisioning.server_keys"),
     ],
 )
-def test_a_wrong_setting_is_named_at_once_and_not_quoted(changed, named):
+def test_a_wrong_setting_is_named_at_once_and_not_quoted(changed, named, tmp_path):
     with pytest.raises(ConfigurationError, match=named) as caught:
-        ProvisioningClient(settings(**changed), None)
+        ProvisioningClient(settings(**changed), tmp_path)
     assert "secret but no key" not in str(caught.value)
 
 

@@ -17,7 +17,7 @@ from appliance.errors import ProvisioningUnreachable
 from appliance.provisioning.client import ProvisioningClient
 from appliance.settings import Provisioning
 from tests.clock import run_real
-from tests.provisioning.worlds import PEM, dead_address
+from tests.provisioning.worlds import DEVICE, PEM, SERVER_KEYS, dead_address
 
 pytestmark = pytest.mark.realtime
 
@@ -41,7 +41,9 @@ async def listener(certificate: trustme.LeafCert) -> AsyncIterator[str]:
 
 
 async def complaint(url: str, ca_file: Path | None = None) -> str:
-    settings = Provisioning(url=url, device_key=SecretStr(PEM), ca_file=ca_file)
+    settings = Provisioning(
+        url=url, device_id=DEVICE, device_key=SecretStr(PEM), server_keys=SERVER_KEYS, ca_file=ca_file
+    )
     async with ProvisioningClient(settings, None) as client:
         with pytest.raises(ProvisioningUnreachable) as caught:
             await client.fetch(Mode.HANDS_FREE, resume=False)

@@ -1,27 +1,73 @@
 import pytest
 
-from appliance.errors import ProvisioningUnreachable, TokenRefused
+from appliance.core.events import Trouble
+from appliance.core.sentences import SENTENCES
+from appliance.errors import ClockWrong, ProvisioningUnreachable, ServerUntrusted, TokenRefused
+from appliance.indicator.patterns import BLINKS
+from appliance.live.dialler import trouble_of
 from appliance.provisioning.protocol import STATUS, Problem, ProblemCode
-from appliance.provisioning.reactions import refusal
+from appliance.provisioning.reactions import TABLE, refusal
 
 
 def reaction(status: int, problem: Problem | None = None):
     return refusal(status, problem, "https://a.example", "kitchen")
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 422, 426])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 418, 422, 426])
 def test_where_a_person_is_needed_the_device_does_not_try_again(status):
     error = reaction(status)
     assert isinstance(error, TokenRefused)
     assert not error.retried
 
 
-@pytest.mark.parametrize("status", [301, 408, 418, 429, 500, 502, 503, 504, 204])
+@pytest.mark.parametrize("status", [301, 408, 429, 500, 502, 503, 504])
 def test_what_passes_is_tried_again(status):
     error = reaction(status)
     assert isinstance(error, ProvisioningUnreachable)
     assert error.retried
     assert str(status) in str(error)
+
+
+LIGHTS = {
+    ProblemCode.MALFORMED: Trouble.SETTINGS,
+    ProblemCode.SIGNATURE_INVALID: Trouble.REFUSED,
+    ProblemCode.CLAIM_INVALID: Trouble.REFUSED,
+    ProblemCode.DEVICE_PENDING: Trouble.REFUSED,
+    ProblemCode.DEVICE_SUSPENDED: Trouble.REFUSED,
+    ProblemCode.AGENT_TOO_OLD: Trouble.SETTINGS,
+    ProblemCode.NOT_FOUND: Trouble.SETTINGS,
+    ProblemCode.METHOD_NOT_ALLOWED: Trouble.SETTINGS,
+    ProblemCode.SEQUENCE_CONFLICT: Trouble.REFUSED,
+    ProblemCode.ALREADY_MINTED: Trouble.SERVICE,
+    ProblemCode.QUOTA_SESSIONS: Trouble.QUOTA,
+    ProblemCode.QUOTA_MINUTES: Trouble.QUOTA,
+    ProblemCode.RATE_LIMITED: Trouble.QUOTA,
+    ProblemCode.CONCURRENCY: Trouble.QUOTA,
+    ProblemCode.TOO_LARGE: Trouble.SETTINGS,
+    ProblemCode.UNSUPPORTED_MEDIA_TYPE: Trouble.SETTINGS,
+    ProblemCode.INVALID_REQUEST: Trouble.SETTINGS,
+    ProblemCode.INTERNAL: Trouble.SERVICE,
+    ProblemCode.UPSTREAM_REJECTED: Trouble.SERVICE,
+    ProblemCode.UPSTREAM_UNAVAILABLE: Trouble.SERVICE,
+    ProblemCode.UPSTREAM_QUOTA: Trouble.QUOTA,
+    ProblemCode.DRAINING: Trouble.SERVICE,
+}
+
+
+@pytest.mark.parametrize("code", ProblemCode)
+def test_every_code_has_its_light_and_words(code):
+    error = reaction(STATUS[code], Problem(code=code.value))
+    trouble = trouble_of(error)
+    assert trouble is LIGHTS[code]
+    assert BLINKS[trouble]
+    assert SENTENCES[trouble]
+    assert error.retried is not TABLE[code].needs_person
+    assert ("{" in str(error)) is False
+
+
+def test_a_clock_that_is_wrong_and_a_server_that_is_another_have_lights_of_their_own():
+    assert trouble_of(ClockWrong("x")) is Trouble.CLOCK
+    assert trouble_of(ServerUntrusted("x")) is Trouble.NETWORK
 
 
 @pytest.mark.parametrize("code", ProblemCode)

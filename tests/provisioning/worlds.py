@@ -12,15 +12,17 @@ from functools import cache
 from typing import Any
 
 import httpx2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
 from appliance.provisioning import join, keys, signing
-from appliance.provisioning.protocol import ENROL_PATH, JSON, STATUS, TOKENS_PATH, Problem, ProblemCode
+from appliance.provisioning.protocol import ENROL_PATH, JSON, PROBLEM_JSON, STATUS, TOKENS_PATH, Problem, ProblemCode
 from appliance.provisioning.server import claims, devices, migrate
 from appliance.provisioning.server.app import Parts, create_app
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.signatures import AnswerSigner
 from appliance.provisioning.server.store import MEMORY, Store, open_engine
 
 API_KEY = "AIza-the-key-that-nobody-may-see"
@@ -31,6 +33,7 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SERVER_KEY = keys.private_key(keys.new_private_key())
 PEM = signing.new_private_key()
 KEY = signing.private_key(PEM)
+SERVER_KEYS = (keys.public_key_text(SERVER_KEY),)
 ASKED = b'{"mode":"wake","purpose":"new","profile":"default"}'
 
 
@@ -116,9 +119,12 @@ class World:
     upstream: FakeUpstream
     now: datetime = NOW
     sequence: int = 0
+    key: Ed25519PrivateKey = SERVER_KEY
+    next_key: Ed25519PrivateKey | None = None
 
     def __post_init__(self) -> None:
-        self.parts = Parts(self.settings, self.upstream, self.store, SERVER_KEY, lambda: self.now)
+        parts = Parts(self.settings, self.upstream, self.store, self.key, lambda: self.now, next_key=self.next_key)
+        self.parts = parts
         self.app = create_app(self.parts)
         self.transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
 
@@ -193,6 +199,23 @@ def refused(response: httpx2.Response, code: ProblemCode) -> Problem:
     assert response.headers["cache-control"] == "no-store"
     assert response.headers.get("retry-after") == (None if problem.retry_after is None else str(problem.retry_after))
     return problem
+
+
+def answer(
+    request: httpx2.Request, body: object, status: int = 200, key: Ed25519PrivateKey = SERVER_KEY, at: datetime = NOW
+) -> httpx2.Response:
+    """Return the answer to ``request`` that the server would have signed with ``key``."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    signature = request.headers["signature"]
+    path = request.url.raw_path.decode()
+    headers = AnswerSigner(key).headers(status, content, path, signature, int(at.timestamp()))
+    kind = {"content-type": JSON if status < 400 else PROBLEM_JSON}
+    return plain(content, status, {**kind, **headers})
+
+
+def plain(content: bytes, status: int = 200, headers: Mapping[str, str] = {}) -> httpx2.Response:
+    """Return an answer that nobody has signed, as it comes from a socket."""
+    return httpx2.Response(status, headers=dict(headers), stream=httpx2.ByteStream(content))
 
 
 def signed_headers(

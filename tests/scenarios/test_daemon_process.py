@@ -39,7 +39,9 @@ kind = "terminal"
 kind = "none"
 [provisioning]
 url = "https://127.0.0.1:9"
+device_id = "kitchen"
 device_key_file = "{key}"
+server_keys = ["{"A" * 43}="]
 """)
     return file
 

@@ -16,9 +16,10 @@ from pydantic import SecretStr
 
 from appliance.core.state import Mode
 from appliance.errors import ExitCode
-from appliance.provisioning import signing
+from appliance.provisioning import keys, signing
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.server.program import main as provisiond
+from appliance.provisioning.server.settings import SIGNING_KEY_FILE
 from appliance.settings import Provisioning
 from tests.clock import run_real
 from tests.provisioning.server.loopback import token_service
@@ -50,6 +51,10 @@ async def running(config: Path, directory: Path) -> AsyncIterator[Process]:
             await process.wait()
 
 
+def _signing_key(directory: Path) -> str:
+    return keys.public_key_text(keys.private_key((directory / SIGNING_KEY_FILE).read_text()))
+
+
 def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, caplog):
     async def main() -> None:
         async with token_service(tmp_path / "upstream-ca.pem") as service:
@@ -62,7 +67,11 @@ def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, 
                 assert process.stdout
                 ready = json.loads(await process.stdout.readline())
                 settings = Provisioning(
-                    url=ready["url"], device_id=DEVICE, device_key=SecretStr(PEM), ca_file=ready["ca_file"]
+                    url=ready["url"],
+                    device_id=DEVICE,
+                    device_key=SecretStr(PEM),
+                    server_keys=(_signing_key(tmp_path / "tls"),),
+                    ca_file=ready["ca_file"],
                 )
                 async with ProvisioningClient(settings, tmp_path) as client:
                     assert (await client.fetch(Mode.HANDS_FREE, resume=False)).value == TOKEN

@@ -1,0 +1,85 @@
+"""The `appliance enrol` command: make this machine a device of a provisioning server, or tell how it stands."""
+
+import asyncio
+import sys
+from getpass import getpass
+from pathlib import Path
+from typing import Final
+
+from appliance.errors import ExitCode, InputError, TokenRefused
+from appliance.provisioning import identity
+from appliance.provisioning.enrolment import Place, enrol, standing
+from appliance.provisioning.facts import device_facts
+from appliance.provisioning.join import Join, read_join
+from appliance.provisioning.protocol import DeviceStatus, DeviceView
+from appliance.stdout import show
+
+_MAX_CHARACTERS: Final = 4096
+STDIN: Final = Path("-")
+
+
+def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int:
+    """Enrol with the join string in a file; without one, tell how the device stands, or ask for one on a terminal.
+
+    Raises:
+        InputError: There is no join string (66), it is none (65), or the device has enrolled by another (65).
+        ConfigurationError, ProvisioningError: As `enrol` and `standing`.
+    """
+    if join_file is None and identity.read(place.drawer) is not None:
+        return _tell(asyncio.run(standing(place)))
+    done = asyncio.run(enrol(place, _join(join_file), device_facts(), name))
+    if done.status is None:
+        show(f"enrolled already, as {done.device_id} at {done.url}")
+    else:
+        show(_words(done.status, done.device_id, done.url))
+    return ExitCode.OK
+
+
+def _tell(view: DeviceView) -> int:
+    """Tell how the device stands; raises TokenRefused where it gets no tokens and nobody is asked to give it any."""
+    words = _words(view.status, view.device_id, view.name or "its server")
+    if view.status in {DeviceStatus.SUSPENDED, DeviceStatus.REVOKED}:
+        raise TokenRefused(words)
+    show(words)
+    return ExitCode.OK
+
+
+def _words(status: DeviceStatus, device_id: str, where: str) -> str:
+    match status:
+        case DeviceStatus.ACTIVE:
+            return f"enrolled, as {device_id} at {where}"
+        case DeviceStatus.PENDING:
+            return f"enrolled, as {device_id} at {where}; waits for approval: `admin devices approve {device_id}` there"
+        case _:
+            return f"{device_id} is {status} at {where}: ask who runs the provisioning server"
+
+
+def _join(file: Path | None) -> Join:
+    """Read the join string; it is never an argument, where others could read it."""
+    try:
+        return read_join(_asked() if file is None else _read(file))
+    except ValueError as error:
+        raise InputError(str(error)) from None
+
+
+def _read(file: Path) -> str:
+    try:
+        if file == STDIN:
+            return sys.stdin.read(_MAX_CHARACTERS)
+        with file.open(encoding="ascii", errors="replace") as stream:
+            return stream.read(_MAX_CHARACTERS)
+    except OSError as error:
+        raise InputError(f"--join-file {file}: {error.strerror}", ExitCode.NO_INPUT) from error
+
+
+def _asked() -> str:
+    if not sys.stdin.isatty():
+        raise InputError(
+            "this device is not enrolled: write the join string to a file that only you can read, and give "
+            "--join-file FILE",
+            ExitCode.NO_INPUT,
+        )
+    try:
+        return getpass("Join string (it is not shown): ")
+    except EOFError:
+        return ""

@@ -1,0 +1,54 @@
+"""The `appliance forget` command: make this device one that has never enrolled."""
+
+import asyncio
+import sys
+from enum import Enum
+
+from appliance.errors import ConfigurationError, ExitCode, InputError
+from appliance.provisioning import identity
+from appliance.provisioning.enrolment import Place, forget
+from appliance.stdout import show
+
+
+class Consent(Enum):
+    """Whether a person has to be asked."""
+
+    GIVEN = "given"
+    TO_BE_ASKED = "to be asked"
+
+
+def forget_command(place: Place, consent: Consent) -> int:
+    """Remove identity and state, and tell what is left to do.
+
+    Raises:
+        InputError: Nobody has agreed to it, or the daemon runs.
+        ConfigurationError: A file cannot be removed.
+    """
+    who = _who(place)
+    if consent is Consent.TO_BE_ASKED:
+        _ask(who)
+    if asyncio.run(forget(place)):
+        show(f"forgotten: {who}; its server knows, and takes it for revoked")
+    else:
+        show(
+            f"forgotten: {who}; its server could not be told: have its operator revoke it "
+            "(`appliance-provisiond admin devices revoke`)"
+        )
+    return ExitCode.OK
+
+
+def _who(place: Place) -> str:
+    try:
+        found = identity.read(place.drawer)
+    except ConfigurationError:
+        return "a damaged identity"
+    return f"{found.device_id} at {found.url}" if found else "whatever was left of an enrolment"
+
+
+def _ask(who: str) -> None:
+    """Have a person agree."""
+    if not sys.stdin.isatty():
+        raise InputError("this cannot be undone: give --yes", ExitCode.USAGE)
+    show(f"This device is {who}. It will not work until it enrols again, with a new join string.")
+    if input("Forget it? Type yes: ").strip().lower() != "yes":
+        raise InputError("nothing was forgotten", ExitCode.USAGE)

@@ -1,0 +1,305 @@
+"""Hands out tokens, keeps one ready where that is wished, and tells the server of sessions and asks how it stands.
+
+Implements `live.ports.TokenSource`. What is done in the background is bounded (`BACKGROUND_S`, `IDLE_REFILLS`), gives
+way to the server (Retry-After, quotas), and comes spread out: a street of devices has its power back at once.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Self
+
+from appliance import log
+from appliance.core.backoff import Backoff
+from appliance.core.state import Mode
+from appliance.errors import ProvisioningError, TokenRefused
+from appliance.live.ports import LiveToken, Store
+from appliance.provisioning.client import ProvisioningClient
+from appliance.provisioning.protocol import DeviceView, Purpose
+from appliance.provisioning.sessions import Report, Sessions
+from appliance.settings import Prefetch
+from appliance.units import Seconds
+
+BACKGROUND_S: Final = 2.0
+"""The longest that a request waits that nobody waits for: so long it may hold up one that somebody does."""
+BOOT_SPREAD_S: Final = 60.0
+"""Within this after the start, devices begin to ask."""
+STANDING_S: Final = 6 * 3600.0
+"""How often the server is asked how this device stands: an operator who replaces the server's key counts on it."""
+IDLE_REFILLS: Final = 6
+"""How often a token that nobody needed is replaced by another."""
+SPARE_SESSIONS: Final = 10
+"""With so few sessions left today, none is spent on a token that nobody may need."""
+SPARE_MINUTES: Final = 60
+_REFRESH: Final = 0.8
+"""A token is replaced after so much of its time."""
+_LEAST_LEFT_S: Final = 5.0
+"""A connection takes some time to set up."""
+_FAREWELL_S: Final = 1.0
+_BACKOFF: Final = Backoff(1.0, 600.0)
+"""After an outage, devices come back spread over ten minutes."""
+_REFUSED_S: Final = 300.0
+"""A refusal may be taken back, but is no reason to ask often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spare:
+    """A token that nobody has asked for yet."""
+
+    token: LiveToken
+    mode: Mode
+
+    def serves(self, mode: Mode, now: Seconds) -> bool:
+        """Return whether a session can be begun with it."""
+        return self.mode is mode and now < self.last_moment
+
+    @property
+    def last_moment(self) -> Seconds:
+        """Until when a session can be begun with it."""
+        return Seconds(self.token.new_session_until - _LEAST_LEFT_S)
+
+    @property
+    def until(self) -> Seconds:
+        """When it is to be replaced, so that there is always one."""
+        window_s = self.token.new_session_until - self.token.session_from
+        return Seconds(self.token.session_from + _REFRESH * window_s)
+
+
+class Tokens:
+    """The device's tokens; an async context manager, for one event loop.
+
+    Args:
+        client: The line to the server; opened and closed with this.
+        prefetch: When to have a token ready.
+        store: Where what the server says of this device is kept, for `appliance doctor`.
+        on_tools: Told which tools may be offered whenever a token is handed out; None: all.
+        lot: Draws a number in [0, 1) for each wait.
+    """
+
+    def __init__(
+        self,
+        client: ProvisioningClient,
+        prefetch: Prefetch,
+        store: Store,
+        on_tools: Callable[[frozenset[str] | None], None],
+        lot: Callable[[], float] = random.random,
+    ) -> None:
+        self._client = client
+        self._prefetch = prefetch
+        self._store = store
+        self._on_tools = on_tools
+        self._lot = lot
+        self.sessions = Sessions()
+        self._stack = AsyncExitStack()
+        self._changed = asyncio.Event()
+        self._filled = asyncio.Event()
+        """No token is being fetched in advance."""
+        self._filled.set()
+        self._spare: Spare | None = None
+        self._wanted = prefetch is not Prefetch.NEVER
+        """A token is to be had in advance."""
+        self._mode = Mode.HANDS_FREE
+        self._refills = 0
+        self._failures = 0
+        self._rest_until = Seconds(0.0)
+        """Until then nothing is asked in the background."""
+        self._fill_at = Seconds(0.0)
+        """Until then no token is fetched in advance."""
+        self._standing_at = Seconds(0.0)
+        self._view: DeviceView | None = None
+
+    async def __aenter__(self) -> Self:
+        """Raises InputError where another program uses the identity."""
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self._client)
+            group = await stack.enter_async_context(asyncio.TaskGroup())
+            upkeep = group.create_task(self._run(), name="provisioning")
+            stack.callback(upkeep.cancel)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The task group is not told of the error: it would wrap it.
+        await self._stack.aclose()
+
+    # For whoever connects
+
+    async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
+        """Return the token that is ready, or a new one; raises as `ProvisioningClient.fetch`."""
+        await self._filled.wait()
+        spare, self._mode = self._spare, mode
+        if spare is not None and spare.serves(mode, _now()):
+            self._spare, token = None, spare.token
+        else:
+            try:
+                token = await self._client.fetch(mode, resume=resume)
+            except ProvisioningError as error:
+                self._spare_server(error)
+                raise
+            self._recovered()
+        self._refills = 0
+        if token.session_id is not None:
+            self.sessions.handed_out(token.session_id)
+        self._on_tools(token.locks.tools)
+        self._changed.set()
+        return token
+
+    def opened(self, token: LiveToken) -> None:
+        """A link was opened with this token."""
+        if token.session_id is not None:
+            self.sessions.opened(token.session_id, _now())
+            self._changed.set()
+
+    def closed(self, token: LiveToken) -> None:
+        """That link was closed."""
+        if token.session_id is not None:
+            self.sessions.closed(token.session_id, _now())
+            self._changed.set()
+
+    # In the background
+
+    async def _run(self) -> None:
+        self._rest_until = Seconds(_now() + self._lot() * BOOT_SPREAD_S)
+        self._standing_at = self._rest_until
+        try:
+            while True:
+                self._look_round()
+                if _now() >= self._rest_until:
+                    await self._do_one()
+                await self._pause()
+        finally:
+            await self._say_goodbye()
+
+    def _look_round(self) -> None:
+        """Note what has become due by itself."""
+        if self.sessions.settle(_now()):
+            self._wanted = self._prefetch is not Prefetch.NEVER
+        spare = self._spare
+        if spare is not None and _now() >= self._stale_at(spare):
+            self._spare = None
+            if spare.token.session_id is not None:
+                self.sessions.unused(spare.token.session_id)
+            self._refills += 1
+            self._wanted = self._prefetch is Prefetch.ALWAYS and self._refills <= IDLE_REFILLS
+
+    def _stale_at(self, spare: Spare) -> Seconds:
+        return spare.until if self._prefetch is Prefetch.ALWAYS else spare.last_moment
+
+    async def _do_one(self) -> None:
+        """Do the most urgent of what is due; what fails is put off."""
+        try:
+            if self.sessions.due:
+                await self._report(self.sessions.due[0])
+            elif _now() >= self._standing_at:
+                await self._ask_standing()
+            elif self._fills:
+                await self._fill()
+        except ProvisioningError as error:
+            self._put_off(error)
+
+    @property
+    def _fills(self) -> bool:
+        """Whether a token is to be fetched in advance, now."""
+        quota = self._client.quota
+        if quota is not None and (
+            _is_low(quota.sessions_left_today, SPARE_SESSIONS) or _is_low(quota.minutes_left_month, SPARE_MINUTES)
+        ):
+            return False
+        return self._wanted and self._spare is None and not self.sessions.in_use and _now() >= self._fill_at
+
+    async def _report(self, report: Report) -> None:
+        try:
+            await self._client.report(report.session_id, report.event, BACKGROUND_S)
+        except TokenRefused as error:
+            log.event("provisioning.report-refused", level="warning", reason=str(error))
+        if self.sessions.due and self.sessions.due[0] is report:
+            self.sessions.due.popleft()
+        self._recovered()
+
+    async def _ask_standing(self) -> None:
+        self._view = await self._client.standing(BACKGROUND_S)
+        self._standing_at = Seconds(_now() + STANDING_S * (1 - self._lot() / 4))
+        self._recovered()
+        log.event("provisioning.standing", status=self._view.status, device=self._view.device_id)
+        await self._keep()
+
+    async def _fill(self) -> None:
+        mode = self._mode
+        self._filled.clear()
+        try:
+            token = await self._client.mint(mode, Purpose.PREFETCH, BACKGROUND_S)
+        except ProvisioningError as error:
+            self._spare_server(error)
+            raise
+        finally:
+            self._filled.set()
+        self._spare, self._wanted = Spare(token, mode), False
+        self._recovered()
+        await self._keep()
+
+    async def _keep(self) -> None:
+        """Write down what the server says of this device; nothing of it is secret."""
+        kept: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+        if self._view is not None:
+            kept |= self._view.model_dump(mode="json", include={"status", "name", "limits", "latest_agent_version"})
+        if self._client.quota is not None:
+            kept["quota"] = self._client.quota.model_dump(mode="json")
+        await self._store.save(kept)
+
+    def _recovered(self) -> None:
+        self._failures, self._rest_until = 0, Seconds(0.0)
+
+    def _spare_server(self, error: ProvisioningError) -> None:
+        """Fetch no token in advance for as long as the server asks, and somewhat longer, not all at once."""
+        asked_s = error.retry_after_s
+        self._fill_at = Seconds(_now() + asked_s + self._lot() * min(asked_s, BOOT_SPREAD_S))
+
+    def _put_off(self, error: ProvisioningError) -> None:
+        """Ask nothing in the background for a while."""
+        refused_s = _REFUSED_S * (1 + self._lot())
+        wait_s = _BACKOFF.delay(self._failures, self._lot()) if error.retried else refused_s
+        self._failures += 1
+        self._rest_until = Seconds(_now() + wait_s)
+        log.event("provisioning.put-off", level="debug", reason=str(error), code=error.code, wait_s=round(wait_s))
+
+    async def _pause(self) -> None:
+        """Wait until something changes, or something is due by itself."""
+        moments = [self._standing_at]
+        if self.sessions.settles_at is not None:
+            moments.append(self.sessions.settles_at)
+        if self._spare is not None:
+            moments.append(self._stale_at(self._spare))
+        if self.sessions.due or self._fills:
+            moments.append(_now())
+        elif self._wanted and self._fill_at > _now():
+            moments.append(self._fill_at)
+        until = max(self._rest_until, Seconds(min(moments)))
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self._changed.wait()
+        self._changed.clear()
+
+    async def _say_goodbye(self) -> None:
+        """Tell what has not been told, if the server answers at once."""
+        self.sessions.settle(_now(), linger_s=0.0)
+        if self._spare is not None and self._spare.token.session_id is not None:
+            self.sessions.unused(self._spare.token.session_id)
+        until = _now() + _FAREWELL_S
+        with suppress(ProvisioningError):
+            while self.sessions.due:
+                report = self.sessions.due.popleft()
+                await self._client.report(report.session_id, report.event, max(0.0, until - _now()))
+
+
+def _is_low(left: int | None, least: int) -> bool:
+    return left is not None and left <= least
+
+
+def _now() -> Seconds:
+    return Seconds(asyncio.get_running_loop().time())

@@ -1,0 +1,78 @@
+"""Devices to enrol, and power that can be cut at any step of it."""
+
+from pathlib import Path
+
+import httpx2
+
+from appliance.provisioning import keys
+from appliance.provisioning.drawer import Drawer
+from appliance.provisioning.enrolment import Place
+from appliance.provisioning.exchange import Transport
+from appliance.provisioning.join import Join, read_claim
+from appliance.settings import Provisioning
+from tests.provisioning.worlds import SERVER, SERVER_KEY, World
+
+
+class PowerCut(BaseException):
+    """Nothing is done any more."""
+
+
+class Power:
+    """Is cut after so many steps; None: never. A step is a write, a removal, or a request with its answer."""
+
+    def __init__(self, steps: int | None = None) -> None:
+        self.left = steps
+        self.used = 0
+
+    def step(self) -> None:
+        if self.left is not None and self.used >= self.left:
+            raise PowerCut
+        self.used += 1
+
+
+class CutDrawer(Drawer):
+    """A drawer on that power: each change is cut off before it is done, while it is written, or after it is done."""
+
+    def __init__(self, directory: Path, power: Power) -> None:
+        super().__init__(directory)
+        self._power = power
+
+    def put(self, name: str, content: str) -> None:
+        self._power.step()
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / f"{name}.new").write_text(content[: len(content) // 2])
+        self._power.step()
+        super().put(name, content)
+        self._power.step()
+
+    def remove(self, name: str) -> None:
+        self._power.step()
+        super().remove(name)
+        self._power.step()
+
+
+class CutTransport(httpx2.AsyncBaseTransport):
+    """A network on that power: a request does not go out, or its answer is lost."""
+
+    def __init__(self, carrier: httpx2.AsyncBaseTransport, power: Power) -> None:
+        self._carrier = carrier
+        self._power = power
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self._power.step()
+        response = await self._carrier.handle_async_request(request)
+        self._power.step()
+        return response
+
+
+def place(
+    here: World, directory: Path, power: Power | None = None, carrier: Transport | None = None, **settings: object
+) -> Place:
+    """Return where a device of ``here`` keeps its identity."""
+    power = power or Power()
+    transport = CutTransport(carrier or here.transport, power)
+    return Place(CutDrawer(directory, power), Provisioning.model_validate(settings), transport)
+
+
+def join(claim: str, server_key: keys.PrivateKey = SERVER_KEY, url: str = SERVER) -> Join:
+    return Join(url, read_claim(claim), keys.thumbprint(server_key), 0)
