@@ -12,6 +12,7 @@ from rich.table import Table
 from appliance import __version__
 from appliance.effective import load
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
+from appliance.log import redacted
 from appliance.stdout import show, show_json
 
 if TYPE_CHECKING:
@@ -62,11 +63,16 @@ def _told(error: ApplianceError) -> int:
     return int(error.exit_code)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Does not repeat a join string that somebody has given as an argument."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(redacted(message))
+
+
 def _parser() -> argparse.ArgumentParser:
     codes = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode)
-    parser = argparse.ArgumentParser(
-        prog="appliance", description="The voice appliance.", epilog=f"Exit codes: {codes}."
-    )
+    parser = _Parser(prog="appliance", description="The voice appliance.", epilog=f"Exit codes: {codes}.")
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -114,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_provisioning(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_provisioning(commands: "argparse._SubParsersAction[_Parser]") -> None:
     enrol = commands.add_parser("enrol", help="make this a device of a provisioning server, or tell how it stands")
     _add_place(enrol)
     enrol.add_argument("--join-file", metavar="FILE", type=Path, help="holds the join string; - for the standard input")

@@ -47,6 +47,7 @@ _PRIORITIES: Final = MappingProxyType(
 _SECRETS: Final = re.compile(
     r"""auth_tokens/[\w.~%+-]+
       | AIza[\w-]{10,}
+      | \bva1\.[\w-]{20,}(?:\.[\w-]+)?
       | \bAQ\.[\w.-]{10,}
       | (?<=[?&])(?:key|access_token|token)=[^&\s"']+
       | \b(?:Bearer|Token)\s+[\w.~+/=-]{16,}

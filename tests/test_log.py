@@ -19,13 +19,14 @@ from appliance.settings import Log
 SECRETS = {
     "token": "auth_tokens/0a1b2c3d4e5f",
     "key": "AIzaSyA-0123456789abcdefghijklmnopqrstu",
+    "join": f"va1.{'Ab_-' * 20}.x1Yz",
     "new key": "AQ.Ab8RN6K0123456789-abc_def",
     "query": "wss://example.org/ws?access_token=s3cr3ts3cr3t&x=1",
     "header": "Authorization: Token 0123456789abcdef0123",
     "private key": "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2Vw\n-----END PRIVATE KEY-----",
     "cut key": "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk",
 }
-GIVEAWAYS = re.compile(r"0a1b2c3d|SyA-0123|Ab8RN6K|s3cr3t|0123456789abcdef0123|MC4CAQAw|b3BlbnNz")
+GIVEAWAYS = re.compile(r"0a1b2c3d|SyA-0123|Ab8RN6K|s3cr3t|0123456789abcdef0123|MC4CAQAw|b3BlbnNz|b_-Ab")
 
 Configure = Callable[..., log.Lines | log.Journal]
 

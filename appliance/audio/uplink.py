@@ -195,7 +195,21 @@ class Uplink:
         As far back as the ring goes. A push-to-talk turn is a turn again, with its beginning and its end.
         """
         self._answering_to = None
-        behind = max(self._answered_to, self._ring.begin)
+        return self._go_back(self._answered_to)
+
+    def take_back(self, samples: int) -> Seconds:
+        """Send once more the ``samples`` that were sent last: they have not arrived; return how long that takes."""
+        behind = self._taken_to
+        for span in reversed(self._reported):
+            if not samples or span.mode is not self._mode:
+                break
+            taken = min(samples, max(0, span.cursor - span.start))
+            samples -= taken
+            behind = span.cursor - taken
+        return self._go_back(max(behind, self._answered_to))
+
+    def _go_back(self, behind: int) -> Seconds:
+        behind = max(behind, self._ring.begin)
         sent = [span for span in self._reported if span not in self._spans and (span.stop or 0) > behind]
         self._spans.extendleft(reversed([span for span in sent if span.mode is self._mode]))
         before = self._repeated
@@ -213,8 +227,8 @@ class Uplink:
     # The microphone's side
 
     def notify(self) -> None:
-        """Tell that the ring has new samples."""
-        if self._spans:
+        """Tell that the ring has new samples; the sender wakes where they make a chunk."""
+        if self._spans and self._due(self._spans[0]):
             self._signal.set()
 
     async def run(self) -> None:

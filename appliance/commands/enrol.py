@@ -6,12 +6,14 @@ from getpass import getpass
 from pathlib import Path
 from typing import Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from appliance.errors import ExitCode, InputError, TokenRefused
 from appliance.provisioning import identity
 from appliance.provisioning.enrolment import Place, enrol, standing
 from appliance.provisioning.facts import device_facts
 from appliance.provisioning.join import Join, read_join
-from appliance.provisioning.protocol import DeviceStatus, DeviceView
+from appliance.provisioning.protocol import DeviceStatus, DeviceView, Short
 from appliance.stdout import show
 
 _MAX_CHARACTERS: Final = 4096
@@ -22,12 +24,13 @@ def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int
     """Enrol with the join string in a file; without one, tell how the device stands, or ask for one on a terminal.
 
     Raises:
-        InputError: There is no join string (66), it is none (65), or the device has enrolled by another (65).
+        InputError: There is no join string (66), it is none (65), the device has enrolled by another (65), or ``name``
+            cannot be one (2).
         ConfigurationError, ProvisioningError: As `enrol` and `standing`.
     """
     if join_file is None and identity.read(place.drawer) is not None:
         return _tell(asyncio.run(standing(place)))
-    done = asyncio.run(enrol(place, _join(join_file), device_facts(), name))
+    done = asyncio.run(enrol(place, _join(join_file), device_facts(), _checked(name)))
     if done.status is None:
         show(f"enrolled already, as {done.device_id} at {done.url}")
     else:
@@ -52,6 +55,13 @@ def _words(status: DeviceStatus, device_id: str, where: str) -> str:
             return f"enrolled, as {device_id} at {where}; waits for approval: `admin devices approve {device_id}` there"
         case _:
             return f"{device_id} is {status} at {where}: ask who runs the provisioning server"
+
+
+def _checked(name: str | None) -> str | None:
+    try:
+        return TypeAdapter(Short | None).validate_python(name)
+    except ValidationError:
+        raise InputError("--name: has to be one line of 1 to 80 characters", ExitCode.USAGE) from None
 
 
 def _join(file: Path | None) -> Join:

@@ -50,5 +50,12 @@ def _ask(who: str) -> None:
     if not sys.stdin.isatty():
         raise InputError("this cannot be undone: give --yes", ExitCode.USAGE)
     show(f"This device is {who}. It will not work until it enrols again, with a new join string.")
-    if input("Forget it? Type yes: ").strip().lower() != "yes":
+    if _answer("Forget it? Type yes: ").strip().lower() != "yes":
         raise InputError("nothing was forgotten", ExitCode.USAGE)
+
+
+def _answer(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:
+        return ""

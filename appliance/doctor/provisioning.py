@@ -24,11 +24,14 @@ def standing(_: Settings) -> Finding:
     """Tell what the server has last said of this device."""
     try:
         said = json.loads(Drawer(state_directory()).read(STANDING_FILE) or "{}")
-    except (ConfigurationError, ValueError):
+    except ConfigurationError as error:
+        return Finding("provisioning", Severity.NOTE, str(error))
+    except (ValueError, RecursionError):
         said = {}
     if not isinstance(said, dict) or not said:
         return Finding("provisioning", Severity.NOTE, "the daemon has not heard of the server yet")
-    quota = said.get("quota") or {}
+    quota = said.get("quota")
+    quota = quota if isinstance(quota, dict) else {}
     parts = [f"{said.get('status') or 'served'}, as of {said.get('at')}"]
     parts += [f"{quota[name]} {unit} left" for name, unit in _LEFT.items() if quota.get(name) is not None]
     severity = Severity.OK if said.get("status") in {None, "active"} else Severity.PROBLEM

@@ -279,6 +279,7 @@ class Keeper:
         while True:
             await asyncio.wait([reading], timeout=BEAT_S)
             if reading.done():
+                self._uplink.take_back(opened.link.undelivered())
                 await self._lost(order, reading.result())
                 return _Left.LOST
             if self._wanted is order and self._beat(opened, order):

@@ -20,6 +20,7 @@ from google.genai.live import AsyncSession
 from appliance.core.state import Mode
 from appliance.errors import ConfigurationError, LinkCause, LinkError
 from appliance.live.capabilities import Capabilities, Feature, capabilities
+from appliance.live.delivery import Delivery
 from appliance.live.ports import (
     LinkMessage,
     LiveToken,
@@ -65,6 +66,7 @@ class GenaiLink:
         self._session = session
         self._known = known
         self._wires = wires
+        self._delivery = Delivery()
         self.strange = 0
         """Messages that the SDK could not read."""
 
@@ -100,6 +102,9 @@ class GenaiLink:
     async def send_audio(self, pcm: bytes) -> None:
         """Send 16 kHz mono s16le samples; raises LinkError."""
         await self._send(audio=types.Blob(data=pcm, mime_type=UPLINK_MIME_TYPE))
+        traffic = self._wires.traffic()
+        if traffic is not None:
+            self._delivery.sent(len(pcm) // 2, traffic.written)
 
     async def send_activity_start(self) -> None:
         """Begin a push-to-talk turn; raises LinkError."""
@@ -140,6 +145,10 @@ class GenaiLink:
     def traffic(self) -> Traffic | None:
         """Return what is on its way, as the kernel knows it; None once the connection is gone."""
         return self._wires.traffic()
+
+    def undelivered(self) -> int:
+        """Return how many of the samples sent last the other end has not acknowledged."""
+        return self._delivery.undelivered(self._wires.acknowledged())
 
     async def _send(self, **realtime_input: Any) -> None:  # noqa: ANN401  whatever the SDK takes
         with _classified(Phase.OPEN):

@@ -33,6 +33,9 @@ class Uplink(Protocol):
     def repeat(self) -> Seconds:
         """Send once more what has no answer; return how long that takes."""
 
+    def take_back(self, samples: int) -> Seconds:
+        """Send once more so many samples of those sent last: they have not arrived; return how long that takes."""
+
 
 class Playback(Protocol):
     """What the keeper needs of playback."""

@@ -72,7 +72,7 @@ class Finding:
 class Limits:
     """How long is too long, in seconds, and how quiet is mute."""
 
-    reply_s: float = 7.0
+    reply_s: float = 6.5
     """From the last sign of life to the next; with the way to the person 8 s at most."""
     stuck_s: float = 30.0
     """From the end of speech to an answer, whatever signs of life there are."""

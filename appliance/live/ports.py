@@ -355,6 +355,9 @@ class Link(UplinkSink, Protocol):
     def traffic(self) -> Traffic | None:
         """Return what is on its way; None where that cannot be known."""
 
+    def undelivered(self) -> int:
+        """Return how many of the samples sent last have not arrived; once the link has ended, never will."""
+
 
 class LinkConnector(Protocol):
     """Opens links."""

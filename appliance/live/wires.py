@@ -31,6 +31,8 @@ class Wires:
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
+        self._witness: socket.socket | None = None
+        self._acknowledged = 0
 
     def connection(self, *args: Any, **kwargs: Any) -> ClientConnection:  # noqa: ANN401  websockets' own
         """Make a connection: a factory for ``websockets.connect(create_connection=…)``."""
@@ -38,9 +40,12 @@ class Wires:
 
     def made(self, transport: asyncio.Transport) -> None:
         """Bound what may wait in a connection."""
+        self.lost()
         self._transport = transport
         wire = transport.get_extra_info("socket")
         with suppress(OSError):  # it may be gone already, and its reader tells
+            # The transport closes its socket before it tells that the connection is lost.
+            self._witness = wire.dup()
             wire.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
 
@@ -51,12 +56,29 @@ class Wires:
             return None
         wire = transport.get_extra_info("socket")
         try:
-            told = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-            (acknowledged,) = _TCP_INFO.unpack(told)
             queued = transport.get_write_buffer_size() + _unacknowledged(wire)
+            return Traffic(_acknowledged(wire) + queued, queued)
         except (OSError, struct.error):
             return None
-        return Traffic(acknowledged + queued, queued)
+
+    def acknowledged(self) -> int:
+        """Return how many bytes the other end has acknowledged, also once the connection is lost."""
+        if self._witness is not None:
+            with suppress(OSError, struct.error):
+                self._acknowledged = _acknowledged(self._witness)
+        return self._acknowledged
+
+    def lost(self) -> None:
+        """Take note of what has arrived, and let go of the connection."""
+        self.acknowledged()
+        if self._witness is not None:
+            self._witness.close()
+            self._witness = None
+
+
+def _acknowledged(wire: socket.socket) -> int:
+    (acknowledged,) = _TCP_INFO.unpack(wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size))
+    return int(acknowledged)
 
 
 def _unacknowledged(wire: socket.socket) -> int:
@@ -77,3 +99,8 @@ class _Connection(ClientConnection):
         if isinstance(transport, asyncio.Transport):
             self._wires.made(transport)
         super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End; as asyncio has it."""
+        self._wires.lost()
+        super().connection_lost(exc)

@@ -4,8 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-
 from appliance.provisioning.protocol import DeviceFacts
 
 _LONGEST: Final = 80
@@ -15,14 +13,11 @@ def device_facts(root: Path = Path("/")) -> DeviceFacts:
     """Return model, system and the digest of the serial number."""
     tree = root / "proc" / "device-tree"
     serial = _line(tree / "serial-number")
-    try:
-        return DeviceFacts(
-            model=_line(tree / "model"),
-            serial_sha256=hashlib.sha256(serial.encode()).hexdigest() if serial else None,
-            os=_system(root / "etc" / "os-release"),
-        )
-    except ValidationError:
-        return DeviceFacts()
+    return DeviceFacts(
+        model=_line(tree / "model"),
+        serial_sha256=hashlib.sha256(serial.encode()).hexdigest() if serial else None,
+        os=_system(root / "etc" / "os-release"),
+    )
 
 
 def _line(file: Path) -> str | None:
@@ -30,7 +25,7 @@ def _line(file: Path) -> str | None:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    return text.partition("\n")[0].strip("\x00 ")[:_LONGEST] or None
+    return _short(text.partition("\n")[0])
 
 
 def _system(file: Path) -> str | None:
@@ -39,5 +34,10 @@ def _system(file: Path) -> str | None:
     except OSError:
         return None
     entries = dict(line.partition("=")[::2] for line in lines)
-    found = [entries.get(name, "").strip('"') for name in ("ID", "VERSION_ID")]
-    return "-".join(part for part in found if part)[:_LONGEST] or None
+    found = [entries.get(name, "").strip("\"'") for name in ("ID", "VERSION_ID")]
+    return _short("-".join(part for part in found if part))
+
+
+def _short(text: str) -> str | None:
+    """Return what of ``text`` can be told; device trees end their words with a zero byte."""
+    return "".join(character for character in text if character.isprintable()).strip()[:_LONGEST] or None

@@ -12,6 +12,8 @@ from appliance.units import Seconds
 
 LINGER_S: Final = 10.0
 """A session whose link has been closed for so long has ended, until another link takes it up."""
+UNOPENED_S: Final = 60.0
+"""A token that was handed out so long ago, and with which no link was opened, is good for nothing any more."""
 MAX_REPORTS: Final = 32
 """Reports that wait to be sent; the oldest give way."""
 _MAX_SECONDS: Final = 86_400
@@ -31,12 +33,20 @@ class Report:
 class _Session:
     """One session, as far as it has gone."""
 
+    idle_since: Seconds
+    """When it was handed out, or its newest link was closed."""
     links: int = 0
     seconds: float = 0.0
     """Of the links that are closed."""
     open_since: Seconds | None = None
-    closed_at: Seconds | None = None
     told_end: bool = False
+
+    @property
+    def ends_at(self) -> Seconds | None:
+        """When it is over, if nothing happens; None: a link is open, or its end has been told."""
+        if self.open_since is not None or self.told_end:
+            return None
+        return Seconds(self.idle_since + (LINGER_S if self.links else UNOPENED_S))
 
 
 class Sessions:
@@ -49,13 +59,13 @@ class Sessions:
         """Reports that gave way."""
         self._sessions: dict[str, _Session] = {}
 
-    def handed_out(self, session_id: str) -> None:
+    def handed_out(self, session_id: str, now: Seconds) -> None:
         """A token was given to who wants to connect: whatever was before and has no link is over."""
         for before, session in list(self._sessions.items()):
             if session.open_since is None and before != session_id:
                 self._end(before, session)
                 del self._sessions[before]
-        self._sessions.setdefault(session_id, _Session())
+        self._sessions.setdefault(session_id, _Session(now))
 
     def unused(self, session_id: str) -> None:
         """A token was thrown away."""
@@ -63,9 +73,9 @@ class Sessions:
 
     def opened(self, session_id: str, now: Seconds) -> None:
         """A link was opened."""
-        session = self._sessions.setdefault(session_id, _Session())
+        session = self._sessions.setdefault(session_id, _Session(now))
         session.links += 1
-        session.open_since, session.closed_at, session.told_end = now, None, False
+        session.open_since, session.told_end = now, False
         if session.links == 1:
             self._tell(session_id, SessionEvent(type=SessionEventType.STARTED))
 
@@ -74,30 +84,30 @@ class Sessions:
         session = self._sessions.get(session_id)
         if session is not None and session.open_since is not None:
             session.seconds += now - session.open_since
-            session.open_since, session.closed_at = None, now
+            session.open_since, session.idle_since = None, now
 
-    def settle(self, now: Seconds, linger_s: float = LINGER_S) -> bool:
-        """End what has had no link for so long; return whether that was anything."""
-        ended = False
+    def settle(self, now: Seconds) -> bool:
+        """End what is over; return whether that was anything."""
+        over = [(name, one) for name, one in self._sessions.items() if one.ends_at is not None and one.ends_at <= now]
+        for session_id, session in over:
+            self._end(session_id, session)
+        return bool(over)
+
+    def end(self) -> None:
+        """End whatever has no link: no other will come."""
         for session_id, session in self._sessions.items():
-            if not session.told_end and session.closed_at is not None and now - session.closed_at >= linger_s:
+            if session.open_since is None:
                 self._end(session_id, session)
-                ended = True
-        return ended
 
     @property
     def in_use(self) -> bool:
-        """Whether a link is open, or was a moment ago."""
-        return any(
-            session.open_since is not None or (session.closed_at is not None and not session.told_end)
-            for session in self._sessions.values()
-        )
+        """Whether a link is open, was a moment ago, or is about to be."""
+        return any(not session.told_end for session in self._sessions.values())
 
     @property
     def settles_at(self) -> Seconds | None:
         """When `settle` will have something to do; None: not before the next link is closed."""
-        closed = [one.closed_at for one in self._sessions.values() if one.closed_at is not None and not one.told_end]
-        return Seconds(min(closed) + LINGER_S) if closed else None
+        return min((one.ends_at for one in self._sessions.values() if one.ends_at is not None), default=None)
 
     def _end(self, session_id: str, session: _Session) -> None:
         if session.told_end:

@@ -6,8 +6,9 @@ way to the server (Retry-After, quotas), and comes spread out: a street of devic
 
 import asyncio
 import random
-from collections.abc import Callable
-from contextlib import AsyncExitStack, suppress
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
@@ -16,7 +17,7 @@ from typing import Any, Final, Self
 from appliance import log
 from appliance.core.backoff import Backoff
 from appliance.core.state import Mode
-from appliance.errors import ProvisioningError, TokenRefused
+from appliance.errors import LinkAction, ProvisioningError, ProvisioningUnreachable, TokenRefused
 from appliance.live.ports import LiveToken, Store
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.protocol import DeviceView, Purpose
@@ -30,6 +31,10 @@ BOOT_SPREAD_S: Final = 60.0
 """Within this after the start, devices begin to ask."""
 STANDING_S: Final = 6 * 3600.0
 """How often the server is asked how this device stands: an operator who replaces the server's key counts on it."""
+STANDING_AGAIN_S: Final = 600.0
+"""How soon it is asked again where that failed: meanwhile there is room for the rest."""
+REPORT_TRIES: Final = 10
+"""A report at which the server has failed so often is dropped: it may be why, and the others wait behind it."""
 IDLE_REFILLS: Final = 6
 """How often a token that nobody needed is replaced by another."""
 SPARE_SESSIONS: Final = 10
@@ -42,6 +47,7 @@ _LEAST_LEFT_S: Final = 5.0
 _FAREWELL_S: Final = 1.0
 _BACKOFF: Final = Backoff(1.0, 600.0)
 """After an outage, devices come back spread over ten minutes."""
+_UNHEARD: Final = frozenset({LinkAction.OFFLINE, LinkAction.CLOCK_WRONG})
 _REFUSED_S: Final = 300.0
 """A refusal may be taken back, but is no reason to ask often."""
 
@@ -99,12 +105,16 @@ class Tokens:
         self._filled = asyncio.Event()
         """No token is being fetched in advance."""
         self._filled.set()
+        self._asking = 0
+        """How many wait for a token."""
         self._spare: Spare | None = None
         self._wanted = prefetch is not Prefetch.NEVER
         """A token is to be had in advance."""
         self._mode = Mode.HANDS_FREE
         self._refills = 0
         self._failures = 0
+        self._tries = 0
+        """How often the oldest report was heard, or we have failed at it."""
         self._rest_until = Seconds(0.0)
         """Until then nothing is asked in the background."""
         self._fill_at = Seconds(0.0)
@@ -132,22 +142,38 @@ class Tokens:
 
     async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
         """Return the token that is ready, or a new one; raises as `ProvisioningClient.fetch`."""
-        await self._filled.wait()
-        spare, self._mode = self._spare, mode
-        if spare is not None and spare.serves(mode, _now()):
-            self._spare, token = None, spare.token
-        else:
-            try:
-                token = await self._client.fetch(mode, resume=resume)
-            except ProvisioningError as error:
-                self._spare_server(error)
-                raise
-            self._recovered()
-        self._refills = 0
+        self._mode = mode
+        self._asking += 1
+        try:
+            token = await self._ready(mode) or await self._ask(mode, resume=resume)
+        finally:
+            self._asking -= 1
+            self._changed.set()
         if token.session_id is not None:
-            self.sessions.handed_out(token.session_id)
+            self.sessions.handed_out(token.session_id, _now())
         self._on_tools(token.locks.tools)
-        self._changed.set()
+        return token
+
+    async def _ready(self, mode: Mode) -> LiveToken | None:
+        """Take the token that was fetched in advance, or is being fetched; None: there is none for this."""
+        if not self._serves(mode):
+            await self._filled.wait()
+        if self._spare is None or not self._serves(mode):
+            return None
+        taken, self._spare = self._spare.token, None
+        return taken
+
+    def _serves(self, mode: Mode) -> bool:
+        return self._spare is not None and self._spare.serves(mode, _now())
+
+    async def _ask(self, mode: Mode, *, resume: bool) -> LiveToken:
+        try:
+            token = await self._client.fetch(mode, resume=resume)
+        except ProvisioningError as error:
+            self._spare_server(error)
+            raise
+        self._fill_at = Seconds(0.0)
+        self._recovered()
         return token
 
     def opened(self, token: LiveToken) -> None:
@@ -179,50 +205,80 @@ class Tokens:
     def _look_round(self) -> None:
         """Note what has become due by itself."""
         if self.sessions.settle(_now()):
-            self._wanted = self._prefetch is not Prefetch.NEVER
+            self._wanted, self._refills = self._prefetch is not Prefetch.NEVER, 0
         spare = self._spare
-        if spare is not None and _now() >= self._stale_at(spare):
-            self._spare = None
-            if spare.token.session_id is not None:
-                self.sessions.unused(spare.token.session_id)
-            self._refills += 1
-            self._wanted = self._prefetch is Prefetch.ALWAYS and self._refills <= IDLE_REFILLS
+        if spare is None:
+            return
+        if self._renews and _now() >= spare.until:
+            self._wanted, self._refills = True, self._refills + 1
+        if _now() >= spare.last_moment:
+            self._throw_away()
 
-    def _stale_at(self, spare: Spare) -> Seconds:
-        return spare.until if self._prefetch is Prefetch.ALWAYS else spare.last_moment
+    @property
+    def _renews(self) -> bool:
+        """Whether a token that nobody needs is to be replaced when its time has come."""
+        return self._prefetch is Prefetch.ALWAYS and not self._wanted and self._refills < IDLE_REFILLS
+
+    def _throw_away(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.token.session_id is not None:
+            self.sessions.unused(spare.token.session_id)
 
     async def _do_one(self) -> None:
         """Do the most urgent of what is due; what fails is put off."""
-        try:
+        with self._contained():
             if self.sessions.due:
                 await self._report(self.sessions.due[0])
             elif _now() >= self._standing_at:
                 await self._ask_standing()
             elif self._fills:
                 await self._fill()
+
+    @contextmanager
+    def _contained(self) -> Iterator[None]:
+        """Let nothing out: no conversation is to end because of what nobody waits for."""
+        try:
+            yield
         except ProvisioningError as error:
             self._put_off(error)
+        except Exception as error:  # noqa: BLE001  a mistake of ours; its words may hold anything
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{frame.filename}:{frame.lineno}"
+            log.event("provisioning.broken", level="error", error=type(error).__name__, where=where)
+            self._rest_until = Seconds(_now() + _REFUSED_S * (1 + self._lot()))
 
     @property
     def _fills(self) -> bool:
         """Whether a token is to be fetched in advance, now."""
-        quota = self._client.quota
-        if quota is not None and (
-            _is_low(quota.sessions_left_today, SPARE_SESSIONS) or _is_low(quota.minutes_left_month, SPARE_MINUTES)
-        ):
+        if not self._wanted or self._asking or self.sessions.in_use or _now() < self._fill_at:
             return False
-        return self._wanted and self._spare is None and not self.sessions.in_use and _now() >= self._fill_at
+        spare = self._spare
+        if spare is not None and spare.mode is self._mode and _now() < spare.until:
+            return False
+        quota = self._client.quota
+        return quota is None or not (
+            _is_low(quota.sessions_left_today, SPARE_SESSIONS) or _is_low(quota.minutes_left_month, SPARE_MINUTES)
+        )
 
     async def _report(self, report: Report) -> None:
-        try:
-            await self._client.report(report.session_id, report.event, BACKGROUND_S)
-        except TokenRefused as error:
-            log.event("provisioning.report-refused", level="warning", reason=str(error))
+        self._tries += 1
+        if self._tries > REPORT_TRIES:
+            log.event("provisioning.report-dropped", level="warning", tries=REPORT_TRIES)
+        else:
+            try:
+                await self._client.report(report.session_id, report.event, BACKGROUND_S)
+            except TokenRefused as error:
+                log.event("provisioning.report-refused", level="warning", reason=str(error))
+            except ProvisioningUnreachable as error:
+                self._tries -= error.action in _UNHEARD
+                raise
+            self._recovered()
+        self._tries = 0
         if self.sessions.due and self.sessions.due[0] is report:
             self.sessions.due.popleft()
-        self._recovered()
 
     async def _ask_standing(self) -> None:
+        self._standing_at = Seconds(_now() + STANDING_AGAIN_S)
         self._view = await self._client.standing(BACKGROUND_S)
         self._standing_at = Seconds(_now() + STANDING_S * (1 - self._lot() / 4))
         self._recovered()
@@ -239,6 +295,7 @@ class Tokens:
             raise
         finally:
             self._filled.set()
+        self._throw_away()
         self._spare, self._wanted = Spare(token, mode), False
         self._recovered()
         await self._keep()
@@ -256,14 +313,18 @@ class Tokens:
         self._failures, self._rest_until = 0, Seconds(0.0)
 
     def _spare_server(self, error: ProvisioningError) -> None:
-        """Fetch no token in advance for as long as the server asks, and somewhat longer, not all at once."""
-        asked_s = error.retry_after_s
-        self._fill_at = Seconds(_now() + asked_s + self._lot() * min(asked_s, BOOT_SPREAD_S))
+        """Fetch no token in advance for as long as the server asks."""
+        self._fill_at = max(self._fill_at, Seconds(_now() + self._asked_s(error)))
+
+    def _asked_s(self, error: ProvisioningError) -> float:
+        """Return how long the server asks to be left alone, and somewhat more: not all come back at once."""
+        return error.retry_after_s + self._lot() * min(error.retry_after_s, BOOT_SPREAD_S)
 
     def _put_off(self, error: ProvisioningError) -> None:
         """Ask nothing in the background for a while."""
-        refused_s = _REFUSED_S * (1 + self._lot())
-        wait_s = _BACKOFF.delay(self._failures, self._lot()) if error.retried else refused_s
+        wait_s = _BACKOFF.delay(self._failures, self._lot()) if error.retried else _REFUSED_S * (1 + self._lot())
+        if error.action is not LinkAction.WAIT_QUOTA:  # a quota is one of tokens
+            wait_s = max(wait_s, self._asked_s(error))
         self._failures += 1
         self._rest_until = Seconds(_now() + wait_s)
         log.event("provisioning.put-off", level="debug", reason=str(error), code=error.code, wait_s=round(wait_s))
@@ -274,7 +335,8 @@ class Tokens:
         if self.sessions.settles_at is not None:
             moments.append(self.sessions.settles_at)
         if self._spare is not None:
-            moments.append(self._stale_at(self._spare))
+            soon = self._renews or (self._wanted and _now() < self._spare.until)
+            moments.append(self._spare.until if soon else self._spare.last_moment)
         if self.sessions.due or self._fills:
             moments.append(_now())
         elif self._wanted and self._fill_at > _now():
@@ -287,14 +349,14 @@ class Tokens:
 
     async def _say_goodbye(self) -> None:
         """Tell what has not been told, if the server answers at once."""
-        self.sessions.settle(_now(), linger_s=0.0)
-        if self._spare is not None and self._spare.token.session_id is not None:
-            self.sessions.unused(self._spare.token.session_id)
+        self.sessions.end()
+        self._throw_away()
         until = _now() + _FAREWELL_S
-        with suppress(ProvisioningError):
-            while self.sessions.due:
+        with self._contained():
+            while self.sessions.due and _now() < until:
                 report = self.sessions.due.popleft()
-                await self._client.report(report.session_id, report.event, max(0.0, until - _now()))
+                with suppress(TokenRefused):
+                    await self._client.report(report.session_id, report.event, until - _now())
 
 
 def _is_low(left: int | None, least: int) -> bool:

@@ -1,4 +1,4 @@
-"""``appliance-simulator``: the Live API on loopback, for as long as it is wanted.
+"""``appliance-simulator``: the Live API, on loopback unless told otherwise, for as long as it is wanted.
 
 Prints one line of JSON on the standard output when it is ready, events for people on the standard error, and ends in
 order on SIGTERM or SIGINT.
@@ -6,6 +6,7 @@ order on SIGTERM or SIGINT.
 
 import argparse
 import asyncio
+import ipaddress
 import json
 import logging
 import signal
@@ -61,7 +62,10 @@ def _list_scenarios() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    parser = argparse.ArgumentParser(prog="appliance-simulator", description="The Gemini Live API on loopback.")
+    parser = argparse.ArgumentParser(prog="appliance-simulator", description="The Gemini Live API, without Google.")
+    parser.add_argument(
+        "--address", type=_address, default="127.0.0.1", help="where to listen; default: loopback alone"
+    )
     parser.add_argument("--port", type=_port, default=0, help="default: one that is free")
     parser.add_argument("--directory", type=Path, help="where ca.pem goes; default: a temporary directory")
     parser.add_argument("--record", type=Path, metavar="DIRECTORY", help="leave a WAV and a JSON of each session here")
@@ -96,6 +100,7 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
         if directory is not None and not directory.is_dir():
             raise InputError(f"{directory} is not a directory", ExitCode.NO_INPUT)
     return SimulatorOptions(
+        address=chosen.address,
         port=chosen.port,
         directory=chosen.directory,
         record=chosen.record,
@@ -108,6 +113,10 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
         time_scale=chosen.time_scale,
         global_lock=GlobalLock(chosen.global_lock),
     )
+
+
+def _address(text: str) -> str:
+    return str(ipaddress.IPv4Address(text))
 
 
 def _port(text: str) -> int:

@@ -37,6 +37,8 @@ class Farewell:
 class SimulatorOptions:
     """Everything that can be chosen; the defaults are a service in good health."""
 
+    address: str = "127.0.0.1"
+    """Where it listens; any other than loopback is open to the network."""
     port: int = 0
     """0: one that is free."""
     directory: Path | None = None

@@ -1,4 +1,4 @@
-"""The simulator: one TLS port on loopback that is the token endpoint and the Live API at once."""
+"""The simulator: one TLS port that is the token endpoint and the Live API at once."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,6 @@ from appliance.simulator.upgrade import read_caller
 from appliance.simulator.websocket import WebSocket
 from appliance.units import Pcm
 
-_HOST: Final = "127.0.0.1"
 _UPGRADE: Final = b"GET "
 _FIRST_BYTES_S: Final = 10.0
 _HANG_UP_S: Final = 1.0
@@ -41,7 +40,7 @@ class Simulator:
     @property
     def base_url(self) -> str:
         """What clients are to use for Google's base address."""
-        return f"https://{_HOST}:{self._port}"
+        return f"https://{self._options.address}:{self._port}"
 
     @property
     def ca_file(self) -> Path:
@@ -64,7 +63,7 @@ class Simulator:
         async with contextlib.AsyncExitStack() as stack:
             self._service = Service(self._options, asyncio.get_running_loop().time)
             directory = self._options.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            certificate = _certificate(directory)
+            certificate = _certificate(directory, self._options.address)
             self._ca_file = certificate.ca_file
             self._server = await self._bind(certificate)
             self._port = self._server.sockets[0].getsockname()[1]
@@ -82,11 +81,11 @@ class Simulator:
         return await self._stack.__aexit__(kind, error, traceback)
 
     async def _bind(self, certificate: Certificate) -> asyncio.Server:
-        port = self._options.port
+        host, port = self._options.address, self._options.port
         try:
-            return await asyncio.start_server(self._accept, _HOST, port, ssl=certificate.context, start_serving=False)
+            return await asyncio.start_server(self._accept, host, port, ssl=certificate.context, start_serving=False)
         except OSError as error:
-            raise InputError(f"cannot listen on port {port}: {error.strerror}", ExitCode.UNAVAILABLE) from error
+            raise InputError(f"cannot listen on {host}, port {port}: {error.strerror}", ExitCode.UNAVAILABLE) from error
 
     async def _finish(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -141,9 +140,9 @@ class Simulator:
             await conduct(socket, caller, self._service)
 
 
-def _certificate(directory: Path) -> Certificate:
+def _certificate(directory: Path, address: str) -> Certificate:
     try:
-        return issue(directory)
+        return issue(directory, address)
     except OSError as error:
         raise InputError(f"cannot write into {directory}: {error.strerror}", ExitCode.CANNOT_WRITE) from error
 

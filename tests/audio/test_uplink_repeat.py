@@ -156,3 +156,70 @@ def test_however_many_links_fail_in_a_repetition_the_one_that_lasts_hears_it_who
                 assert last.told == [START, "audio", END]
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 640, 1280, 5_000])
+def test_what_has_not_arrived_is_sent_to_the_next_link_before_what_follows(lost):
+    async def main() -> tuple[RecordingLink, RecordingLink]:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.begin(0, gate=Gate.OPEN)
+            room.uplink.attach(first)
+            await room.listen(2.0)
+            room.uplink.detach()
+            takes = room.uplink.take_back(lost)
+            assert takes == pytest.approx(lost / 64_000)
+            room.uplink.attach(second)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            assert balanced(room)
+            assert room.uplink.counts.repeated == lost
+        return first, second
+
+    first, second = run_virtual(main)
+    arrived = len(first.heard) - lost
+    assert second.heard == stream(arrived, 48_000).tolist()
+
+
+def test_what_has_not_arrived_of_a_finished_press_is_a_turn_again():
+    async def main() -> tuple[RecordingLink, RecordingLink]:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.begin(0, PUSH_TO_TALK, gate=Gate.OPEN)
+            room.uplink.attach(first)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            room.uplink.detach()
+            room.uplink.take_back(1_000)
+            room.uplink.attach(second)
+            await room.uplink.drained()
+            assert balanced(room)
+        return first, second
+
+    first, second = run_virtual(main)
+    assert first.heard == stream(0, 16_000).tolist()
+    assert second.told == [START, "audio", END]
+    assert second.heard == stream(15_000, 16_000).tolist()
+
+
+def test_more_than_was_sent_cannot_be_taken_back_nor_what_has_its_answer():
+    async def main() -> tuple[int, RecordingLink]:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.begin(0, gate=Gate.OPEN)
+            room.uplink.attach(first)
+            await room.listen(1.0)
+            room.uplink.answered()
+            answered = len(first.heard)
+            await room.listen(0.4)
+            room.uplink.take_back(100_000)
+            room.uplink.attach(second)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            assert balanced(room)
+        return answered, second
+
+    answered, second = run_virtual(main)
+    assert second.heard == stream(answered, 22_400).tolist()

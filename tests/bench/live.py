@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from tests.bench.figures import Figure, compared
 from tests.bench.live_cost import SESSIONS, TALK_S, connecting, growing, talking
 from tests.bench.live_far_end import FarEnd, far_end, simulator
-from tests.bench.live_speech import DELAY_S, DROPS, SWAPS, Fate, speech
+from tests.bench.live_speech import DROPS, SWAPS, Fate, Way, speech
 from tests.bench.live_waits import ANSWERS, dead_address_ms, first_chunk_ms, silence_ms, stall_ms
+from tests.bench.live_wire import is_possible
 
 Say = Callable[[str], None]
 T = TypeVar("T")
-
-NO_DELAY_S: Final = 0.0
 
 
 def measure(say: Say) -> list[Figure]:
@@ -48,7 +47,7 @@ def _costs(say: Say) -> list[Figure]:
             "connect_cpu_ms", over, "ms", "<= 15", f"bare handshake {connect.bare:.3g}", connect.ours / connect.bare
         ),
         compared("talking_cpu_percent", talk.ours, "%", "<= 2", ("bare websocket client", talk.bare)),
-        Figure("talking_cpu_ratio", talk.ours / talk.bare, ""),
+        compared("talking_over_sdk_percent", talk.ours - talk.sdk, "%", None, ("Google's SDK by itself", talk.sdk)),
         Figure("rss_growth_mb", grown.rss_mb, "MB", "<= 2", left),
     ]
 
@@ -78,10 +77,11 @@ def _waits(say: Say) -> list[Figure]:
 
 
 def _speech(say: Say) -> list[Figure]:
-    say(f"{len(SWAPS)} conversations while the service announces its end")
-    swap, swap_direct = speech(SWAPS, DELAY_S), speech(SWAPS, NO_DELAY_S)
-    say(f"{len(DROPS)} conversations whose connection breaks")
-    drop, drop_direct = speech(DROPS, DELAY_S), speech(DROPS, NO_DELAY_S)
+    way = Way.LONG if is_possible() else Way.DIRECT
+    say(f"{len(SWAPS)} conversations while the service announces its end, {1000 * way.value:.0f} ms away")
+    swap, swap_direct = speech(SWAPS, way), speech(SWAPS, Way.DIRECT)
+    say(f"{len(DROPS)} conversations whose connection breaks, {1000 * way.value:.0f} ms away")
+    drop, drop_direct = speech(DROPS, way), speech(DROPS, Way.DIRECT)
     say(f"{(swap + drop + swap_direct + drop_direct).owed} samples compared")
     return [*_fates("swap", swap, swap_direct), *_fates("drop", drop, drop_direct)]
 

@@ -19,6 +19,9 @@ from statistics import median
 from typing import Final
 
 import numpy as np
+from google import genai
+from google.genai import types
+from google.genai.live import AsyncSession
 from websockets.asyncio.client import ClientConnection, connect
 
 from appliance.audio.ports import Block
@@ -55,6 +58,7 @@ SESSIONS: Final = 1_000
 WARM_UP: Final = 500
 """Sessions before memory counts."""
 PERIOD_S: Final = 0.02
+_SILENT_PERIOD: Final = bytes(2 * UPLINK.frames(PERIOD_S))
 _PATH: Final = "/ws/google.ai.generativelanguage.v1alpha.GenerativeService.BidiGenerateContentConstrained"
 
 
@@ -145,10 +149,26 @@ async def _bare(base_url: str, trust: ssl.SSLContext, token: str) -> AsyncIterat
 # Talking
 
 
-def talking(base_url: str, ca_file: Path) -> Pair:
-    """Return what both directions take of a core, in percent."""
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """What both directions take of a core, in percent; without the clock that stands for the microphone."""
+
+    ours: float
+    sdk: float
+    """Google's SDK, by itself."""
+    bare: float
+    clock: float
+    """That clock, by itself."""
+
+
+def talking(base_url: str, ca_file: Path) -> Talk:
+    """Return what both directions take of a core."""
     with asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner:
-        return Pair(runner.run(_talking(base_url, ca_file)), runner.run(_talking_barely(base_url, ca_file)))
+        clock = runner.run(_percent(lambda _: None, UPLINK.frames(PERIOD_S), None))
+        ours, sdk, bare = (
+            runner.run(talk(base_url, ca_file)) - clock for talk in (_talking, _talking_by_sdk, _talking_barely)
+        )
+        return Talk(ours, sdk, bare, clock)
 
 
 class _Ear:
@@ -245,23 +265,64 @@ async def _talking_barely(base_url: str, ca_file: Path) -> float:
         await connection.send('{"setup": {"model": "models/any"}}')
         works = [tasks.create_task(work(connection)) for work in (read, write)]
         await until(lambda: received)
-        period = bytes(2 * UPLINK.frames(PERIOD_S))
-        percent = await _percent(lambda _: queue.put_nowait(period), UPLINK.frames(PERIOD_S), lambda: (sent, received))
+        percent = await _percent(
+            lambda _: queue.put_nowait(_SILENT_PERIOD), UPLINK.frames(PERIOD_S), lambda: (sent, received)
+        )
         for work in works:
             work.cancel()
         return percent
 
 
-async def _percent(microphone: Callable[[int], None], period: int, counts: Callable[[], tuple[int, int]]) -> float:
-    """Feed a microphone in real time; return what of a core that took. Raises RuntimeError where something is lost."""
+async def _talking_by_sdk(base_url: str, ca_file: Path) -> float:
+    trust = ssl.create_default_context(cafile=ca_file)
+    options = types.HttpOptions(
+        base_url=base_url, api_version="v1alpha", async_client_args={"ssl": trust, "compression": None, "proxy": None}
+    )
+    client = genai.Client(api_key="auth_tokens/none", http_options=options)
+    queue: asyncio.Queue[bytes] = asyncio.Queue()
+    received = sent = 0
+
+    async def read(session: AsyncSession) -> None:
+        nonlocal received
+        while True:
+            async for message in session.receive():
+                received += len(message.data or b"") // 2
+
+    async def write(session: AsyncSession) -> None:
+        nonlocal sent
+        while True:
+            pcm = await queue.get() + await queue.get()
+            await session.send_realtime_input(audio=types.Blob(data=pcm, mime_type="audio/pcm;rate=16000"))
+            sent += len(pcm) // 2
+
+    async with client.aio.live.connect(model="any") as session, asyncio.TaskGroup() as tasks:
+        works = [tasks.create_task(work(session)) for work in (read, write)]
+        await until(lambda: received)
+        percent = await _percent(
+            lambda _: queue.put_nowait(_SILENT_PERIOD), UPLINK.frames(PERIOD_S), lambda: (sent, received)
+        )
+        for work in works:
+            work.cancel()
+        return percent
+
+
+async def _percent(
+    microphone: Callable[[int], None], period: int, counts: Callable[[], tuple[int, int]] | None
+) -> float:
+    """Feed a microphone in real time; return what of a core that took. Raises RuntimeError where something is lost.
+
+    ``counts`` tells of the samples sent and received; None: there are none.
+    """
     loop = asyncio.get_running_loop()
-    before = counts()
+    before = counts() if counts else (0, 0)
     cpu, begun, at = time.process_time(), loop.time(), 0
     while at < UPLINK.frames(TALK_S):
         at += period
         await asyncio.sleep(begun + UPLINK.duration(at) - loop.time())
         microphone(at - period)
     percent = (time.process_time() - cpu) / (loop.time() - begun) * 100
+    if counts is None:
+        return percent
     sent, received = (after - earlier for after, earlier in zip(counts(), before, strict=True))
     if sent < 0.98 * UPLINK.frames(TALK_S) or received < 0.98 * 24_000 * TALK_S:
         raise RuntimeError(f"only {sent} samples were sent and {received} received")

@@ -6,7 +6,9 @@ begins anew is owed what has no answer yet, from the beginning of the utterance 
 """
 
 import asyncio
+import socket
 from collections.abc import Iterable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -24,14 +26,12 @@ from appliance.simulator.replies import Reply
 from appliance.simulator.scenario import Scenario
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK, Pcm
-from tests.bench.live_house import House, mint, reach, until
-from tests.bench.live_line import Line
+from tests.bench.live_house import House, any_token, mint, reach, until
+from tests.bench.live_wire import FAR, NEAR, delaying
 from tests.simulator.client import said
 
-AT_ONCE: Final = 32
-"""Trials."""
-DELAY_S: Final = 0.02
-"""From the home to the service, and as much back."""
+AT_ONCE: Final = 8
+"""Trials. Many more, and the service is late to read what has arrived: with its end, that is lost."""
 SPEECH_S: Final = 3.0
 FOLLOW_UP_S: Final = 4.0
 """The wait for more after an answer."""
@@ -105,39 +105,57 @@ _BREAKS: Final[tuple[Step, ...]] = (
 DROPS: Final = tuple(_speaking(turn, after_s, do) for turn in Turn for do in _BREAKS for after_s in _MOMENTS)
 
 
-def speech(trials: Iterable[Trial], delay_s: float) -> Fate:
-    """Hold a conversation for each trial, on a line with a delay in each direction; takes about half a minute."""
-    with asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner:
-        return runner.run(_hold(trials, delay_s))
+class Way(Enum):
+    """From the home to the service; the value is the delay in each direction, in seconds."""
+
+    DIRECT = 0.0
+    LONG = 0.02
+    """For root only."""
 
 
-async def _hold(trials: Iterable[Trial], delay_s: float) -> Fate:
+class _Home(HappyEyeballsLoop):
+    """The daemon's loop, for which the service is far away."""
+
+    async def getaddrinfo(self, host, port, **_):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (FAR if host == "localhost" else host, port))]
+
+
+def speech(trials: Iterable[Trial], way: Way) -> Fate:
+    """Hold a conversation for each trial; takes about half a minute."""
+    with asyncio.Runner(loop_factory=HappyEyeballsLoop if way is Way.DIRECT else _Home) as runner:
+        return runner.run(_hold(trials, way))
+
+
+async def _hold(trials: Iterable[Trial], way: Way) -> Fate:
     room = asyncio.Semaphore(AT_ONCE)
 
     async def hold(trial: Trial) -> Fate:
         async with room:
-            return await conversation(trial, delay_s)
+            return await conversation(trial, way)
 
-    async with asyncio.TaskGroup() as group:
+    async with AsyncExitStack() as stack:
+        if way is Way.LONG:
+            await stack.enter_async_context(delaying(way.value))
+        group = await stack.enter_async_context(asyncio.TaskGroup())
         tasks = [group.create_task(hold(trial)) for trial in trials]
     return sum((task.result() for task in tasks), Fate())
 
 
-async def conversation(trial: Trial, delay_s: float) -> Fate:
+async def conversation(trial: Trial, way: Way) -> Fate:
     """Hold one conversation; raises RuntimeError where nothing went wrong in it, or where it has no end."""
-    options = SimulatorOptions(scenarios=(trial.scenario,), replies=(REPLY,))
+    address = "127.0.0.1" if way is Way.DIRECT else NEAR
+    options = SimulatorOptions(address=address, scenarios=(trial.scenario,), replies=(REPLY,))
     owed = Owed()
     async with Simulator(options) as simulator:
-        port = int(simulator.base_url.rpartition(":")[2])
-        async with Line(port, delay_s) as line:
-            token = await mint(line.base_url, simulator.ca_file)
-            house = House(token, simulator.ca_file, {"conversation": {"follow_up_s": FOLLOW_UP_S}})
-            async with house.living() as appliance:
-                house.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
-                await reach(appliance, State.IDLE)
-                house.room.call()
-                question = await _speak(house, trial)
-                await reach(appliance, State.IDLE)
+        minted = await mint(simulator.base_url, simulator.ca_file)
+        token = any_token(simulator.base_url.replace(NEAR, "localhost"), minted.value)
+        house = House(token, simulator.ca_file, {"conversation": {"follow_up_s": FOLLOW_UP_S}})
+        async with house.living() as appliance:
+            house.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
+            await reach(appliance, State.IDLE)
+            house.room.call()
+            question = await _speak(house, trial)
+            await reach(appliance, State.IDLE)
         if len(simulator.sessions) < 2:
             raise RuntimeError(f"nothing went wrong: {trial}")
         sessions = dict.fromkeys(record.session for record in simulator.sessions)

@@ -14,6 +14,7 @@ from google.genai import types
 from appliance.core.state import Mode
 from appliance.errors import LinkCause, LinkError, ProvisioningError
 from appliance.live.closing import Ending, Phase, Sign, judge
+from appliance.live.delivery import Delivery
 from appliance.live.link import MAX_STRANGE
 from appliance.live.ports import (
     LinkMessage,
@@ -78,6 +79,7 @@ class SimulatedLink:
     def __init__(self, session: SimulatedSession, activity: Activity) -> None:
         self._session = session
         self._activity = activity
+        self._delivery = Delivery()
         self.audio: list[bytes] = []
         """What the service was sent."""
 
@@ -115,6 +117,7 @@ class SimulatedLink:
         audio = {"data": base64.urlsafe_b64encode(pcm).decode(), "mimeType": "audio/pcm;rate=16000"}
         await self._send({"realtimeInput": {"audio": audio}})
         self.audio.append(pcm)
+        self._delivery.sent(len(pcm) // 2, self._session.sent_bytes)
 
     async def send_activity_start(self) -> None:
         await self._send({"realtimeInput": {"activityStart": {}}})
@@ -140,6 +143,9 @@ class SimulatedLink:
 
     def traffic(self) -> Traffic | None:
         return Traffic(self._session.sent_bytes, self._session.unread_bytes)
+
+    def undelivered(self) -> int:
+        return self._delivery.undelivered(self._session.sent_bytes - self._session.unread_bytes)
 
 
 @dataclass

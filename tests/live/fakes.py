@@ -72,6 +72,7 @@ class FakeLink:
         self.seeds: list[Seed] = []
         self.lost: LinkError | None = None
         self.on_its_way: Traffic | None = Traffic(0, 0)
+        self.never_arrived = 0
 
     def say(self, *messages: LinkMessage) -> None:
         for message in messages:
@@ -109,6 +110,9 @@ class FakeLink:
 
     def traffic(self) -> Traffic | None:
         return self.on_its_way
+
+    def undelivered(self) -> int:
+        return self.never_arrived
 
     async def send_tool_result(self, result: ToolResult) -> None:
         if self.lost:
@@ -190,6 +194,11 @@ class FakeUplink:
     def repeat(self) -> Seconds:
         self.log.append("repeat")
         return Seconds(0.5)
+
+    def take_back(self, samples: int) -> Seconds:
+        if samples:
+            self.log.append(f"take back {samples}")
+        return Seconds(samples / 64_000)
 
 
 @dataclass

@@ -20,6 +20,7 @@ from appliance.errors import LinkAction, LinkCause, LinkError, ProvisioningUnrea
 from appliance.live.ports import (
     HandleUpdated,
     HeardText,
+    Locks,
     ReplyAudio,
     Seed,
     Speaker,
@@ -392,5 +393,42 @@ def test_a_set_up_with_nothing_left_to_leave_out_is_given_up_and_taught_nothing(
             await settle()
             assert house.connector.requests[-1].without == frozenset()
         assert house.lessons.saves == 0
+
+    run_virtual(main)
+
+
+# What the token fixes
+
+
+@pytest.mark.parametrize(("tag", "handles"), [("", [None, "h"]), ("another", [None, None])])
+def test_a_session_is_not_resumed_across_a_change_of_what_tokens_fix(tag, handles):
+    """A token that locks another voice or instruction would be refused together with the handle."""
+
+    async def main():
+        house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(0.0))))
+        async with house.linked() as (keeper, link):
+            link.say(*WORDS, HandleUpdated("h"))
+            await settle()
+            house.tokens.token = replace(TOKEN, locks=Locks(tag=tag))
+            keeper.open(opening(2, Session.SAME))
+            await settle()
+            assert house.connector.handles == handles
+            assert len(house.tokens.asked) == 2
+            told = [Seed(Way.CONTENT, SAID)] if tag else []
+            assert house.connector.links[1].seeds == told, "a handle or a transcript, never both"
+
+    run_virtual(main)
+
+
+def test_a_token_that_is_dead_already_costs_one_attempt():
+    """As one that was fetched in advance, before the machine slept."""
+
+    async def main():
+        house = Household(connector=FakeConnector(errors=[failure(A.NEW_TOKEN)]))
+        async with house.keeping() as keeper:
+            keeper.open(opening(1))
+            await asyncio.sleep(10)
+            assert house.tokens.asked == [False, False]
+            assert house.events[-1] == LinkOpened(1, Continuity.PARTIAL)
 
     run_virtual(main)

@@ -293,3 +293,16 @@ def test_a_loss_is_told_although_playback_is_full():
             assert house.events[-1] == LinkLost(1, resumable=True, trouble=Trouble.LOST)
 
     run_virtual(main)
+
+
+def test_what_a_lost_link_did_not_deliver_is_taken_back_before_anybody_is_told():
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.never_arrived = 1_280
+            link.lose()
+            await settle()
+            assert house.uplink.log == ["attach", "take back 1280", "detach"]
+            assert [type(event) for event in house.events] == [LinkLost]
+
+    run_virtual(main)

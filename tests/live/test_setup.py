@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.state import Mode
-from appliance.live.ports import Pace, Request, Tier, ToolDeclaration
+from appliance.live.ports import Locks, Pace, Request, Tier, ToolDeclaration
 from appliance.live.setup import config_hash, live_config, present
 from appliance.settings import Live
 
@@ -184,3 +184,33 @@ def test_a_session_belongs_to_its_model_instruction_and_tools():
         original,
     }
     assert len(others) == 4
+
+
+# What the token fixes
+
+
+@pytest.mark.parametrize(
+    ("locks", "voice", "language"),
+    [
+        (Locks(), "Puck", "de-DE"),
+        (Locks(voice="Kore"), None, "de-DE"),
+        (Locks(language="en-US"), "Puck", None),
+        (Locks(voice="Kore", language="en-US", tag="t"), None, None),
+    ],
+)
+def test_what_the_token_fixes_is_not_asked_for(locks, voice, language):
+    speech = live_config(Live(voice="Puck", language="de-DE"), PLAIN, HANDS_FREE, (), locks).speech_config
+    assert isinstance(speech, types.SpeechConfig)
+    named = speech.voice_config and speech.voice_config.prebuilt_voice_config
+    assert (named and named.voice_name, speech.language_code) == (voice, language)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "offered"),
+    [(None, ["get_time", "fetch"]), ({"fetch", "unlock_door"}, ["fetch"]), (set(), []), ({"unlock_door"}, [])],
+)
+def test_tools_that_the_token_does_not_allow_are_not_offered_and_none_is_added(allowed, offered):
+    locks = Locks(tools=None if allowed is None else frozenset(allowed))
+    config = said(live_config(Live(), PLAIN, HANDS_FREE, (CLOCK, ToolDeclaration("fetch", "Fetches.", {})), locks))
+    functions = [one["name"] for tool in config.get("tools", []) for one in tool["function_declarations"]]
+    assert functions == offered

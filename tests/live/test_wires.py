@@ -1,6 +1,7 @@
 """What waits in a connection is bounded, and known."""
 
 import asyncio
+import contextlib
 import socket
 import time
 
@@ -94,6 +95,7 @@ def test_the_socket_has_the_bounds(tmp_path):
         writer.close()
         assert wires.traffic() is None
         await writer.wait_closed()
+        wires.lost()
         server.close()
         await server.wait_closed()
 
@@ -114,5 +116,46 @@ def test_a_link_that_is_gone_tells_nothing(tmp_path):
                 async for _ in link.messages():
                     pass
             assert link.traffic() is None
+
+    run_real(main)
+
+
+def test_what_a_connection_had_not_delivered_is_known_when_it_is_lost(tmp_path):
+    """The service reads so much, then nothing more, and is gone without a word."""
+    read = asyncio.Event()
+    full = asyncio.Event()
+
+    async def script(connection: ServerConnection) -> None:
+        await set_up(connection)
+        for _ in range(10):
+            await connection.recv()
+        read.set()
+        connection.transport.pause_reading()
+        await full.wait()
+        connection.transport.abort()
+
+    async def main() -> None:
+        async with (
+            live_service(tmp_path, script) as service,
+            service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
+        ):
+            for _ in range(10):
+                await link.send_audio(CHUNK)
+            await read.wait()
+            while link.undelivered():
+                await asyncio.sleep(0.01)
+            sent = 0
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    async with asyncio.timeout(0.3):
+                        await link.send_audio(CHUNK)
+                    sent += 640
+            waiting = link.undelivered()
+            assert 0 < waiting < sent, "some of it is with the service's kernel, some waits"
+            full.set()
+            with pytest.raises(LinkError):
+                async for _ in link.messages():
+                    pass
+            assert link.undelivered() == waiting
 
     run_real(main)

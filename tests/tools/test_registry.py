@@ -167,3 +167,24 @@ def test_a_cancelled_call_ends():
         assert task.cancelled()
 
     run_virtual(main)
+
+
+def test_only_what_the_server_allows_is_run():
+    registry = Registry(FUNCTIONS, Tools(enabled=("add", "paint")))
+
+    def status(name: str, **arguments: object) -> object:
+        return run_virtual(lambda: registry.call(ToolCall("id-1", name, arguments))).response["status"]
+
+    for allowed, runs in (
+        (frozenset({"add", "sleep"}), ["add"]),
+        (frozenset[str](), []),
+        (None, ["add", "paint"]),
+    ):
+        registry.allow(allowed)
+        tried = {
+            "add": status("add", first=1),
+            "paint": status("paint", title="a", colour="red"),
+            "sleep": status("sleep", seconds=0),
+        }
+        assert [name for name, said in tried.items() if said == "ok"] == runs
+    assert [declaration.name for declaration in registry.declarations] == ["add", "paint"], "as the settings have it"

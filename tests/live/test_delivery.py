@@ -1,0 +1,28 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.live.delivery import LONGEST, Delivery
+
+
+def test_a_chunk_has_arrived_once_its_last_byte_has():
+    delivery = Delivery()
+    delivery.sent(640, 2_000)
+    delivery.sent(320, 3_000)
+    assert [delivery.undelivered(at) for at in (0, 1_999, 2_000, 2_999, 3_000)] == [960, 960, 320, 320, 0]
+
+
+@given(st.lists(st.integers(1, 1_600), max_size=50), st.integers(0, 200_000))
+def test_what_arrived_and_what_did_not_is_what_was_sent(chunks, acknowledged):
+    delivery, written, arrived = Delivery(), 0, 0
+    for samples in chunks:
+        written += 4 * samples
+        delivery.sent(samples, written)
+        arrived += samples if written <= acknowledged else 0
+    assert delivery.undelivered(acknowledged) == sum(chunks) - arrived
+
+
+def test_only_the_newest_chunks_are_remembered():
+    delivery = Delivery()
+    for number in range(2 * LONGEST):
+        delivery.sent(1, number + 1)
+    assert delivery.undelivered(0) == LONGEST
