@@ -7,6 +7,7 @@ import tomllib
 from pathlib import Path
 
 from appliance.effective import load
+from appliance.provisioning.protocol import ProblemCode
 from appliance.provisioning.server.settings import Settings as ServerSettings
 from appliance.settings import Settings
 
@@ -42,6 +43,11 @@ def test_the_server_settings_file_says_the_defaults():
     )
     assert values["model"] == ServerSettings.model_fields["model"].default
     assert values["devices"] == {}
+
+
+def test_every_problem_of_the_server_is_told():
+    rows = re.findall(r"^\| ([a-z-]+) \| \d{3} \|.*“.+” \|$", (ROOT / "docs/provisioning.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(ProblemCode)
 
 
 def test_every_feature_names_tests_that_exist():

@@ -28,8 +28,9 @@ def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int
             cannot be one (2).
         ConfigurationError, ProvisioningError: As `enrol` and `standing`.
     """
-    if join_file is None and identity.read(place.drawer) is not None:
-        return _tell(asyncio.run(standing(place)))
+    enrolled = identity.read(place.drawer) if join_file is None else None
+    if enrolled is not None:
+        return _tell(asyncio.run(standing(place)), enrolled.url)
     done = asyncio.run(enrol(place, _join(join_file), device_facts(), _checked(name)))
     if done.status is None:
         show(f"enrolled already, as {done.device_id} at {done.url}")
@@ -38,9 +39,9 @@ def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int
     return ExitCode.OK
 
 
-def _tell(view: DeviceView) -> int:
+def _tell(view: DeviceView, url: str) -> int:
     """Tell how the device stands; raises TokenRefused where it gets no tokens and nobody is asked to give it any."""
-    words = _words(view.status, view.device_id, view.name or "its server")
+    words = _words(view.status, view.device_id, f"{url}, which calls it {view.name}" if view.name else url)
     if view.status in {DeviceStatus.SUSPENDED, DeviceStatus.REVOKED}:
         raise TokenRefused(words)
     show(words)

@@ -1,10 +1,12 @@
 """Step: this device's key, and the provisioning server's word that it may have tokens."""
 
+import json
 from pathlib import Path
 from typing import Final
 
 from appliance.errors import ExitCode
 from appliance.install.defaults import SETTINGS
+from appliance.install.files import read
 from appliance.install.machine import STATE, Machine
 from appliance.install.step import Need, Outlook, Start, Step, StepFailed
 
@@ -26,6 +28,21 @@ def read_join(text: str) -> str:
             f"this is not a join string: it begins with {JOIN_PREFIX} and is copied as a whole", ExitCode.DATA
         )
     return join
+
+
+def enrolled_as(machine: Machine) -> str | None:
+    """Return what the server calls this device; None: it is not enrolled, "": its identity is damaged.
+
+    Raises:
+        PermissionError: Only root can see.
+    """
+    identity = read(machine.at(STATE) / IDENTITY)
+    if identity is None:
+        return None
+    try:
+        return str(json.loads(identity)["device_id"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
 
 
 class Enrolment(Step):
@@ -51,7 +68,7 @@ class Enrolment(Step):
     def is_enrolled(self) -> bool | None:
         """Say whether the device is enrolled; None: only root can see."""
         try:
-            return (self._machine.at(STATE) / IDENTITY).is_file()
+            return enrolled_as(self._machine) is not None
         except PermissionError:
             return None
 
@@ -59,7 +76,9 @@ class Enrolment(Step):
         """Look for the identity; raises StepFailed where a join string is needed and there is none."""
         enrolled = self.is_enrolled()
         if enrolled:
-            return Outlook(Need.NOTHING, "enrolled")
+            device = enrolled_as(self._machine)
+            told = f"enrolled, as {device}" if device else "its identity is damaged: appliance forget, and enrol again"
+            return Outlook(Need.NOTHING, told)
         if self._join is None and self._start is Start.LATER:
             return Outlook(Need.LATER, "appliance enrol, when the machine is in its place")
         return Outlook(Need.CHANGE, "enrol with the join string" + ("" if enrolled is False else ", if not done yet"))
@@ -76,7 +95,8 @@ class Enrolment(Step):
 
     def verify(self) -> str:
         """Look for the identity, and tell what the appliance has said: an operator may have to approve the device."""
-        return f"{super().verify()}{self._said and ': '}{self._said}"
+        found = super().verify()
+        return self._said or found
 
     def undo(self) -> None:
         """Leave the key: with it, another attempt is the same device to the server."""

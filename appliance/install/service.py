@@ -13,6 +13,9 @@ from appliance.install.step import Need, Outlook, Start, Step, StepFailed
 
 UNIT: Final = "appliance.service"
 UNIT_FILE: Final = f"/etc/systemd/system/{UNIT}"
+PROGRAM: Final = "/usr/local/bin/appliance"
+"""Leads people to the program of the current release; whatever else is there stays."""
+_PROGRAM_OF_RELEASE: Final = Path(CURRENT, "bin", "appliance")
 
 
 class Service(Step):
@@ -31,6 +34,7 @@ class Service(Step):
         self._link = machine.at(CURRENT)
         self._unit = (source / "systemd" / UNIT).read_bytes()
         self._target = Path("releases", release.version)
+        self._program = machine.at(PROGRAM)
         self._before: tuple[Path | None, bytes | None] = (None, None)
 
     def check(self) -> Outlook:
@@ -45,6 +49,9 @@ class Service(Step):
         self._before = (_target(self._link), read(self._machine.at(UNIT_FILE)))
         _point(self._link, self._target)
         put(self._machine.at(UNIT_FILE), self._unit)
+        if not os.path.lexists(self._program):
+            self._program.parent.mkdir(parents=True, exist_ok=True)
+            self._program.symlink_to(_PROGRAM_OF_RELEASE)
         self._reload()
         self._machine.run("systemctl", "enable", UNIT)
         if self._is_now():
@@ -58,6 +65,8 @@ class Service(Step):
                 self._machine.run("systemctl", "disable", *(["--now"] if self._is_now() else []), UNIT)
         if target is None:
             self._link.unlink(missing_ok=True)
+            if _target(self._program) == _PROGRAM_OF_RELEASE:
+                self._program.unlink()
         else:
             _point(self._link, target)
         bring_back(self._machine.at(UNIT_FILE), unit)
@@ -70,6 +79,7 @@ class Service(Step):
         asked = [
             ("switch", _target(self._link) == self._target),
             ("install the unit", read(self._machine.at(UNIT_FILE)) == self._unit),
+            ("put `appliance` on the path", os.path.lexists(self._program)),
             ("enable", self._machine.ask("systemctl", "is-enabled", UNIT).code == 0),
         ]
         if self._is_now():

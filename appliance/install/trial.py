@@ -6,18 +6,19 @@ from typing import Final
 
 from appliance.errors import ExitCode
 from appliance.install.defaults import SETTINGS
-from appliance.install.files import put
+from appliance.install.enrolment import enrolled_as
+from appliance.install.files import put, read
 from appliance.install.machine import Machine
 from appliance.install.release import Release
 from appliance.install.service import UNIT
 from appliance.install.step import Mark, Need, Note, Outlook, Start, Step, StepFailed
 
 PASSED: Final = "self-test-passed"
-"""A file in a release that has passed."""
+"""A file in a release that has passed; it holds what the server called the device then."""
 
 
 class Trial(Step):
-    """Runs `appliance selftest` of a release as the daemon's user, until it has passed.
+    """Runs `appliance selftest` of a release as the daemon's user, until it has passed, and again for a new identity.
 
     What it finds wrong is told and tested again the next time, but does not end the installation: the daemon waits for
     cards, network and server, and shows what is missing. Only a release that cannot test itself is a failure.
@@ -33,8 +34,8 @@ class Trial(Step):
         self._notes: list[Note] = []
 
     def check(self) -> Outlook:
-        """Look whether this release has passed."""
-        if (self._release.folder / PASSED).is_file():
+        """Look whether this release has passed, as the device that this is."""
+        if self._has_passed():
             return Outlook(Need.NOTHING, "passed")
         if self._start is Start.LATER:
             return Outlook(Need.LATER, "appliance selftest, when the machine is in its place")
@@ -69,7 +70,14 @@ class Trial(Step):
             for found in json.loads(answer.output)
         ]
         if answer.code == ExitCode.OK:
-            put(self._release.folder / PASSED, b"")
+            put(self._release.folder / PASSED, (enrolled_as(self._machine) or "").encode())
+
+    def _has_passed(self) -> bool:
+        passed_as = read(self._release.folder / PASSED)
+        try:
+            return passed_as is not None and passed_as.decode() == enrolled_as(self._machine)
+        except PermissionError:
+            return True
 
     def notes(self) -> Sequence[Note]:
         """Return what was found."""

@@ -41,7 +41,7 @@ def test_it_enrols_tells_how_it_stands_and_does_it_once_only(served: Served, cap
     assert served.appliance("enrol", "--join-file", file) == ExitCode.OK
     assert capsys.readouterr().out == f"enrolled already, as {served.device_id} at {served.front.url}\n"
     assert served.appliance("enrol") == ExitCode.OK
-    assert capsys.readouterr().out == f"enrolled, as {served.device_id} at Küche\n"
+    assert capsys.readouterr().out == f"enrolled, as {served.device_id} at {served.front.url}, which calls it Küche\n"
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in served.state.iterdir())
     assert served.state.stat().st_mode & 0o777 == 0o700
 

@@ -65,9 +65,10 @@ shift; exec "$@" """,
     "appliance": """
 case "$1" in
 enrol)
+  [ ! -e "$FAKES/true-python" ] || exec "$(cat "$FAKES/true-python")" -m appliance "$@"
   cat >"$FAKES/joined"
   [ ! -e "$FAKES/enrol-fails" ] || { echo "appliance: error: no luck" >&2; exit "$(cat "$FAKES/enrol-fails")"; }
-  echo {} >"$STATE_DIRECTORY/identity.json"
+  echo '{"device_id": "stand-in"}' >"$STATE_DIRECTORY/identity.json"
   echo "waiting for approval" ;;
 selftest)
   [ ! -e "$FAKES/selftest-breaks" ] || { echo "appliance: error: a bug" >&2; exit 1; }

@@ -31,13 +31,22 @@ def test_a_fresh_machine_gets_everything(fresh: FakeMachine, capsys):
         fresh.source / "systemd/appliance.service"
     ).read_bytes()
     assert (fresh.root / "etc/voice-appliance/appliance.toml").is_file()
+    assert str((fresh.root / "usr/local/bin/appliance").readlink()) == "/opt/voice-appliance/current/bin/appliance"
     assert fresh.has("enabled")
     assert (fresh.fakes / "active").read_text().strip() == fresh.current()
     shown = words(capsys.readouterr().out)
     assert "machine as it was" in shown
-    assert "enrolment done enrolled: waiting for approval" in shown
+    assert "enrolment done waiting for approval" in shown
     assert "token ok so it is" in shown
     assert shown.endswith(" Installed.")
+
+
+def test_a_program_of_another_with_this_name_stays(fresh: FakeMachine):
+    other = fresh.root / "usr/local/bin/appliance"
+    other.parent.mkdir(parents=True)
+    other.write_text("mine")
+    assert fresh.install() == ExitCode.OK
+    assert other.read_text() == "mine"
 
 
 def test_the_join_string_goes_through_a_pipe_and_is_nowhere_else(fresh: FakeMachine, capsys):
@@ -100,6 +109,7 @@ def test_what_fails_is_one_line_and_nothing_runs(fresh: FakeMachine, capsys, fau
     assert not fresh.has("enabled")
     assert not (fresh.root / "opt/voice-appliance/current").is_symlink()
     assert not (fresh.root / "etc/systemd/system/appliance.service").exists()
+    assert not (fresh.root / "usr/local/bin/appliance").is_symlink()
 
 
 @pytest.mark.parametrize(("fault", "how"), [("apt-fails", ""), ("apt-is-full", "")])

@@ -4,6 +4,7 @@ Takes some minutes and a network, the first time more: debootstrap makes the Deb
 """
 
 import io
+import time
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,11 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import ExitCode
-from tests.install.debian import SOURCE, Debian, World, booted, fresh_root, in_image, missing, world
+from appliance.install.enrolment import enrolled_as
+from appliance.install.machine import Machine
+from appliance.provisioning.protocol import ProblemCode
+from tests.install.debian import SOURCE, Debian, booted, fresh_root, in_image, missing, remove
+from tests.install.outside import World, world
 
 pytestmark = [
     pytest.mark.slow,
@@ -20,6 +25,7 @@ pytestmark = [
     pytest.mark.skipif(missing() is not None, reason=str(missing())),
 ]
 JOIN = "/root/join"
+STATE = "/var/lib/voice-appliance"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +37,8 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture(params=["bookworm", "trixie"])
 def fresh(request: pytest.FixtureRequest, tmp_path: Path, outside: World) -> Iterator[Debian]:
     """A machine with a file for a microphone, and without lights and button."""
-    with booted(fresh_root(request.param, tmp_path)) as machine:
+    root = fresh_root(request.param, tmp_path)
+    with booted(root) as machine:
         folder = "/etc/voice-appliance"
         machine.write(f"{folder}/silence.wav", _silence())
         machine.write(f"{folder}/server-ca.pem", outside.trusted.read_bytes())
@@ -44,6 +51,7 @@ def fresh(request: pytest.FixtureRequest, tmp_path: Path, outside: World) -> Ite
             f'[provisioning]\nca_file = "{folder}/server-ca.pem"\n[live]\nca_file = "{folder}/live-ca.pem"\n',
         )
         yield machine
+    remove(root)
 
 
 def _silence() -> bytes:
@@ -64,9 +72,11 @@ def test_from_a_fresh_system_to_an_appliance_that_runs(fresh: Debian, outside: W
     done = fresh.provision("--join-file", JOIN)
     assert done.returncode == ExitCode.OK, done.stdout + done.stderr
     assert "Live session  ok" in done.stdout
+    assert outside.devices()[_device(fresh)] == "active"
     assert fresh.says("systemctl", "is-active", "appliance") == "active"
     assert fresh.says("systemctl", "is-enabled", "appliance") == "enabled"
-    assert join not in fresh.says("grep", "-rlF", join, "/etc", "/opt", "/var", "/run")
+    assert fresh.says("grep", "-rlF", join, "/etc", "/opt", "/var", "/run") == ""
+    _talks(fresh, outside)
 
     after = fresh.fingerprint()
     began = fresh.says("systemctl", "show", "-P", "ExecMainStartTimestampMonotonic", "appliance")
@@ -76,7 +86,69 @@ def test_from_a_fresh_system_to_an_appliance_that_runs(fresh: Debian, outside: W
     assert fresh.fingerprint() == after
     assert fresh.says("systemctl", "show", "-P", "ExecMainStartTimestampMonotonic", "appliance") == began
 
+    _owns(fresh)
+    _enrol_again(fresh, outside)
     _upgrade(fresh)
+
+
+def _device(machine: Debian) -> str:
+    """Return what the server calls it."""
+    return str(enrolled_as(Machine(machine.root, "")))
+
+
+def _talks(machine: Debian, outside: World) -> None:
+    """The daemon, as its user, gets a token for the device that has enrolled, and an answer with it."""
+    device = _device(machine)
+    pid = machine.says("systemctl", "show", "-P", "MainPID", "appliance")
+    assert machine.says("stat", "-c", "%U", f"/proc/{pid}") == "voice-appliance"
+    kept = machine.says("find", STATE, "-printf", "%u %m %y %f\\n").splitlines()
+    assert {"voice-appliance 700 d voice-appliance", "voice-appliance 600 f identity.json"} <= set(kept)
+    assert all(line.startswith("voice-appliance ") for line in kept), kept
+
+    sessions, answers = outside.sessions(device), _answers(machine)
+    said = machine.run("appliance", "say", "What time is it?")
+    assert said.returncode == ExitCode.OK, said.stderr
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and _answers(machine) == answers:
+        time.sleep(0.5)
+    assert _answers(machine) > answers, machine.says("journalctl", "-u", "appliance", "-n", "20", "-o", "cat")
+    assert outside.sessions(device) > sessions
+
+
+def _answers(machine: Debian) -> int:
+    """Return how many answers the daemon has begun to play."""
+    return machine.says("journalctl", "-u", "appliance", "-o", "cat").count("first_reply_chunk_to_speaker")
+
+
+def _owns(machine: Debian) -> None:
+    """An owner looks at the device, and gives it another key, as root; the daemon goes on with that."""
+    assert "provisioning" in machine.says("appliance", "doctor")
+    assert machine.run("appliance", "enrol").returncode == ExitCode.UNAVAILABLE  # the daemon has the key
+    machine.run("systemctl", "stop", "appliance")
+    rotated = machine.run("appliance", "rotate-key")
+    assert rotated.returncode == ExitCode.OK, rotated.stderr
+    assert f"enrolled, as {_device(machine)}" in machine.says("appliance", "enrol")
+    assert machine.run("systemctl", "start", "appliance").returncode == 0
+
+
+def _enrol_again(machine: Debian, outside: World) -> None:
+    """The owner has the device forgotten, and enrols it as root, with a claim whose devices have to be approved."""
+    before = _device(machine)
+    machine.run("systemctl", "stop", "appliance")
+    assert machine.run("appliance", "forget", "--yes").returncode == ExitCode.OK
+    assert outside.devices()[before] == "revoked"
+    machine.write(JOIN, outside.join_string("--approval"), 0o600)
+    done = machine.run("appliance", "enrol", "--join-file", JOIN)
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert outside.devices()[_device(machine)] == "pending"
+
+    untold = machine.provision()
+    assert untold.returncode == ExitCode.UNFIT, untold.stdout + untold.stderr
+    assert ProblemCode.DEVICE_PENDING in untold.stdout
+    outside.admin("devices", "approve", _device(machine))
+    approved = machine.provision()
+    assert approved.returncode == ExitCode.OK, approved.stdout + approved.stderr
+    _talks(machine, outside)
 
 
 def _upgrade(machine: Debian) -> None:
@@ -129,4 +201,5 @@ def test_an_image_is_made_without_starting_anything(tmp_path: Path):
     done = in_image(root, f"{SOURCE}/scripts/provision", "--no-start")
     assert done.returncode == ExitCode.OK, done.stdout + done.stderr
     assert (root / "etc/systemd/system/multi-user.target.wants/appliance.service").is_symlink()
-    assert list((root / "var/lib/voice-appliance").iterdir()) == []
+    assert list((root / STATE[1:]).iterdir()) == []
+    remove(root)

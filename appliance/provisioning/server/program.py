@@ -89,7 +89,7 @@ def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
     drain, counters = Drain(), metrics.Metrics()
     config = _server_config(settings, drain, counters, stack)
     try:
-        listener = stack.enter_context(_listen(settings))
+        listener = stack.enter_context(listen(settings))
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]
         _complain(f"cannot listen on {settings.host} port {settings.port}: {reason}")
@@ -101,7 +101,11 @@ def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="appliance-provisiond", description="Hand Live tokens to devices.")
+    parser = argparse.ArgumentParser(
+        prog="appliance-provisiond",
+        description="Hand Live tokens to devices, until SIGTERM.",
+        epilog="Claims, devices, policies, keys, usage and the audit: appliance-provisiond admin --help",
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings file (TOML)")
     parser.add_argument("--port", type=int, metavar="N", help="port to listen on, instead of the setting; 0: any free")
     where = parser.add_mutually_exclusive_group()
@@ -179,9 +183,14 @@ def _store(settings: Settings, stack: ExitStack) -> Store:
     return store
 
 
-def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+def listen(settings: Settings) -> socket.socket:
+    """Return a socket at the address of the settings; raises OSError."""
+    address = (settings.host, settings.port)
+    if ":" not in settings.host:
+        return socket.create_server(address, backlog=BACKLOG)
+    # "::" is for all, also for those who come by IPv4.
+    dual = socket.has_dualstack_ipv6()
+    return socket.create_server(address, family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=dual)
 
 
 def _url(listener: socket.socket) -> str:

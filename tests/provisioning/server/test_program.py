@@ -18,12 +18,13 @@ from appliance.core.state import Mode
 from appliance.errors import ExitCode
 from appliance.provisioning import keys, signing
 from appliance.provisioning.client import ProvisioningClient
+from appliance.provisioning.server.program import listen
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import SIGNING_KEY_FILE
 from appliance.settings import Provisioning
 from tests.clock import run_real
 from tests.provisioning.server.loopback import token_service
-from tests.provisioning.worlds import API_KEY, DEVICE, KEY, PEM, TOKEN
+from tests.provisioning.worlds import API_KEY, DEVICE, KEY, PEM, TOKEN, server_settings
 
 pytestmark = pytest.mark.realtime
 
@@ -131,3 +132,19 @@ def test_the_private_key_made_for_development_is_its_owners_only(tmp_path, monke
     with socket.create_server(("127.0.0.1", 0)) as taken:
         provisiond(["--development", str(tmp_path / "new"), "--port", str(taken.getsockname()[1])])
     assert (tmp_path / "new" / "server-key.pem").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize(
+    ("host", "family", "reached"),
+    [
+        ("127.0.0.1", socket.AF_INET, "127.0.0.1"),
+        ("::1", socket.AF_INET6, "::1"),
+        ("::", socket.AF_INET6, "::1"),
+        ("::", socket.AF_INET, "127.0.0.1"),
+    ],
+)
+def test_it_listens_at_one_address_or_at_all_of_both_families(host, family, reached):
+    with listen(server_settings(host=host, port=0)) as listener, socket.socket(family) as caller:
+        caller.settimeout(5)
+        caller.connect((reached, listener.getsockname()[1]))

@@ -51,7 +51,7 @@ def test_the_next_key_signs_once_every_device_has_been_heard_of(admin, here):
     assert admin("announce") == (code, announced)
     code, words = admin("rotate")
     assert code == ExitCode.DATA
-    assert "1 devices" in words
+    assert "enrol again: 1 of the devices" in words
 
     async def main() -> None:
         here.later(minutes=1)

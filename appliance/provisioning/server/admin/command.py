@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
@@ -25,6 +26,9 @@ from appliance.provisioning.server.identity import signing_key
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.settings import Settings, load_for_admin
 from appliance.provisioning.server.store import Store, StoreUnavailable, open_engine
+
+if TYPE_CHECKING:
+    Verbs = argparse._SubParsersAction[ArgumentParser]  # noqa: SLF001  has no public name
 
 Act = Callable[[Connection, Operator, Namespace, Settings, Form], ExitCode]
 
@@ -104,24 +108,38 @@ def _with_settings(do: Callable[[Connection, Operator, Namespace, Settings], sho
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="appliance-provisiond admin", description=(__doc__ or "").partition("\n")[0])
+    parser = ArgumentParser(
+        prog="appliance-provisiond admin",
+        description="Claims, devices, policies, keys, usage and the audit, on the database itself.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="the server's settings file (TOML)")
     parser.add_argument("--json", action="store_true", help="answer in JSON")
     topics = parser.add_subparsers(required=True, metavar="TOPIC")
-    _add_claims(topics.add_parser("claims", help="one-time rights to enrol"))
-    _add_devices(topics.add_parser("devices", help="the devices, and what they may do"))
-    _add_policies(topics.add_parser("policies", help="what groups of devices are given"))
-    usage = topics.add_parser("usage", help="what devices have used")
+    verbs = {
+        "claims": _add_claims(topics.add_parser("claims", help="one-time rights to enrol")),
+        "devices": _add_devices(topics.add_parser("devices", help="the devices, and what they may do")),
+        "policies": _add_policies(topics.add_parser("policies", help="what groups of devices are given")),
+        "keys": _add_keys(topics.add_parser("keys", help="the server's own key, and the next one")),
+        "audit": _add_audit(topics.add_parser("audit", help="what was done, and by whom")),
+    }
+    usage = _verb(topics, "usage", "show what each device has used")
     usage.add_argument("--days", type=int, default=31, metavar="N", help="of how many days (31)")
     usage.set_defaults(act=_listed(actions.list_usage))
-    _add_keys(topics.add_parser("keys", help="the server's own key, and the next one"))
-    _add_audit(topics.add_parser("audit", help="what was done, and by whom"))
+    lines = [(f"{topic} {name}", verb) for topic, those in verbs.items() for name, verb in those.choices.items()]
+    lines.append(("usage", usage))
+    told = "\n".join(f"  {name:19}  {verb.description}" for name, verb in lines)
+    parser.epilog = f"commands (each with --help):\n{told}"
     return parser
 
 
-def _add_claims(parser: ArgumentParser) -> None:
+def _verb(verbs: "Verbs", name: str, words: str) -> ArgumentParser:
+    return verbs.add_parser(name, help=words, description=words)
+
+
+def _add_claims(parser: ArgumentParser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    create = verbs.add_parser("create", help="make a claim; prints the join string")
+    create = _verb(verbs, "create", "make a claim, and print its join string with a QR code")
     create.add_argument("--label", default="", metavar="TEXT", help="name of the device, if it brings none")
     create.add_argument("--policy", metavar="NAME", help="policy of the devices that enrol with it")
     create.add_argument("--uses", type=_positive, default=1, metavar="N", help="devices that can enrol with it (1)")
@@ -129,41 +147,43 @@ def _add_claims(parser: ArgumentParser) -> None:
     create.add_argument("--approval", action="store_true", help="devices wait until they are approved")
     create.add_argument("--url", help="address of the server, instead of public_url")
     create.set_defaults(act=_create_claim)
-    listed = verbs.add_parser("list", help="all claims")
+    listed = _verb(verbs, "list", "list all claims, without their secrets")
     listed.set_defaults(act=_listed(actions.list_claims))
-    revoke = verbs.add_parser("revoke", help="end a claim")
+    revoke = _verb(verbs, "revoke", "end a claim: nobody else enrols with it")
     revoke.add_argument("claim", metavar="ID")
     revoke.set_defaults(act=_done(actions.revoke_claim))
+    return verbs
 
 
-def _add_devices(parser: ArgumentParser) -> None:
+def _add_devices(parser: ArgumentParser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    listed = verbs.add_parser("list", help="all devices")
+    listed = _verb(verbs, "list", "list all devices, those seen last first")
     listed.set_defaults(act=_listed(actions.list_devices))
-    shown = verbs.add_parser("show", help="all about one device")
+    shown = _verb(verbs, "show", "show all about one device")
     shown.add_argument("device", metavar="ID")
     shown.set_defaults(act=_done(actions.show_device))
     moves = {
-        "approve": (audit.Action.APPROVED, "let a new device in"),
-        "suspend": (audit.Action.SUSPENDED, "give it no tokens until it is resumed"),
-        "resume": (audit.Action.RESUMED, "give it tokens again"),
-        "revoke": (audit.Action.REVOKED, "never accept its keys again"),
+        "approve": (audit.Action.APPROVED, "let a new device in that waits for it"),
+        "suspend": (audit.Action.SUSPENDED, "give a device no tokens until it is resumed"),
+        "resume": (audit.Action.RESUMED, "give a suspended device tokens again"),
+        "revoke": (audit.Action.REVOKED, "never accept the keys of a device again"),
     }
     for verb, (action, words) in moves.items():
-        move = verbs.add_parser(verb, help=words)
+        move = _verb(verbs, verb, words)
         move.add_argument("device", metavar="ID")
         move.set_defaults(act=_done(actions.move_device), action=action.value)
-    policy = verbs.add_parser("set-policy", help="give it a policy, or none")
+    policy = _verb(verbs, "set-policy", "give a device a policy; none: takes it away")
     policy.add_argument("device", metavar="ID")
     policy.add_argument("policy", metavar="NAME")
     policy.set_defaults(act=_done(actions.give_policy))
+    return verbs
 
 
-def _add_policies(parser: ArgumentParser) -> None:
+def _add_policies(parser: ArgumentParser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    listed = verbs.add_parser("list", help="all policies")
+    listed = _verb(verbs, "list", "list all policies in their newest version")
     listed.set_defaults(act=_listed(actions.list_policies))
-    change = verbs.add_parser("set", help="make or change a policy; what is not given stays, or is as in the settings")
+    change = _verb(verbs, "set", "make or change a policy; what is not given stays, or is as in the settings")
     change.add_argument("policy", metavar="NAME", type=_name)
     for name in ("model", "voice", "language", "instruction"):
         change.add_argument(f"--{name}")
@@ -171,24 +191,31 @@ def _add_policies(parser: ArgumentParser) -> None:
     for name in ("max-session-s", "sessions-day", "minutes-month", "burst", "concurrent"):
         change.add_argument(f"--{name}", type=_natural, metavar="N")
     change.set_defaults(act=_done(actions.set_policy))
+    return verbs
 
 
-def _add_keys(parser: ArgumentParser) -> None:
+def _add_keys(parser: ArgumentParser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("show", help="which signs, which is announced").set_defaults(act=_with_settings(rotation.show))
-    announce = verbs.add_parser("announce", help="make the next key; from its next start on the server tells devices")
+    _verb(
+        verbs, "show", "show which key signs, which is announced, and how many devices do not know it yet"
+    ).set_defaults(act=_with_settings(rotation.show))
+    announce = _verb(verbs, "announce", "make the next key; from its next start on the server tells devices")
     announce.set_defaults(act=_with_settings(rotation.announce))
-    rotate = verbs.add_parser("rotate", help="have the next key sign, from the server's next start on")
+    rotate = _verb(verbs, "rotate", "have the next key sign, from the server's next start on")
     rotate.add_argument("--leave-behind", action="store_true", help="also where devices do not know it yet")
     rotate.set_defaults(act=_with_settings(rotation.rotate))
+    return verbs
 
 
-def _add_audit(parser: ArgumentParser) -> None:
+def _add_audit(parser: ArgumentParser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    tail = verbs.add_parser("tail", help="the last entries")
+    tail = _verb(verbs, "tail", "show the last entries; alerts are marked !")
     tail.add_argument("-n", type=_positive, default=20, dest="count", metavar="N", help="how many (20)")
     tail.set_defaults(act=_listed(actions.tail_audit))
-    verbs.add_parser("verify", help="whether it is as it was written").set_defaults(act=_verify_audit)
+    _verb(verbs, "verify", "tell whether all entries are as they were written (exit code 65: no)").set_defaults(
+        act=_verify_audit
+    )
+    return verbs
 
 
 def _positive(text: str) -> int:

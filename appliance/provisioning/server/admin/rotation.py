@@ -47,7 +47,7 @@ def rotate(connection: Connection, operator: Operator, options: Namespace, setti
     unheard = _unheard(connection, name)
     if unheard and not options.leave_behind:
         raise InputError(
-            f"{unheard} devices have not been heard of since the key was announced and would have to enrol again: "
+            f"not heard of since the key was announced, and would have to enrol again: {unheard} of the devices; "
             "wait for them, or give --leave-behind"
         )
     audit.append(connection, audit.Entry(operator.now, operator.name, audit.Action.SERVER_KEY_ROTATED, name))
