@@ -181,6 +181,7 @@ async def service_alone(settings: Settings) -> AsyncIterator[tuple[TokenSource, 
 
     Raises:
         ConfigurationError: A setting of theirs cannot be used.
+        InputError: Another program uses the identity of this device.
     """
     registry = _registry(settings, Acts())
     connector = GenaiConnector(settings.live, registry.declarations)

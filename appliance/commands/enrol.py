@@ -13,7 +13,7 @@ from appliance.provisioning import identity
 from appliance.provisioning.enrolment import Place, enrol, standing
 from appliance.provisioning.facts import device_facts
 from appliance.provisioning.join import Join, read_join
-from appliance.provisioning.protocol import DeviceStatus, DeviceView, Short
+from appliance.provisioning.protocol import DeviceStatus, Short
 from appliance.stdout import show
 
 _MAX_CHARACTERS: Final = 4096
@@ -26,36 +26,34 @@ def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int
     Raises:
         InputError: There is no join string (66), it is none (65), the device has enrolled by another (65), or ``name``
             cannot be one (2).
+        TokenRefused: The server knows the device, and gives it no tokens.
         ConfigurationError, ProvisioningError: As `enrol` and `standing`.
     """
-    enrolled = identity.read(place.drawer) if join_file is None else None
-    if enrolled is not None:
-        return _tell(asyncio.run(standing(place)), enrolled.url)
+    if join_file is None and _is_enrolled(place):
+        url = identity.credentials(place.settings, place.drawer).url
+        view = asyncio.run(standing(place))
+        return _tell(view.status, view.device_id, f"{url}, which calls it {view.name}" if view.name else url)
     done = asyncio.run(enrol(place, _join(join_file), device_facts(), _checked(name)))
-    if done.status is None:
-        show(f"enrolled already, as {done.device_id} at {done.url}")
-    else:
-        show(_words(done.status, done.device_id, done.url))
+    if done.status is not None:
+        return _tell(done.status, done.device_id, done.url)
+    show(f"enrolled already, as {done.device_id} at {done.url}")
     return ExitCode.OK
 
 
-def _tell(view: DeviceView, url: str) -> int:
+def _is_enrolled(place: Place) -> bool:
+    return identity.is_given(place.settings) or identity.read(place.drawer) is not None
+
+
+def _tell(status: DeviceStatus, device_id: str, where: str) -> int:
     """Tell how the device stands; raises TokenRefused where it gets no tokens and nobody is asked to give it any."""
-    words = _words(view.status, view.device_id, f"{url}, which calls it {view.name}" if view.name else url)
-    if view.status in {DeviceStatus.SUSPENDED, DeviceStatus.REVOKED}:
-        raise TokenRefused(words)
-    show(words)
-    return ExitCode.OK
-
-
-def _words(status: DeviceStatus, device_id: str, where: str) -> str:
     match status:
         case DeviceStatus.ACTIVE:
-            return f"enrolled, as {device_id} at {where}"
+            show(f"enrolled, as {device_id} at {where}")
         case DeviceStatus.PENDING:
-            return f"enrolled, as {device_id} at {where}; waits for approval: `admin devices approve {device_id}` there"
+            show(f"enrolled, as {device_id} at {where}; waits for approval: `admin devices approve {device_id}` there")
         case _:
-            return f"{device_id} is {status} at {where}: ask who runs the provisioning server"
+            raise TokenRefused(f"{device_id} is {status} at {where}: ask who runs the provisioning server")
+    return ExitCode.OK
 
 
 def _checked(name: str | None) -> str | None:

@@ -34,7 +34,7 @@ def standing(_: Settings) -> Finding:
     quota = quota if isinstance(quota, dict) else {}
     parts = [f"{said.get('status') or 'served'}, as of {said.get('at')}"]
     parts += [f"{quota[name]} {unit} left" for name, unit in _LEFT.items() if quota.get(name) is not None]
-    severity = Severity.OK if said.get("status") in {None, "active"} else Severity.PROBLEM
+    severity = Severity.OK if said.get("status") in (None, "active") else Severity.PROBLEM
     return Finding("provisioning", severity, "; ".join(parts), "" if severity is Severity.OK else _ADVICE)
 
 

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from getpass import getpass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -107,10 +107,8 @@ def _join(file: Path | None) -> str | None:
     """Read the join string from a file, ``-`` being the standard input; raises StepFailed."""
     if file is None:
         return None
-    if file == Path("-"):
-        return read_join(sys.stdin.read(MAX_JOIN_BYTES + 1))
     try:
-        with file.open("rb") as stream:
+        with nullcontext(sys.stdin.buffer) if file == Path("-") else file.open("rb") as stream:
             return read_join(stream.read(MAX_JOIN_BYTES + 1).decode("ascii", "replace"))
     except OSError as error:
         raise StepFailed(f"--join-file {file}: {error.strerror}", ExitCode.NO_INPUT) from error
@@ -123,7 +121,10 @@ def _asked() -> str:
             "a join string is needed: write it to a file that only you can read, and give --join-file FILE",
             ExitCode.USAGE,
         )
-    return read_join(getpass("Join string (it is not shown): "))
+    try:
+        return read_join(getpass("Join string (it is not shown): "))
+    except EOFError:
+        raise StepFailed("no join string was given, and nothing was changed", ExitCode.USAGE) from None
 
 
 @contextmanager

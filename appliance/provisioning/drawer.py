@@ -87,16 +87,22 @@ class Drawer:
         except OSError as error:
             raise self._unusable("", error) from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(descriptor)
             yield
+        finally:
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
                 f"another program uses the identity in {self.directory}: if that is the daemon, "
                 "systemctl stop appliance, do this, and systemctl start appliance",
                 ExitCode.UNAVAILABLE,
             ) from None
-        finally:
-            os.close(descriptor)
+        except OSError as error:
+            raise self._unusable("", error) from error
 
     def _give_to_owner(self, descriptor: int) -> None:
         """Give a file to whom the directory belongs: root may have started us, and the daemon is another user."""

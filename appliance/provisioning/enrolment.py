@@ -35,6 +35,8 @@ STANDING_FILE: Final = "provisioning.json"
 """What the server has said of this device, for `appliance doctor`."""
 _OWN_FILES: Final = frozenset({SEQUENCE_FILE, STANDING_FILE, "usage.json", "models.json"})
 """What the appliance keeps beside its identity."""
+_HALF_WRITTEN: Final = frozenset(f"{stem}.new" for name in _OWN_FILES for stem in (name, name.removesuffix(".json")))
+"""What a power cut leaves of them: `Drawer` adds to the name, `live.jsonfile` replaces its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ async def forget(place: Place) -> bool:
     knows = await _leave(place)
     with place.drawer.locked():
         # The identity goes last: as long as it is there, this can be done again.
-        own = [name for name in place.drawer.names() if is_key_file(name) or name.removesuffix(".new") in _OWN_FILES]
+        own = [name for name in place.drawer.names() if is_key_file(name) or name in _OWN_FILES | _HALF_WRITTEN]
         for name in (*own, f"{identity.FILE_NAME}.new", identity.FILE_NAME):
             place.drawer.remove(name)
     return knows
@@ -189,7 +191,7 @@ def _read(exchange: Exchange, answer: Answer, join: Join) -> EnrolResponse:
             "between, or the server's key was replaced; ask who runs it for a new join string"
         )
     if answer.status // 100 != 2:
-        raise refusal(answer.status, _problem(answer), exchange.url, "")
+        raise refusal(answer.status, _problem(answer), exchange.url, None)
     try:
         accepted = EnrolResponse.model_validate_json(answer.body)
     except ValidationError:

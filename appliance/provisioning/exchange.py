@@ -39,6 +39,10 @@ _CLOCK_CODES: Final = frozenset({9, 10})
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 
 
+class NoAnswer(ProvisioningUnreachable):
+    """The time for an answer is over: what was asked for may have been done all the same."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What is asked for."""
@@ -104,14 +108,12 @@ class Exchange:
 
     @asynccontextmanager
     async def patience(self, seconds: float) -> AsyncIterator[None]:
-        """Bound what is done within; raises ProvisioningUnreachable where the time is over."""
+        """Bound what is done within; raises NoAnswer where the time is over."""
         try:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
-            raise ProvisioningUnreachable(
-                f"the provisioning server {self.url} did not answer within {seconds:g} s"
-            ) from None
+            raise NoAnswer(f"the provisioning server {self.url} did not answer within {seconds:g} s") from None
 
     async def ask(self, target: Target, key: PrivateKey, signer: signing.Signer) -> Answer:
         """Sign and send one request, and return what comes back.

@@ -91,7 +91,7 @@ def credentials(settings: Provisioning, drawer: Drawer) -> Credentials:
         ConfigurationError: Something is in neither, or cannot be used.
     """
     given = given_key(settings)
-    if settings.url and settings.device_id and settings.server_keys and given:
+    if given is not None and is_given(settings):
         url, device_id, key, enrolled = settings.url, settings.device_id, given, None
     else:
         enrolled = read(drawer)
@@ -106,6 +106,12 @@ def credentials(settings: Provisioning, drawer: Drawer) -> Credentials:
         trusted=_said_keys(settings) if enrolled is None or settings.server_keys else trusted(enrolled.server_keys),
         identity=enrolled,
     )
+
+
+def is_given(settings: Provisioning) -> bool:
+    """Say whether the settings say it all: what enrolment has left is not looked at then."""
+    key = settings.device_key or settings.device_key_file
+    return bool(settings.url and settings.device_id and settings.server_keys and key)
 
 
 def given_key(settings: Provisioning) -> keys.PrivateKey | None:

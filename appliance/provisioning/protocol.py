@@ -8,9 +8,20 @@ unknown fields of a request.
 from collections.abc import Mapping
 from enum import StrEnum
 from http import HTTPStatus
+from ipaddress import IPv6Address
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, field_serializer
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_serializer,
+)
 
 ENROL_PATH: Final = "/v1/enroll"
 TOKENS_PATH: Final = "/v1/tokens"
@@ -30,9 +41,22 @@ MAX_RETRY_AFTER: Final = 31 * 86_400
 MAX_SEQUENCE: Final = 10**15 - 1
 """Bound of a sequence number: fifteen digits, as many as a structured-field integer has (RFC 9651)."""
 
+
+def _leads_somewhere(url: str) -> str:
+    """Return an address as it is; raises ValueError where its port or its IPv6 address is none."""
+    parts = urlsplit(url)
+    if parts.port == 0:
+        raise ValueError("there is no port 0")
+    if parts.netloc.startswith("["):
+        IPv6Address(parts.hostname or "")
+    return url
+
+
 DeviceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 HttpsUrl = Annotated[
-    str, StringConstraints(pattern=r"^https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$")
+    str,
+    StringConstraints(pattern=r"^https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"),
+    AfterValidator(_leads_somewhere),
 ]
 """A host, a port, a path: no user name, no query."""
 SequenceNumber = Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
@@ -159,7 +183,7 @@ class RotateRequest(Asked):
 
     public_key: Jwk
     proof: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{86}==$")]
-    """The new key's signature of `signing.rotation_text`, base64."""
+    """The new key's signature of `keys.rotation_text`, base64."""
 
 
 class RotateResponse(Answer):

@@ -20,7 +20,7 @@ class Reaction:
 
     action: LinkAction
     words: str
-    """What the server does, for the installer: follows its name."""
+    """What the server does, for the installer: follows its name; ``{device}`` stands for the device."""
     needs_person: bool = False
     """Asking again does not help."""
 
@@ -33,20 +33,18 @@ _NO_SERVER: Final = Reaction(
 )
 _UNKNOWN: Final = Reaction(
     LinkAction.GIVE_UP_AUTH,
-    "does not accept the device {device_id!r} or its key: it was revoked, or is not this server's; `appliance forget`, "
+    "does not accept {device} or its key: it was revoked, or is not this server's; `appliance forget`, "
     "and enrol with a new join string",
     needs_person=True,
 )
-_BLOCKED: Final = Reaction(
-    LinkAction.GIVE_UP_AUTH, "has blocked the device {device_id!r}: ask who runs it", needs_person=True
-)
+_BLOCKED: Final = Reaction(LinkAction.GIVE_UP_AUTH, "has blocked {device}: ask who runs it", needs_person=True)
 _TWICE: Final = Reaction(
     LinkAction.GIVE_UP_AUTH,
-    "has heard from another device as {device_id!r}: give each device a key of its own",
+    "has heard {device} from another machine: give each device a key of its own",
     needs_person=True,
 )
 _CANNOT: Final = Reaction(LinkAction.BACK_OFF, "cannot serve now")
-_PLENTY: Final = Reaction(LinkAction.WAIT_QUOTA, "has had too many requests of the device {device_id!r}")
+_PLENTY: Final = Reaction(LinkAction.WAIT_QUOTA, "has had too many requests of {device}")
 
 TABLE: Final[Mapping[ProblemCode, Reaction]] = MappingProxyType(
     {
@@ -60,7 +58,7 @@ TABLE: Final[Mapping[ProblemCode, Reaction]] = MappingProxyType(
         ),
         ProblemCode.DEVICE_PENDING: Reaction(
             LinkAction.GIVE_UP_AUTH,
-            "waits for its operator to approve the device {device_id!r}: `admin devices approve` there",
+            "waits for its operator to approve {device}: `admin devices approve` there",
             needs_person=True,
         ),
         ProblemCode.DEVICE_SUSPENDED: _BLOCKED,
@@ -72,14 +70,14 @@ TABLE: Final[Mapping[ProblemCode, Reaction]] = MappingProxyType(
         ProblemCode.SEQUENCE_CONFLICT: _TWICE,
         ProblemCode.ALREADY_MINTED: Reaction(LinkAction.BACK_OFF, "says that it has given the token already"),
         ProblemCode.QUOTA_SESSIONS: Reaction(
-            LinkAction.WAIT_QUOTA, "says that the device {device_id!r} has used up its sessions of today"
+            LinkAction.WAIT_QUOTA, "says that {device} has used up its sessions of today"
         ),
         ProblemCode.QUOTA_MINUTES: Reaction(
-            LinkAction.WAIT_QUOTA, "says that the device {device_id!r} has used up its minutes of this month"
+            LinkAction.WAIT_QUOTA, "says that {device} has used up its minutes of this month"
         ),
         ProblemCode.RATE_LIMITED: _PLENTY,
         ProblemCode.CONCURRENCY: Reaction(
-            LinkAction.WAIT_QUOTA, "counts too many sessions of the device {device_id!r} at the same time"
+            LinkAction.WAIT_QUOTA, "counts too many sessions of {device} at the same time"
         ),
         ProblemCode.TOO_LARGE: _OLDER,
         ProblemCode.UNSUPPORTED_MEDIA_TYPE: _OLDER,
@@ -116,8 +114,8 @@ def reaction(status: int, code: str | None) -> Reaction:
     return known or _BY_STATUS.get(status) or (_OLDER if status // 100 == 4 else _CANNOT)
 
 
-def refusal(status: int, problem: Problem | None, server: str, device_id: str) -> ProvisioningError:
-    """Return the error that an answer of the server at ``server`` stands for.
+def refusal(status: int, problem: Problem | None, server: str, device_id: str | None) -> ProvisioningError:
+    """Return the error that an answer of the server at ``server`` stands for; ``device_id``: None until enrolled.
 
     Of the answer's own words only the code is repeated, as the rest may be anything.
     """
@@ -125,5 +123,6 @@ def refusal(status: int, problem: Problem | None, server: str, device_id: str) -
     code = f"{status}, {problem.code}" if problem else str(status)
     wait_s = float(problem.retry_after or 0) if problem else 0.0
     later = f"; it asks to wait {wait_s:.0f} s" if wait_s else ""
-    words = f"the provisioning server {server} {row.words.format(device_id=device_id)} ({code}){later}"
+    device = "this device" if device_id is None else f"the device {device_id!r}"
+    words = f"the provisioning server {server} {row.words.format(device=device)} ({code}){later}"
     return (TokenRefused if row.needs_person else ProvisioningUnreachable)(words, row.action, wait_s)

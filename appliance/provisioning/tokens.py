@@ -20,6 +20,7 @@ from appliance.core.state import Mode
 from appliance.errors import LinkAction, ProvisioningError, ProvisioningUnreachable, TokenRefused
 from appliance.live.ports import LiveToken, Store
 from appliance.provisioning.client import ProvisioningClient
+from appliance.provisioning.exchange import NoAnswer
 from appliance.provisioning.protocol import DeviceView, Purpose
 from appliance.provisioning.sessions import Report, Sessions
 from appliance.settings import Prefetch
@@ -35,6 +36,8 @@ STANDING_AGAIN_S: Final = 600.0
 """How soon it is asked again where that failed: meanwhile there is room for the rest."""
 REPORT_TRIES: Final = 10
 """A report at which the server has failed so often is dropped: it may be why, and the others wait behind it."""
+LOST_S: Final = 600.0
+"""How soon a token is fetched in advance after one whose answer did not come: the server counts that one as in use."""
 IDLE_REFILLS: Final = 6
 """How often a token that nobody needed is replaced by another."""
 SPARE_SESSIONS: Final = 10
@@ -118,7 +121,9 @@ class Tokens:
         self._rest_until = Seconds(0.0)
         """Until then nothing is asked in the background."""
         self._fill_at = Seconds(0.0)
-        """Until then no token is fetched in advance."""
+        """Until then no token is fetched in advance, as the server has asked."""
+        self._lost_until = Seconds(0.0)
+        """Nor until then, as one was lost."""
         self._standing_at = Seconds(0.0)
         self._view: DeviceView | None = None
 
@@ -158,10 +163,15 @@ class Tokens:
         """Take the token that was fetched in advance, or is being fetched; None: there is none for this."""
         if not self._serves(mode):
             await self._filled.wait()
-        if self._spare is None or not self._serves(mode):
+        return self._take() if self._serves(mode) else None
+
+    def _take(self) -> LiveToken | None:
+        """Take the token that was fetched in advance, for whatever mode; None: there is none that is still good."""
+        spare = self._spare
+        if spare is None or _now() >= spare.last_moment:
             return None
-        taken, self._spare = self._spare.token, None
-        return taken
+        self._spare = None
+        return spare.token
 
     def _serves(self, mode: Mode) -> bool:
         return self._spare is not None and self._spare.serves(mode, _now())
@@ -171,7 +181,11 @@ class Tokens:
             token = await self._client.fetch(mode, resume=resume)
         except ProvisioningError as error:
             self._spare_server(error)
-            raise
+            # A token for the other mode opens a session as well, and may be the one that the quota counts.
+            other = self._take() if error.action is LinkAction.WAIT_QUOTA else None
+            if other is None:
+                raise
+            return other
         self._fill_at = Seconds(0.0)
         self._recovered()
         return token
@@ -250,7 +264,7 @@ class Tokens:
     @property
     def _fills(self) -> bool:
         """Whether a token is to be fetched in advance, now."""
-        if not self._wanted or self._asking or self.sessions.in_use or _now() < self._fill_at:
+        if not self._wanted or self._asking or self.sessions.in_use or _now() < self._fills_from:
             return False
         spare = self._spare
         if spare is not None and spare.mode is self._mode and _now() < spare.until:
@@ -259,6 +273,10 @@ class Tokens:
         return quota is None or not (
             _is_low(quota.sessions_left_today, SPARE_SESSIONS) or _is_low(quota.minutes_left_month, SPARE_MINUTES)
         )
+
+    @property
+    def _fills_from(self) -> Seconds:
+        return max(self._fill_at, self._lost_until)
 
     async def _report(self, report: Report) -> None:
         self._tries += 1
@@ -292,6 +310,8 @@ class Tokens:
             token = await self._client.mint(mode, Purpose.PREFETCH, BACKGROUND_S)
         except ProvisioningError as error:
             self._spare_server(error)
+            if isinstance(error, NoAnswer):
+                self._lost_until = Seconds(_now() + LOST_S)
             raise
         finally:
             self._filled.set()
@@ -339,8 +359,8 @@ class Tokens:
             moments.append(self._spare.until if soon else self._spare.last_moment)
         if self.sessions.due or self._fills:
             moments.append(_now())
-        elif self._wanted and self._fill_at > _now():
-            moments.append(self._fill_at)
+        elif self._wanted and self._fills_from > _now():
+            moments.append(self._fills_from)
         until = max(self._rest_until, Seconds(min(moments)))
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):

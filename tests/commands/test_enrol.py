@@ -9,13 +9,13 @@ from contextlib import ExitStack
 import pytest
 
 from appliance.errors import ExitCode
-from appliance.provisioning import keys
+from appliance.provisioning import identity, keys
 from appliance.provisioning.drawer import Drawer
 from appliance.provisioning.enrolment import STANDING_FILE
 from appliance.provisioning.join import read_join
 from appliance.provisioning.server import audit, devices
 from tests.commands.servers import Served
-from tests.provisioning.worlds import dead_address
+from tests.provisioning.worlds import SERVER_KEY, dead_address
 
 pytestmark = pytest.mark.realtime
 
@@ -124,6 +124,37 @@ def test_one_that_is_blocked_is_told_whom_to_ask(served: Served, capsys):
     served.here.work(lambda c: devices.move(c, served.device_id, audit.Action.SUSPENDED, served.here.ms, "admin"))
     assert served.appliance("enrol") == ExitCode.REFUSED
     assert "suspended" in told(capsys)
+
+
+def test_one_that_is_blocked_before_it_knows_that_it_has_enrolled_is_refused(served: Served, capsys):
+    file = served.join_file()
+    assert served.appliance("enrol", "--join-file", file) == ExitCode.OK
+    (served.state / "identity.json").unlink()  # as if the power had been cut before it was written
+    served.here.work(lambda c: devices.move(c, served.device_id, audit.Action.SUSPENDED, served.here.ms, "admin"))
+    capsys.readouterr()
+    assert served.appliance("enrol", "--join-file", file) == ExitCode.REFUSED
+    assert "suspended" in told(capsys)
+
+
+def test_one_whose_settings_say_it_all_is_told_how_it_stands(served: Served, capsys, monkeypatch):
+    served.enrol()
+    own = identity.read(Drawer(served.state))
+    assert own is not None
+    key = (served.state / own.key_file).rename(served.directory / "key.pem")
+    (served.state / identity.FILE_NAME).unlink()
+    monkeypatch.setenv("APPLIANCE_PROVISIONING__SERVER_KEYS", json.dumps([keys.public_key_text(SERVER_KEY)]))
+    capsys.readouterr()
+    assert served.appliance("enrol", url=own.url, device_id=own.device_id, device_key_file=key) == ExitCode.OK
+    assert f"enrolled, as {own.device_id} at {own.url}" in capsys.readouterr().out
+
+
+def test_the_server_that_was_asked_is_the_one_that_is_named(served: Served, capsys):
+    served.enrol()
+    file = served.state / identity.FILE_NAME
+    file.write_text(file.read_text().replace(served.front.url, "https://before.test"))
+    capsys.readouterr()
+    assert served.appliance("enrol", url=served.front.url) == ExitCode.OK
+    assert capsys.readouterr().out.startswith(f"enrolled, as {served.device_id} at {served.front.url}")
 
 
 @pytest.mark.parametrize(

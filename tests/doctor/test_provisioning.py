@@ -92,6 +92,7 @@ def test_settings_that_say_it_all_need_no_enrolment(state):
         ({"status": "pending", "at": "x", "quota": None}, Severity.PROBLEM, "pending"),
         ({"status": "suspended", "at": "x"}, Severity.PROBLEM, "suspended"),
         ({"at": "x", "quota": [1]}, Severity.OK, "served"),
+        ({"status": ["active"], "at": "x"}, Severity.PROBLEM, "active"),
         ({}, Severity.NOTE, "not heard"),
         ([], Severity.NOTE, "not heard"),
         ("{", Severity.NOTE, "not heard"),

@@ -1,8 +1,10 @@
 """The whole installation on a machine in a folder: what it does, what it leaves alone, and how it fails."""
 
 import fcntl
+import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -212,6 +214,44 @@ def test_without_a_person_to_ask_the_join_file_is_asked_for(fresh: FakeMachine):
     with pytest.raises(StepFailed, match="--join-file") as caught:
         install(fresh.machine, Manner.FOR_REAL, Start.NOW, None, fresh.source)
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+class Terminal(io.StringIO):
+    """A person, who types nothing."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def piped(content: bytes) -> io.TextIOWrapper:
+    """Return what comes by the standard input."""
+    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("content", [b"hello", b"", b"\xff\xfe", b"va1.\xc3\xa4"])
+def test_what_comes_by_the_standard_input_may_be_anything(fresh: FakeMachine, monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", piped(content))
+    with pytest.raises(StepFailed, match="not a join string") as caught:
+        fresh.install(join=Path("-"))
+    assert caught.value.exit_code == ExitCode.DATA
+
+
+def test_the_join_string_may_come_by_the_standard_input(fresh: FakeMachine, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", piped(f"  {JOIN}\n".encode()))
+    assert fresh.install(join=Path("-")) == ExitCode.OK
+    assert (fresh.fakes / "joined").read_text().strip() == JOIN
+
+
+def test_who_is_asked_and_types_the_end_of_file_has_given_none(fresh: FakeMachine, monkeypatch):
+    def nothing(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    monkeypatch.setattr("appliance.install.command.getpass", nothing)
+    with pytest.raises(StepFailed, match="no join string was given") as caught:
+        install(fresh.machine, Manner.FOR_REAL, Start.NOW, None, fresh.source)
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert fresh.commands() == []
 
 
 def test_two_installations_do_not_run_at_once(fresh: FakeMachine):

@@ -13,6 +13,7 @@ import httpx2
 from appliance.core.state import Mode
 from appliance.live.ports import LiveToken
 from appliance.provisioning.client import ProvisioningClient
+from appliance.provisioning.protocol import Purpose
 from appliance.provisioning.server.schema import SESSION
 from appliance.provisioning.tokens import BOOT_SPREAD_S, Tokens
 from appliance.settings import Prefetch, Provisioning
@@ -53,6 +54,9 @@ class Line(httpx2.AsyncBaseTransport):
         """Kinds that get this status and problem instead of what the server says."""
         self.breaks: dict[str, Exception] = {}
         self.takes_s = 0.0
+        """What a request takes to the server."""
+        self.mints_s = 0.0
+        """What the service behind the server takes for a token."""
 
     def times(self, kind: str) -> list[float]:
         return [round(at, 3) for at, asked in self.asked if asked == kind]
@@ -74,7 +78,9 @@ class Line(httpx2.AsyncBaseTransport):
             status, problem = self.refuses[kind]
             return answer(request, problem, status)
         self._here.now = NOW + timedelta(seconds=now())
-        return await self._here.transport.handle_async_request(request)
+        response = await self._here.transport.handle_async_request(request)
+        await asyncio.sleep(self.mints_s if kind in set(Purpose) else 0.0)
+        return response
 
 
 @dataclass

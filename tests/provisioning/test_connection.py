@@ -13,7 +13,7 @@ import trustme
 from pydantic import SecretStr
 
 from appliance.core.state import Mode
-from appliance.errors import ProvisioningUnreachable
+from appliance.errors import ClockWrong, ProvisioningUnreachable
 from appliance.provisioning.client import ProvisioningClient
 from appliance.settings import Provisioning
 from tests.clock import run_real
@@ -40,7 +40,7 @@ async def listener(certificate: trustme.LeafCert) -> AsyncIterator[str]:
             await asyncio.wait(open_connections, timeout=10)
 
 
-async def complaint(url: str, ca_file: Path | None = None) -> str:
+async def complaint(url: str, ca_file: Path | None = None) -> ProvisioningUnreachable:
     settings = Provisioning(
         url=url, device_id=DEVICE, device_key=SecretStr(PEM), server_keys=SERVER_KEYS, ca_file=ca_file
     )
@@ -48,28 +48,28 @@ async def complaint(url: str, ca_file: Path | None = None) -> str:
         with pytest.raises(ProvisioningUnreachable) as caught:
             await client.fetch(Mode.HANDS_FREE, resume=False)
     assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return caught.value
 
 
 def test_a_dead_server_is_noticed_at_once():
     async def main() -> None:
         with dead_address() as url:
             started = time.monotonic()
-            assert "cannot be reached" in await complaint(url)
+            assert "cannot be reached" in str(await complaint(url))
             assert time.monotonic() - started < 2.0
 
     run_real(main)
 
 
 @pytest.mark.parametrize(
-    ("valid_from", "valid_to", "said"),
+    ("valid_from", "valid_to", "kind", "said"),
     [
-        (timedelta(days=-20), timedelta(days=-10), "clock"),
-        (timedelta(days=10), timedelta(days=20), "clock"),
-        (timedelta(days=-10), timedelta(days=10), "cannot be reached"),
+        (timedelta(days=-20), timedelta(days=-10), ClockWrong, "is this device's clock right?"),
+        (timedelta(days=10), timedelta(days=20), ClockWrong, "is this device's clock right?"),
+        (timedelta(days=-10), timedelta(days=10), ProvisioningUnreachable, "cannot be reached"),
     ],
 )
-def test_a_certificate_of_another_time_points_at_the_clock(tmp_path, valid_from, valid_to, said):
+def test_a_certificate_of_another_time_points_at_the_clock(tmp_path, valid_from, valid_to, kind, said):
     now = datetime.now(UTC).replace(tzinfo=None)
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1", not_before=now + valid_from, not_after=now + valid_to)
@@ -77,7 +77,9 @@ def test_a_certificate_of_another_time_points_at_the_clock(tmp_path, valid_from,
 
     async def main() -> None:
         async with listener(certificate) as url:
-            assert said in await complaint(url, tmp_path / "ca.pem")
+            error = await complaint(url, tmp_path / "ca.pem")
+            assert type(error) is kind
+            assert said in str(error)
 
     run_real(main)
 
@@ -85,6 +87,8 @@ def test_a_certificate_of_another_time_points_at_the_clock(tmp_path, valid_from,
 def test_a_certificate_of_another_authority_points_at_the_setting():
     async def main() -> None:
         async with listener(trustme.CA().issue_cert("127.0.0.1")) as url:
-            assert "provisioning.ca_file" in await complaint(url)
+            error = await complaint(url)
+            assert type(error) is ProvisioningUnreachable
+            assert "provisioning.ca_file" in str(error)
 
     run_real(main)

@@ -60,6 +60,11 @@ def test_one_program_at_a_time(tmp_path):
         pass
 
 
+def test_what_goes_wrong_meanwhile_is_not_taken_for_another_program(tmp_path):
+    with pytest.raises(BlockingIOError), Drawer(tmp_path).locked():
+        raise BlockingIOError
+
+
 def test_the_directory_is_systemds(tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     assert state_directory() == tmp_path

@@ -125,7 +125,8 @@ def test_forgetting_can_be_done_again_until_all_is_gone(tmp_path):
         directory = tmp_path / name
         await enrol(place(here, directory), join(here.claim()), FACTS, None)
         await token_of(place(here, directory))
-        (directory / "usage.json").write_text("{}")
+        for left in ("usage.json", "usage.new", "models.new", "provisioning.new", "provisioning-sequence.new"):
+            (directory / left).write_text("{}")
         (directory / "somebody-elses").write_text("")
         try:
             await forget(place(here, directory, power))

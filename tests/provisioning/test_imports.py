@@ -3,8 +3,10 @@ import sys
 
 SNIPPET = """
 import sys
-import appliance.provisioning.client
-foreign = {"fastapi", "starlette", "uvicorn", "google", "appliance.provisioning.server"} & set(sys.modules)
+import appliance.provisioning.enrolment, appliance.provisioning.facts
+import appliance.provisioning.links, appliance.provisioning.tokens
+server = {"fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "psycopg", "appliance.provisioning.server"}
+foreign = {*server, "google"} & set(sys.modules)
 sys.exit(", ".join(sorted(foreign)) or 0)
 """
 

@@ -62,7 +62,21 @@ def test_an_https_address_is_one(url):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://a.example", "https://", "https://me@a.example", "https://a.example?x", "https://a b", "https://a\n"]
+    "url",
+    [
+        "http://a.example",
+        "https://",
+        "https://me@a.example",
+        "https://a.example?x",
+        "https://a b",
+        "https://a\n",
+        "https://a:0",
+        "https://a:65536",
+        "https://a:99999",
+        "https://[1]",
+        "https://[12:34:56]:8443",
+        "https://[...]",
+    ],
 )
 def test_anything_else_is_not(url):
     with pytest.raises(ValidationError):

@@ -78,6 +78,14 @@ def test_every_code_of_the_server_is_named_in_one_line(code):
     assert "https://a.example" in str(error)
 
 
+@pytest.mark.parametrize("code", ProblemCode)
+def test_a_device_that_has_no_name_yet_is_called_this_device(code):
+    words = str(refusal(STATUS[code], Problem(code=code.value), "https://a.example", None))
+    assert "None" not in words
+    assert "''" not in words
+    assert ("this device" in words) is ("{device}" in TABLE[code].words or "this device" in TABLE[code].words)
+
+
 def test_a_wait_that_is_asked_for_is_told():
     assert "30 s" in str(reaction(503, Problem(code="upstream-quota", retry_after=30)))
 

@@ -10,6 +10,7 @@ from appliance.provisioning.server import audit, devices
 from appliance.provisioning.server.settings import Limits
 from appliance.provisioning.sessions import LINGER_S, UNUSED
 from appliance.provisioning.tokens import (
+    BACKGROUND_S,
     BOOT_SPREAD_S,
     IDLE_REFILLS,
     SPARE_SESSIONS,
@@ -168,6 +169,32 @@ def test_who_asks_is_not_joined_by_the_background():
     run_virtual(main)
 
 
+def test_a_token_for_the_other_mode_is_better_than_none():
+    """With room for one session at a time, that token is what takes the room."""
+
+    async def main() -> None:
+        async with home(limits=Limits(concurrent=1)) as here:
+            await until(BOOTED_S)
+            await here.talk(await here.fetch(Mode.PUSH_TO_TALK))
+            assert here.line.kinds == ["standing", "prefetch", "new", "started"]
+            with pytest.raises(ProvisioningUnreachable):
+                await here.fetch(Mode.PUSH_TO_TALK)
+
+    run_virtual(main)
+
+
+def test_a_token_for_the_other_mode_is_kept_where_more_than_a_quota_is_wrong():
+    async def main() -> None:
+        async with home() as here:
+            await until(BOOTED_S)
+            here.line.refuses = {"new": BROKEN}
+            with pytest.raises(ProvisioningUnreachable):
+                await here.fetch(Mode.PUSH_TO_TALK)
+            assert here.tokens._serves(Mode.HANDS_FREE)
+
+    run_virtual(main)
+
+
 # Giving way
 
 
@@ -182,6 +209,24 @@ def test_what_the_server_asks_for_is_kept_and_somewhat_more():
             await until(1000)
             first, second, *_ = here.line.times("prefetch")
             assert second - first == pytest.approx(100 + BOOT_SPREAD_S / 2, abs=1)
+
+    run_virtual(main)
+
+
+def test_tokens_that_come_too_late_for_the_background_take_no_room_from_who_asks():
+    """The server counts each of them, and nobody gives it back."""
+
+    async def main() -> None:
+        async with home() as here:
+            here.line.mints_s = BACKGROUND_S + 1
+            for number in range(10):
+                await until(180 * (number + 1))
+                await here.talk(await here.fetch())
+            lost = len(here.line.times("prefetch"))
+            assert 2 <= lost <= 4
+            here.line.mints_s = 0.0
+            await until(180 * 11 + 600)
+            assert len(here.line.times("prefetch")) == lost + 1
 
     run_virtual(main)
 

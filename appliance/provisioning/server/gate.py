@@ -57,24 +57,17 @@ class Gate:
         signature = _signature(scope)
         if signature is None:
             self._metrics.refused(_UNSIGNED.code)
-            await self._refuse(self._unsigned, scope, send)
-        elif self._drain.begun:
+            self._metrics.answered(STATUS[_UNSIGNED.code])
+            await _refuse(self._unsigned, scope, send)
+            return
+        # As it was sent, and signed.
+        path = scope["raw_path"].decode("ascii")
+        answer = _SignedAnswer(send, self._sign, path, signature)
+        if self._drain.begun:
             self._metrics.refused(_DRAINING.code)
-            await self._refuse(self._draining, scope, send)
+            await _refuse(self._draining, scope, answer.send)
         else:
-            # As it was sent, and signed.
-            path = scope["raw_path"].decode("ascii")
-            answer = _SignedAnswer(send, self._sign, path, signature)
             await self._app(scope, receive, answer.send)
-
-    async def _refuse(self, ready_made: tuple[Message, Message], scope: Scope, send: Send) -> None:
-        start, body = ready_made
-        self._metrics.answered(start["status"])
-        if not _is_small(scope):
-            # The connection is not read to the end of such a body.
-            start = {**start, "headers": [*start["headers"], (b"connection", b"close")]}
-        await send(start)
-        await send(body)
 
     def _sign(self, status: int, body: bytes, path: str, request_signature: str) -> dict[str, str]:
         self._metrics.answered(status)
@@ -120,6 +113,15 @@ def _signature(scope: Scope) -> str | None:
                 return None
             found[key] = value.decode("latin-1")
     return found["signature"] if len(found) == len(_SIGNATURE_NAMES) and well_formed(found) else None
+
+
+async def _refuse(ready_made: tuple[Message, Message], scope: Scope, send: Send) -> None:
+    start, body = ready_made
+    if not _is_small(scope):
+        # The connection is not read to the end of such a body.
+        start = {**start, "headers": [*start["headers"], (b"connection", b"close")]}
+    await send(start)
+    await send(body)
 
 
 def _is_small(scope: Scope) -> bool:

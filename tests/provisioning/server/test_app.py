@@ -271,7 +271,9 @@ def test_every_answer_to_a_signed_request_is_signed_for_that_request():
     async def main() -> None:
         here = world()
         trusted = {keys.thumbprint(SERVER_KEY): SERVER_KEY.public_key()}
-        for response in (await here.token(), await here.token(sequence=1), await here.ask("GET", "/v1/nothing")):
+        responses = [await here.token(), await here.token(sequence=1), await here.ask("GET", "/v1/nothing")]
+        here.parts.drain.begin()
+        for response in (*responses, await here.token()):
             asked = signing.SignedRequest(
                 response.request.method, str(response.request.url), dict(response.request.headers), b""
             )
