@@ -9,6 +9,7 @@ aside, handed over or remembered twice. All methods are called on the loop's thr
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,6 +94,7 @@ class Uplink:
         self._reported: deque[_Span] = deque(maxlen=_SPANS_REPORTED)
         self._line: _Line | None = None
         self._next_audio_at = 0.0
+        self._sending = 0  # samples, while a send runs
         self._taken_to = 0
         self._answered_to = 0
         self._answering_to: int | None = None
@@ -198,7 +200,9 @@ class Uplink:
         return self._go_back(self._answered_to)
 
     def take_back(self, samples: int) -> Seconds:
-        """Send once more the ``samples`` that were sent last: they have not arrived; return how long that takes."""
+        """Detach a lost link; repeat its last ``samples``, and those on their way; return how long that takes."""
+        self._line = None
+        samples += self._sending
         behind = self._taken_to
         for span in reversed(self._reported):
             if not samples or span.mode is not self._mode:
@@ -210,13 +214,15 @@ class Uplink:
 
     def _go_back(self, behind: int) -> Seconds:
         behind = max(behind, self._ring.begin)
-        sent = [span for span in self._reported if span not in self._spans and (span.stop or 0) > behind]
-        self._spans.extendleft(reversed([span for span in sent if span.mode is self._mode]))
+        for span in reversed(self._reported):
+            if span.mode is not self._mode or (span.stop is not None and span.stop <= behind):
+                break
+            if span not in self._spans:
+                self._spans.appendleft(span)
         before = self._repeated
         for span in self._spans:
             self._repeated += max(0, span.cursor - max(span.start, behind))
             span.cursor = min(span.cursor, max(span.start, behind))
-            span.owes_end = span.mode is Mode.PUSH_TO_TALK
         self._changed()
         return Seconds((self._repeated - before) / self._catch_up_hz)
 
@@ -266,11 +272,8 @@ class Uplink:
 
     async def _pause(self, line: _Line) -> None:
         """Tell a hands-free link once that the stream pauses."""
-        if line.last_audio_at is None:
-            await self._wait()
-            return
-        due = line.last_audio_at + STREAM_PAUSE_S
-        if asyncio.get_running_loop().time() < due:
+        due = None if line.last_audio_at is None else line.last_audio_at + STREAM_PAUSE_S
+        if due is None or asyncio.get_running_loop().time() < due:
             await self._wait(due)
             return
         await line.sink.send_audio_stream_end()
@@ -300,8 +303,8 @@ class Uplink:
         loop = asyncio.get_running_loop()
         samples = self._ring.read(SampleIndex(span.cursor), SampleIndex(span.cursor + size))
         self._next_audio_at = loop.time() + size / self._catch_up_hz
-        span.cursor = self._taken_to = span.cursor + size
-        taken_to = self._taken_to
+        taken_to = span.cursor = self._taken_to = span.cursor + size
+        self._sending = size
         try:
             await line.sink.send_audio(samples.astype("<i2", copy=False).tobytes())
         except LinkError:
@@ -312,6 +315,8 @@ class Uplink:
             else:
                 self._dropped += size
             raise
+        finally:
+            self._sending = 0
         self._sent += size
         if size < self._longest_chunk:
             self._report_dropped()
@@ -389,8 +394,6 @@ class Uplink:
 
     async def _wait(self, until: float | None = None) -> None:
         """Wait until something changes, at most until this moment of the loop's time."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await self._signal.wait()
-        except TimeoutError:
-            return

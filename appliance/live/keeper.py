@@ -243,6 +243,8 @@ class Keeper:
                     if self._wanted is order:
                         left = await self._use(opened, order, left)
                     self._leaving = True
+                if left is _Left.SWAP:
+                    self._uplink.take_back(opened.link.undelivered())  # a close in order has delivered all
             except (ProvisioningError, LinkError) as error:
                 self._end(order, _failure(order.link, left, trouble_of(error)), error)
                 return
@@ -379,6 +381,8 @@ class Keeper:
         if finding.kind is Kind.STALLED_UPLINK and not self._stalls:
             self._stalled, self._stalls = True, 1
         elif finding.kind is Kind.STALLED_UPLINK:
+            if self._opened is not None:
+                self._uplink.take_back(self._opened.link.undelivered())
             error = LinkError("what is sent does not leave, again", LinkCause.DROPPED)
             self._end(order, LinkLost(order.link, self._dialler.lost(error), trouble_of(error)), error)
         else:

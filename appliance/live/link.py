@@ -76,7 +76,7 @@ class GenaiLink:
         while True:
             try:
                 message = await self._receive()
-            except (TypeError, ValueError, AttributeError) as error:
+            except (TypeError, ValueError, AttributeError, RecursionError) as error:
                 # A message that the SDK cannot read; the connection lives on.
                 self.strange += 1
                 in_a_row += 1
@@ -101,10 +101,10 @@ class GenaiLink:
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send 16 kHz mono s16le samples; raises LinkError."""
+        before = self._wires.written()
         await self._send(audio=types.Blob(data=pcm, mime_type=UPLINK_MIME_TYPE))
-        traffic = self._wires.traffic()
-        if traffic is not None:
-            self._delivery.sent(len(pcm) // 2, traffic.written)
+        # A connection that has just broken takes everything, and nothing of it is to be seen.
+        self._delivery.sent(len(pcm) // 2, max(self._wires.written(), before + len(pcm) * 4 // 3))
 
     async def send_activity_start(self) -> None:
         """Begin a push-to-talk turn; raises LinkError."""
@@ -147,8 +147,9 @@ class GenaiLink:
         return self._wires.traffic()
 
     def undelivered(self) -> int:
-        """Return how many of the samples sent last the other end has not acknowledged."""
-        return self._delivery.undelivered(self._wires.acknowledged())
+        """Return how many of the samples sent last the other end has not acknowledged; 0 where that is unknown."""
+        acknowledged = self._wires.acknowledged()
+        return 0 if acknowledged is None else self._delivery.undelivered(acknowledged)
 
     async def _send(self, **realtime_input: Any) -> None:  # noqa: ANN401  whatever the SDK takes
         with _classified(Phase.OPEN):

@@ -34,7 +34,7 @@ class Uplink(Protocol):
         """Send once more what has no answer; return how long that takes."""
 
     def take_back(self, samples: int) -> Seconds:
-        """Send once more so many samples of those sent last: they have not arrived; return how long that takes."""
+        """Detach, and send once more so many samples of those sent last, which have not arrived; return how long."""
 
 
 class Playback(Protocol):

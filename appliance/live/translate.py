@@ -178,9 +178,9 @@ def _violation(what: str) -> LinkError:
 # Failures
 
 
-FOREIGN: Final = (errors.APIError, WebSocketException, OSError, ValueError, TypeError, AttributeError)
-"""All that google-genai 3.4 raises where a connection or a message is at fault. The last three: a server message of a
-kind that it does not know, or that is malformed (`pydantic.ValidationError` is a ValueError)."""
+FOREIGN: Final = (errors.APIError, WebSocketException, OSError, ValueError, TypeError, AttributeError, RecursionError)
+"""All that google-genai 3.4 raises where a connection or a message is at fault. The last four: a server message of a
+kind that it does not know, or that is malformed (`pydantic.ValidationError` is a ValueError), or without end."""
 
 _ABNORMAL: Final = 1006
 _CLOCK: Final = frozenset({9, 10})

@@ -1,6 +1,7 @@
 """The TCP connections under a link: bounds on what may wait in them, and what does wait.
 
-Responsible for the socket alone, by public means of websockets (``create_connection``) and asyncio (transport, socket).
+Responsible for the socket alone, by public means of websockets (``create_connection``) and asyncio (transport, socket),
+but for one look beneath TLS (`_waiting`).
 """
 
 import asyncio
@@ -32,7 +33,8 @@ class Wires:
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._witness: socket.socket | None = None
-        self._acknowledged = 0
+        self._acknowledged: int | None = None
+        self._written = 0
 
     def connection(self, *args: Any, **kwargs: Any) -> ClientConnection:  # noqa: ANN401  websockets' own
         """Make a connection: a factory for ``websockets.connect(create_connection=…)``."""
@@ -40,8 +42,8 @@ class Wires:
 
     def made(self, transport: asyncio.Transport) -> None:
         """Bound what may wait in a connection."""
-        self.lost()
-        self._transport = transport
+        self._forget_witness()
+        self._transport, self._acknowledged, self._written = transport, None, 0
         wire = transport.get_extra_info("socket")
         with suppress(OSError):  # it may be gone already, and its reader tells
             # The transport closes its socket before it tells that the connection is lost.
@@ -56,24 +58,45 @@ class Wires:
             return None
         wire = transport.get_extra_info("socket")
         try:
-            queued = transport.get_write_buffer_size() + _unacknowledged(wire)
+            queued = _waiting(transport) + _unacknowledged(wire)
             return Traffic(_acknowledged(wire) + queued, queued)
         except (OSError, struct.error):
             return None
 
-    def acknowledged(self) -> int:
-        """Return how many bytes the other end has acknowledged, also once the connection is lost."""
+    def written(self) -> int:
+        """Return how many bytes have been given to the connection, as far as is known; never less than before."""
+        traffic = self.traffic()
+        if traffic is not None:
+            self._written = max(self._written, traffic.written)
+        return self._written
+
+    def acknowledged(self) -> int | None:
+        """Return how many bytes the other end has acknowledged, also once the connection is lost; None: unknown."""
         if self._witness is not None:
             with suppress(OSError, struct.error):
                 self._acknowledged = _acknowledged(self._witness)
         return self._acknowledged
 
-    def lost(self) -> None:
-        """Take note of what has arrived, and let go of the connection."""
-        self.acknowledged()
+    def lost(self, transport: asyncio.BaseTransport) -> None:
+        """Take note of what has arrived, and let go of the connection; one that was followed by another is no news."""
+        if transport is self._transport:
+            self.acknowledged()
+            self._forget_witness()
+
+    def _forget_witness(self) -> None:
         if self._witness is not None:
             self._witness.close()
             self._witness = None
+
+
+def _waiting(transport: asyncio.Transport) -> int:
+    """Return how many bytes wait in this process.
+
+    TLS hands on what it has encrypted to a transport of its own, which takes 64 KB before it objects; nothing public
+    tells of that.
+    """
+    beneath = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return transport.get_write_buffer_size() + (beneath.get_write_buffer_size() if beneath is not None else 0)
 
 
 def _acknowledged(wire: socket.socket) -> int:
@@ -102,5 +125,5 @@ class _Connection(ClientConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; as asyncio has it."""
-        self._wires.lost()
+        self._wires.lost(self.transport)
         super().connection_lost(exc)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
+from appliance import log
 from appliance.live.ports import ToolCall, ToolResult
 from appliance.tools.registry import answer
 
@@ -77,11 +78,15 @@ class Toolbox:
         return self._results.pop(call, None) or _lost(call)
 
     async def _call(self, call_id: str, call: ToolCall | None, group: asyncio.TaskGroup) -> None:
+        loop = asyncio.get_running_loop()
+        began, result = loop.time(), None
         ticking = group.create_task(self._tick(call_id))
         try:
             result = _lost(call_id) if call is None else await self._caller.call(call)
         finally:
             ticking.cancel()
+            took_ms = round((loop.time() - began) * 1000)
+            log.event("tool.ended", tool=call and call.name, status=_status(result), ms=took_ms)
         if self._running.get(call_id) is asyncio.current_task():
             del self._running[call_id]
             self._keep(self._results, call_id, result)
@@ -97,6 +102,14 @@ class Toolbox:
         if len(where) > BOUND:
             del where[next(iter(where))]
             self.dropped += 1
+
+
+def _status(result: ToolResult | None) -> str:
+    """Return how a call ended. What else a tool says under this name is for the model, not for the log."""
+    if result is None:
+        return "cancelled"
+    said = result.response.get("status")
+    return said if said in ("error", "timeout") else "ok"
 
 
 def _lost(call_id: str) -> ToolResult:

@@ -223,3 +223,79 @@ def test_more_than_was_sent_cannot_be_taken_back_nor_what_has_its_answer():
 
     answered, second = run_virtual(main)
     assert second.heard == stream(answered, 22_400).tolist()
+
+
+def test_what_a_lost_link_is_still_being_sent_is_taken_back_with_what_it_did_not_deliver():
+    """A send that waits for room ends only some time after the loss is known."""
+
+    async def main() -> None:
+        first, second = RecordingLink(lasts=10, delay_s=0.05), RecordingLink()
+        async with running() as room:
+            room.begin(0, gate=Gate.OPEN)
+            room.uplink.attach(first)
+            while len(first.chunks) < 10:
+                await room.listen(0.02)
+            await asyncio.sleep(0.01)
+            room.uplink.take_back(1_000)
+            room.uplink.attach(second)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            assert balanced(room)
+            assert second.heard == stream(len(first.heard) - 1_000, room.ring.end).tolist()
+
+    run_virtual(main)
+
+
+def test_a_lost_link_is_sent_nothing_more_once_its_samples_are_taken_back():
+    async def main() -> None:
+        link = RecordingLink()
+        async with running() as room:
+            room.begin(0, gate=Gate.OPEN)
+            room.uplink.attach(link)
+            await room.listen(1.0)
+            sent = len(link.heard)
+            room.uplink.take_back(1_000)
+            await room.listen(1.0)
+            assert len(link.heard) == sent
+
+    run_virtual(main)
+
+
+def test_a_press_of_which_nothing_was_sent_is_no_turn_for_the_next_link():
+    async def main() -> RecordingLink:
+        second = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(RecordingLink())
+            await room.listen(0.2)
+            room.begin(room.ring.end, PUSH_TO_TALK, Gate.OPEN)
+            room.uplink.take_back(0)
+            room.end(room.ring.end)
+            room.uplink.attach(second)
+            await room.listen(0.2)
+        return second
+
+    assert run_virtual(main).told == []
+
+
+def test_what_was_forgotten_with_a_change_of_mode_is_not_repeated():
+    async def main() -> RecordingLink:
+        last = RecordingLink()
+        async with running() as room:
+            room.begin(0, HANDS_FREE, Gate.OPEN)
+            room.uplink.attach(RecordingLink())
+            await room.listen(1.0)
+            room.uplink.detach()
+            await room.listen(0.5)
+            room.begin(room.ring.end, PUSH_TO_TALK, Gate.OPEN)
+            await room.listen(0.5)
+            room.begin(room.ring.end, HANDS_FREE, Gate.OPEN)
+            await room.listen(0.5)
+            room.uplink.attach(last)
+            room.uplink.repeat()
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            assert balanced(room)
+        return last
+
+    assert run_virtual(main).heard == stream(32_000, 40_000).tolist()

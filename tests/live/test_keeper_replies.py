@@ -1,5 +1,7 @@
 """What a link brings: replies to playback, in order and once, facts to the conversation, words to whoever listens."""
 
+import logging
+
 import pytest
 
 from appliance.core.events import (
@@ -257,6 +259,22 @@ def test_the_model_is_told_what_was_heard_of_an_answer_that_was_cut_off(candour,
             assert link.seeds == notes, "once"
 
     run_virtual(main)
+
+
+def test_how_much_of_an_answer_was_heard_is_logged_and_its_words_are_not(caplog: pytest.LogCaptureFixture):
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.say(SpokenText(" One two three four."), SECOND, SECOND)
+            await settle()
+            house.playback.heard_of = {1: 24_000}
+            link.say(Interrupted())
+            await settle()
+
+    with caplog.at_level(logging.DEBUG, "appliance"):
+        run_virtual(main)
+    assert "reply.cut heard_ms=1000 received_ms=2000" in [record.getMessage() for record in caplog.records]
+    assert "two" not in caplog.text
 
 
 def test_an_answer_that_was_heard_to_its_end_was_not_cut_off():

@@ -131,6 +131,18 @@ def test_a_person_who_does_not_stop_speaking_is_held_through_the_swap():
     run_virtual(main)
 
 
+def test_what_an_old_link_did_not_deliver_by_its_close_is_sent_over_the_new_one():
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.never_arrived = 640
+            link.say(H, SpeechStarted(), SOON)
+            await asyncio.sleep(46)
+            assert house.uplink.log == ["attach", "detach", "take back 640", "attach"]
+
+    run_virtual(main)
+
+
 def test_an_answer_that_does_not_end_in_time_is_lost_and_told():
     async def main():
         house = Household()
@@ -247,8 +259,12 @@ def test_a_second_stall_without_an_answer_is_a_loss_that_is_told():
             link.on_its_way = Traffic(5000, 5000)
             await asyncio.sleep(2.5)
             house.connector.links[1].on_its_way = Traffic(5000, 5000)
+            house.connector.links[1].never_arrived = 640
             await asyncio.sleep(2.5)
             assert house.events[1:] == [LinkLost(1, resumable=True, trouble=Trouble.LOST)]
+            assert house.uplink.log[-3:] == ["take back 640", "drained", "detach"], (
+                "what does not leave goes over the next link"
+            )
 
     run_virtual(main)
 

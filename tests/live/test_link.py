@@ -98,6 +98,7 @@ STRANGE = [
     b'{"serverContent": {"modelTurn": "not a content"}}',
     b'{"serverContent": {"modelTurn": {"parts": [{"inlineData": {"data": "!"}}]}}}',
     b"\xff\xfe",
+    b"[" * 100_000,
 ]
 
 

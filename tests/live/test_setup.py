@@ -66,6 +66,13 @@ def test_detection_is_tuned_as_wished():
     }
 
 
+def test_left_to_itself_the_model_is_told_in_few_words_to_be_brief_and_to_keep_to_the_language():
+    instruction = said(asked())["system_instruction"]
+    assert "briefly" in instruction
+    assert "language" in instruction
+    assert len(instruction) < 200
+
+
 def test_without_transcripts_none_are_asked_for():
     config = live_config(Live(transcripts=False, vocabulary=("x",)), PLAIN, HANDS_FREE, ())
     assert config.input_audio_transcription is None

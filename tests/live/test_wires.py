@@ -4,12 +4,17 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
+from google.genai.live import AsyncSession
 from websockets.asyncio.server import ServerConnection
 
 from appliance.core.state import Mode
 from appliance.errors import LinkError
+from appliance.live.capabilities import capabilities
+from appliance.live.link import GenaiLink
 from appliance.live.ports import Request
 from appliance.live.wires import SEND_BUFFER_BYTES, USER_TIMEOUT_MS, Wires
 from tests.clock import run_real
@@ -54,9 +59,13 @@ def test_a_service_that_stops_reading_is_seen_in_the_queue_and_holds_up_the_send
         connection.transport.pause_reading()
         await reading.wait()
 
+    taken = 0
+
     async def fill(link) -> None:
+        nonlocal taken
         while True:
             await link.send_audio(CHUNK)
+            taken += 1
 
     async def main() -> None:
         async with (
@@ -75,6 +84,7 @@ def test_a_service_that_stops_reading_is_seen_in_the_queue_and_holds_up_the_send
             assert second is not None
             assert first == second, "nothing leaves, and nothing more is taken"
             assert 0 < second.queued < 512 * 1024
+            assert second.written > taken * len(CHUNK) * 4 / 3, "what waits beneath TLS counts"
 
     run_real(main)
 
@@ -95,9 +105,70 @@ def test_the_socket_has_the_bounds(tmp_path):
         writer.close()
         assert wires.traffic() is None
         await writer.wait_closed()
-        wires.lost()
+        wires.lost(transport)
         server.close()
         await server.wait_closed()
+
+    run_real(main)
+
+
+class NoSession:
+    """The SDK's, where a connection takes what it is given."""
+
+    async def send_realtime_input(self, **_: object) -> None:
+        pass
+
+
+@contextlib.asynccontextmanager
+async def connections(number: int) -> AsyncIterator[list[asyncio.Transport]]:
+    """So many connections to a server that reads, aborted in the end."""
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    loop = asyncio.get_running_loop()
+    transports = [(await loop.create_connection(asyncio.Protocol, "127.0.0.1", port))[0] for _ in range(number)]
+    while len(writers) < number:
+        await asyncio.sleep(0.01)
+    yield transports
+    for transport in (*transports, *(writer.transport for writer in writers)):
+        transport.abort()
+    server.close()
+    await server.wait_closed()
+    await asyncio.sleep(0)
+
+
+def test_what_a_connection_takes_that_is_broken_has_not_arrived():
+    """What is given to a transport that has just failed is dropped without a word."""
+
+    async def main() -> None:
+        async with connections(1) as (transport,):
+            wires = Wires()
+            wires.made(transport)
+            link = GenaiLink(cast("AsyncSession", NoSession()), wires, capabilities("gemini-3.8-live"))
+            transport.abort()
+            await link.send_audio(CHUNK)
+            wires.lost(transport)
+            assert link.undelivered() == len(CHUNK) // 2
+
+    run_real(main)
+
+
+def test_the_end_of_a_connection_that_was_followed_by_another_takes_nothing_from_that():
+    """As where the service redirects."""
+
+    async def main() -> None:
+        async with connections(2) as (first, second):
+            wires = Wires()
+            wires.made(first)
+            wires.made(second)
+            wires.lost(first)
+            before = wires.acknowledged()
+            assert before is not None
+            second.write(CHUNK)
+            while wires.acknowledged() == before:
+                await asyncio.sleep(0.01)
+            wires.lost(second)
+            assert wires.acknowledged() == before + len(CHUNK)
 
     run_real(main)
 

@@ -1,6 +1,7 @@
 """The toolbox: concurrent calls by id, cancelled or kept until taken."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -70,6 +71,23 @@ def test_a_call_that_takes_long_is_told_again_and_again_until_it_ends():
         assert done == [(10, "a is slow"), (10, "b is slow"), (20, "a is slow"), (25, "a")]
 
     working(scene)
+
+
+def test_every_call_is_logged_with_how_it_ended_and_how_long_it_took(caplog: pytest.LogCaptureFixture):
+    async def scene(toolbox: Toolbox, _: list[tuple[float, str]]) -> None:
+        offer(toolbox, a=2, b=60)
+        toolbox.start(("a", "b", "c"))
+        await asyncio.sleep(3)
+        toolbox.cancel(("b",))
+        await asyncio.sleep(1)
+
+    with caplog.at_level(logging.INFO, "appliance"):
+        working(scene)
+    assert [record.getMessage() for record in caplog.records] == [
+        "tool.ended status=error ms=0",
+        "tool.ended tool=sleep status=ok ms=2000",
+        "tool.ended tool=sleep status=cancelled ms=3000",
+    ]
 
 
 def test_an_offered_call_does_not_run_until_it_is_started():
