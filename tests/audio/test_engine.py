@@ -44,7 +44,7 @@ def test_workers_that_die_are_started_again_ever_more_slowly_and_are_a_fault(cap
     assert pauses[:3] == [0.0, 0.25, 0.5]
 
 
-@pytest.mark.parametrize("behaviour", ["nonsense", "rages"])
+@pytest.mark.parametrize("behaviour", ["nonsense", pytest.param("rages", marks=pytest.mark.slow)])
 def test_a_worker_that_talks_nonsense_or_rages_is_a_bounded_nuisance(behaviour, caplog):
     async def main():
         async with household(engine(behaviour)) as house:

@@ -119,7 +119,12 @@ def test_an_interruption_is_silent_soon_and_nothing_old_follows(plug_in: PlugIn)
 
 
 @pytest.mark.parametrize(
-    "fault", [pytest.param(Fault.GONE, marks=pytest.mark.rages), Fault.DISCONNECTED, Fault.STALLED]
+    "fault",
+    [
+        pytest.param(Fault.GONE, marks=pytest.mark.rages),
+        pytest.param(Fault.DISCONNECTED, marks=pytest.mark.slow),
+        Fault.STALLED,
+    ],
 )
 @pytest.mark.parametrize("jack", ["microphone", "speaker"])
 def test_a_card_that_stops_is_noticed_and_comes_back_and_the_reply_goes_on(plug_in: PlugIn, jack: str, fault: Fault):
@@ -223,7 +228,7 @@ def test_a_card_that_portaudio_cannot_use_is_told_once_and_not_tried_all_the_tim
     ("microphone", "speaker"),
     [
         (Hardware(48_000, (2, 2)), Hardware(48_000, (2, 2))),
-        (Hardware(44_100, (1, 1)), Hardware(44_100, (2, 2), sample_bytes=4)),
+        pytest.param(Hardware(44_100, (1, 1)), Hardware(44_100, (2, 2), sample_bytes=4), marks=pytest.mark.slow),
         (Hardware(16_000, (1, 2), sample_bytes=4), Hardware(24_000, (1, 1))),
     ],
 )

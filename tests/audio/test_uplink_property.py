@@ -178,7 +178,7 @@ def assert_that_activities_are_turns(link: RecordingLink, spans: tuple[tuple[Sam
 
 @pytest.mark.parametrize("mode", list(Mode))
 @given(actions=STORIES)
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 def test_links_hear_every_span_once_and_in_order(mode: Mode, actions: list[Action]):
     links, counts = tell(actions, mode, capacity_s=30.0)
     assert heard(links) == [index for start, stop in counts.spans for index in range(start, stop)]
@@ -193,7 +193,7 @@ def test_links_hear_every_span_once_and_in_order(mode: Mode, actions: list[Actio
 
 @pytest.mark.parametrize("mode", list(Mode))
 @given(actions=STORIES)
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 def test_a_ring_that_is_too_short_loses_only_what_is_counted(mode: Mode, actions: list[Action]):
     links, counts = tell(actions, mode, capacity_s=0.15)
     indices = heard(links)

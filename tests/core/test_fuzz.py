@@ -296,5 +296,5 @@ class ConversationMachine(RuleBasedStateMachine):
         raise AssertionError(f"hangs in {self.context.state}")
 
 
-ConversationMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=80, deadline=None)
+ConversationMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=80, deadline=None)
 TestConversation = ConversationMachine.TestCase

@@ -36,7 +36,7 @@ from tests.simulator.client import said
 
 SCRIPTS: Final = 10_000
 SHARDS: Final = 20
-QUICK: Final = 25
+QUICK: Final = 15
 """Of the scripts, those of every run."""
 REST_S: Final = 240.0
 """The longest way back to rest once nobody does anything any more and every device works."""

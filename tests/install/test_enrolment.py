@@ -15,7 +15,7 @@ from tests.install.machine import FakeMachine
 from tests.install.outside import Outside, provisioning_server
 from tests.install.test_install import words
 
-pytestmark = pytest.mark.realtime
+pytestmark = [pytest.mark.realtime, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,6 @@ def test_the_device_is_one_of_the_server(truly: FakeMachine, outside: Outside, c
     assert f"enrolment done enrolled, as {device} at {outside.url}" in words(capsys.readouterr().out)
 
 
-@pytest.mark.slow
 def test_a_device_that_waits_for_approval_says_who_can_give_it(truly: FakeMachine, outside: Outside, capsys):
     assert truly.install(truly.file("join", outside.join_string("--approval"))) == ExitCode.OK
     device = enrolled_as(truly.machine)
@@ -64,7 +63,6 @@ def test_a_new_identity_is_tested_again(truly: FakeMachine, outside: Outside):
     assert truly.changes() == []
 
 
-@pytest.mark.slow
 def test_a_claim_that_was_ended_is_refused(truly: FakeMachine, outside: Outside, capsys):
     made = outside.admin("claims", "create", "--url", outside.url)
     outside.admin("claims", "revoke", made["claim"])
@@ -74,14 +72,12 @@ def test_a_claim_that_was_ended_is_refused(truly: FakeMachine, outside: Outside,
     assert not truly.has("active")
 
 
-@pytest.mark.slow
 def test_a_join_string_that_was_copied_wrongly_is_65(truly: FakeMachine, outside: Outside, capsys):
     join = outside.join_string()
     assert truly.install(truly.file("join", join[:-2] + "xx")) == ExitCode.DATA
     assert "join string" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_server_that_does_not_answer_is_69(truly: FakeMachine, outside: Outside):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
@@ -90,7 +86,6 @@ def test_a_server_that_does_not_answer_is_69(truly: FakeMachine, outside: Outsid
     assert enrolled_as(truly.machine) is None
 
 
-@pytest.mark.slow
 def test_a_damaged_identity_is_not_enrolled_over(truly: FakeMachine, outside: Outside, capsys):
     state = truly.root / "var/lib/voice-appliance"
     state.mkdir(parents=True)

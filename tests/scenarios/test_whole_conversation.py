@@ -71,7 +71,7 @@ def test_nothing_is_lost_though_the_link_takes_three_seconds_to_open(tmp_path: P
 @pytest.mark.parametrize(
     ("mishap", "code", "says"),
     [
-        ("refused-token", ExitCode.REFUSED, "does not accept the device"),
+        pytest.param("refused-token", ExitCode.REFUSED, "does not accept the device", marks=pytest.mark.slow),
         ("dead-server", ExitCode.UNAVAILABLE, "cannot be reached"),
     ],
 )
@@ -93,6 +93,7 @@ def test_no_token_is_a_light_one_line_and_a_documented_exit_code(
     assert says in error
 
 
+@pytest.mark.slow
 def test_a_silent_recording_is_said_to_be_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     microphone = write(tmp_path / "mic.wav", np.zeros(RATE // 2, np.int16))
     code, report = hold(tmp_path, "--mic", str(microphone))

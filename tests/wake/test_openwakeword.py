@@ -194,6 +194,7 @@ def test_a_clean_recording_is_heard_at_its_end(recordings):
 
 
 @pytest.mark.recordings
+@pytest.mark.slow
 def test_people_saying_the_word_are_heard(recordings):
     files = sorted((recordings / "wake" / "alexa").glob("*.wav"))[::12]
     heard = [len(found) for found in heard_in("alexa", files)]
@@ -202,6 +203,7 @@ def test_people_saying_the_word_are_heard(recordings):
 
 
 @pytest.mark.recordings
+@pytest.mark.slow
 def test_ordinary_speech_is_not_the_word(recordings):
     files = sorted((recordings / "ordinary").glob("common_voice_*.wav"))[::8]
     assert list(heard_in("alexa", files)) == [[] for _ in files]
