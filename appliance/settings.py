@@ -120,7 +120,7 @@ class Conversation(Section):
     """After the wake word, the wait for words before that."""
     follow_up_s: float = Field(default=8.0, ge=0.5, le=60)
     """After an answer, the wait for more without the wake word."""
-    answer_s: float = Field(default=7.0, ge=2, le=60)
+    answer_s: float = Field(default=6.5, ge=2, le=60)
     """The longest wait for a sign that an answer is coming; then what was said is sent once more, over a new
     connection."""
     thinking_s: float = Field(default=30.0, ge=2, le=120)
