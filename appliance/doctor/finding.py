@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from appliance.settings import Settings
+if TYPE_CHECKING:
+    # The installer has findings too, and runs before the libraries of the settings are there.
+    from appliance.settings import Settings
 
 
 class Severity(Enum):
@@ -28,5 +31,5 @@ class Finding:
     """What to do; empty where nothing is to be done."""
 
 
-Check = Callable[[Settings], Finding]
+Check = Callable[["Settings"], Finding]
 """Looks at one thing, takes a second at the most, and never raises."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ApplianceError, ExitCode
-from appliance.install.step import Mark, Need, Note, Step, StepFailed
+from appliance.install.step import Need, Step, StepFailed
 
 
 class Manner(Enum):
@@ -40,7 +41,7 @@ class Report:
     """What became of the installation."""
 
     lines: Sequence[Line]
-    notes: Sequence[Note]
+    notes: Sequence[Finding]
     exit_code: ExitCode
 
     def changed(self) -> bool:
@@ -61,7 +62,7 @@ class Watcher(Protocol):
 def run(steps: Sequence[Step], manner: Manner, watcher: Watcher) -> Report:
     """Do all steps, or tell what they would do; nothing that goes wrong in one of them is raised, but Ctrl-C."""
     lines: list[Line] = []
-    notes: list[Note] = []
+    notes: list[Finding] = []
     failure = ExitCode.OK
     for step in steps:
         line, failure = _done(step, manner, watcher)
@@ -70,7 +71,7 @@ def run(steps: Sequence[Step], manner: Manner, watcher: Watcher) -> Report:
         notes += step.notes()
         if line.result is Result.FAILED:
             break
-    unfit = any(note.mark is Mark.PROBLEM for note in notes)
+    unfit = any(note.severity is Severity.PROBLEM for note in notes)
     return Report(lines, notes, failure or (ExitCode.UNFIT if unfit else ExitCode.OK))
 
 

@@ -4,9 +4,10 @@ import sys
 from contextlib import ExitStack
 from typing import Final, Protocol
 
+from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
 from appliance.install.engine import Line, Manner, Report, Result
-from appliance.install.step import Mark, Note, Step
+from appliance.install.step import Step
 
 _STYLES: Final = {
     Result.KEPT: "dim",
@@ -14,9 +15,9 @@ _STYLES: Final = {
     Result.WOULD_CHANGE: "cyan",
     Result.LATER: "yellow",
     Result.FAILED: "bold red",
-    Mark.OK: "green",
-    Mark.NOTE: "yellow",
-    Mark.PROBLEM: "bold red",
+    Severity.OK: "green",
+    Severity.NOTE: "yellow",
+    Severity.PROBLEM: "bold red",
 }
 _NOTHING: Final = "Nothing to do: all is as it should be, and nothing was changed."
 
@@ -102,14 +103,14 @@ class _Terminal:
         self._console.print(f"\n{summary(report, manner)}")
 
 
-def _rows(report: Report) -> list[tuple[str, Result | Mark, str]]:
+def _rows(report: Report) -> list[tuple[str, Result | Severity, str]]:
     """Return name, what became of it, and what there is to say, for steps and notes."""
-    steps: list[tuple[str, Result | Mark, str]] = [(line.name, line.result, line.text) for line in report.lines]
-    return steps + [(f"  {note.name}", note.mark, _told(note)) for note in report.notes]
+    steps: list[tuple[str, Result | Severity, str]] = [(line.name, line.result, line.text) for line in report.lines]
+    return steps + [(f"  {note.name}", note.severity, _told(note)) for note in report.notes]
 
 
-def _told(note: Note) -> str:
-    return f"{note.text} ({note.advice})" if note.advice else note.text
+def _told(note: Finding) -> str:
+    return f"{note.found} ({note.advice})" if note.advice else note.found
 
 
 def _say(text: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
 
+from appliance.doctor.finding import Finding
 from appliance.errors import ApplianceError, ExitCode, Owner
 
 
@@ -47,24 +48,6 @@ class Outlook:
     """What is there; where something has to change, what would be done."""
 
 
-class Mark(Enum):
-    """How much a note matters; as `appliance selftest` says it."""
-
-    OK = "ok"
-    NOTE = "note"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """What the report tells beside the steps."""
-
-    name: str
-    mark: Mark
-    text: str
-    advice: str = ""
-
-
 class Step(ABC):
     """One thing that has to be so on the machine."""
 
@@ -95,6 +78,6 @@ class Step(ABC):
     def undo(self) -> None:
         """Bring back what was there before `apply`, however far that came; never called without it."""
 
-    def notes(self) -> Sequence[Note]:
+    def notes(self) -> Sequence[Finding]:
         """Return what else the report is to tell; a problem among them makes the machine unfit."""
         return ()

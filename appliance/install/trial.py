@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
 from appliance.install.defaults import SETTINGS
 from appliance.install.enrolment import enrolled_as
@@ -11,7 +12,7 @@ from appliance.install.files import put, read
 from appliance.install.machine import Machine
 from appliance.install.release import Release
 from appliance.install.service import UNIT
-from appliance.install.step import Mark, Need, Note, Outlook, Start, Step, StepFailed
+from appliance.install.step import Need, Outlook, Start, Step, StepFailed
 
 PASSED: Final = "self-test-passed"
 """A file in a release that has passed; it holds what the server called the device then."""
@@ -31,7 +32,7 @@ class Trial(Step):
         self._machine = machine
         self._release = release
         self._start = start
-        self._notes: list[Note] = []
+        self._notes: list[Finding] = []
 
     def check(self) -> Outlook:
         """Look whether this release has passed, as the device that this is."""
@@ -54,7 +55,7 @@ class Trial(Step):
 
     def verify(self) -> str:
         """Tell whether all was well."""
-        wrong = [note.name for note in self._notes if note.mark is Mark.PROBLEM]
+        wrong = [note.name for note in self._notes if note.severity is Severity.PROBLEM]
         return f"problem with: {', '.join(wrong)}" if wrong else "passed"
 
     def undo(self) -> None:
@@ -66,7 +67,7 @@ class Trial(Step):
         if answer.code not in {ExitCode.OK, ExitCode.UNFIT}:
             raise StepFailed(answer.reason(), answer.exit_code())
         self._notes = [
-            Note(found["name"], Mark(found["severity"]), found["found"], found["advice"])
+            Finding(found["name"], Severity(found["severity"]), found["found"], found["advice"])
             for found in json.loads(answer.output)
         ]
         if answer.code == ExitCode.OK:
@@ -79,6 +80,6 @@ class Trial(Step):
         except PermissionError:
             return True
 
-    def notes(self) -> Sequence[Note]:
+    def notes(self) -> Sequence[Finding]:
         """Return what was found."""
         return self._notes

@@ -1,10 +1,14 @@
 """The engine: what it does with steps, above all with those that fail."""
 
+import subprocess
+import sys
+
 import pytest
 
+from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
 from appliance.install.engine import Line, Manner, Result, run
-from appliance.install.step import Mark, Need, Note, Outlook, Step, StepFailed
+from appliance.install.step import Need, Outlook, Step, StepFailed
 
 
 class Watched:
@@ -45,8 +49,8 @@ class Scripted(Step):
     def undo(self) -> None:
         self._do("undo")
 
-    def notes(self) -> list[Note]:
-        return [Note("a", Mark.PROBLEM, "b")] if "note" in self._fails else []
+    def notes(self) -> list[Finding]:
+        return [Finding("a", Severity.PROBLEM, "b")] if "note" in self._fails else []
 
     def _do(self, what: str) -> None:
         self.done.append(what)
@@ -113,3 +117,10 @@ def test_a_step_that_was_applied_and_is_not_so_is_a_failure():
 
 def test_a_problem_among_the_notes_is_exit_4():
     assert run([Scripted({"note": full()})], Manner.FOR_REAL, Watched()).exit_code == ExitCode.UNFIT
+
+
+def test_the_installer_does_without_the_libraries_of_the_appliance():
+    """It runs before they are there (`install/requirements.txt`)."""
+    blocked = "import sys; sys.modules.update(dict.fromkeys(['pydantic', 'numpy', 'google', 'cryptography', 'httpx2']))"
+    done = subprocess.run([sys.executable, "-c", f"{blocked}; import appliance.install.command"], check=False)
+    assert done.returncode == 0
