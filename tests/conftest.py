@@ -14,6 +14,10 @@ from hypothesis import settings
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
+# As the unit has it, for the programs that tests start too: no threads for matrices that nobody multiplies.
+os.environ["OMP_NUM_THREADS"] = "1"
+# All that there is gets imported: with the usual thresholds, the search for cycles takes a tenth of a run.
+gc.set_threshold(100_000, 50, 100)
 
 RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -68,7 +68,7 @@ _AFRESH: Final[Changes] = {
 
 def stay(context: Context, *effects: Effect, **changes: Unpack[Changes]) -> Step:
     """Remain in the state, with the deadline that runs."""
-    return replace(context, **changes), effects
+    return replace(context, **changes) if changes else context, effects
 
 
 def enter(

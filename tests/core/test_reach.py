@@ -53,9 +53,9 @@ def reached() -> dict[tuple[type[ev.Event], State], set[State]]:
     while waiting:
         context = waiting.pop()
         for event in _events(context):
-            after = _first(step(context, event)[0])
+            after = step(context, event)[0]
             found.setdefault((type(event), context.state), set()).add(after.state)
-            if after not in known:
+            if after is not context and (after := _first(after)) not in known:
                 known.add(after)
                 waiting.append(after)
     return found
