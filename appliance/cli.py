@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.table import Table
 
 from appliance import __version__
+from appliance.arguments import real
 from appliance.effective import load
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.log import redacted
@@ -92,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
 
     meter = commands.add_parser("meter", help="show what the microphone hears")
     _add_config(meter)
-    meter.add_argument("--seconds", metavar="N", type=float, help="end after so long (default: with Ctrl-C)")
+    meter.add_argument(
+        "--seconds", metavar="N", type=real(0.1, 86_400), help="end after so long (default: with Ctrl-C)"
+    )
     meter.set_defaults(command=_meter)
 
     doctor = commands.add_parser("doctor", help="tell whether this machine is fit")

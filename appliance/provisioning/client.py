@@ -28,7 +28,6 @@ from appliance.provisioning.protocol import (
     SESSION_EVENTS_PATH,
     TOKENS_PATH,
     DeviceView,
-    Problem,
     ProblemCode,
     Purpose,
     Quota,
@@ -142,8 +141,8 @@ class ProvisioningClient:
             answer, sent_at = await self._send(wanted)
             if self._goes_on(answer):
                 answer, sent_at = await self._send(wanted)
-        if answer.status // 100 != 2:
-            raise refusal(answer.status, _problem(answer), self.url, self.device_id)
+        if not answer.is_success:
+            raise refusal(answer.status, answer.problem, self.url, self.device_id)
         return answer, sent_at
 
     async def _send(self, wanted: "Target | _Rotation") -> tuple[Answer, Seconds]:
@@ -157,7 +156,7 @@ class ProvisioningClient:
 
     def _goes_on(self, answer: Answer) -> bool:
         """Return whether only the number was wrong: this device has lost its own, or an answer was lost."""
-        problem = _problem(answer)
+        problem = answer.problem
         if problem is None or problem.code not in _NUMBERS:
             return False
         self._sequence.go_above(problem.last_sequence or 0)
@@ -238,11 +237,3 @@ def _target(method: str, path: str, body: BaseModel | None = None) -> Target:
 
 def _now() -> Seconds:
     return Seconds(asyncio.get_running_loop().time())
-
-
-def _problem(answer: Answer) -> Problem | None:
-    """Return the problem that an answer tells of; None where it is no problem details."""
-    try:
-        return Problem.model_validate_json(answer.body) if answer.status // 100 != 2 else None
-    except ValidationError:
-        return None

@@ -23,7 +23,6 @@ from appliance.provisioning.protocol import (
     DeviceView,
     EnrolRequest,
     EnrolResponse,
-    Problem,
 )
 from appliance.provisioning.reactions import refusal
 from appliance.provisioning.sequence import FILE_NAME as SEQUENCE_FILE
@@ -190,8 +189,8 @@ def _read(exchange: Exchange, answer: Answer, join: Join) -> EnrolResponse:
             f"{exchange.url} answers with another key than the join string names: it is another server, somebody is in "
             "between, or the server's key was replaced; ask who runs it for a new join string"
         )
-    if answer.status // 100 != 2:
-        raise refusal(answer.status, _problem(answer), exchange.url, None)
+    if not answer.is_success:
+        raise refusal(answer.status, answer.problem, exchange.url, None)
     try:
         accepted = EnrolResponse.model_validate_json(answer.body)
     except ValidationError:
@@ -199,13 +198,6 @@ def _read(exchange: Exchange, answer: Answer, join: Join) -> EnrolResponse:
     named = identity.trusted(accepted.server_keys)
     exchange.check(answer, {name: key for name, key in named.items() if name == join.server_key})
     return accepted
-
-
-def _problem(answer: Answer) -> Problem | None:
-    try:
-        return Problem.model_validate_json(answer.body)
-    except ValidationError:
-        return None
 
 
 def _tidy(drawer: Drawer, kept: str) -> None:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Final, Self
 
 import httpx2
+from pydantic import ValidationError
 
 from appliance import __version__
 from appliance.errors import (
@@ -27,7 +28,7 @@ from appliance.errors import (
 from appliance.provisioning import signing
 from appliance.provisioning.identity import Trusted
 from appliance.provisioning.keys import PrivateKey
-from appliance.provisioning.protocol import AGENT, JSON, MAX_ANSWER_BYTES, PROBLEM_JSON
+from appliance.provisioning.protocol import AGENT, JSON, MAX_ANSWER_BYTES, PROBLEM_JSON, Problem
 
 Transport = httpx2.AsyncBaseTransport
 """What carries requests, where they are not to go over the network."""
@@ -60,6 +61,19 @@ class Answer:
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     request: signing.SignedRequest = field(repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether what was asked for was done."""
+        return self.status // 100 == 2
+
+    @property
+    def problem(self) -> Problem | None:
+        """What stood in the way; None: nothing, or it is not told as problem details."""
+        try:
+            return None if self.is_success else Problem.model_validate_json(self.body)
+        except ValidationError:
+            return None
 
     @property
     def parameters(self) -> signing.AnswerParameters | None:

@@ -14,9 +14,11 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from rich.table import Table
 
+from appliance.arguments import real, whole
 from appliance.errors import ApplianceError, ExitCode, InputError
 from appliance.simulator.locks import GlobalLock
 from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy
@@ -24,6 +26,8 @@ from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.scenario import load, shipped
 from appliance.simulator.server import Simulator
 from appliance.stdout import show
+
+_SECONDS: Final = real(0, 3600)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,11 +70,11 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--address", type=_address, default="127.0.0.1", help="where to listen; default: loopback alone"
     )
-    parser.add_argument("--port", type=_port, default=0, help="default: one that is free")
+    parser.add_argument("--port", type=whole(0, 65_535), default=0, help="default: one that is free")
     parser.add_argument("--directory", type=Path, help="where ca.pem goes; default: a temporary directory")
     parser.add_argument("--record", type=Path, metavar="DIRECTORY", help="leave a WAV and a JSON of each session here")
-    parser.add_argument("--link-delay", type=_seconds, default=0.0, metavar="SECONDS", help="wait before setupComplete")
-    parser.add_argument("--thinking", type=_seconds, default=0.0, metavar="SECONDS", help="wait before each reply")
+    parser.add_argument("--link-delay", type=_SECONDS, default=0.0, metavar="SECONDS", help="wait before setupComplete")
+    parser.add_argument("--thinking", type=_SECONDS, default=0.0, metavar="SECONDS", help="wait before each reply")
     parser.add_argument(
         "--reply", type=Path, action="append", metavar="FILE.wav", help="24 kHz mono; again for the next turn"
     )
@@ -83,7 +87,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE.toml",
         help="what goes wrong; again for the next connection, the last one for all that follow",
     )
-    parser.add_argument("--time-scale", type=_factor, default=1.0, metavar="FACTOR", help="for all times in scenarios")
+    parser.add_argument(
+        "--time-scale", type=real(0.001, 100), default=1.0, metavar="FACTOR", help="for all times in scenarios"
+    )
     parser.add_argument(
         "--global-lock",
         choices=[one.value for one in GlobalLock],
@@ -116,28 +122,10 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
 
 
 def _address(text: str) -> str:
-    return str(ipaddress.IPv4Address(text))
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("must be 0 to 65535")
-    return port
-
-
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError("must be 0 to 3600 seconds")
-    return seconds
-
-
-def _factor(text: str) -> float:
-    factor = float(text)
-    if not 0 < factor <= 100:
-        raise argparse.ArgumentTypeError("must be above 0, to 100")
-    return factor
+    try:
+        return str(ipaddress.IPv4Address(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError("has to be an IPv4 address") from None
 
 
 if __name__ == "__main__":

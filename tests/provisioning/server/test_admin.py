@@ -150,7 +150,16 @@ def test_a_broken_audit_is_told_by_the_exit_code(admin, here):
 
 
 @pytest.mark.parametrize(
-    "arguments", [("policies", "set", "a b"), ("claims", "create", "--uses", "0"), ("nothing",), ()]
+    "arguments",
+    [
+        ("policies", "set", "a b"),
+        ("claims", "create", "--uses", "0"),
+        ("claims", "create", "--hours", "nan"),
+        ("claims", "create", "--hours", "-3"),
+        ("usage", "--days", "99999999999"),
+        ("nothing",),
+        (),
+    ],
 )
 def test_a_wrong_command_is_explained(admin, arguments):
     with pytest.raises(SystemExit) as caught:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
+from appliance.arguments import real, whole
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.provisioning.join import Join
 from appliance.provisioning.keys import thumbprint
@@ -29,6 +30,10 @@ from appliance.provisioning.server.store import Store, StoreUnavailable, open_en
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[ArgumentParser]  # noqa: SLF001  has no public name
+
+_MANY: Final = 9_999_999
+"""More than anybody has devices, sessions or minutes."""
+_COUNT: Final = whole(1, _MANY)
 
 Act = Callable[[Connection, Operator, Namespace, Settings, Form], ExitCode]
 
@@ -124,7 +129,7 @@ def _parser() -> ArgumentParser:
         "audit": _add_audit(topics.add_parser("audit", help="what was done, and by whom")),
     }
     usage = _verb(topics, "usage", "show what each device has used")
-    usage.add_argument("--days", type=int, default=31, metavar="N", help="of how many days (31)")
+    usage.add_argument("--days", type=whole(1, 3660), default=31, metavar="N", help="of how many days (31)")
     usage.set_defaults(act=_listed(actions.list_usage))
     lines = [(f"{topic} {name}", verb) for topic, those in verbs.items() for name, verb in those.choices.items()]
     lines.append(("usage", usage))
@@ -142,8 +147,10 @@ def _add_claims(parser: ArgumentParser) -> "Verbs":
     create = _verb(verbs, "create", "make a claim, and print its join string with a QR code")
     create.add_argument("--label", default="", metavar="TEXT", help="name of the device, if it brings none")
     create.add_argument("--policy", metavar="NAME", help="policy of the devices that enrol with it")
-    create.add_argument("--uses", type=_positive, default=1, metavar="N", help="devices that can enrol with it (1)")
-    create.add_argument("--hours", type=float, default=24.0, metavar="N", help="how long it is good (24)")
+    create.add_argument(
+        "--uses", type=whole(1, _MANY), default=1, metavar="N", help="devices that can enrol with it (1)"
+    )
+    create.add_argument("--hours", type=real(0.01, 8784), default=24.0, metavar="N", help="how long it is good (24)")
     create.add_argument("--approval", action="store_true", help="devices wait until they are approved")
     create.add_argument("--url", help="address of the server, instead of public_url")
     create.set_defaults(act=_create_claim)
@@ -189,7 +196,7 @@ def _add_policies(parser: ArgumentParser) -> "Verbs":
         change.add_argument(f"--{name}")
     change.add_argument("--tools", metavar="A,B", help="names of the tools that devices may offer")
     for name in ("max-session-s", "sessions-day", "minutes-month", "burst", "concurrent"):
-        change.add_argument(f"--{name}", type=_natural, metavar="N")
+        change.add_argument(f"--{name}", type=whole(0, _MANY), metavar="N")
     change.set_defaults(act=_done(actions.set_policy))
     return verbs
 
@@ -210,24 +217,12 @@ def _add_keys(parser: ArgumentParser) -> "Verbs":
 def _add_audit(parser: ArgumentParser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     tail = _verb(verbs, "tail", "show the last entries; alerts are marked !")
-    tail.add_argument("-n", type=_positive, default=20, dest="count", metavar="N", help="how many (20)")
+    tail.add_argument("-n", type=_COUNT, default=20, dest="count", metavar="N", help="how many (20)")
     tail.set_defaults(act=_listed(actions.tail_audit))
     _verb(verbs, "verify", "tell whether all entries are as they were written (exit code 65: no)").set_defaults(
         act=_verify_audit
     )
     return verbs
-
-
-def _positive(text: str) -> int:
-    if _natural(text) == 0:
-        raise argparse.ArgumentTypeError("has to be at least 1")
-    return int(text)
-
-
-def _natural(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 7:
-        raise argparse.ArgumentTypeError("has to be a whole number, 0 or more")
-    return int(text)
 
 
 def _name(text: str) -> str:
