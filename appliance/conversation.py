@@ -48,6 +48,9 @@ class Playout(Protocol):
     def play(self, sound: Pcm) -> None:
         """Mix a sound in."""
 
+    def await_more(self) -> None:
+        """Give a reply that has run dry its time anew."""
+
 
 class Links(Protocol):
     """The keeper of the Live link."""
@@ -223,6 +226,8 @@ class Conversation:
                 parts.links.resend()
             case fx.FlushPlayback():
                 parts.playout.flush()
+            case fx.AwaitMore():
+                parts.playout.await_more()
             case fx.DiscardReply():
                 parts.links.discard()
             case fx.FinishReply(epoch):

@@ -43,6 +43,9 @@ class Recording:
     def play(self, sound: Pcm) -> None:
         self.told.append(("play", len(sound)))
 
+    def await_more(self) -> None:
+        self.told.append(("await more",))
+
     def open(self, effect: fx.OpenLink) -> None:
         self.told.append(("open", effect.link))
 

@@ -126,6 +126,11 @@ class Playback:
         if reply is not None:
             self._close(reply)
 
+    def await_more(self) -> None:
+        """Count the time in which a reply has to go on from now."""
+        self._stalled, self._fed_at = None, self._now()
+        self._edge.set()
+
     def flush(self) -> Heard:
         """Silence everything within one period and a fade; all replies so far are stale from now on.
 

@@ -87,6 +87,11 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitMore:
+    """Give the reply that is being played its time anew: a tool runs, or its result has just been sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class Resend:
     """Send what the person is saying once more from its beginning: the session that has heard it is lost."""
 
@@ -164,6 +169,7 @@ Effect = (
     | SendText
     | Repeat
     | Resend
+    | AwaitMore
     | FlushPlayback
     | DiscardReply
     | FinishReply

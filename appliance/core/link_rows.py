@@ -3,7 +3,7 @@
 The first line of each docstring is printed in ``docs/conversation.md``.
 """
 
-from appliance.core.effects import FinishReply, Repeat, Resend, Session
+from appliance.core.effects import AwaitMore, FinishReply, Repeat, Resend, Session
 from appliance.core.events import (
     Continuity,
     DeadlineReached,
@@ -64,7 +64,7 @@ def link_lost_while_listening(c: Context, event: LinkLost) -> Step:
 
 def link_lost_while_speaking(c: Context, event: LinkLost) -> Step:
     """Play a complete reply to its end; else resume, unless that has not helped before."""
-    if c.reply is Reply.COMPLETE:
+    if c.reply is not Reply.COMING:
         return enter(_unlinked(c), State.FAREWELL, drop_tools(c), tools=frozenset())
     return link_lost(c, event)
 
@@ -88,8 +88,8 @@ def unanswered(c: Context, event: Unanswered) -> Step:
 
 
 def stalled(c: Context, _: PlaybackStalled) -> Step:
-    """Ask once more on a new session; where that cannot be, tell that the service broke off."""
-    return _ask_again(c)
+    """While tools run, wait on; else ask once more on a new session; where that cannot be, say that it broke off."""
+    return stay(c, AwaitMore()) if c.tools else _ask_again(c)
 
 
 def _ask_again(c: Context) -> Step:

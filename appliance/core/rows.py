@@ -4,6 +4,7 @@ The first line of each docstring is printed in ``docs/conversation.md``.
 """
 
 from appliance.core.effects import (
+    AwaitMore,
     BeginSpeech,
     CancelTools,
     DiscardReply,
@@ -210,18 +211,22 @@ def user_speech_while_interrupted(c: Context, _: UserSpeech) -> Step:
 
 
 def user_silent(c: Context, _: UserSilent) -> Step:
-    """Wait for the answer, unless the button is held."""
-    if c.mode is Mode.PUSH_TO_TALK or c.talk is Talk.HELD:
+    """Wait for the answer; hands-free also while the button is held, if the person has spoken since."""
+    if c.mode is Mode.PUSH_TO_TALK or _has_yet_to_speak(c):
         return stay(c, Ignored("the button says when the person speaks"))
-    return enter(c, State.THINKING)
+    return enter(c, State.THINKING, talk=Talk.NONE)
+
+
+def _has_yet_to_speak(c: Context) -> bool:
+    return c.talk is Talk.HELD and c.listening is not Listening.SPEECH
 
 
 # The model's turn
 
 
 def reply_started(c: Context, event: ReplyStarted) -> Step:
-    """Play it; while the button is held the person has the word, and it is dropped."""
-    if c.talk is Talk.HELD:
+    """Play it; while the button is held, only what answers words that were said meanwhile, else it is dropped."""
+    if c.talk is Talk.HELD and (c.mode is Mode.PUSH_TO_TALK or _has_yet_to_speak(c)):
         return stay(c, DiscardReply())
     if c.state is State.SPEAKING:
         return stay(c, reply=Reply.COMING, epoch=event.epoch)
@@ -235,7 +240,7 @@ def last_words(c: Context, event: ReplyStarted) -> Step:
 
 def reply_ended(c: Context, event: ReplyEnded) -> Step:
     """Play it to its last sample."""
-    if event.epoch != c.epoch or c.reply is Reply.COMPLETE:
+    if event.epoch != c.epoch or c.reply is not Reply.COMING:
         return stay(c, Ignored("late: that reply is over"))
     return stay(c, FinishReply(c.epoch), reply=Reply.COMPLETE, resumptions=0)
 
@@ -269,11 +274,12 @@ def interruption_seen(c: Context, _: DeadlineReached) -> Step:
 
 
 def drained(c: Context, _: PlaybackDrained) -> Step:
-    """Listen for more; while tools run, wait for the answer; where a cap was reached, say so."""
-    if c.reply is not Reply.COMPLETE:
+    """Listen for more; where a tool runs or was done last, wait for the answer; where a cap was reached, say so."""
+    if c.reply is Reply.COMING:
         return stay(c, Ignored("the reply goes on"))
-    after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, acted=bool(c.tools))[0]
-    if after.tools:
+    acted = bool(c.tools) or c.reply is Reply.CONTINUED
+    after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, acted=acted)[0]
+    if acted:
         return enter(after, State.THINKING)
     return give_up(after, after.cap) if after.cap else enter(after, State.LISTENING)
 
@@ -353,6 +359,9 @@ def tool_done(c: Context, event: ToolDone) -> Step:
     result = SendToolResult(event.call)
     if c.state in {State.THINKING, State.FAREWELL}:
         return enter(c, c.state, then=(result,), tools=tools)
+    if c.state is State.SPEAKING:
+        reply = c.reply if c.reply is Reply.COMING else Reply.CONTINUED
+        return stay(c, result, AwaitMore(), tools=tools, reply=reply)
     return stay(c, result, tools=tools)
 
 

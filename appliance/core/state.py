@@ -79,6 +79,8 @@ class Reply(Enum):
     COMING = "coming"
     COMPLETE = "complete"
     """No more audio comes; some may still have to be played."""
+    CONTINUED = "continued"
+    """The same; and a tool's result was sent since, about which the model has something to say."""
 
 
 class BargeIn(Enum):

@@ -216,7 +216,7 @@ class ConversationMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.world.playing)
     @rule()
     def drained(self) -> None:
-        if self.context.reply is Reply.COMPLETE:
+        if self.context.reply in {Reply.COMPLETE, Reply.CONTINUED}:
             self._post(ev.PlaybackDrained(self.world.playing))
 
     @precondition(lambda self: self.world.playing)

@@ -175,6 +175,17 @@ def test_a_reply_that_starts_while_the_button_is_held_is_dropped():
     assert story.effects == (fx.DiscardReply(),)
 
 
+def test_hands_free_a_held_button_does_not_keep_the_answer_to_what_was_said_meanwhile():
+    story = listening().tell(ev.ButtonPressed(5))
+    assert story.tell(ev.UserSilent(1)).at(State.LISTENING), "that was said before the press"
+    assert story.tell(ev.ReplyStarted(1, 1)).effects == (fx.DiscardReply(),)
+    assert story.tell(ev.UserSpeech(1), ev.ReplyStarted(1, 2)).at(State.SPEAKING)
+    assert story.context.talk is Talk.NONE
+    told = listening().tell(ev.ButtonPressed(5), ev.UserSpeech(1), ev.UserSilent(1))
+    assert told.at(State.THINKING)
+    assert told.tell(ev.ButtonReleased(ev.Press.HOLD, 9)).at(State.THINKING)
+
+
 def test_silence_that_the_model_chose_ends_the_turn_quietly():
     story = listening().tell(ev.UserSilent(1), ev.ReplyEnded(1, 0))
     assert story.at(State.LISTENING)
