@@ -38,7 +38,7 @@ from appliance.core.events import (
     WakeDetected,
 )
 from appliance.core.machine import step
-from appliance.core.state import State
+from appliance.core.state import Policy, State
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
 from appliance.indicator.ports import Light
@@ -63,10 +63,9 @@ from appliance.units import UPLINK, Epoch, SampleIndex, Seconds
 from appliance.wake.listener import Place, WakeListener
 from appliance.wake.ports import Detection, Score, WakeEngine
 
-RING_S: Final = 30.0
-"""The longest that speech can wait for a link: longer than any deadline of the conversation before it gives up."""
 START_S: Final = 10.0
-"""After this, a microphone or speaker that neither works nor has failed counts as failed; the wake word may load on."""
+"""The microphone waits so long for the wake word, which may load on; after as long again, a microphone or speaker that
+neither works nor has failed counts as failed."""
 HANG_UP_S: Final = 1.0
 """How long the end waits for the link to be closed in order."""
 DEVICE_DEAD_S: Final = 5.0
@@ -123,6 +122,11 @@ class Observers:
     """The speaker's first sample is heard at this moment."""
 
 
+def _longest_wait_s(policy: Policy) -> float:
+    """Return how old speech may be when it is sent: it waits for a link, or the link is lost when all is said."""
+    return max(policy.connecting_s, policy.speech_s) + policy.reconnecting_s
+
+
 class Appliance:
     """All parts, joined. Loop thread only."""
 
@@ -132,7 +136,7 @@ class Appliance:
         self._observers = observers
         self._preroll = UPLINK.frames(settings.conversation.preroll_ms / 1000)
 
-        self.ring = PreRoll(RING_S)
+        self.ring = PreRoll(_longest_wait_s(settings.policy()) + settings.conversation.preroll_ms / 1000)
         self.uplink = Uplink(
             self.ring, on_dropped=lambda count: log.event("uplink.dropped", level="warning", samples=count)
         )
@@ -215,10 +219,11 @@ class Appliance:
                 task.cancel()
 
     async def _become_ready(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(START_S):
-                for attendant in (self._speaker, self._microphone, self._wake):
-                    await attendant.settled()
+        for group in ((self._wake,), (self._speaker, self._microphone)):  # the microphone waits for the wake word
+            with suppress(TimeoutError):
+                async with asyncio.timeout(START_S):
+                    for attendant in group:
+                        await attendant.settled()
         for attendant in (self._speaker, self._microphone):
             attendant.overdue()
         self._post(Ready())
@@ -260,7 +265,7 @@ class Appliance:
         gesture = Gesture(self._settings.conversation.min_hold_ms / 1000)
         presses = Presses(gesture, lambda: self.ring.end, self._preroll, self._post)
         try:
-            await self._chosen.button.run(presses.on_edge)
+            await self._chosen.button.run(presses.on_edge, self._button.works)
         finally:
             presses.close()
 

@@ -114,7 +114,6 @@ class WakeModelError(DeviceError):
 
     code = "wake-model"
     owner = Owner.INSTALLER
-    retried = False
 
 
 class GpioError(DeviceError):

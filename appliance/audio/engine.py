@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from appliance import log
@@ -52,7 +53,9 @@ PATIENCE_S: Final = 2.0
 FIRST_PATIENCE_S: Final = 8.0
 """One that has not run yet: the first worker may be slow to start."""
 STABLE_S: Final = 5.0
-"""A worker that ended after this was a good one."""
+"""A worker that lived so long was a good one."""
+LOSSES_S: Final = 60.0
+"""What it loses is told no more often."""
 GIVEN_UP_AFTER: Final = 3
 """So many that said nothing, one after the other, are a fault; they are tried on."""
 FIRST_PAUSE_S: Final = 0.25
@@ -115,7 +118,10 @@ class Engine:
         self._command = tuple(command)
         self._child: Child | None = None
         self._sides = {direction: _Side(direction) for direction in Direction}
-        self._worked = False
+        self._worked_at: float | None = None
+        """When the worker that runs gave its first sign of life."""
+        self._told, self._told_at = Beat(), -inf
+        """The newest losses that the journal has, and since when."""
         self._sure = False
         self.beat = Beat()
         """The newest of the worker that runs."""
@@ -133,16 +139,16 @@ class Engine:
         """Keep a worker running until cancelled: another one at once, and ever later ones while they end soon."""
         loop, failures = asyncio.get_running_loop(), 0
         while True:
-            begun_at = loop.time()
             code = await self._serve()
-            if code == Ending.AGAIN or loop.time() - begun_at > STABLE_S:
+            worked = self._worked_at is not None
+            if code == Ending.AGAIN or (self._worked_at is not None and loop.time() - self._worked_at > STABLE_S):
                 failures = 0
                 continue
             failures += 1
             pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 2), LAST_PAUSE_S) if failures > 1 else 0.0
-            if not self._worked:
+            if not worked:
                 log.event("audio.worker-failed", level="error", code=code, pause_s=pause_s)
-            if not self._worked and failures >= GIVEN_UP_AFTER:
+            if not worked and failures >= GIVEN_UP_AFTER:
                 for side in self._sides.values():
                     side.refuse("the audio worker does not start: the journal says why")
             await asyncio.sleep(pause_s)
@@ -154,7 +160,7 @@ class Engine:
 
     async def _serve(self) -> int | None:
         """Run one worker to its end; return its exit code."""
-        self._worked = self._sure = False
+        self._worked_at, self._sure, self._told = None, False, Beat()
         self.workers += 1
         child = start(self._command, self._wanted.document(), self._take)
         self._child = child
@@ -179,7 +185,7 @@ class Engine:
                     await child.ended()
                     ended = True
             child.read()  # what this process was too late to read was not said too late
-            limit_s = (SILENT_S if self._sure else SILENT_UNSURE_S) if self._worked else STARTING_S
+            limit_s = (SILENT_S if self._sure else SILENT_UNSURE_S) if self._worked_at is not None else STARTING_S
             if loop.time() - child.heard_at > limit_s:
                 log.event("audio.silent", level="warning", after_s=limit_s)
                 return
@@ -195,8 +201,7 @@ class Engine:
             case Played():
                 self.speaker.played(report)
             case Beat():
-                self._worked = True
-                self.beat = report
+                self._beat(report)
                 self.speaker.beat()
             case Opened():
                 self._opened(report)
@@ -207,6 +212,17 @@ class Engine:
             case Stepped(period_ms=period_ms):
                 log.event("audio.period-stepped", level="warning", period_ms=period_ms)
                 self._wanted = replace(self._wanted, period_ms=period_ms)  # also of the workers to come
+
+    def _beat(self, beat: Beat) -> None:
+        """Note that the worker lives, and tell if it loses anything."""
+        now = asyncio.get_running_loop().time()
+        if self._worked_at is None:
+            self._worked_at = now
+        self.beat, told = beat, self._told
+        loses = beat.lost > told.lost or beat.unsent > told.unsent or beat.failures > told.failures
+        if loses and now >= self._told_at + LOSSES_S:
+            self._told, self._told_at = beat, now
+            log.event("audio.losing", level="warning", lost=beat.lost, unsent=beat.unsent, failures=beat.failures)
 
     def _opened(self, report: Opened) -> None:
         self._sure = report.scheduling is Scheduling.REAL_TIME

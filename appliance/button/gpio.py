@@ -19,7 +19,7 @@ class GpioButton:
         self._bounce_s = settings.bounce_ms / 1000
         self._pin_factory = pin_factory
 
-    async def run(self, on_edge: Callable[[Edge], None]) -> None:
+    async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
         """Report edges until cancelled; the pin is given back then. A button that is down at first reports its UP."""
         loop = asyncio.get_running_loop()
         # Below gpiozero, the pin library raises exceptions of its own, derived from Exception only.
@@ -32,6 +32,7 @@ class GpioButton:
             # Called on a thread of the pin library.
             device.when_activated = lambda: loop.call_soon_threadsafe(on_edge, Edge.DOWN)
             device.when_deactivated = lambda: loop.call_soon_threadsafe(on_edge, Edge.UP)
+            on_ready()
             await loop.create_future()
         finally:
             device.close()

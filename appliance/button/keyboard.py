@@ -23,10 +23,11 @@ READ_BYTES: Final = 256
 class KeyboardButton:
     """A `Button` on a terminal, which stays the caller's and is as before when `run` has ended."""
 
-    def __init__(self, terminal: TextIO) -> None:
+    def __init__(self, terminal: TextIO | None) -> None:
+        """None: a program may have no standard input."""
         self._terminal = terminal
 
-    async def run(self, on_edge: Callable[[Edge], None]) -> None:
+    async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
         """Report edges until cancelled.
 
         Raises:
@@ -47,6 +48,7 @@ class KeyboardButton:
         with _key_by_key(self._terminal) as fd:
             loop.add_reader(fd, read)
             try:
+                on_ready()
                 await gone
             finally:
                 loop.remove_reader(fd)
@@ -75,10 +77,10 @@ def _read(fd: int) -> bytes:
 
 
 @contextmanager
-def _key_by_key(terminal: TextIO) -> Iterator[int]:
+def _key_by_key(terminal: TextIO | None) -> Iterator[int]:
     """Let keys through without Enter and without echo; Ctrl-C still interrupts."""
     try:
-        fd = terminal.fileno()
+        fd = -1 if terminal is None else terminal.fileno()
         before = termios.tcgetattr(fd)
     except (OSError, ValueError, termios.error) as error:
         raise GpioError("button.kind is keyboard, but standard input is not a terminal") from error

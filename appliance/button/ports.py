@@ -15,8 +15,8 @@ class Edge(Enum):
 class Button(Protocol):
     """A source of edges."""
 
-    async def run(self, on_edge: Callable[[Edge], None]) -> None:
-        """Report edges on the loop's thread until cancelled.
+    async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
+        """Report edges on the loop's thread until cancelled; before them, once, that there will be some.
 
         Raises:
             GpioError: The pin cannot be claimed.

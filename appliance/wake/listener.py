@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import Final
 
+from appliance import log
 from appliance.audio.ports import Block
 from appliance.errors import WakeModelError
 from appliance.units import UPLINK, Seconds
@@ -21,6 +23,8 @@ from appliance.wake.ports import Detection, Score, WakeEngine
 
 QUEUE_SAMPLES: Final = UPLINK.frames(Seconds(2.0))
 """The most audio that waits for the engine; when there is more, the oldest blocks are dropped and counted."""
+TOLD_S: Final = 60.0
+"""That the engine is too slow is told no more often."""
 TIMED_HOPS: Final = 750
 """Hops that `WakeListener.pace` looks back on: one minute."""
 
@@ -69,6 +73,7 @@ class WakeListener:
         self._place = place
         self._queue = _BlockQueue()
         self._hop_ms: deque[float] = deque(maxlen=TIMED_HOPS)
+        self._told_dropped, self._told_at = 0, -inf
         self._ended = asyncio.Event()
         self._error: WakeModelError | None = None
 
@@ -91,6 +96,7 @@ class WakeListener:
             return
         if self._place is Place.THREAD:
             self._queue.put(block)
+            self._tell_dropped()
             return
         try:
             heard = self._listen(block)
@@ -98,6 +104,12 @@ class WakeListener:
             self._fail(error)
         else:
             self._deliver(heard)
+
+    def _tell_dropped(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self.dropped_samples > self._told_dropped and now >= self._told_at + TOLD_S:
+            self._told_dropped, self._told_at = self.dropped_samples, now
+            log.event("wake.too-slow", level="warning", dropped_samples=self.dropped_samples)
 
     async def run(self) -> None:
         """Run the engine until cancelled; call once.

@@ -44,6 +44,17 @@ def test_workers_that_die_are_started_again_ever_more_slowly_and_are_a_fault(cap
     assert pauses[:3] == [0.0, 0.25, 0.5]
 
 
+def test_what_a_worker_loses_is_told_and_not_with_every_beat(caplog):
+    async def main():
+        async with household(engine("loses")) as house:
+            await house.until(lambda: house.engine.beat.lost >= 50)
+
+    with caplog.at_level("WARNING"):
+        run_real(main)
+    (told,) = [record.fields for record in caplog.records if "audio.losing" in record.message]
+    assert told["lost"] == "10"
+
+
 @pytest.mark.parametrize("behaviour", ["nonsense", pytest.param("rages", marks=pytest.mark.slow)])
 def test_a_worker_that_talks_nonsense_or_rages_is_a_bounded_nuisance(behaviour, caplog):
     async def main():

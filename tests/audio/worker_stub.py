@@ -45,6 +45,11 @@ match behaviour:
         while True:
             say(Beat())
             time.sleep(0.05)
+    case "loses":
+        open_microphone()
+        for number in range(1000):
+            say(Beat(lost=10 * number))
+            time.sleep(0.05)
     case "brings a second":
         open_microphone()
         begun_at = time.monotonic()

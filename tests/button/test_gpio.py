@@ -40,7 +40,9 @@ def test_edges_arrive_in_order_on_the_loops_thread():
             board.pin(23).drive_high()
 
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(button.run(lambda edge: edges.append((edge, threading.current_thread()))))
+            task = group.create_task(
+                button.run(lambda edge: edges.append((edge, threading.current_thread())), lambda: None)
+            )
             await settle()
             assert edges == []
             await asyncio.to_thread(press)
@@ -58,7 +60,8 @@ def test_the_pin_is_pulled_up_debounced_and_given_back():
         board = MockFactory()
         for _ in range(2):
             async with asyncio.TaskGroup() as group:
-                task = group.create_task(GpioButton(Settings(pin=23, bounce_ms=45), board).run(lambda edge: None))
+                button = GpioButton(Settings(pin=23, bounce_ms=45), board)
+                task = group.create_task(button.run(lambda edge: None, lambda: None))
                 await settle()
                 assert (board.pin(23).pull, board.pin(23).bounce) == ("up", 0.045)
                 task.cancel()
@@ -72,7 +75,7 @@ def test_a_button_that_is_down_at_first_reports_only_its_release():
         board = MockFactory(pin_class=HeldPin)
         edges: list[Edge] = []
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(GpioButton(Settings(pin=23), board).run(edges.append))
+            task = group.create_task(GpioButton(Settings(pin=23), board).run(edges.append, lambda: None))
             await settle()
             board.pin(23).drive_high()
             await settle()
@@ -87,10 +90,10 @@ def test_a_pin_in_use_is_one_line_that_names_the_setting():
     async def main() -> None:
         board = MockFactory()
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(GpioButton(Settings(pin=23), board).run(lambda edge: None))
+            task = group.create_task(GpioButton(Settings(pin=23), board).run(lambda edge: None, lambda: None))
             await settle()
             with pytest.raises(GpioError, match=r"^button\.pin: cannot use GPIO 23: .*in use"):
-                await GpioButton(Settings(pin=23), board).run(lambda edge: None)
+                await GpioButton(Settings(pin=23), board).run(lambda edge: None, lambda: None)
             task.cancel()
         board.reset()
 
@@ -102,7 +105,7 @@ def test_no_thread_runs_while_a_button_waits():
         board = MockFactory()
         before = threading.active_count()
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(GpioButton(Settings(pin=23), board).run(lambda edge: None))
+            task = group.create_task(GpioButton(Settings(pin=23), board).run(lambda edge: None, lambda: None))
             await settle()
             assert threading.active_count() == before
             task.cancel()

@@ -40,7 +40,7 @@ def test_the_space_bar_is_a_switch_and_other_keys_do_nothing():
         edges: list[Edge] = []
         with keyboard() as (keys, terminal):
             async with asyncio.TaskGroup() as group:
-                task = group.create_task(KeyboardButton(terminal).run(edges.append))
+                task = group.create_task(KeyboardButton(terminal).run(edges.append, lambda: None))
                 await asyncio.sleep(0)
                 for text in (b" ", b"x\n", b" ", b" "):
                     await typed(keys, text)
@@ -55,7 +55,7 @@ def test_a_key_that_repeats_counts_once():
         edges: list[Edge] = []
         with keyboard() as (keys, terminal):
             async with asyncio.TaskGroup() as group:
-                task = group.create_task(KeyboardButton(terminal).run(edges.append))
+                task = group.create_task(KeyboardButton(terminal).run(edges.append, lambda: None))
                 await asyncio.sleep(0)
                 for _ in range(10):
                     os.write(keys, b" ")
@@ -71,7 +71,7 @@ def test_the_terminal_is_as_before_when_the_button_has_ended():
         with keyboard() as (_, terminal):
             before = termios.tcgetattr(terminal)
             async with asyncio.TaskGroup() as group:
-                task = group.create_task(KeyboardButton(terminal).run(lambda edge: None))
+                task = group.create_task(KeyboardButton(terminal).run(lambda edge: None, lambda: None))
                 await asyncio.sleep(0)
                 during = termios.tcgetattr(terminal)
                 assert not during[3] & (termios.ECHO | termios.ICANON)
@@ -89,7 +89,7 @@ def test_a_terminal_that_goes_away_is_one_line():
         with os.fdopen(program) as terminal:
             asyncio.get_running_loop().call_soon(os.close, keys)
             with pytest.raises(GpioError, match="the terminal is gone"):
-                await KeyboardButton(terminal).run(lambda edge: None)
+                await KeyboardButton(terminal).run(lambda edge: None, lambda: None)
 
     run_real(main)
 
@@ -99,6 +99,6 @@ def test_something_else_than_a_terminal_is_one_line(tmp_path):
         file = tmp_path / "input"
         file.touch()
         with file.open() as stream, pytest.raises(GpioError, match="standard input is not a terminal"):
-            await KeyboardButton(stream).run(lambda edge: None)
+            await KeyboardButton(stream).run(lambda edge: None, lambda: None)
 
     run_real(main)

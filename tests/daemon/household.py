@@ -13,13 +13,14 @@ from appliance.button.ports import Edge
 from appliance.core.state import Mode, State
 from appliance.daemon import Adapters, Appliance, Observers
 from appliance.effective import load
-from appliance.errors import LinkError, MicrophoneError
+from appliance.errors import GpioError, LinkError, MicrophoneError
 from appliance.indicator.ports import Look
 from appliance.live.ports import LiveToken, Request, Tier
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import Pcm, SampleIndex, Seconds
 from appliance.wake.listener import Place
+from appliance.wake.ports import WakeEngine
 from appliance.wake.scripted import ScriptedEngine
 from tests.audio.room import stream
 from tests.audio.speaker import TimedSpeaker
@@ -55,9 +56,14 @@ class Button:
 
     def __init__(self) -> None:
         self.on_edge: Callable[[Edge], None] = lambda _: None
+        self.failures: list[str] = []
+        """What goes wrong at the next tries to claim its pin."""
 
-    async def run(self, on_edge: Callable[[Edge], None]) -> None:
+    async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
+        if self.failures:
+            raise GpioError(self.failures.pop(0))
         self.on_edge = on_edge
+        on_ready()
         await asyncio.get_running_loop().create_future()
 
 
@@ -170,6 +176,9 @@ class Household:
     tools: tuple[Function, ...] = ()
     """Beside the built-in ones."""
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
+    wake: Callable[[], WakeEngine] | None = None
+    """Loads something else than what hears ``words``."""
+    place: Place = Place.INLINE
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[Appliance]:
@@ -187,7 +196,7 @@ class Household:
         adapters = Adapters(
             microphone=self.microphone,
             speaker=self.speaker,
-            wake=lambda: ScriptedEngine(self.words),
+            wake=self.wake or (lambda: ScriptedEngine(self.words)),
             light=self.light,
             button=self.button,
             connector=self.connector,
@@ -196,7 +205,7 @@ class Household:
             lessons=FakeStore(),
             registry=registry,
             manager=self.manager,
-            place=Place.INLINE,
+            place=self.place,
         )
         daemon.append(Appliance(settings, adapters, Observers()))
         async with asyncio.TaskGroup() as tasks:

@@ -59,6 +59,21 @@ def test_every_sample_from_the_wake_word_on_reaches_the_service_once_and_in_orde
     in_virtual_time(story)
 
 
+def test_a_question_is_kept_for_as_long_as_a_link_is_waited_for():
+    async def story() -> None:
+        household = woken(conversation={"connecting_s": 60})
+        household.connector.open_s = 55.0
+        async with household.living() as appliance:
+            await reach(appliance, State.LISTENING, 60)
+            await asyncio.sleep(20)
+        begin = WORD - 3200
+        heard = household.link.audio
+        assert len(heard) > 20 * 16_000
+        assert np.array_equal(heard, stream(begin, begin + len(heard)))
+
+    in_virtual_time(story)
+
+
 def test_a_link_that_opens_late_catches_up_faster_than_real_time():
     async def story() -> None:
         household = woken()

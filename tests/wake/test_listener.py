@@ -170,7 +170,7 @@ def test_the_thread_hears_the_word_and_the_loop_is_told():
 
 
 @pytest.mark.realtime
-def test_blocks_wait_for_the_thread_in_order_and_the_oldest_go_when_there_are_too_many():
+def test_blocks_wait_for_the_thread_in_order_and_the_oldest_go_when_there_are_too_many(caplog):
     engine = HeldEngine()
     fit = QUEUE_SAMPLES // PERIOD
 
@@ -192,6 +192,7 @@ def test_blocks_wait_for_the_thread_in_order_and_the_oldest_go_when_there_are_to
             for number in range(1, fit + 4):
                 listener.feed(block(number))
             assert listener.dropped_samples == 3 * PERIOD
+            assert [record.fields["dropped_samples"] for record in caplog.records] == [str(PERIOD)]
             engine.go_on.set()
             async with asyncio.timeout(30):
                 await done.wait()
