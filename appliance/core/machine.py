@@ -33,6 +33,7 @@ from appliance.core.events import (
     LinkOpened,
     PlaybackDrained,
     PlaybackStalled,
+    Press,
     Ready,
     ReplyEnded,
     ReplyStarted,
@@ -103,7 +104,8 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(STARTING, why="the appliance is not ready"),
     ButtonReleased: _row(rows.release_while_connecting, *_WAITING, to=_REST)
     | _row(rows.release, LISTENING, INTERRUPTED, to=(THINKING, *_REST))
-    | _no(STARTING, IDLE, THINKING, SPEAKING, FAREWELL, TROUBLE, FAULT, why="the press was over before"),
+    | _row(rows.leave_now, THINKING, SPEAKING, to=_REST)  # a tap: the person's turn was over before it was
+    | _no(STARTING, IDLE, FAREWELL, TROUBLE, FAULT, why="the press was over before"),
     LinkOpened: _row(link_rows.link_opened, CONNECTING, to=(LISTENING, THINKING))
     | _row(link_rows.link_opened_again, RECONNECTING, to=(LISTENING, THINKING, TROUBLE))
     | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
@@ -200,7 +202,7 @@ def _late(context: Context, event: Event) -> str | None:
             return "late: that reply is over"
         case ToolDone(call) | ToolSlow(call) if call not in context.tools:
             return "late: that tool call is over"
-        case ButtonReleased() if context.talk is not Talk.HELD:
+        case ButtonReleased(Press.HOLD, _) if context.talk is not Talk.HELD:
             return "the press was over before"
         case WakeDetected() if gates(context).wake is Wake.DISARMED:
             return "the wake word is not armed"

@@ -184,6 +184,7 @@ def test_hands_free_a_held_button_does_not_keep_the_answer_to_what_was_said_mean
     told = listening().tell(ev.ButtonPressed(5), ev.UserSpeech(1), ev.UserSilent(1))
     assert told.at(State.THINKING)
     assert told.tell(ev.ButtonReleased(ev.Press.HOLD, 9)).at(State.THINKING)
+    assert told.tell(ev.ButtonReleased(ev.Press.TAP, 9)).at(State.IDLE), "a tap always ends a conversation"
 
 
 def test_silence_that_the_model_chose_ends_the_turn_quietly():
