@@ -154,10 +154,16 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _files(arguments: argparse.Namespace) -> list[Path]:
+def _files(arguments: argparse.Namespace, default: Path = DEFAULT_CONFIG) -> list[Path]:
     if arguments.config is not None:
         return [arguments.config]
-    return [DEFAULT_CONFIG] if DEFAULT_CONFIG.exists() else []
+    try:
+        default.stat()
+    except FileNotFoundError:
+        return []
+    except OSError:
+        pass  # it may be there: whoever reads it tells what is wrong
+    return [default]
 
 
 def _run(arguments: argparse.Namespace) -> int:

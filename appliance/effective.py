@@ -4,12 +4,17 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import NestedSecretsSettingsSource, SecretsSettingsSource
 
-from appliance.layers import DEFAULT, Key, Tree, read, read_toml, resolve, variables
+from appliance.errors import ConfigurationError
+from appliance.layers import DEFAULT, ENVIRONMENT, Key, Tree, read, read_toml, resolve, variables
 from appliance.settings import Settings
+
+_NO_SETTINGS: Final = frozenset({"APPLIANCE_DEBUG", "APPLIANCE_PYTHON"})
+"""Variables for who works on the appliance: errors with their traceback, and the Python to make environments with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ def load(files: Sequence[Path], overrides: Tree | None = None) -> Effective:
     layers = [(str(path), read_toml(path)) for file in files for path in _with_drop_ins(file)]
     layers += [
         ("credential", _credentials()),
-        ("environment", variables(Settings)),
+        (ENVIRONMENT, variables(Settings, besides=_NO_SETTINGS)),
         ("command line", overrides or {}),
     ]
     return Effective(*resolve(Settings, layers))
@@ -45,17 +50,27 @@ def _credentials() -> Tree:
     if not directory:
         return {}
     # Without an empty prefix the environment's would be expected on the file names, and the secret silently missed.
-    source = NestedSecretsSettingsSource(
-        SecretsSettingsSource(Settings, secrets_dir=directory),
-        secrets_dir=directory,
-        secrets_nested_delimiter="__",
-        secrets_prefix="",
+    return read(
+        "credential",
+        lambda: NestedSecretsSettingsSource(
+            SecretsSettingsSource(Settings, secrets_dir=directory),
+            secrets_dir=directory,
+            secrets_nested_delimiter="__",
+            secrets_prefix="",
+        ),
     )
-    return read("credential", source)
 
 
-def _with_drop_ins(file: Path) -> list[Path]:
-    return [file, *sorted(Path(f"{file}.d").glob("*.toml"))]
+def _with_drop_ins(file: Path) -> Iterator[Path]:
+    yield file
+    directory = Path(f"{file}.d")
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208  Path.glob passes over what it may not read
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigurationError(f"{directory}: cannot be read: {error.strerror}") from error
+    yield from (directory / name for name in names if name.endswith(".toml"))
 
 
 def _leaves(model: BaseModel, above: Key = ()) -> Iterator[tuple[Key, object]]:

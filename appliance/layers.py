@@ -6,7 +6,7 @@ For every program of the appliance; knows no settings of its own.
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from appliance.errors import ConfigurationError
 
 DEFAULT: Final = "default"
+ENVIRONMENT: Final = "environment"
+"""What the layer of `variables` is called."""
 Tree = dict[str, Any]
 Key = tuple[str, ...]
 
@@ -52,44 +54,51 @@ def resolve(
         ConfigurationError: One line for each mistake, with layer, key, what is wrong and what was perhaps meant; never
             with the value, which may be a secret.
     """
-    origins = {key: name for name, tree in layers for key in _keys(tree)}
     try:
-        return settings(**_merged(layers)), origins
+        origins = {key: name for name, tree in layers for key in _keys(tree)}
+        merged = _merged(layers)
+    except RecursionError:
+        raise ConfigurationError("sections are nested too deeply: there are no such settings") from None
+    try:
+        return settings(**merged), origins
     except ValidationError as error:
         told = missing or {}
         raise ConfigurationError(*(_mistake(settings, one, origins, told) for one in error.errors())) from None
 
 
 def read_toml(path: Path) -> Tree:
-    """Read a file; raises ConfigurationError."""
+    """Read a file, with or without the byte order mark that some editors write; raises ConfigurationError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no text, no TOML, a number of thousands of digits, or of brackets
         raise ConfigurationError(f"{path}: is not valid TOML: {error}") from error
 
 
-def read(name: str, source: PydanticBaseSettingsSource) -> Tree:
-    """Read one of pydantic-settings' sources; raises ConfigurationError under its ``name``."""
+def read(name: str, make: Callable[[], PydanticBaseSettingsSource]) -> Tree:
+    """Make and read one of pydantic-settings' sources; raises ConfigurationError under its ``name``."""
     try:
-        return source()
-    except SettingsError as error:
+        return make()()
+    except OSError as error:
+        raise ConfigurationError(f"{name}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{name}: is not text in UTF-8") from None
+    except (SettingsError, RecursionError) as error:
         raise ConfigurationError(f"{name}: {error}; lists and whole sections are written as JSON") from error
 
 
-def variables(settings: type[BaseSettings]) -> Tree:
+def variables(settings: type[BaseSettings], besides: Collection[str] = ()) -> Tree:
     """Read the environment; raises ConfigurationError.
 
-    Sections that variables name and that do not exist are kept, to be complained of: pydantic-settings passes over
-    them in silence.
+    Variables that name no setting are kept, to be complained of, but for those named ``besides``: pydantic-settings
+    passes over them in silence.
     """
     prefix = settings.model_config["env_prefix"].lower()
-    delimiter = settings.model_config["env_nested_delimiter"] or ""
-    names = [name.lower().removeprefix(prefix) for name in os.environ if name.lower().startswith(prefix)]
-    sections = {name.partition(delimiter)[0] for name in names if delimiter in name}
-    unknown = {section: "" for section in sections if section not in settings.model_fields}
-    return unknown | read("environment", EnvSettingsSource(settings))
+    found = [name.lower() for name in os.environ if name.lower().startswith(prefix) and name not in besides]
+    names = [name.removeprefix(prefix) for name in found]
+    unknown = {name: "" for name in names if name.partition(_delimiter(settings))[0] not in settings.model_fields}
+    return unknown | read(ENVIRONMENT, lambda: EnvSettingsSource(settings))
 
 
 def _merged(layers: Sequence[tuple[str, Tree]]) -> Tree:
@@ -119,14 +128,15 @@ def _mistake(
     settings: type[BaseSettings], detail: ErrorDetails, origins: Mapping[Key, str], missing: Mapping[str, str]
 ) -> str:
     """Return one line for one of pydantic's errors."""
-    key, names = _resolved(settings, tuple(str(part) for part in detail["loc"] if part != "[key]"))
+    key, known = _resolved(settings, tuple(str(part) for part in detail["loc"] if part != "[key]"))
     if detail["type"] == "missing" and key[0] in missing:
         return f"{key[0]}: missing; {missing[key[0]]}"
-    where = f"{_origin(key, origins)}: {'.'.join(key)}"
+    origin = _origin(key, origins)
     if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key[-1], names, n=1)
-        hint = f"did you mean {'.'.join((*key[:-1], near[0]))}?" if near else f"known here: {', '.join(sorted(names))}"
-        return f"{where}: there is no such setting; {hint}"
+        meant = _meant(key, known)
+        hint = f"did you mean {_spelled(settings, meant, origin)}?" if meant else f"known here: {_names(known)}"
+        return f"{origin}: {_spelled(settings, key, origin)}: there is no such setting; {hint}"
+    where = f"{origin}: {'.'.join(key)}"
     if detail["type"] == "union_tag_invalid":
         context = detail["ctx"]
         return f"{where}: no such kind {context['tag']!r}; it is one of {context['expected_tags']}"
@@ -134,6 +144,28 @@ def _mistake(
     if not key:  # of several settings together: the message names them
         return message
     return f"{where}: {message[0].lower()}{message[1:]}"
+
+
+def _meant(key: Key, known: Sequence[Key]) -> Key | None:
+    """Return what was perhaps meant, of what is ``known`` where ``key`` ends; underscores may stand for dots."""
+    flat = {"_".join(one): one for one in known}
+    near = difflib.get_close_matches(key[-1], flat, n=1)
+    return (*key[:-1], *flat[near[0]]) if near else None
+
+
+def _spelled(settings: type[BaseSettings], key: Key, origin: str) -> str:
+    """Return a key as it is written in the layer ``origin``."""
+    if origin != ENVIRONMENT:
+        return ".".join(key)
+    return f"{settings.model_config['env_prefix']}{_delimiter(settings).join(key)}".upper()
+
+
+def _names(known: Sequence[Key]) -> str:
+    return ", ".join(sorted({one[0] for one in known}))
+
+
+def _delimiter(settings: type[BaseSettings]) -> str:
+    return settings.model_config["env_nested_delimiter"] or "__"
 
 
 def _origin(key: Key, origins: Mapping[Key, str]) -> str:
@@ -145,8 +177,8 @@ def _origin(key: Key, origins: Mapping[Key, str]) -> str:
     return DEFAULT
 
 
-def _resolved(settings: type[BaseSettings], loc: Key) -> tuple[Key, list[str]]:
-    """Return ``loc`` without the tags of unions, and the names known where it ends."""
+def _resolved(settings: type[BaseSettings], loc: Key) -> tuple[Key, list[Key]]:
+    """Return ``loc`` without the tags of unions, and the keys known where it ends."""
     key: Key = ()
     models: list[type[BaseModel]] = [settings]
     for part in loc:
@@ -157,7 +189,15 @@ def _resolved(settings: type[BaseSettings], loc: Key) -> tuple[Key, list[str]]:
                 models = list(_models_in(known[part]))
         else:
             models = [model for model in models if part in _tags(model)] or models
-    return key, sorted({name for model in models for name in model.model_fields})
+    return key, [one for model in models for one in _known_in(model)]
+
+
+def _known_in(model: type[BaseModel]) -> Iterator[Key]:
+    """Yield the key of every setting and section in a section."""
+    for name, field in model.model_fields.items():
+        yield (name,)
+        for below in _models_in(field.annotation):
+            yield from ((name, *key) for key in _known_in(below))
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:  # noqa: ANN401  any annotation

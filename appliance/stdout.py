@@ -1,10 +1,15 @@
-"""Results for people and programs on the standard output, which may be a full disk, or have gone as with ``| head``."""
+"""Results for people and programs on the standard output, which may be a full disk, or have gone as with ``| head``.
 
+What is shown may come from anybody: no text is taken for markup, nor for the name of an emoji. Where the standard
+output is closed, results go nowhere.
+"""
+
+import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -16,23 +21,42 @@ WIDE: Final = 200
 """Columns of what no terminal shows: lines are not to be broken for a file or a pipe."""
 
 
-def show(result: RenderableType) -> None:
+class Reader(Enum):
+    """Whether somebody reads the standard output."""
+
+    THERE = "there"
+    GONE = "gone"
+    """It has seen enough, as with ``| head``; what is shown from now on goes nowhere."""
+
+
+def console() -> Console:
+    """Return what draws on the standard output; what its encoding lacks is drawn as an escape."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    made = _Console(highlight=False, markup=False, emoji=False)
+    if not made.is_terminal:
+        made.width = WIDE
+    return made
+
+
+def show(result: RenderableType) -> Reader:
     """Print a table or a text.
 
     Raises:
         InputError: The output takes no more.
     """
-    with _guarded():
-        console = _Console(highlight=False)
-        if not console.is_terminal:
-            console.width = WIDE
-        console.print(result)
+    return _guarded(lambda: console().print(result))
 
 
-def show_json(result: Mapping[str, object] | Sequence[object]) -> None:
+def show_json(result: Mapping[str, object] | Sequence[object]) -> Reader:
     """Print a JSON document; raises InputError as `show` does."""
-    with _guarded():
-        print(json.dumps(result, indent=2), flush=True)  # noqa: T201  what it is for; without stdout it does nothing
+    text = json.dumps(result, indent=2)
+    return _guarded(lambda: print(text, flush=True))  # noqa: T201  what it is for; where stdout is closed it does nothing
+
+
+def show_text(text: str) -> Reader:
+    """Print a text as it is, however long its lines; raises InputError as `show` does."""
+    return _guarded(lambda: console().out(text))
 
 
 class _Console(Console):
@@ -41,15 +65,16 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-@contextmanager
-def _guarded() -> Iterator[None]:
+def _guarded(write: Callable[[], None]) -> Reader:
     try:
-        yield
+        write()
     except BrokenPipeError:
-        _lead_nowhere()  # whoever reads has seen enough
+        _lead_nowhere()
+        return Reader.GONE
     except OSError as error:
         _lead_nowhere()
         raise InputError(f"the output cannot be written: {error.strerror}", ExitCode.CANNOT_WRITE) from error
+    return Reader.THERE
 
 
 def _lead_nowhere() -> None:

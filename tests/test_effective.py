@@ -57,6 +57,8 @@ def test_kinds_choose_the_form_of_a_section(tmp_path: Path):
     [
         ('[microphone]\ndevise = "x"', "microphone.devise: there is no such setting; did you mean microphone.device?"),
         ("[lieve]\na = 1", "lieve: there is no such setting; did you mean live?"),
+        ('live_voice = "Puck"', "live_voice: there is no such setting; did you mean live.voice?"),
+        ("[indicator]\npins_red = 1", "indicator.pins_red: there is no such setting; did you mean indicator.pins.red?"),
         ("[indicator.pins]\nrod = 1", "indicator.pins.rod: there is no such setting; did you mean indicator.pins.red?"),
         ('[speaker]\nkind = "usb"', "speaker: no such kind 'usb'; it is one of 'alsa', 'wav'"),
         ("[conversation]\npreroll_ms = -3", "conversation.preroll_ms: input should be greater than or equal to 0"),
@@ -86,19 +88,41 @@ def test_a_mistake_in_the_environment_is_told_as_such(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("APPLIANCE_LVIE__VOICE", "environment: lvie: there is no such setting; did you mean live?"),
-        ("APPLIANCE_LIVE__VIOCE", "environment: live.vioce: there is no such setting; did you mean live.voice?"),
-        ("APPLIANCE_TOOLS__ENABLED", "environment: .*tools.*; lists and whole sections are written as JSON"),
+        (
+            "APPLIANCE_LVIE__VOICE",
+            "APPLIANCE_LVIE__VOICE: there is no such setting; did you mean APPLIANCE_LIVE__VOICE?",
+        ),
+        (
+            "APPLIANCE_LIVE__VIOCE",
+            "APPLIANCE_LIVE__VIOCE: there is no such setting; did you mean APPLIANCE_LIVE__VOICE?",
+        ),
+        ("APPLIANCE_LIVE_VOICE", "APPLIANCE_LIVE_VOICE: there is no such setting; did you mean APPLIANCE_LIVE__VOICE?"),
+        ("appliance_caps_day", "APPLIANCE_CAPS_DAY: there is no such setting; did you mean APPLIANCE_CAPS__DAY?"),
+        ("APPLIANCE_SPEEKER", "APPLIANCE_SPEEKER: there is no such setting; did you mean APPLIANCE_SPEAKER?"),
+        ("APPLIANCE_DEBUGGING", "APPLIANCE_DEBUGGING: there is no such setting; known here: button, caps, "),
+        (
+            "APPLIANCE_TOOLS__ENABLED",
+            'error parsing value for field "tools" from source "EnvSettingsSource"; lists and ',
+        ),
     ],
 )
 def test_a_variable_that_names_no_setting_or_is_not_json_is_told(monkeypatch: pytest.MonkeyPatch, name: str, line: str):
     monkeypatch.setenv(name, "get_time")
-    with pytest.raises(ConfigurationError, match=line):
+    with pytest.raises(ConfigurationError) as caught:
+        load([])
+    (mistake,) = caught.value.mistakes
+    assert mistake.startswith(f"environment: {line}")
+
+
+def test_a_variable_of_nothing_but_brackets_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("APPLIANCE_TOOLS__ENABLED", "[" * 20_000)
+    with pytest.raises(ConfigurationError, match=r"^environment: .*; lists and whole sections are written as JSON$"):
         load([])
 
 
-def test_a_variable_that_is_no_setting_of_a_section_is_left_alone(monkeypatch: pytest.MonkeyPatch):
+def test_the_variables_of_who_works_on_it_are_no_settings(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("APPLIANCE_DEBUG", "1")
+    monkeypatch.setenv("APPLIANCE_PYTHON", "python3.13")
     load([])
 
 
@@ -114,6 +138,53 @@ def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path):
         load([tmp_path / "absent.toml"])
     with pytest.raises(ConfigurationError, match=r"appliance.toml: is not valid TOML"):
         load([_file(tmp_path, "[live\n")])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[caps]\nday = " + "9" * 5_000, "is not valid TOML: "),
+        ("a = " + "[" * 20_000, "is not valid TOML: "),
+        (f"[{'.'.join('a' * 20_000)}]", "nested too deeply"),
+        ("\udcff", "is not valid TOML: 'utf-8' codec"),
+    ],
+)
+def test_a_file_that_is_beyond_reading_is_one_line(tmp_path: Path, text: str, says: str):
+    path = tmp_path / "appliance.toml"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ConfigurationError, match=says) as caught:
+        load([path])
+    assert str(caught.value).count("\n") == 0
+
+
+def test_a_byte_order_mark_is_read_over(tmp_path: Path):
+    path = tmp_path / "appliance.toml"
+    path.write_text('[live]\nvoice = "Puck"\n', encoding="utf-8-sig")
+    assert load([path]).settings.live.voice == "Puck"
+
+
+def test_drop_ins_that_cannot_be_looked_for_are_told(tmp_path: Path):
+    path = _file(tmp_path, "")
+    drop_ins = tmp_path / "appliance.toml.d"
+    drop_ins.symlink_to(drop_ins)
+    with pytest.raises(ConfigurationError, match=r"appliance.toml.d: cannot be read: Too many levels"):
+        load([path])
+    with pytest.raises(ConfigurationError, match="aaa: cannot be read: File name too long"):
+        load([tmp_path / ("a" * 300)])
+
+
+def test_a_credential_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    credential = tmp_path / "provisioning__device_key"
+    credential.write_bytes(b"\xff")
+    with pytest.raises(ConfigurationError, match="credential: is not text in UTF-8"):
+        load([])
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credential))
+    with pytest.raises(ConfigurationError, match="credential: secrets_dir must reference a directory"):
+        load([])
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / ("a" * 300)))
+    with pytest.raises(ConfigurationError, match="credential: cannot be read: File name too long"):
+        load([])
 
 
 def test_settings_are_frozen():

@@ -1,4 +1,4 @@
-"""Results on a standard output that takes no more."""
+"""Results on a standard output that takes no more, and results that hold what anybody may have written."""
 
 import io
 import json
@@ -10,13 +10,16 @@ import pytest
 from rich.table import Table
 
 from appliance.errors import ExitCode, InputError
-from appliance.stdout import show, show_json
+from appliance.stdout import Reader, show, show_json, show_text
 
 
 def _table() -> Table:
     table = Table("setting", "value")
     table.add_row("live.voice", "Kore")
     return table
+
+
+PRINT = [lambda: show(_table()), lambda: show_text("Kore"), lambda: show_json({"voice": "Kore"})]
 
 
 def test_a_result_is_printed_for_people_and_for_programs():
@@ -28,7 +31,31 @@ def test_a_result_is_printed_for_people_and_for_programs():
     assert json.loads(out.getvalue()) == {"voice": "Kore"}
 
 
-@pytest.mark.parametrize("print_it", [lambda: show(_table()), lambda: show_json({"voice": "Kore"})])
+@pytest.mark.parametrize("text", ["https://[fd00::1]:8443", "kitchen [/left]", "[bold]loud[/]", "12:bell:30"])
+def test_what_looks_like_markup_is_shown_as_it_is(text: str):
+    table = Table("what")
+    table.add_row(text)
+    for result in (text, table):
+        with redirect_stdout(io.StringIO()) as out:
+            show(result)
+        assert text in out.getvalue()
+
+
+def test_a_text_for_programs_is_not_broken():
+    text = "[b] :bell: " + "Kore " * 100
+    with redirect_stdout(io.StringIO()) as out:
+        show_text(text)
+    assert out.getvalue() == f"{text}\n"
+
+
+def test_what_the_encoding_lacks_is_shown_as_an_escape():
+    out = io.BytesIO()
+    with io.TextIOWrapper(out, encoding="ascii") as stream, redirect_stdout(stream):
+        show("Küche")
+        assert out.getvalue() == b"K\\xfcche\n"
+
+
+@pytest.mark.parametrize("print_it", PRINT)
 def test_a_full_disk_is_one_line(print_it):
     with (
         Path("/dev/full").open("w", encoding="utf-8") as full,
@@ -39,9 +66,15 @@ def test_a_full_disk_is_one_line(print_it):
     assert caught.value.exit_code is ExitCode.CANNOT_WRITE
 
 
-@pytest.mark.parametrize("print_it", [lambda: show(_table()), lambda: show_json({"voice": "Kore"})])
+@pytest.mark.parametrize("print_it", PRINT)
+def test_a_closed_output_is_no_failure(print_it):
+    with redirect_stdout(None):
+        assert print_it() is Reader.THERE
+
+
+@pytest.mark.parametrize("print_it", PRINT)
 def test_a_reader_that_has_seen_enough_is_no_failure(print_it):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as pipe, redirect_stdout(pipe):
-        print_it()
+        assert print_it() is Reader.GONE

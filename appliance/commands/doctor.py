@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Final
 
 from rich.table import Table
+from rich.text import Text
 
 from appliance.doctor import provisioning, sound, wakeword
 from appliance.doctor.finding import Finding, Severity
@@ -34,6 +35,6 @@ def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
 def _table(findings: Sequence[Finding]) -> Table:
     table = Table("", "what", "found", "what to do", box=None, pad_edge=False)
     for finding in findings:
-        mark = f"[{STYLES[finding.severity]}]{finding.severity.value}[/]"
+        mark = Text(finding.severity.value, STYLES[finding.severity])
         table.add_row(mark, finding.name, finding.found, finding.advice)
     return table

@@ -1,13 +1,13 @@
 """The `appliance enrol` command: make this machine a device of a provisioning server, or tell how it stands."""
 
 import asyncio
-import sys
 from getpass import getpass
 from pathlib import Path
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from appliance import stdin
 from appliance.errors import ExitCode, InputError, TokenRefused
 from appliance.provisioning import identity
 from appliance.provisioning.enrolment import Place, enrol, standing
@@ -72,9 +72,9 @@ def _join(file: Path | None) -> Join:
 
 
 def _read(file: Path) -> str:
+    if file == STDIN:
+        return stdin.read(_MAX_CHARACTERS)
     try:
-        if file == STDIN:
-            return sys.stdin.read(_MAX_CHARACTERS)
         with file.open(encoding="ascii", errors="replace") as stream:
             return stream.read(_MAX_CHARACTERS)
     except OSError as error:
@@ -82,7 +82,7 @@ def _read(file: Path) -> str:
 
 
 def _asked() -> str:
-    if not sys.stdin.isatty():
+    if not stdin.is_terminal():
         raise InputError(
             "this device is not enrolled: write the join string to a file that only you can read, and give "
             "--join-file FILE",

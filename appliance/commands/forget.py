@@ -1,12 +1,12 @@
 """The `appliance forget` command: make this device one that has never enrolled."""
 
 import asyncio
-import sys
 from enum import Enum
 
+from appliance import stdin
 from appliance.errors import ConfigurationError, ExitCode, InputError
 from appliance.provisioning import identity
-from appliance.provisioning.enrolment import Place, forget
+from appliance.provisioning.enrolment import Place, forget, is_anything_left
 from appliance.stdout import show
 
 
@@ -24,6 +24,9 @@ def forget_command(place: Place, consent: Consent) -> int:
         InputError: Nobody has agreed to it, or the daemon runs.
         ConfigurationError: A file cannot be removed.
     """
+    if not is_anything_left(place):
+        show("there is nothing to forget: this device is not enrolled")
+        return ExitCode.OK
     who = _who(place)
     if consent is Consent.TO_BE_ASKED:
         _ask(who)
@@ -47,7 +50,7 @@ def _who(place: Place) -> str:
 
 def _ask(who: str) -> None:
     """Have a person agree."""
-    if not sys.stdin.isatty():
+    if not stdin.is_terminal():
         raise InputError("this cannot be undone: give --yes", ExitCode.USAGE)
     show(f"This device is {who}. It will not work until it enrols again, with a new join string.")
     if _answer("Forget it? Type yes: ").strip().lower() != "yes":
@@ -57,5 +60,5 @@ def _ask(who: str) -> None:
 def _answer(question: str) -> str:
     try:
         return input(question)
-    except EOFError:
+    except (EOFError, UnicodeDecodeError, RuntimeError):  # the last: there is no output on which to ask
         return ""

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from appliance.audio.ports import Block
 from appliance.errors import ExitCode
 from appliance.service.signals import stop_signals
 from appliance.settings import Settings
+from appliance.stdout import Reader, console, show
 from appliance.units import Dbfs
 
 LEAST: Final = -60.0
@@ -25,29 +25,29 @@ LINE_S: Final = 1.0
 
 
 def meter_command(settings: Settings, seconds: float | None) -> int:
-    """Show the level until Ctrl-C, or for so long; return the exit code.
+    """Show the level until Ctrl-C, for so long, or until nobody reads it any more; return the exit code.
 
     Raises:
-        ApplianceError: The microphone cannot be opened, or has stopped.
+        ApplianceError: The microphone cannot be opened, or has stopped; or the output takes no more.
     """
-    console = Console(highlight=False)
     meter = Meter()
-    asyncio.run(_listen(settings, meter, console, seconds))
-    console.print(f"loudest {meter.loudest:.1f} dBFS, {meter.clipped} samples clipped", soft_wrap=True)
+    asyncio.run(_listen(settings, meter, seconds))
+    show(f"loudest {meter.loudest:.1f} dBFS, {meter.clipped} samples clipped")
     return ExitCode.OK
 
 
-async def _listen(settings: Settings, meter: Meter, console: Console, seconds: float | None) -> None:
+async def _listen(settings: Settings, meter: Meter, seconds: float | None) -> None:
     stopped = asyncio.Event()
 
     def on_block(block: Block) -> None:
         meter.feed(block.samples)
 
-    with stop_signals(stopped.set), _display(console) as shown:
+    with stop_signals(stopped.set), _display() as shown:
         async with app.microphone_alone(settings) as microphone, asyncio.TaskGroup() as group:
             listening = group.create_task(microphone.run(on_block))
-            listening.add_done_callback(lambda _: stopped.set())
-            showing = group.create_task(_show(meter, shown, console))
+            showing = group.create_task(_show(meter, shown))
+            for task in (listening, showing):
+                task.add_done_callback(lambda _: stopped.set())
             try:
                 async with asyncio.timeout(seconds):
                     await stopped.wait()
@@ -58,23 +58,25 @@ async def _listen(settings: Settings, meter: Meter, console: Console, seconds: f
 
 
 @contextmanager
-def _display(console: Console) -> Iterator[Live | None]:
+def _display() -> Iterator[Live | None]:
     """Return what shows a bar; None where nobody sits before a terminal."""
-    if not console.is_terminal:
+    screen = console()
+    if not screen.is_terminal:
         yield None
         return
-    with Live(console=console, auto_refresh=False) as live:
+    with Live(console=screen, auto_refresh=False) as live:
         yield live
 
 
-async def _show(meter: Meter, live: Live | None, console: Console) -> None:
-    while True:
+async def _show(meter: Meter, live: Live | None) -> None:
+    """Show readings for as long as somebody reads them."""
+    reader = Reader.THERE
+    while reader is Reader.THERE:
         await asyncio.sleep(LINE_S if live is None else REFRESH_S)
-        reading = meter.reading
         if live is None:
-            console.print(words(reading), soft_wrap=True)
+            reader = show(words(meter.reading))
         else:
-            live.update(bar(reading), refresh=True)
+            live.update(bar(meter.reading), refresh=True)
 
 
 def words(reading: Reading) -> str:

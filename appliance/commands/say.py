@@ -1,12 +1,12 @@
 """The `appliance say` command: say something to the running appliance in writing; it answers aloud."""
 
 import socket
-import sys
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
+from appliance import stdin
 from appliance.errors import ExitCode, InputError
 from appliance.service.intercom import MAX_TEXT, PATIENCE_S, SOCKET, Answered, Asked
 
@@ -20,7 +20,7 @@ def say_command(words: list[str], runtime: Path) -> int:
     Raises:
         InputError: Nothing to say, no daemon, or one that cannot do it now.
     """
-    text = sys.stdin.read() if words == ["-"] else " ".join(words)
+    text = stdin.read() if words == ["-"] else " ".join(words)
     try:
         asked = Asked(say=text)
     except ValidationError:

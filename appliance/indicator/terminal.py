@@ -14,11 +14,14 @@ WIDTH: Final = max(len(state.value) for state in State)
 
 
 class TerminalLight:
-    """A `Light` on a text stream, which stays the caller's. Writing to a stream that is gone changes nothing."""
+    """A `Light` on a text stream, which stays the caller's; None: it is closed, and nothing is shown.
 
-    def __init__(self, stream: TextIO) -> None:
+    Writing to a stream that is gone changes nothing.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
-        self._in_place = stream.isatty()
+        self._in_place = stream is not None and stream.isatty()
         self._console = Console(file=stream, force_terminal=self._in_place, highlight=False)
         self._last: Look | None = None
 
@@ -29,7 +32,7 @@ class TerminalLight:
             if self._in_place:
                 if look != last:
                     self._console.print(_drawn(look), end="\r", soft_wrap=True)
-            elif last is None or look.state is not last.state:
+            elif self._stream is not None and (last is None or look.state is not last.state):
                 self._stream.write(f"{look.state.value}\n")
                 self._stream.flush()
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from appliance.errors import ConfigurationError, InputError, ProvisioningError, ServerUntrusted, TokenRefused
+from appliance.errors import ConfigurationError, ExitCode, InputError, ProvisioningError, ServerUntrusted, TokenRefused
 from appliance.provisioning import identity, keys
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.drawer import Drawer
@@ -36,6 +36,7 @@ _OWN_FILES: Final = frozenset({SEQUENCE_FILE, STANDING_FILE, "usage.json", "mode
 """What the appliance keeps beside its identity."""
 _HALF_WRITTEN: Final = frozenset(f"{stem}.new" for name in _OWN_FILES for stem in (name, name.removesuffix(".json")))
 """What a power cut leaves of them: `Drawer` adds to the name, `live.jsonfile` replaces its end."""
+_IDENTITY_FILES: Final = (f"{identity.FILE_NAME}.new", identity.FILE_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +112,13 @@ async def rotate(place: Place) -> str:
     """Give this device another key, and return its thumbprint; the old one is kept until the new one has worked.
 
     Raises:
-        InputError: The key is not one that enrolment has made; or another program uses the identity.
+        InputError: There is no key (66), or not one that enrolment has made (65); or another program uses the identity.
         ConfigurationError, ProvisioningError: As `ProvisioningClient`.
     """
-    before = identity.read(place.drawer)
-    if before is None or not before.key_file or identity.given_key(place.settings):
+    before, given = identity.read(place.drawer), identity.given_key(place.settings)
+    if before is None and given is None:
+        raise InputError("this device is not enrolled: appliance enrol --join-file FILE", ExitCode.NO_INPUT)
+    if before is None or not before.key_file or given:
         raise InputError("this device has no key of its own making: replace it where it comes from")
     new = keys.device_key(keys.new_private_key())
     name = keys.thumbprint(new)
@@ -134,6 +137,13 @@ async def rotate(place: Place) -> str:
     return name
 
 
+def is_anything_left(place: Place) -> bool:
+    """Say whether there is anything to forget; raises ConfigurationError."""
+    return identity.is_given(place.settings) or any(
+        _is_own(name) or name in _IDENTITY_FILES for name in place.drawer.names()
+    )
+
+
 async def forget(place: Place) -> bool:
     """Make this device one that has never enrolled; return whether the server knows.
 
@@ -144,10 +154,13 @@ async def forget(place: Place) -> bool:
     knows = await _leave(place)
     with place.drawer.locked():
         # The identity goes last: as long as it is there, this can be done again.
-        own = [name for name in place.drawer.names() if is_key_file(name) or name in _OWN_FILES | _HALF_WRITTEN]
-        for name in (*own, f"{identity.FILE_NAME}.new", identity.FILE_NAME):
+        for name in (*filter(_is_own, place.drawer.names()), *_IDENTITY_FILES):
             place.drawer.remove(name)
     return knows
+
+
+def _is_own(name: str) -> bool:
+    return is_key_file(name) or name in _OWN_FILES | _HALF_WRITTEN
 
 
 async def _leave(place: Place) -> bool:

@@ -36,12 +36,14 @@ def told(capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_it_enrols_tells_how_it_stands_and_does_it_once_only(served: Served, capsys):
     file = served.join_file(label="kitchen")
-    assert served.appliance("enrol", "--join-file", file, "--name", "Küche") == ExitCode.OK
+    assert served.appliance("enrol", "--join-file", file, "--name", "Küche [/]") == ExitCode.OK
     assert capsys.readouterr().out == f"enrolled, as {served.device_id} at {served.front.url}\n"
     assert served.appliance("enrol", "--join-file", file) == ExitCode.OK
     assert capsys.readouterr().out == f"enrolled already, as {served.device_id} at {served.front.url}\n"
     assert served.appliance("enrol") == ExitCode.OK
-    assert capsys.readouterr().out == f"enrolled, as {served.device_id} at {served.front.url}, which calls it Küche\n"
+    assert (
+        capsys.readouterr().out == f"enrolled, as {served.device_id} at {served.front.url}, which calls it Küche [/]\n"
+    )
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in served.state.iterdir())
     assert served.state.stat().st_mode & 0o777 == 0o700
 
@@ -85,8 +87,16 @@ def test_another_claim_takes_no_device_over(served: Served, capsys):
     assert "`appliance forget` first" in told(capsys)
 
 
-def test_without_a_join_string_it_says_how_to_give_one(served: Served, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
+@pytest.mark.parametrize("given", [None, io.TextIOWrapper(io.BytesIO(b"va1.\xff"), encoding="utf-8", errors="strict")])
+def test_a_closed_input_and_one_that_is_no_text_hold_no_join_string(served: Served, capsys, monkeypatch, given):
+    monkeypatch.setattr(sys, "stdin", given)
+    assert served.appliance("enrol", "--join-file", "-") == ExitCode.DATA
+    assert "not a join string" in told(capsys)
+
+
+@pytest.mark.parametrize("given", [None, io.StringIO()])
+def test_without_a_join_string_it_says_how_to_give_one(served: Served, capsys, monkeypatch, given):
+    monkeypatch.setattr(sys, "stdin", given)
     assert served.appliance("enrol") == ExitCode.NO_INPUT
     assert "--join-file FILE" in told(capsys)
     for there_is_none in (served.directory / "none", served.directory):

@@ -1,5 +1,6 @@
 """`appliance forget`: asks, tells the server, and leaves nothing."""
 
+import io
 import sys
 
 import pytest
@@ -11,6 +12,13 @@ from tests.commands.test_enrol import Terminal, told
 from tests.provisioning.worlds import dead_address
 
 pytestmark = pytest.mark.realtime
+
+
+class Typed(io.TextIOWrapper):
+    """What somebody types, byte for byte."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 def test_it_leaves_nothing_and_the_server_knows(served: Served, capsys):
@@ -48,7 +56,19 @@ def test_a_person_is_asked_first(served: Served, capsys, monkeypatch, typed, cod
     assert bool(Drawer(served.state).names()) is bool(code)
 
 
-def test_a_script_has_to_mean_it(served: Served, capsys):
+def test_an_answer_that_is_no_text_is_no_yes(served: Served, capsys, monkeypatch):
+    served.enrol()
+    capsys.readouterr()
+    with Typed(io.BytesIO(b"yes\xff\n"), encoding="utf-8", errors="strict") as typed:
+        monkeypatch.setattr(sys, "stdin", typed)
+        assert served.appliance("forget") == ExitCode.USAGE
+    assert "nothing was forgotten" in capsys.readouterr().err
+    assert served.status == "active"
+
+
+@pytest.mark.parametrize("given", [None, io.StringIO("yes\n")])
+def test_a_script_has_to_mean_it(served: Served, capsys, monkeypatch, given):
+    monkeypatch.setattr(sys, "stdin", given)
     served.enrol()
     capsys.readouterr()
     assert served.appliance("forget") == ExitCode.USAGE
@@ -65,9 +85,25 @@ def test_nothing_is_taken_from_a_daemon_that_runs(served: Served, capsys):
     assert served.status == "active"
 
 
-def test_what_is_damaged_or_was_never_there_can_be_forgotten(served: Served, capsys):
+@pytest.mark.parametrize("options", [["--yes"], []])
+def test_where_there_is_nothing_to_forget_it_says_so(served: Served, capsys, options):
+    served.enrol()
     assert served.appliance("forget", "--yes") == ExitCode.OK
-    assert "whatever was left" in capsys.readouterr().out
+    capsys.readouterr()
+    assert served.appliance("forget", *options) == ExitCode.OK
+    assert capsys.readouterr().out == "there is nothing to forget: this device is not enrolled\n"
+
+
+@pytest.mark.parametrize("name", ["device-key-k7m2qd.pem", "identity.json.new", "usage.json"])
+def test_what_is_left_of_an_enrolment_can_be_forgotten(served: Served, capsys, name):
+    served.state.mkdir()
+    (served.state / name).touch()
+    assert served.appliance("forget", "--yes") == ExitCode.OK
+    assert "whatever was left of an enrolment; its server could not be told" in capsys.readouterr().out
+    assert Drawer(served.state).names() == []
+
+
+def test_what_is_damaged_can_be_forgotten(served: Served, capsys):
     served.enrol()
     (served.state / "identity.json").write_text("{")
     capsys.readouterr()

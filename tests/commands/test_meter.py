@@ -1,12 +1,17 @@
 """`appliance meter`: lines where nobody sits before a terminal, a bar where somebody does."""
 
+import os
+import wave
+from contextlib import redirect_stdout
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from appliance.audio.meter import Meter
 from appliance.commands.meter import WIDTH, bar, meter_command
-from appliance.errors import ExitCode, MicrophoneError
-from appliance.settings import AlsaMicrophone, Settings
+from appliance.errors import ExitCode, InputError, MicrophoneError
+from appliance.settings import AlsaMicrophone, Settings, WavMicrophone
 from tests.soundcard.card import RING, Fault
 from tests.soundcard.fixture import PlugIn
 
@@ -31,6 +36,35 @@ def test_a_microphone_that_is_not_there_is_one_error(plug_in: PlugIn):
     with pytest.raises(ExceptionGroup) as caught:
         meter_command(VIRTUAL, 5)
     assert caught.group_contains(MicrophoneError, match="virtual_mic is not there")
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Settings:
+    """Return settings whose microphone is a minute of silence."""
+    path = tmp_path / "mic.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 16_000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 16_000 * 60))
+    return Settings(microphone=WavMicrophone(kind="wav", path=path))
+
+
+@pytest.mark.realtime
+def test_a_full_disk_ends_it_as_one_error(recorded: Settings):
+    with (
+        Path("/dev/full").open("w", encoding="utf-8") as full,
+        redirect_stdout(full),
+        pytest.raises(ExceptionGroup) as caught,
+    ):
+        meter_command(recorded, None)
+    assert caught.group_contains(InputError, match="No space left on device")
+
+
+@pytest.mark.realtime
+def test_it_ends_when_its_reader_has_seen_enough(recorded: Settings):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe, redirect_stdout(pipe):
+        assert meter_command(recorded, None) == ExitCode.OK
 
 
 def test_the_bar_grows_with_the_level():

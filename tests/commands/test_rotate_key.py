@@ -1,8 +1,5 @@
 """`appliance rotate-key`: another key that works, or the one before."""
 
-import io
-import sys
-
 import pytest
 
 from appliance.errors import ExitCode
@@ -53,16 +50,18 @@ def test_one_that_is_blocked_keeps_its_key(served: Served, capsys):
     assert served.appliance("enrol") == ExitCode.OK
 
 
-def test_a_key_that_came_from_elsewhere_is_replaced_there(served: Served, capsys, monkeypatch):
-    monkeypatch.setattr(sys, "stdin", io.StringIO())
-    assert served.appliance("rotate-key") == ExitCode.DATA
-    assert "replace it where it comes from" in told(capsys)
+def test_one_that_never_enrolled_is_told_to(served: Served, capsys):
+    assert served.appliance("rotate-key") == ExitCode.NO_INPUT
+    assert "this device is not enrolled: appliance enrol --join-file FILE" in told(capsys)
+
+
+def test_a_key_that_came_from_elsewhere_is_replaced_there(served: Served, capsys):
     given = served.directory / "given.pem"
     given.write_text(keys.new_private_key())
     assert served.appliance("enrol", "--join-file", served.join_file(), device_key_file=given) == ExitCode.OK
     capsys.readouterr()
     assert served.appliance("rotate-key", device_key_file=given) == ExitCode.DATA
-    told(capsys)
+    assert "replace it where it comes from" in told(capsys)
 
 
 def test_it_waits_for_no_daemon(served: Served, capsys):

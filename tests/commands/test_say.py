@@ -1,7 +1,9 @@
 """`appliance say`, asked of a daemon's intercom over its real socket."""
 
 import asyncio
+import io
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -90,6 +92,32 @@ def test_nothing_and_too_much_are_refused_before_anybody_is_asked(
 ):
     assert say(tmp_path, *words) == ExitCode.DATA
     assert "say something" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [None, io.StringIO(" \n"), io.TextIOWrapper(io.BytesIO(b"\n"), encoding="ascii")])
+def test_an_empty_or_closed_input_is_nothing_to_say(tmp_path: Path, monkeypatch, capsys, given):
+    monkeypatch.setattr(sys, "stdin", given)
+    assert say(tmp_path, "-") == ExitCode.DATA
+    assert "say something" in capsys.readouterr().err
+
+
+def test_what_is_no_text_is_said_as_a_mark(tmp_path: Path, monkeypatch):
+    said: list[str] = []
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9?"), encoding="utf-8", errors="strict"))
+
+    async def main() -> int:
+        async with serving(tmp_path, said.append):
+            return await asyncio.to_thread(say, tmp_path, "-")
+
+    assert run_real(main) == ExitCode.OK
+    assert said == ["caf\N{REPLACEMENT CHARACTER}?"]
+
+
+def test_an_input_that_cannot_be_read_is_one_line(tmp_path: Path, monkeypatch, capsys):
+    with (tmp_path / "written").open("w", encoding="utf-8") as only_written:
+        monkeypatch.setattr(sys, "stdin", only_written)
+        assert say(tmp_path, "-") == ExitCode.NO_INPUT
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_without_a_daemon_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance.commands.doctor import doctor_command
+from appliance.commands.doctor import doctor_command, show_findings
 from appliance.doctor import sound, wakeword
-from appliance.doctor.finding import Severity
+from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
 from appliance.provisioning.keys import new_private_key
 from appliance.settings import (
@@ -46,6 +46,14 @@ def test_a_card_is_looked_for_under_its_name(plug_in: PlugIn, fault, severity, s
     finding = MICROPHONE(VIRTUAL)
     assert (finding.name, finding.severity) == ("microphone", severity)
     assert says in finding.found
+
+
+@pytest.mark.parametrize("severity", Severity)
+def test_what_was_found_is_shown_as_it_was_said(capsys: pytest.CaptureFixture[str], severity: Severity):
+    show_findings([Finding("enrolment", severity, "kitchen at https://[fd00::1]:8443", "ask [/b]")], as_json=False)
+    assert capsys.readouterr().out.splitlines()[1].split() == [
+        severity.value, "enrolment", "kitchen", "at", "https://[fd00::1]:8443", "ask", "[/b]",
+    ]  # fmt: skip
 
 
 def test_a_file_instead_of_a_card_is_noted():

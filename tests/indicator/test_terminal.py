@@ -58,6 +58,12 @@ def test_a_stream_that_is_gone_changes_nothing():
     light.close()
 
 
+def test_on_a_closed_output_nothing_is_shown():
+    light = TerminalLight(None)
+    light.show(look_at(State.THINKING, 0))
+    light.close()
+
+
 def test_a_pipe_that_nobody_reads_changes_nothing():
     reader, writer = os.pipe()
     os.close(reader)
