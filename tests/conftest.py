@@ -114,7 +114,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for number, item in enumerate(waiting):
         begin[-1 - number % max(1, workers - players)].append(item)
     length = len(items) // workers + 1
-    dealt = [test for first in begin for test in (*first, *islice(others, length - len(first)))]
+    dealt = [test for first in begin for test in (*first, *islice(others, max(0, length - len(first))))]
     items[:] = [*dealt, *others]
 
 

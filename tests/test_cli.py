@@ -1,5 +1,6 @@
 """The command line: what is wrong is told in one line and by a documented exit code, without a traceback."""
 
+import argparse
 import json
 import wave
 from pathlib import Path
@@ -33,9 +34,22 @@ def test_a_bad_setting_is_one_line_and_exit_78(command: str, tmp_path: Path, cap
     assert "did you mean conversation.preroll_ms?" in error
 
 
-def test_usage_is_exit_2(capsys: pytest.CaptureFixture[str]):
+def test_a_default_file_that_may_not_be_looked_at_is_complained_of_and_an_absent_one_is_not(tmp_path: Path):
+    chosen = argparse.Namespace(config=None)
+    assert cli._files(chosen, tmp_path / "a.toml") == []
+    for hidden in (tmp_path / ("a" * 300), _loop(tmp_path / "loop") / "a.toml"):
+        assert cli._files(chosen, hidden) == [hidden]
+
+
+def _loop(path: Path) -> Path:
+    path.symlink_to(path)
+    return path
+
+
+@pytest.mark.parametrize("options", [["--loud"], ["--link-delay", "-1"], ["--link-delay", "nan"]])
+def test_usage_is_exit_2(options: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
-        cli.run(["demo", "--loud"])
+        cli.run(["demo", *options])
     assert caught.value.code == ExitCode.USAGE
     assert "Traceback" not in capsys.readouterr().err
 
@@ -81,10 +95,9 @@ def _text(path: Path) -> Path:
     [
         (["--wake", "hey_jarvs"], ExitCode.CONFIGURATION, "did you mean hey_jarvis?"),
         (["--wake", "hey_mycroft"], ExitCode.NO_INPUT, "give one with --mic"),
-        (["--link-delay", "-1"], ExitCode.CONFIGURATION, "seconds from 0"),
         (["--live", "google"], ExitCode.CONFIGURATION, "GEMINI_API_KEY"),
-        (["--link-delay", "nan"], ExitCode.CONFIGURATION, "seconds from 0"),
         (["--wake", "./no.onnx"], ExitCode.NO_INPUT, "cannot read"),
+        (["--mic", "a" * 300], ExitCode.NO_INPUT, "there is no such file, and the microphone"),
         (["--mic", "no such card"], ExitCode.NO_INPUT, "there is no such file, and the microphone"),
         (["--speaker", "no such card"], ExitCode.NO_INPUT, "does not end in .wav, and the speaker"),
         (["--timeline", "x.jpg"], ExitCode.CANNOT_WRITE, ".png"),

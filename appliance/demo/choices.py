@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.arguments import real
 from appliance.audio.devices import Direction
 from appliance.audio.presence import check as check_card
 from appliance.audio.wavfile import open_wav
@@ -25,6 +26,7 @@ SILENCE_S: Final = 120.0
 """The longest that a file is followed by silence: a conversation that takes longer is ended."""
 LONGEST_FILE_S: Final = LONGEST_S - SILENCE_S
 LONGEST_DELAY_S: Final = 60.0
+"""What the service may be told to wait; the appliance gives up long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class Choices:
     """A WAV file, or the name of a capture device."""
     duration_s: Seconds | None
     """Length of that file; None for a device."""
+    wait_s: float
+    """So long a device is listened to before its first wake word."""
     speaker: Path | str | None
     """A WAV file, the name of a playback device, or None for a file that is thrown away."""
     barge_in: BargeIn
@@ -88,9 +92,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--link-delay",
         metavar="SECONDS",
-        type=float,
+        type=real(0, LONGEST_DELAY_S),
         default=0.0,
         help=f"let the service take so long to open the link; the appliance waits {Live().setup_timeout_s:g} s",
+    )
+    add(
+        "--wait",
+        metavar="SECONDS",
+        type=real(1, LONGEST_S),
+        default=LONGEST_S,
+        help="end when a device has heard no wake word for so long (default: %(default)g)",
     )
     add("--report", metavar="FILE.json", type=Path, help="write what was measured")
     add("--timeline", metavar="FILE.png", type=Path, help="draw what happened")
@@ -106,8 +117,6 @@ def choose(arguments: argparse.Namespace) -> Choices:
     Raises:
         ApplianceError: One is of no use; the message says what to do.
     """
-    if not 0 <= arguments.link_delay <= LONGEST_DELAY_S:
-        raise ConfigurationError(f"--link-delay {arguments.link_delay:g}: give seconds from 0 to {LONGEST_DELAY_S:g}")
     service = Service(arguments.live)
     if service is Service.GOOGLE and not os.environ.get("GEMINI_API_KEY"):
         raise ConfigurationError("--live google needs an API key in GEMINI_API_KEY")
@@ -119,6 +128,7 @@ def choose(arguments: argparse.Namespace) -> Choices:
         microphone=microphone,
         barge_in=barge_in if arguments.barge_in is None else BargeIn(arguments.barge_in),
         duration_s=_duration(microphone) if isinstance(microphone, Path) else None,
+        wait_s=arguments.wait,
         speaker=_speaker(arguments.speaker),
         wake=wake,
         link_delay_s=arguments.link_delay,
@@ -150,7 +160,7 @@ def _microphone(given: str | None, wake: str) -> Path | str:
             raise InputError(f"no recording ships for {wake}: give one with --mic FILE.wav", ExitCode.NO_INPUT)
         return shipped
     path = Path(given)
-    if path.suffix.lower() == ".wav" or path.exists() or "/" in given:
+    if path.suffix.lower() == ".wav" or "/" in given or os.path.exists(given):  # noqa: PTH110  Path.exists may raise
         return path
     try:
         check_card(given, Direction.INPUT)

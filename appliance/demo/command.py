@@ -5,7 +5,6 @@ import asyncio
 import json
 import signal
 import sys
-import tempfile
 import wave
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager, redirect_stdout
@@ -27,11 +26,11 @@ from appliance.daemon import Appliance, Observers
 from appliance.demo.accounting import Account, account
 from appliance.demo.choices import Choices, choose
 from appliance.demo.onlooker import Onlooker
-from appliance.demo.outputs import write_output
+from appliance.demo.outputs import temporary_folder, write_output
 from appliance.demo.owed import Owed
 from appliance.demo.recorder import Recording
 from appliance.demo.report import Report, summed_up
-from appliance.demo.show import Show
+from appliance.demo.show import Show, plain
 from appliance.demo.timeline import Picture, draw
 from appliance.demo.world import Service, world
 from appliance.effective import load
@@ -59,10 +58,10 @@ def demo_command(arguments: argparse.Namespace) -> int:
     log.configure(Log(level="error")).addFilter(lambda record: getattr(record, "event", "") != "device.failed")
     with (
         redirect_stdout(Onlooker(sys.stdout)),
-        tempfile.TemporaryDirectory(prefix="appliance-demo-") as name,
+        temporary_folder() as folder,
         asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner,
     ):
-        report = runner.run(Demo(choices, Path(name), Console(highlight=False)).run())
+        report = runner.run(Demo(choices, folder, plain()).run())
     if report.trouble:
         severity = "error: " if report.exit else ""
         print(f"appliance: {severity}{report.trouble}", file=sys.stderr)
@@ -189,12 +188,12 @@ class Demo:
             self._appliance.stop()
 
     def _is_over(self, block: Block) -> bool:
-        """Tell at rest whether anything more is to come: not after trouble, a file's end, a device's conversation."""
+        """Tell at rest whether all is over: after trouble, a file's end, a device's conversation or silence."""
         if self.recording.errors:
             return True
         duration_s = self.choices.duration_s
         if duration_s is None:
-            return bool(self.owed.spans)
+            return bool(self.owed.spans) or block.start >= UPLINK.frames(self.choices.wait_s)
         return block.start >= UPLINK.frames(duration_s)
 
     def report(self) -> Report:

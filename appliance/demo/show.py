@@ -1,5 +1,7 @@
 """Tells a demo on the terminal as it happens; the light itself is the terminal adapter's."""
 
+from typing import TextIO
+
 from rich.console import Console
 from rich.text import Text
 
@@ -33,6 +35,11 @@ WORDS = {
     ServerInterrupted: "the service says: interrupted; playback is emptied",
     PlaybackDrained: "the last sample of the answer has been heard",
 }
+
+
+def plain(file: TextIO | None = None) -> Console:
+    """Return a console, by default on the standard output, that prints a path as it is though it look like markup."""
+    return Console(file=file, highlight=False, markup=False, emoji=False)
 
 
 class Show:

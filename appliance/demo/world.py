@@ -4,8 +4,8 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -88,8 +88,7 @@ async def _simulator(directory: Path, service: Service, link_delay_s: float) -> 
     if service is Service.GOOGLE:
         yield None
         return
-    records = directory / "records"
-    records.mkdir()
+    records = _made(directory / "records")
     options = [
         "--directory",
         str(directory),
@@ -110,8 +109,7 @@ async def _simulator(directory: Path, service: Service, link_delay_s: float) -> 
 async def _provisiond(directory: Path, settings: Tables, service: Service) -> AsyncIterator[dict[str, Any]]:
     config = directory / "provisiond.toml"
     _write(config, _toml(settings))
-    own = directory / "provisiond"
-    own.mkdir()
+    own = _made(directory / "provisiond")
     options = ["--config", str(config), "--port", "0", "--development", str(own)]
     async with _program(directory, "appliance.provisioning.server", options, _environment(service)) as ready:
         yield ready
@@ -134,7 +132,9 @@ async def _program(
 ) -> AsyncIterator[dict[str, Any]]:
     """Run one of our own programs; yield the JSON line with which it says that it is ready."""
     words = directory / f"{module}.log"
-    with words.open("wb") as stderr:
+    with _writing(directory):
+        stderr = words.open("wb")
+    with stderr:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "appliance.demo.tethered", module, *options,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
@@ -154,10 +154,22 @@ async def _program(
 
 
 def _write(file: Path, text: str) -> None:
-    try:
+    with _writing(file.parent):
         file.write_text(text, encoding="utf-8")
+
+
+def _made(directory: Path) -> Path:
+    with _writing(directory.parent):
+        directory.mkdir()
+    return directory
+
+
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise WorldError(f"{file.parent} takes no files: {error.strerror}; is the disk full?") from error
+        raise WorldError(f"{directory} takes no files: {error.strerror}; is the disk full?") from error
 
 
 async def _ready(process: asyncio.subprocess.Process, module: str, words: Path) -> dict[str, Any]:

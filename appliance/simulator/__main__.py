@@ -1,131 +1,32 @@
-"""``appliance-simulator``: the Live API, on loopback unless told otherwise, for as long as it is wanted.
+"""``appliance-simulator``: the Live API, on loopback unless told otherwise, for as long as it is wanted."""
 
-Prints one line of JSON on the standard output when it is ready, events for people on the standard error, and ends in
-order on SIGTERM or SIGINT.
-"""
-
-import argparse
-import asyncio
-import ipaddress
-import json
-import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
+from types import FrameType
 from typing import Final
 
-from rich.table import Table
-
-from appliance.arguments import real, whole
-from appliance.errors import ApplianceError, ExitCode, InputError
-from appliance.simulator.locks import GlobalLock
-from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy
-from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
-from appliance.simulator.scenario import load, shipped
-from appliance.simulator.server import Simulator
-from appliance.stdout import show
-
-_SECONDS: Final = real(0, 3600)
+_INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="simulator: %(message)s")
-    chosen = parser().parse_args(arguments)
+    # Where it is raised inside an import, KeyboardInterrupt comes out of numpy and pydantic as some other error.
+    before = signal.signal(signal.SIGINT, _end)
     try:
-        if chosen.list_scenarios:
-            _list_scenarios()
-        else:
-            asyncio.run(_serve(options_from(chosen)))
-    except ApplianceError as error:
-        sys.stderr.write(f"appliance-simulator: {error}\n")
-        return error.exit_code
-    return ExitCode.OK
-
-
-async def _serve(options: SimulatorOptions) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    async with Simulator(options) as simulator:
-        ready = {"base_url": simulator.base_url, "ca_file": str(simulator.ca_file)}
-        with suppress(OSError):  # nobody reads it; clients are served all the same
-            print(json.dumps(ready), flush=True)
-        await stopped.wait()
-
-
-def _list_scenarios() -> None:
-    table = Table("scenario", "what it does", box=None, pad_edge=False)
-    for name in shipped():
-        table.add_row(name, load(name).description)
-    show(table)
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    parser = argparse.ArgumentParser(prog="appliance-simulator", description="The Gemini Live API, without Google.")
-    parser.add_argument(
-        "--address", type=_address, default="127.0.0.1", help="where to listen; default: loopback alone"
-    )
-    parser.add_argument("--port", type=whole(0, 65_535), default=0, help="default: one that is free")
-    parser.add_argument("--directory", type=Path, help="where ca.pem goes; default: a temporary directory")
-    parser.add_argument("--record", type=Path, metavar="DIRECTORY", help="leave a WAV and a JSON of each session here")
-    parser.add_argument("--link-delay", type=_SECONDS, default=0.0, metavar="SECONDS", help="wait before setupComplete")
-    parser.add_argument("--thinking", type=_SECONDS, default=0.0, metavar="SECONDS", help="wait before each reply")
-    parser.add_argument(
-        "--reply", type=Path, action="append", metavar="FILE.wav", help="24 kHz mono; again for the next turn"
-    )
-    parser.add_argument("--api-key", default=DEFAULT_API_KEY, help=f"the only one accepted; default: {DEFAULT_API_KEY}")
-    parser.add_argument("--refuse-tokens", action="store_true", help="answer every request for a token with 403")
-    parser.add_argument(
-        "--scenario",
-        action="append",
-        default=[],
-        metavar="NAME|FILE.toml",
-        help="what goes wrong; again for the next connection, the last one for all that follow",
-    )
-    parser.add_argument(
-        "--time-scale", type=real(0.001, 100), default=1.0, metavar="FACTOR", help="for all times in scenarios"
-    )
-    parser.add_argument(
-        "--global-lock",
-        choices=[one.value for one in GlobalLock],
-        default=GlobalLock.IGNORES_HANDLE.value,
-        help="of a token that fixes the whole set-up; default: %(default)s",
-    )
-    parser.add_argument("--list-scenarios", action="store_true", help="name the scenarios that come with this and exit")
-    return parser
-
-
-def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
-    """Return what the command line asks for; raises InputError."""
-    for directory in (chosen.directory, chosen.record):
-        if directory is not None and not directory.is_dir():
-            raise InputError(f"{directory} is not a directory", ExitCode.NO_INPUT)
-    return SimulatorOptions(
-        address=chosen.address,
-        port=chosen.port,
-        directory=chosen.directory,
-        record=chosen.record,
-        api_key=chosen.api_key,
-        tokens=TokenPolicy.REFUSE if chosen.refuse_tokens else TokenPolicy.GRANT,
-        link_delay_s=chosen.link_delay,
-        thinking_s=chosen.thinking,
-        replies=tuple(Reply(path) for path in chosen.reply) if chosen.reply else DEFAULT_SCRIPT,
-        scenarios=tuple(load(name) for name in chosen.scenario),
-        time_scale=chosen.time_scale,
-        global_lock=GlobalLock(chosen.global_lock),
-    )
-
-
-def _address(text: str) -> str:
+        from appliance.simulator.program import run  # noqa: PLC0415  takes long enough for a Ctrl-C
+    finally:
+        signal.signal(signal.SIGINT, before)
     try:
-        return str(ipaddress.IPv4Address(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError("has to be an IPv4 address") from None
+        return run(arguments)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """End at once: there is nothing yet to be put in order."""
+    os._exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":

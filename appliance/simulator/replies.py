@@ -81,9 +81,10 @@ def load(reply: Reply) -> Pcm:
     except OSError as error:
         raise InputError(f"cannot read {reply.audio}: {error.strerror}", ExitCode.NO_INPUT) from error
     except (wave.Error, EOFError) as error:
-        raise InputError(f"{reply.audio} is not a WAV file: {error or 'it ends early'}") from error
+        raise InputError(f"{reply.audio} is not a WAV file: {str(error) or 'it ends early'}") from error
     if shape != (REPLY.rate_hz, REPLY.channels, 2):
         raise InputError(
             f"{reply.audio} must be 24 kHz mono 16-bit, not {shape[0]} Hz, {shape[1]} channels, {shape[2] * 8}-bit"
         )
-    return np.frombuffer(data, dtype="<i2").astype(np.int16)
+    whole = data[: len(data) // 2 * 2]  # a file that was cut may end inside a sample
+    return np.frombuffer(whole, dtype="<i2").astype(np.int16)

@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import http
 import logging
-import tempfile
 from pathlib import Path
+from traceback import format_tb
 from types import TracebackType
 from typing import Final, Self
 
@@ -13,11 +13,13 @@ from appliance.errors import ExitCode, InputError
 from appliance.simulator import token_endpoint
 from appliance.simulator.certificates import Certificate, issue
 from appliance.simulator.connection import conduct
+from appliance.simulator.files import temporary_directory
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.record import SessionRecord
 from appliance.simulator.service import Service
 from appliance.simulator.upgrade import read_caller
 from appliance.simulator.websocket import WebSocket
+from appliance.simulator.wire import INTERNAL_ERROR, REASONS
 from appliance.units import Pcm
 
 _UPGRADE: Final = b"GET "
@@ -62,7 +64,7 @@ class Simulator:
     async def __aenter__(self) -> Self:
         async with contextlib.AsyncExitStack() as stack:
             self._service = Service(self._options, asyncio.get_running_loop().time)
-            directory = self._options.directory or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            directory = self._options.directory or stack.enter_context(temporary_directory())
             certificate = _certificate(directory, self._options.address)
             self._ca_file = certificate.ca_file
             self._server = await self._bind(certificate)
@@ -113,7 +115,7 @@ class Simulator:
         connection.add_done_callback(self._connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Hold one connection; its first bytes say what it is."""
+        """Hold one connection; its first bytes say what it is. What fails in it ends no other."""
         try:
             method = await _method(reader)
             if method == _UPGRADE:
@@ -124,6 +126,8 @@ class Simulator:
             with contextlib.suppress(TimeoutError, OSError):
                 async with asyncio.timeout(_HANG_UP_S):
                     await writer.wait_closed()
+        except Exception as error:  # noqa: BLE001  a task root
+            _log_fault(error)
         finally:
             # Python 3.11.2, which Debian 12 has, raises this for a TLS connection that is closed already.
             with contextlib.suppress(AttributeError):
@@ -136,8 +140,22 @@ class Simulator:
         caller = read_caller(request, self._options.api_versions)
         if caller is None:
             await socket.refuse(http.HTTPStatus.NOT_FOUND)
-        else:
+            return
+        try:
             await conduct(socket, caller, self._service)
+        except ExceptionGroup as error:
+            _log_fault(error)
+            await socket.close(INTERNAL_ERROR, REASONS[INTERNAL_ERROR])
+            while await socket.receive() is not None:
+                pass  # what comes before the client's own close frame does not count
+
+
+def _log_fault(error: Exception) -> None:
+    """Say what has failed and where, without the message: it may repeat what a client has sent."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    where = "".join(format_tb(error.__traceback__)).rstrip()
+    _LOG.error("a connection has failed: %s\n%s", type(error).__name__, where)
 
 
 def _certificate(directory: Path, address: str) -> Certificate:

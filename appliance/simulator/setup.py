@@ -153,7 +153,7 @@ def _detection(chosen: Message) -> DetectionSettings | None:
         if name not in _DETECTION:
             raise invalid(f"Unknown name \"{name}\" at 'automatic_activity_detection'.")
     for name in ("startOfSpeechSensitivity", "endOfSpeechSensitivity"):
-        if name in chosen and chosen[name] not in _SENSITIVITIES:
+        if name in chosen and not (isinstance(chosen[name], str) and chosen[name] in _SENSITIVITIES):
             raise invalid(f'Invalid value at "{name}".')
     if chosen.get("disabled"):
         return None
@@ -177,7 +177,7 @@ def _tokens(parent: Message, name: str, default: int) -> int:
     """Return a count; protobuf's JSON writes 64-bit integers as strings and takes both."""
     try:
         count = int(parent.get(name, default))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise invalid(f'"{name}" must be a number.') from error
     if not 0 < count <= _CONTEXT_TOKENS:
         raise invalid(f'"{name}" must be 1 to {_CONTEXT_TOKENS}.')
@@ -195,8 +195,8 @@ def _tools(tools: object, known: Model) -> Iterator[tuple[str, Behavior]]:
 
 def _behavior(declared: Mapping[str, Any], known: Model) -> Behavior:
     asked = declared.get("behavior")
-    if asked in {None, "UNSPECIFIED"}:
+    if asked is None or asked == "UNSPECIFIED":
         return known.default_behavior
-    if asked not in {one.value for one in known.behaviors}:
+    if asked not in [one.value for one in known.behaviors]:
         raise invalid(f"Function calling behavior {asked} is not supported for this model.")
     return Behavior(asked)

@@ -127,7 +127,9 @@ class WebSocket:
         if not self._sending:
             self.drop()
         elif self._protocol.state is State.OPEN and not self._gone:
-            self._protocol.send_close(code, reason.encode()[:_MAX_REASON_BYTES].decode(errors="ignore"))
+            # A reason may repeat what the client has sent, which need not be Unicode.
+            fitting = reason.encode(errors="replace")[:_MAX_REASON_BYTES].decode(errors="ignore")
+            self._protocol.send_close(code, fitting)
             await self._flush()
             self._closing_until = asyncio.get_running_loop().time() + _CLOSING_S
             if self._patience is not None:

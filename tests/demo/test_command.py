@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from appliance.audio.ports import Block
 from appliance.conversation import Moment
@@ -15,9 +14,10 @@ from appliance.core.events import DeadlineReached, LinkOpened, Trouble
 from appliance.core.state import BargeIn, Context, State
 from appliance.demo.choices import Choices
 from appliance.demo.command import Demo
+from appliance.demo.show import plain
 from appliance.demo.world import Mishap, Service
 from appliance.errors import ExitCode, LinkCause, LinkError
-from appliance.units import Pcm, SampleIndex, Seconds
+from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.wake.ports import Detection
 
 SPEECH: Pcm = np.random.default_rng(1).integers(-2000, 2000, 1600).astype(np.int16)
@@ -30,6 +30,7 @@ def demo(tmp_path: Path) -> Demo:
         microphone=tmp_path / "mic.wav",
         barge_in=BargeIn.VOICE,
         duration_s=Seconds(0.1),
+        wait_s=600.0,
         speaker=None,
         wake="hey_rhasspy",
         link_delay_s=0.0,
@@ -38,7 +39,7 @@ def demo(tmp_path: Path) -> Demo:
         report=tmp_path / "report.json",
         timeline=None,
     )
-    held = Demo(choices, tmp_path, Console(file=io.StringIO()))
+    held = Demo(choices, tmp_path, plain(io.StringIO()))
     held.records.mkdir()
     held.recording.on_block(Block(SampleIndex(0), SPEECH, Seconds(1.0)))
     held.recording.detections.append(Detection("hey_rhasspy", SampleIndex(300), 0.9))
@@ -105,3 +106,19 @@ def test_a_picture_that_cannot_be_drawn_takes_nothing_from_the_report(demo: Demo
     assert report.exit == ExitCode.CANNOT_WRITE
     assert "cannot be written" in str(report.trouble)
     assert f'"exit": {ExitCode.CANNOT_WRITE.value}' in (tmp_path / "report.json").read_text()
+
+
+def test_a_path_is_printed_as_it_is(demo: Demo, tmp_path: Path):
+    out = io.StringIO()
+    demo.console = plain(out)
+    (tmp_path / "[x]").mkdir()
+    demo.choices = replace(demo.choices, report=tmp_path / "[x]" / ":moon:.json")
+    demo.write(demo.report())
+    assert out.getvalue() == f"wrote {tmp_path}/[x]/:moon:.json\n"
+
+
+def test_a_device_that_hears_no_wake_word_is_not_waited_for_any_longer(demo: Demo):
+    demo.choices = replace(demo.choices, microphone="a card", duration_s=None, wait_s=20.0)
+    demo.owed.spans.clear()
+    early, late = (Block(SampleIndex(UPLINK.frames(at)), SPEECH, Seconds(at)) for at in (19.9, 20.0))
+    assert [demo._is_over(early), demo._is_over(late)] == [False, True]

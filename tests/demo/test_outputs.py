@@ -1,11 +1,12 @@
 """Files that cannot be written, or must not be, are refused before the demo; the others are whole or absent."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from appliance.demo.outputs import check_outputs, write_output
+from appliance.demo.outputs import check_outputs, temporary_folder, write_output
 from appliance.errors import ExitCode, InputError
 
 
@@ -31,6 +32,19 @@ def test_only_a_file_is_written_over(tmp_path: Path):
 def test_what_stands_where_a_folder_should_be_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     assert "it is not a folder" in refusal(tmp_path / "file" / "report.json")
+
+
+def test_a_name_that_cannot_be_looked_at_or_written_under_is_named(tmp_path: Path):
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("a" * 300, "a" * 250, "loop"):
+        assert f"{name} cannot be written" in refusal(tmp_path / name)
+
+
+def test_where_no_folder_can_be_made_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(InputError, match="no temporary folder can be made") as caught, temporary_folder():
+        pass
+    assert caught.value.exit_code == ExitCode.CANNOT_WRITE
 
 
 def test_the_recording_is_not_written_over_under_any_name(tmp_path: Path):

@@ -1,8 +1,10 @@
 """What the demo's servers know of the world around them."""
 
+from pathlib import Path
+
 import pytest
 
-from appliance.demo.world import API_KEY, Service, _environment
+from appliance.demo.world import API_KEY, Service, WorldError, _environment, _made
 
 
 @pytest.fixture(autouse=True)
@@ -27,3 +29,9 @@ def test_the_real_service_is_reached_through_the_proxy():
     assert environment["HTTPS_PROXY"] == "http://127.0.0.1:9"
     assert environment["GEMINI_API_KEY"] == "the-operators"
     assert "PROVISIOND_API_KEY" not in environment
+
+
+def test_a_folder_that_takes_nothing_is_named(tmp_path: Path):
+    (tmp_path / "records").touch()
+    with pytest.raises(WorldError, match="takes no files: File exists"):
+        _made(tmp_path / "records")

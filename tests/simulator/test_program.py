@@ -4,13 +4,19 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from appliance.simulator.__main__ import main, options_from, parser
+from appliance.simulator.__main__ import main
 from appliance.simulator.locks import GlobalLock
+from appliance.simulator.program import options_from, parser
+from appliance.simulator.replies import Reply
+from appliance.simulator.replies import load as load_reply
 from appliance.simulator.scenario import load, shipped
 
 pytestmark = pytest.mark.realtime
@@ -30,10 +36,24 @@ def test_it_says_where_it_is_and_ends_in_order_when_told_to(tmp_path: Path):
     assert Path(ready["ca_file"]) == tmp_path / "ca.pem"
 
 
+def test_ctrl_c_while_it_starts_ends_it_without_a_word():
+    with subprocess.Popen(
+        [sys.executable, "-m", "appliance.simulator"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        while process.poll() is None and "numpy" not in maps.read_text():  # a part of what it imports
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert said == b""
+    assert process.returncode in {130, 0}  # 0: it was quicker than this test
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
         (["--record", "/nowhere/at/all"], 66, "not a directory"),
+        (["--record", "a" * 300], 66, "not a directory"),
         (["--reply", "/nowhere.wav"], 66, "cannot read /nowhere.wav"),
         (["--reply", __file__], 65, "is not a WAV file"),
         (["--scenario", "go_awya"], 66, "did you mean go_away?"),
@@ -47,6 +67,29 @@ def test_what_cannot_be_used_is_named_in_one_line(
     said = capsys.readouterr().err
     assert words in said
     assert said.count("\n") == 1
+
+
+def test_an_empty_reply_is_named_with_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "empty.wav").touch()
+    assert main(["--reply", str(tmp_path / "empty.wav")]) == 65
+    assert capsys.readouterr().err.endswith("empty.wav is not a WAV file: it ends early\n")
+
+
+def test_of_a_reply_that_was_cut_inside_a_sample_the_whole_ones_are_spoken(tmp_path: Path):
+    whole, cut = tmp_path / "whole.wav", tmp_path / "cut.wav"
+    with wave.open(str(whole), "wb") as file:
+        file.setparams((1, 2, 24_000, 0, "NONE", ""))
+        file.writeframes(np.arange(1, 6, dtype="<i2").tobytes())
+    cut.write_bytes(whole.read_bytes()[:-1])
+    assert load_reply(Reply(cut)).tolist() == [1, 2, 3, 4]
+
+
+def test_without_room_for_its_certificate_one_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    assert main([]) == 73
+    assert capsys.readouterr().err.startswith("appliance-simulator: no temporary directory can be made")
 
 
 @pytest.mark.parametrize(

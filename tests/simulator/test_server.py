@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from google.genai import errors
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from appliance.errors import InputError
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.replies import Reply, load
+from appliance.simulator.replies import Reply, ToolStep, load
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK
 from tests.clock import run_real
@@ -29,6 +29,7 @@ from tests.simulator.client import (
     speak,
     turn,
 )
+from tests.simulator.raw import dial, talking, turn_complete
 
 pytestmark = [
     pytest.mark.realtime,
@@ -100,6 +101,45 @@ def test_a_path_is_the_services_or_404(options: SimulatorOptions, path: str, sta
             return caught.value.response.status_code
 
     assert run_real(main) == (status or b'{"setupComplete": {}}')
+
+
+def test_a_reason_that_is_no_unicode_is_made_to_fit_a_close_frame(options: SimulatorOptions):
+    async def main():
+        async with Simulator(options) as simulator, dial(simulator) as wire:
+            await wire.send({"setup": {"model": "models/any", "\ud800" + "ü" * 100: 1}})
+            with pytest.raises(ConnectionClosedError) as caught:
+                await wire.receive()
+            return caught.value.rcvd
+
+    closed = run_real(main)
+    assert closed is not None
+    assert closed.code == 1007
+    assert 'Unknown name "?ü' in closed.reason
+
+
+def test_a_fault_ends_its_own_connection_with_1011_and_no_other(
+    options: SimulatorOptions, caplog: pytest.LogCaptureFixture
+):
+    unspeakable = Reply(said(0.1), tool=ToolStep("look_up", {"what": b"cannot be JSON"}))
+
+    async def main():
+        async with (
+            Simulator(replace(options, replies=(unspeakable,))) as simulator,
+            talking(simulator) as other,
+            talking(simulator) as wire,
+        ):
+            await wire.send({"realtimeInput": {"text": "hello"}})
+            with pytest.raises(ConnectionClosedError) as caught:
+                await wire.until(turn_complete)
+            await (await other.connection.ping())
+            return caught.value.rcvd
+
+    closed = run_real(main)
+    assert closed is not None
+    assert closed.code == 1011
+    assert "a connection has failed: TypeError" in caplog.text
+    assert "call_tools" in caplog.text
+    assert "not JSON serializable" not in caplog.text
 
 
 @pytest.mark.parametrize("garbage", [b"\x00" * 100, b"GET \r\n\r\n", b"POST / HTTP/9\r\n\r\n", b""])

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from appliance.simulator.setup import Compression, DetectionSettings, parse_setup
@@ -68,6 +70,13 @@ def test_detection_is_on_unless_it_is_disabled():
             "BLOCKING",
         ),
         ({**MODEL, "realtimeInputConfig": {"automaticActivityDetection": {"silenceDurationMs": -1}}}, "Durations"),
+        (
+            {**MODEL, "realtimeInputConfig": {"automaticActivityDetection": {"startOfSpeechSensitivity": []}}},
+            "startOfSpeechSensitivity",
+        ),
+        ({**MODEL, "contextWindowCompression": {"triggerTokens": math.inf}}, "triggerTokens"),
+        ({**MODEL, "contextWindowCompression": {"slidingWindow": {"targetTokens": math.nan}}}, "targetTokens"),
+        ({**MODEL, "tools": [{"functionDeclarations": [{"name": "time", "behavior": []}]}]}, "behavior"),
     ],
 )
 def test_a_set_up_that_cannot_be_names_what_is_wrong(setup, name: str):
