@@ -10,6 +10,7 @@
         * TokenRefused (installer, not retried)
     * LinkError: the Live connection, with a `LinkCause` that says why and a `LinkAction` that says what to do about it
     * ToolError: told to the model, never fatal
+    * StoreUnavailable: the provisioning server's database (retried, exit 69 or 73; it is with the server's own modules)
 
 Adapters translate foreign exceptions into these (`translated`); nothing foreign crosses a port. A message is one line,
 says what to do, and holds no secret.

@@ -1,24 +1,38 @@
 """`appliance-provisiond`, and `python -m appliance.provisioning.server`."""
 
 import sys
-from importlib.util import find_spec
-from typing import NoReturn
 
-from appliance.errors import ExitCode
+INTERRUPTED = 130
+"""What a shell says of a program that Ctrl-C has ended."""
 
 
-def main() -> NoReturn:
-    """Run the program and exit with its code; without the libraries of the server, say what to install."""
+def main() -> None:
+    """Run the program and exit with its code."""
+    try:
+        sys.exit(_run())
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+def _run() -> int:
+    """Run the program and return its exit code; without the libraries of the server, say what to install.
+
+    All is imported here, where somebody who interrupts it is told nothing of it.
+    """
+    from importlib.util import find_spec  # noqa: PLC0415
+
+    from appliance.errors import ExitCode  # noqa: PLC0415
+
     needed = ("alembic", "fastapi", "prometheus_client", "segno", "sqlalchemy", "uvicorn")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         print(
             f"appliance-provisiond: {' and '.join(missing)} missing: install 'voice-appliance[server]'", file=sys.stderr
         )
-        sys.exit(ExitCode.UNAVAILABLE)
+        return ExitCode.UNAVAILABLE
     from appliance.provisioning.server import program  # noqa: PLC0415  only now is it sure to import
 
-    sys.exit(program.main())
+    return program.main()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -40,7 +41,7 @@ from appliance.provisioning.server.gate import Drain, Gate
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.ports import Upstream
 from appliance.provisioning.server.problems import NO_STORE
-from appliance.provisioning.server.refusals import Refusal, refused
+from appliance.provisioning.server.refusals import Refusal, Refused, refused
 from appliance.provisioning.server.settings import Settings
 from appliance.provisioning.server.signatures import AnswerSigner
 from appliance.provisioning.server.store import Store, StoreUnavailable, check
@@ -52,6 +53,9 @@ SWEEP_S: Final = 60.0
 """How often sessions are looked for that were counted and got no token."""
 CONTACT_DAYS: Final = 180
 M = TypeVar("M", bound=BaseModel)
+_NO_DATABASE: Final = Refusal(
+    ProblemCode.INTERNAL, "the database does not answer", other_status=HTTPStatus.SERVICE_UNAVAILABLE
+)
 SessionId = Annotated[str, Path(pattern=r"^ses_[0-9a-z]{26}$")]
 _log = logging.getLogger(__name__)
 
@@ -213,7 +217,10 @@ async def readyz(request: Request) -> Response:
     parts = _parts(request)
     if parts.drain.begun:
         raise refused(ProblemCode.DRAINING)
-    await parts.store.transact(check)
+    try:
+        await parts.store.transact(check)
+    except StoreUnavailable:
+        raise Refused(_NO_DATABASE) from None
     return _json(_Ready(status=OK, upstream=_desk(request).upstream_health))
 
 

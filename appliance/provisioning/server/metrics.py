@@ -5,8 +5,6 @@ from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
 
-from appliance.errors import ConfigurationError
-
 HOST = "127.0.0.1"
 _SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 
@@ -47,15 +45,12 @@ def served(metrics: Metrics, port: int | None) -> Iterator[int | None]:
     """Serve the counters while the block runs, in a thread of its own; yield the port. None: not at all.
 
     Raises:
-        ConfigurationError: The port is taken.
+        OSError: The port is taken.
     """
     if port is None:
         yield None
         return
-    try:
-        server, thread = start_http_server(port, addr=HOST, registry=metrics.registry)
-    except OSError as error:
-        raise ConfigurationError(f"metrics_port: {port} cannot be listened on: {error.strerror}") from error
+    server, thread = start_http_server(port, addr=HOST, registry=metrics.registry)
     try:
         yield server.server_port
     finally:

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, inspect, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from appliance.errors import ConfigurationError
+from appliance.provisioning.server.store import StoreUnavailable, cause_of, first_line, is_misplaced
 
 HEAD: Final = "0002"
 """The newest revision in migrations/versions."""
@@ -19,20 +20,22 @@ _LOCK: Final = 7_021_934
 """Any number: one process at a time migrates a PostgreSQL database."""
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the database up to `HEAD`; does nothing where it is there.
+def upgrade(engine: Engine, setting: str = "database_url") -> None:
+    """Bring the database, which ``setting`` names, up to `HEAD`; does nothing where it is there.
 
     Raises:
-        ConfigurationError: It cannot be reached, or is of a newer version than this.
+        ConfigurationError: There cannot be one, or it is of a newer version than this.
+        StoreUnavailable: It cannot be reached, or does not do it now.
     """
     try:
         with engine.begin() as connection:
             if revision(connection) != HEAD:
                 _alembic("upgrade", connection, HEAD)
     except (SQLAlchemyError, OSError) as error:
-        cause = error.__cause__ or error
-        reason = str(cause).strip().partition("\n")[0]
-        raise ConfigurationError(f"database_url: cannot be used: {reason}") from None
+        cause = cause_of(error)
+        if isinstance(error, OperationalError | OSError) and not is_misplaced(cause):
+            raise StoreUnavailable(cause) from None
+        raise ConfigurationError(f"{setting}: cannot be used: {first_line(cause)}") from None
 
 
 def downgrade(engine: Engine, target: str) -> None:

@@ -30,11 +30,10 @@ def install(app: FastAPI) -> None:
 
 def body_of(refusal: Refusal) -> bytes:
     """Return the problem details of a refusal."""
-    status = STATUS[refusal.code]
     problem = Problem(
         type=f"urn:voice-appliance:problem:{refusal.code}",
-        title=status.phrase,
-        status=status,
+        title=refusal.status.phrase,
+        status=refusal.status,
         detail=refusal.detail,
         code=refusal.code,
         retry_after=refusal.retry_after,
@@ -81,6 +80,4 @@ async def _broken(request: Request, error: Exception) -> Response:
 def _answer(request: Request, refusal: Refusal) -> Response:
     metrics: Metrics = request.app.state.parts.metrics
     metrics.refused(refusal.code)
-    return Response(
-        body_of(refusal), status_code=STATUS[refusal.code], headers=headers_of(refusal), media_type=PROBLEM_JSON
-    )
+    return Response(body_of(refusal), status_code=refusal.status, headers=headers_of(refusal), media_type=PROBLEM_JSON)

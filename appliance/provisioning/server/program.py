@@ -20,10 +20,11 @@ from typing import Any, NoReturn
 
 import uvicorn
 
-from appliance.errors import ConfigurationError, ExitCode
+from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.provisioning.protocol import MAX_REQUEST_BYTES
-from appliance.provisioning.server import devices, metrics, migrate
+from appliance.provisioning.server import devices, metrics
 from appliance.provisioning.server.app import Parts, create_app
+from appliance.provisioning.server.database import open_store
 from appliance.provisioning.server.development import HOST, make_certificate
 from appliance.provisioning.server.doorway import PacedServer
 from appliance.provisioning.server.gate import Drain
@@ -31,7 +32,7 @@ from appliance.provisioning.server.identity import next_key, signing_key
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.pool import UpstreamPool
 from appliance.provisioning.server.settings import Limits, Settings, load
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import Store
 from appliance.provisioning.server.upstream import GenaiUpstream
 
 KEEP_ALIVE_S = 75
@@ -64,7 +65,10 @@ class _AnnouncingServer(PacedServer):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the program and return its exit code: 0 after a signal, 69 without its address, 78 for a wrong setting."""
+    """Run the program and return its exit code.
+
+    0 after a signal, 69 without its address or its database, 73 on a full disk, 78 for a wrong setting.
+    """
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["admin"]:
         from appliance.provisioning.server.admin import command  # noqa: PLC0415  the server does without its libraries
@@ -81,20 +85,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigurationError as error:
         for mistake in error.mistakes:
             _complain(mistake)
-        return ExitCode.CONFIGURATION
+        return error.exit_code
+    except ApplianceError as error:
+        _complain(str(error))
+        return error.exit_code
 
 
 def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
-    """Serve until a signal; raises ConfigurationError before anything is served."""
+    """Serve until a signal; raises ConfigurationError and StoreUnavailable before anything is served."""
     drain, counters = Drain(), metrics.Metrics()
     config = _server_config(settings, drain, counters, stack)
+    address = f"{settings.host} port {settings.port}"
     try:
         listener = stack.enter_context(listen(settings))
+        address = f"{metrics.HOST} port {settings.metrics_port}"
+        metrics_port = stack.enter_context(metrics.served(counters, settings.metrics_port))
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]
-        _complain(f"cannot listen on {settings.host} port {settings.port}: {reason}")
+        _complain(f"cannot listen on {address}: {reason}")
         return ExitCode.UNAVAILABLE
-    metrics_port = stack.enter_context(metrics.served(counters, settings.metrics_port))
     ready = {"url": _url(listener), "ca_file": str(ca_file) if ca_file else None, "metrics_port": metrics_port}
     _AnnouncingServer(config, listener, json.dumps(ready), drain).run(sockets=[])
     return ExitCode.OK
@@ -173,11 +182,8 @@ def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, 
 
 def _store(settings: Settings, stack: ExitStack) -> Store:
     """Return the database in its newest form, with the devices of the settings in it; closed with ``stack``."""
-    if settings.database_url is None:
-        settings.directory().mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = Store(open_engine(settings.database()))
+    store = open_store(settings)
     stack.callback(store.close)
-    migrate.upgrade(store.engine)
     taking_in = partial(devices.take_in, table=settings.devices, now=milliseconds(datetime.now(UTC)))
     store.transact_here(taking_in)
     return store

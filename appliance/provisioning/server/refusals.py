@@ -1,8 +1,9 @@
 """The reason for which the server does not do what it was asked. Pure."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from appliance.provisioning.protocol import MAX_RETRY_AFTER, ProblemCode
+from appliance.provisioning.protocol import MAX_RETRY_AFTER, STATUS, ProblemCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,13 @@ class Refusal:
     retry_after: int | None = None
     """Seconds."""
     last_sequence: int | None = None
+    other_status: HTTPStatus | None = None
+    """Of the answer, where it is not the one that goes with the code."""
+
+    @property
+    def status(self) -> HTTPStatus:
+        """Of the answer."""
+        return self.other_status or STATUS[self.code]
 
 
 class Refused(Exception):  # noqa: N818  names a condition

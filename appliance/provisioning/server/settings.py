@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 from pydantic_settings import SettingsConfigDict
 
 from appliance.errors import ConfigurationError
@@ -114,7 +115,7 @@ class Settings(LayeredSettings):
     """Devices with an older version of the appliance are refused."""
     latest_agent_version: str | None = Field(default=None, pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){0,3}$")
     """What devices are told to be the newest version."""
-    api_key: SecretStr = Field(min_length=1)
+    api_key: SecretStr
     """The Gemini API key; not for the file but for the credential ``gemini-api-key``, or the environment. Several, of
     different projects, with white space between: devices are spread over them."""
     model: str = Field(default="gemini-3.8-live", min_length=1)
@@ -133,6 +134,13 @@ class Settings(LayeredSettings):
     """What one device may use."""
     devices: Mapping[DeviceId, PublicKey] = Field(default_factory=dict)
     """Device id = its public key: Ed25519 in PEM or as 32 bytes in base64, or P-256 in PEM."""
+
+    @field_validator("api_key")
+    @classmethod
+    def _not_blank(cls, key: SecretStr) -> SecretStr:
+        if not key.get_secret_value().strip():
+            raise PydanticKnownError("missing")
+        return key
 
     @model_validator(mode="after")
     def _each_key_once(self) -> Self:
@@ -170,7 +178,7 @@ def load(file: Path | None, flags: Tree) -> Settings:
 
 def load_for_admin(file: Path | None, flags: Tree) -> Settings:
     """Read all sources for a program that mints nothing: it needs no API key. Raises ConfigurationError."""
-    return resolve(Settings, [("admin", {"api_key": "none"}), *_layers(file, flags)])[0]
+    return resolve(Settings, [*_layers(file, flags), ("admin", {"api_key": "none"})])[0]
 
 
 def _layers(file: Path | None, flags: Tree) -> list[tuple[str, Tree]]:

@@ -5,16 +5,19 @@ on SQLite that takes the only right to write, on PostgreSQL (read committed) it 
 """
 
 import asyncio
+import errno
 import logging
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
-from appliance.errors import ConfigurationError
+from appliance.errors import ApplianceError, ConfigurationError, ExitCode, Owner
+from appliance.provisioning.server.schema import AUDIT_HEAD
 
 T = TypeVar("T")
 MEMORY: Final = "sqlite://"
@@ -24,11 +27,22 @@ BUSY_MS: Final = 5000
 POSTGRES_THREADS: Final = 10
 _SQLITE: Final = {"check_same_thread": False, "isolation_level": "IMMEDIATE"}
 """The driver begins transactions with ``BEGIN IMMEDIATE``: one that begins with less may find that it cannot write."""
+_FULL: Final = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
+"""What SQLite says on a full disk."""
+_MISPLACED: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _log = logging.getLogger(__name__)
 
 
-class StoreUnavailable(Exception):  # noqa: N818  names a condition
-    """The database does not do what it is asked, now."""
+class StoreUnavailable(ApplianceError):  # noqa: N818  names a condition
+    """The database does not do what it is asked, now. ``foreign`` is the driver's error, or the system's."""
+
+    code = "store-unavailable"
+    owner = Owner.SERVICE
+    retried = True
+
+    def __init__(self, foreign: BaseException) -> None:
+        super().__init__(f"the database does not do this now: {first_line(foreign)}")
+        self.exit_code = _exit_code(foreign)
 
 
 class Store:
@@ -51,7 +65,11 @@ class Store:
         Raises:
             StoreUnavailable: The database failed; nothing was changed, unless it failed while committing.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self.transact_here, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self.transact_here, work)
+        except StoreUnavailable as error:
+            _log.error("%s", error)
+            raise
 
     def transact_here(self, work: Callable[[Connection], T]) -> T:
         """Do the same in this thread; raises StoreUnavailable."""
@@ -59,10 +77,7 @@ class Store:
             with self.engine.begin() as connection:
                 return work(connection)
         except SQLAlchemyError as error:
-            # Its text would hold the values of the statement.
-            cause = error.__cause__ or error
-            _log.error("database: %s: %s", type(cause).__name__, str(cause).partition("\n")[0])
-            raise StoreUnavailable(type(cause).__name__) from None
+            raise StoreUnavailable(cause_of(error)) from None
 
     def close(self) -> None:
         """Wait for work under way, and close all connections."""
@@ -103,6 +118,31 @@ def _prepare_sqlite(connection: Any, record: object) -> None:  # noqa: ANN401  t
         connection.execute(f"PRAGMA {pragma}").close()
 
 
+def _exit_code(foreign: BaseException) -> ExitCode:
+    if is_misplaced(foreign):
+        return ExitCode.CONFIGURATION
+    is_full = getattr(foreign, "sqlite_errorname", "") in _FULL or getattr(foreign, "errno", 0) == errno.ENOSPC
+    return ExitCode.CANNOT_WRITE if is_full else ExitCode.UNAVAILABLE
+
+
+def cause_of(error: Exception) -> BaseException:
+    """Return the driver's own error: the text of SQLAlchemy's would hold the values of the statement."""
+    return error.__cause__ or error
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error says, without the details that may follow: these name rows."""
+    return str(error).strip().partition("\n")[0]
+
+
+def is_misplaced(foreign: BaseException) -> bool:
+    """Say whether SQLite cannot have or write its file where it is to be: waiting does not help."""
+    return getattr(foreign, "sqlite_errorcode", 0) & 0xFF in _MISPLACED
+
+
 def check(connection: Connection) -> None:
-    """Do the least work there is."""
-    connection.execute(text("SELECT 1"))
+    """Read the smallest table, from where it is kept."""
+    if connection.dialect.name == "sqlite":
+        # It would answer from its memory, whatever has become of the file.
+        connection.exec_driver_sql("PRAGMA shrink_memory")
+    connection.execute(select(AUDIT_HEAD.c.seq)).scalar_one()

@@ -1,6 +1,13 @@
 """The operator's commands, as they are typed."""
 
+import io
 import json
+import os
+import re
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -8,11 +15,12 @@ from appliance.errors import ExitCode
 from appliance.provisioning import keys
 from appliance.provisioning.join import read_join
 from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.server import policy
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import AUDIT
 from appliance.provisioning.server.store import Store, open_engine
 from tests.clock import run_virtual
-from tests.provisioning.worlds import OPEN, InThisThread, World, refused, world
+from tests.provisioning.worlds import OPEN, InThisThread, World, refused, server_settings, world
 
 URL = "https://provisioning.test"
 
@@ -108,6 +116,88 @@ def test_a_policy_keeps_what_is_not_given_again(admin):
     assert (row["version"], row["voice"], row["burst"], row["model"]) == (2, "Puck", 4, None)
 
 
+def test_what_is_given_as_an_empty_text_is_as_in_the_settings_again(admin):
+    admin("policies", "set", "kids", "--model", "m", "--burst", "3", "--max-session-s", "60", "--tools", "clock")
+    admin("policies", "set", "kids", "--model", "", "--burst", " ", "--max-session-s", "")
+    (row,) = answer(admin("policies", "list", "--json"))
+    assert [row[name] for name in ("model", "burst", "max_session_s", "tools")] == [None, None, None, '["clock"]']
+    store = Store(open_engine(f"sqlite:///{os.environ['STATE_DIRECTORY']}/provisiond.sqlite"))
+    OPEN.append(store)
+    default = policy.of_settings(server_settings())
+    assert store.transact_here(lambda c: policy.policy_for(c, "kids", default)) == replace(default, tools=("clock",))
+    admin("policies", "set", "kids", "--tools", "")
+    assert answer(admin("policies", "list", "--json"))[0]["tools"] == "[]"
+
+
+def test_the_longest_address_fits_a_join_string(admin, monkeypatch):
+    url = "https://" + 197 * "x"
+    assert read_join(answer(admin("claims", "create", "--url", url, "--json"))["join"]).url == url
+    monkeypatch.setenv("PROVISIOND_PUBLIC_URL", url + "x")
+    code, _, err = admin("claims", "create")
+    assert (code, err) == (
+        ExitCode.CONFIGURATION,
+        "appliance-provisiond: public_url: too long for a join string\n",
+    )
+
+
+def into_a_full_disk() -> TextIO:
+    return Path("/dev/full").open("w", encoding="utf-8")
+
+
+def into_a_full_disk_line_by_line() -> TextIO:
+    return io.TextIOWrapper(Path("/dev/full").open("wb", buffering=0), encoding="utf-8", write_through=True)
+
+
+def to_nobody() -> TextIO:
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w", encoding="utf-8")
+
+
+def nowhere() -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+@pytest.mark.parametrize("where", [into_a_full_disk, into_a_full_disk_line_by_line, to_nobody, nowhere])
+def test_a_claim_whose_join_string_is_lost_is_ended_again(admin, where, form):
+    with where() as out, redirect_stdout(out):
+        code, _, err = admin("claims", "create", "--url", URL, *form)
+    assert code == ExitCode.CANNOT_WRITE
+    assert re.fullmatch(r"appliance-provisiond: the output cannot be written: .+; claim \w{6} is ended again\n", err), (
+        err
+    )
+    (row,) = answer(admin("claims", "list", "--json"))
+    assert row["revoked_at"]
+
+
+def test_what_is_lost_of_another_answer_has_been_done_all_the_same(admin):
+    with into_a_full_disk() as out, redirect_stdout(out):
+        code, _, err = admin("policies", "set", "kids")
+    assert (code, err.count("\n")) == (ExitCode.CANNOT_WRITE, 1)
+    assert len(answer(admin("policies", "list", "--json"))) == 1
+
+
+@pytest.mark.parametrize("where", [to_nobody, nowhere])
+def test_a_list_that_nobody_reads_is_no_failure(admin, where):
+    with where() as out, redirect_stdout(out):
+        assert admin("policies", "list") == (ExitCode.OK, "", "")
+
+
+def test_every_command_takes_json_behind_it_as_well(admin):
+    for command in (("claims", "list"), ("usage",), ("audit", "tail")):
+        assert answer(admin(*command, "--json")) == answer(admin("--json", *command)) == []
+
+
+def test_a_user_without_a_name_is_noted_by_its_number(admin, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    admin("policies", "set", "kids")
+    (row,) = answer(admin("audit", "tail", "--json"))
+    assert row["actor"] == "admin uid 54321"
+
+
 def test_a_claim_can_be_ended_once(admin):
     claim = answer(admin("--json", "claims", "create", "--url", URL))["claim"]
     assert admin("claims", "revoke", claim)[0] == ExitCode.OK
@@ -156,6 +246,22 @@ def test_a_broken_audit_is_told_by_the_exit_code(admin, here):
         ("claims", "create", "--uses", "0"),
         ("claims", "create", "--hours", "nan"),
         ("claims", "create", "--hours", "-3"),
+        ("claims", "create", "--url", "http://provisioning.test"),
+        ("claims", "create", "--url", "not-a-url"),
+        ("claims", "create", "--url", "https://küche.local"),
+        ("claims", "create", "--url", "https://" + 198 * "x"),
+        ("claims", "create", "--url", URL, "--label", "caf\udce9"),
+        ("claims", "create", "--url", URL, "--label", 81 * "x"),
+        ("claims", "create", "--url", URL, "--label", "two\nlines"),
+        ("devices", "show", "caf\udce9"),
+        ("policies", "set", "kids", "--max-session-s", "3601"),
+        ("policies", "set", "kids", "--max-session-s", "0"),
+        ("policies", "set", "kids", "--model", 121 * "x"),
+        ("policies", "set", "kids", "--model", "two\nlines"),
+        ("policies", "set", "kids", "--voice", 81 * "x"),
+        ("policies", "set", "kids", "--language", 41 * "x"),
+        ("policies", "set", "kids", "--instruction", 20_001 * "x"),
+        ("policies", "set", "kids", "--tools", "set volume"),
         ("usage", "--days", "99999999999"),
         ("nothing",),
         (),

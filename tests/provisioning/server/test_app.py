@@ -13,20 +13,26 @@ from appliance.provisioning import keys, signing
 from appliance.provisioning.protocol import (
     MAX_REQUEST_BYTES,
     TOKENS_PATH,
+    Problem,
     ProblemCode,
     TokenResponse,
 )
+from appliance.provisioning.server import migrate
 from appliance.provisioning.server.ports import UpstreamError
+from appliance.provisioning.server.store import Store, open_engine
 from tests.clock import run_virtual
 from tests.provisioning.worlds import (
     API_KEY,
     ASKED,
     KEY,
     NOW,
+    OPEN,
     SERVER,
     SERVER_KEY,
     TOKEN,
     FakeUpstream,
+    InThisThread,
+    World,
     post,
     refused,
     server_settings,
@@ -256,13 +262,41 @@ def test_a_server_that_is_about_to_end_takes_nothing_new_and_says_so():
     run_virtual(main)
 
 
+async def readyz(here: World) -> httpx2.Response:
+    async with httpx2.AsyncClient(transport=here.transport, base_url=SERVER) as http:
+        return await http.get("/readyz")
+
+
 def test_a_database_that_fails_is_told_by_readyz_and_to_devices_without_its_reason(caplog):
     async def main() -> None:
         here = world()
         here.work(lambda connection: connection.execute(text("DROP TABLE session")))
         refused(await here.token(), ProblemCode.INTERNAL)
-        here.store.engine.dispose()
+        assert (await readyz(here)).status_code == 200
+        here.work(lambda connection: connection.execute(text("DROP TABLE audit_head")))
+        answer = await readyz(here)
+        problem = Problem.model_validate_json(answer.content)
+        assert (answer.status_code, problem.status, problem.code) == (503, 503, ProblemCode.INTERNAL)
+        assert "audit_head" not in answer.text
+        assert "no such table" in caplog.text
         assert "SELECT" not in caplog.text
+
+    run_virtual(main)
+
+
+def test_a_file_that_is_no_database_any_more_is_told_by_readyz(tmp_path):
+    file = tmp_path / "x.sqlite"
+    store = Store(open_engine(f"sqlite:///{file}"), InThisThread())
+    OPEN.append(store)
+    migrate.upgrade(store.engine)
+
+    async def main() -> None:
+        here = world(store=store)
+        here.work(lambda connection: connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).all())
+        assert (await readyz(here)).status_code == 200
+        with file.open("r+b") as stream:
+            stream.write(bytes(range(256)) * (file.stat().st_size // 256))
+        assert (await readyz(here)).status_code == 503
 
     run_virtual(main)
 

@@ -3,7 +3,6 @@ import socket
 import httpx2
 import pytest
 
-from appliance.errors import ConfigurationError
 from appliance.provisioning.server.agents import is_too_old
 from appliance.provisioning.server.metrics import Metrics, served
 from tests.clock import run_virtual
@@ -29,12 +28,12 @@ def test_what_is_counted_can_be_fetched_on_the_loopback_address_and_names_no_dev
     assert DEVICE not in text
 
 
-def test_without_a_port_nothing_listens_and_a_port_that_is_taken_is_a_wrong_setting():
+def test_without_a_port_nothing_listens_and_a_port_that_is_taken_is_told():
     with served(Metrics(), None) as port:
         assert port is None
     with (
         socket.create_server(("127.0.0.1", 0)) as taken,
-        pytest.raises(ConfigurationError, match="metrics_port"),
+        pytest.raises(OSError, match="in use"),
         served(Metrics(), taken.getsockname()[1]),
     ):
         pass

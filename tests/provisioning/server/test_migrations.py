@@ -1,13 +1,16 @@
+import sqlite3
+from contextlib import closing
+
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, select, text
+from sqlalchemy import event, inspect, select, text
 
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, ExitCode
 from appliance.provisioning.server import audit, devices, migrate
 from appliance.provisioning.server.schema import DEVICE, METADATA
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import Store, StoreUnavailable, open_engine
 from tests.provisioning.worlds import DEVICE as KITCHEN
 from tests.provisioning.worlds import KEY
 
@@ -53,10 +56,46 @@ def test_an_address_that_is_none_is_a_wrong_setting(url):
         open_engine(url)
 
 
-def test_a_database_that_cannot_be_reached_is_a_wrong_setting_without_its_password(tmp_path):
-    for url in (f"sqlite:///{tmp_path}/absent/x.sqlite", "postgresql://me:hush-hush@127.0.0.1:9/x?connect_timeout=1"):
-        store = Store(open_engine(url))
-        with pytest.raises(ConfigurationError, match="database_url: cannot be used") as caught:
-            migrate.upgrade(store.engine)
-        assert "hush" not in str(caught.value)
-        store.close()
+def test_a_file_in_no_directory_is_a_wrong_setting(tmp_path):
+    with (
+        closing(Store(open_engine(f"sqlite:///{tmp_path}/absent/x.sqlite"))) as store,
+        pytest.raises(ConfigurationError, match="database_url: cannot be used"),
+    ):
+        migrate.upgrade(store.engine)
+
+
+def test_a_server_that_cannot_be_reached_may_answer_later_and_its_password_is_not_told():
+    with (
+        closing(Store(open_engine("postgresql://me:hush-hush@127.0.0.1:9/x?connect_timeout=1"))) as store,
+        pytest.raises(StoreUnavailable, match="Connection refused") as caught,
+    ):
+        migrate.upgrade(store.engine)
+    assert caught.value.exit_code is ExitCode.UNAVAILABLE
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pragma", "code"), [("max_page_count=8", ExitCode.CANNOT_WRITE), ("query_only=1", ExitCode.CONFIGURATION)]
+)
+def test_a_full_disk_and_a_file_of_somebody_else_have_codes_of_their_own(tmp_path, pragma, code):
+    engine = open_engine(f"sqlite:///{tmp_path}/x.sqlite")
+    with closing(Store(engine)) as store:
+        event.listen(engine, "connect", lambda connection, _: connection.execute(f"PRAGMA {pragma}").close())
+        with pytest.raises((StoreUnavailable, ConfigurationError)) as caught:
+            migrate.upgrade(engine)
+        assert caught.value.exit_code is code
+        if code is ExitCode.CONFIGURATION:
+            with pytest.raises(StoreUnavailable, match="readonly") as caught:
+                store.transact_here(lambda c: c.execute(text("CREATE TABLE x (y)")))
+            assert caught.value.exit_code is code
+
+
+def test_a_database_that_somebody_else_writes_to_is_unavailable(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/x.sqlite")
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=1").close())
+    with closing(Store(engine)), closing(sqlite3.connect(tmp_path / "x.sqlite")) as other:
+        other.execute("PRAGMA journal_mode=WAL")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreUnavailable, match="locked") as caught:
+            migrate.upgrade(engine)
+    assert caught.value.exit_code is ExitCode.UNAVAILABLE

@@ -8,19 +8,23 @@ import sys
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from appliance.core.state import Mode
 from appliance.errors import ExitCode
 from appliance.provisioning import keys, signing
 from appliance.provisioning.client import ProvisioningClient
+from appliance.provisioning.server import migrate
+from appliance.provisioning.server.development import make_certificate
 from appliance.provisioning.server.program import listen
 from appliance.provisioning.server.program import main as provisiond
-from appliance.provisioning.server.settings import SIGNING_KEY_FILE
+from appliance.provisioning.server.settings import DATABASE_FILE, SIGNING_KEY_FILE
+from appliance.provisioning.server.store import Store, open_engine
 from appliance.settings import Provisioning
 from tests.clock import run_real
 from tests.provisioning.server.loopback import token_service
@@ -93,6 +97,23 @@ def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, 
     assert TOKEN not in caplog.text
 
 
+def test_ctrl_c_while_it_is_being_imported_ends_it_with_130_and_no_words():
+    async def main() -> None:
+        # The libraries take a second: the signal comes as soon as the first of them is being read.
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-v", "-m", "appliance.provisioning.server", stdout=PIPE, stderr=PIPE
+        )
+        assert process.stderr
+        while b"import 'uvicorn'" not in (line := await process.stderr.readline()):
+            assert line
+        process.send_signal(signal.SIGINT)
+        _, rest = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 130
+        assert b"Traceback" not in rest
+
+    run_real(main)
+
+
 def test_a_wrong_setting_ends_it_with_78_and_a_line(tmp_path, capsys):
     config = tmp_path / "provisiond.toml"
     config.write_text('modell = "x"\n')
@@ -125,6 +146,53 @@ def test_a_port_that_is_taken_ends_it_with_69_and_one_line(tmp_path, capsys, mon
     assert capsys.readouterr().err.splitlines() == [
         f"appliance-provisiond: cannot listen on 127.0.0.1 port {port}: Address already in use"
     ]
+
+
+def test_a_taken_port_for_metrics_is_told_as_the_other_one_is(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setenv("PROVISIOND_METRICS_PORT", port)
+        assert provisiond(["--development", str(tmp_path), "--port", "0"]) == ExitCode.UNAVAILABLE
+    assert capsys.readouterr().err.splitlines() == [
+        f"appliance-provisiond: cannot listen on 127.0.0.1 port {port}: Address already in use"
+    ]
+
+
+def test_a_database_that_is_not_up_yet_ends_it_with_69_so_that_it_is_started_again(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    monkeypatch.setenv("PROVISIOND_DATABASE_URL", "postgresql://test@127.0.0.1:9/prov?connect_timeout=1")
+    assert provisiond(["--development", str(tmp_path)]) == ExitCode.UNAVAILABLE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("appliance-provisiond: the database does not do this now: connection failed")
+
+
+def test_a_database_that_fails_at_the_start_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    with closing(Store(open_engine(f"sqlite:///{tmp_path}/{DATABASE_FILE}"))) as store:
+        migrate.upgrade(store.engine)
+        store.transact_here(lambda connection: connection.execute(text("DROP TABLE device")))
+    assert provisiond(["--development", str(tmp_path)]) == ExitCode.UNAVAILABLE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "appliance-provisiond: the database does not do this now: no such table: device"
+
+
+@pytest.mark.parametrize("command", [[], ["admin", "claims", "create", "--url", "https://nas.test"]])
+@pytest.mark.parametrize("obstacle", ["a file", "a directory in the place of the database"])
+def test_a_state_directory_that_cannot_be_used_is_named(tmp_path, capsys, monkeypatch, command, obstacle):
+    state = tmp_path / "state"
+    if obstacle == "a file":
+        state.touch()
+    else:
+        (state / DATABASE_FILE).mkdir(parents=True)
+    made = make_certificate(tmp_path / "tls")
+    for name, value in (("STATE_DIR", state), ("TLS_CERTIFICATE", made.certificate), ("TLS_KEY", made.key)):
+        monkeypatch.setenv(f"PROVISIOND_{name}", str(value))
+    monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
+    assert provisiond(command) == ExitCode.CONFIGURATION
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"appliance-provisiond: state_dir: {state}")
+    assert "cannot be used: " in line
 
 
 def test_the_private_key_made_for_development_is_its_owners_only(tmp_path, monkeypatch):

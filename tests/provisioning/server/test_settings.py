@@ -1,9 +1,11 @@
+import json
+
 import pytest
 from pydantic import ValidationError
 
 from appliance.errors import ConfigurationError
 from appliance.provisioning import signing
-from appliance.provisioning.server.settings import load
+from appliance.provisioning.server.settings import load, load_for_admin
 from tests.provisioning.worlds import API_KEY, KEY, server_settings
 
 DEVICES = f'[devices]\nkitchen = "{signing.public_key_text(KEY)}"\n'
@@ -59,6 +61,23 @@ def test_each_mistake_is_one_line_that_names_the_place_and_what_was_meant(tmp_pa
 
 def test_without_a_key_it_says_where_to_put_one():
     assert mistakes(None) == ("api_key: missing; set GEMINI_API_KEY, or the systemd credential gemini-api-key",)
+
+
+@pytest.mark.parametrize("blank", ["", " ", " \n\t"])
+def test_a_blank_key_is_none_and_the_commands_need_none(monkeypatch, tmp_path, blank):
+    monkeypatch.setenv("GEMINI_API_KEY", blank)
+    missing = "api_key: missing; set GEMINI_API_KEY, or the systemd credential gemini-api-key"
+    assert mistakes(None) == (missing,)
+    assert mistakes(None, api_key=blank) == (missing,)
+    assert mistakes(write(tmp_path, f"api_key = {json.dumps(blank)}")) == (missing,)
+    assert load_for_admin(None, {}).model
+
+
+def test_a_variable_that_is_no_setting_is_told_with_what_was_meant(monkeypatch):
+    monkeypatch.setenv("PROVISIOND_PUBLIC_ULR", "https://nas.test")
+    (line,) = mistakes(None, api_key=API_KEY)
+    assert line.startswith("environment: ")
+    assert "did you mean PROVISIOND_PUBLIC_URL?" in line
 
 
 def test_a_file_that_cannot_be_read_is_one_line(tmp_path):

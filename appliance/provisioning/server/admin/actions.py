@@ -1,6 +1,5 @@
 """What an operator asks of the database, and does in it: one function for each command."""
 
-import json
 from argparse import Namespace
 from dataclasses import dataclass
 from typing import Final
@@ -30,7 +29,7 @@ def create_claim(connection: Connection, operator: Operator, options: Namespace)
     """Make a claim."""
     _known_policy(connection, options.policy)
     terms = claims.Terms(
-        label=options.label,
+        label=options.label or "",
         policy=options.policy,
         needs_approval=options.approval,
         uses=options.uses,
@@ -101,13 +100,10 @@ def list_policies(connection: Connection, operator: Operator, options: Namespace
 
 
 def set_policy(connection: Connection, operator: Operator, options: Namespace) -> Row:
-    """Write a new version of a policy: what is not given stays as it was in the version before."""
+    """Write a new version of a policy: what is not among the options stays as it was in the version before."""
     newest = select(POLICY).where(POLICY.c.name == options.policy).order_by(POLICY.c.version.desc()).limit(1)
     before: dict[str, object] = dict(connection.execute(newest).mappings().first() or {})
-    given = {name: getattr(options, name) for name in policy.FIELDS}
-    if given["tools"] is not None:
-        given["tools"] = json.dumps([name for name in given["tools"].split(",") if name])
-    values = {name: before.get(name) if value is None else value for name, value in given.items()}
+    values = {name: getattr(options, name, before.get(name)) for name in policy.FIELDS}
     version = policy.add_version(connection, options.policy, values, operator.now)
     entry = audit.Entry(operator.now, operator.name, audit.Action.POLICY_CREATED, options.policy, f"version {version}")
     audit.append(connection, entry)

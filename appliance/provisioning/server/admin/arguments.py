@@ -1,0 +1,85 @@
+"""What may stand on the operator's command line: types for argparse, which say in one line what is wanted."""
+
+import json
+import re
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from appliance.provisioning.join import Join, new_claim, read_join
+from appliance.provisioning.protocol import Short
+
+T = TypeVar("T")
+_TOOL: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MAX_TOOLS: Final = 64
+_THUMBPRINT: Final = "-" * 43
+_LATEST: Final = 9_999_999_999
+"""An expiry with as many digits as any has."""
+
+
+def or_unset(read: Callable[[str], T]) -> Callable[[str], T | None]:
+    """Return what reads what ``read`` does, and a blank text as None: not set any more."""
+    return lambda text: read(text) if text.strip() else None
+
+
+def line(most: int) -> Callable[[str], str]:
+    """Return what reads one line of text, at most ``most`` characters."""
+
+    def read(text: str) -> str:
+        if len(text) > most or not text.isprintable():
+            raise ArgumentTypeError(f"has to be one line of at most {most} characters")
+        return text
+
+    return read
+
+
+def lines(most: int) -> Callable[[str], str]:
+    """Return what reads several lines of text, at most ``most`` characters."""
+
+    def read(text: str) -> str:
+        if len(text) > most:
+            raise ArgumentTypeError(f"has to be at most {most} characters")
+        return text
+
+    return read
+
+
+def label(text: str) -> str:
+    """Read the name of a device."""
+    try:
+        return TypeAdapter(Short).validate_python(text)
+    except ValidationError:
+        raise ArgumentTypeError("has to be one line of 1 to 80 characters") from None
+
+
+def policy_name(text: str) -> str:
+    """Read the name of a policy."""
+    if not 1 <= len(text) <= 40 or not all(character.isalnum() or character in "-_." for character in text):
+        raise ArgumentTypeError("has to be 1 to 40 letters, digits, dots, dashes and underscores")
+    return text
+
+
+def tools(text: str) -> str:
+    """Read names of tools, with commas between, into a JSON list; blank: the list that has none."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if len(names) > _MAX_TOOLS or not all(_TOOL.fullmatch(name) for name in names):
+        raise ArgumentTypeError(f"has to be at most {_MAX_TOOLS} names, with commas between")
+    return json.dumps(names)
+
+
+def address(text: str) -> str:
+    """Read an address that a join string can hold."""
+    if not joins(text):
+        raise ArgumentTypeError("has to be https:// and a host, with a port or a path at most; 205 characters")
+    return text
+
+
+def joins(url: str) -> bool:
+    """Say whether a device can read a join string with this address."""
+    try:
+        read_join(Join(url, new_claim(), _THUMBPRINT, _LATEST).text())
+    except ValueError:
+        return False
+    return True
