@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from appliance import cli
 from appliance.errors import ExitCode
 from appliance.provisioning.signing import new_private_key
 
@@ -88,14 +89,13 @@ def test_systemd_hears_ready_and_stopping_and_sigterm_ends_it_within_two_seconds
     assert "Traceback" not in error
 
 
-def test_a_missing_recording_ends_it_at_the_start_in_one_line(tmp_path: Path):
+def test_a_missing_recording_ends_it_at_the_start_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     config = configuration(tmp_path)
     (tmp_path / "silence.wav").unlink()
-    with daemon(config) as process:
-        _, error = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == ExitCode.NO_INPUT
-    assert error.splitlines()[-1].startswith("appliance: error: ")
-    assert "does not exist" in error
+    assert cli.run(["run", "--config", str(config)]) == ExitCode.NO_INPUT
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("appliance: error: ")
+    assert "does not exist" in last
 
 
 def test_without_pins_it_says_what_to_set(tmp_path: Path):
@@ -103,7 +103,7 @@ def test_without_pins_it_says_what_to_set(tmp_path: Path):
     config.write_text(config.read_text().replace('kind = "terminal"', 'kind = "gpio"'))
     if Path("/dev/gpiochip0").exists():
         pytest.skip("this machine has pins")
-    with daemon(config) as process:
+    with daemon(config) as process:  # the library of the pins would stay in this one
         _, error = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == ExitCode.NO_INPUT
     assert "GPIO" in error.splitlines()[-1]

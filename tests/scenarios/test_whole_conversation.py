@@ -71,10 +71,11 @@ def test_nothing_is_lost_though_the_link_takes_three_seconds_to_open(tmp_path: P
 @pytest.mark.parametrize(
     ("mishap", "code", "says"),
     [
-        pytest.param("refused-token", ExitCode.REFUSED, "does not accept the device", marks=pytest.mark.slow),
+        ("refused-token", ExitCode.REFUSED, "does not accept the device"),
         ("dead-server", ExitCode.UNAVAILABLE, "cannot be reached"),
     ],
 )
+@pytest.mark.slow
 def test_no_token_is_a_light_one_line_and_a_documented_exit_code(
     mishap: str,
     code: ExitCode,

@@ -171,6 +171,7 @@ def test_the_thread_hears_the_word_and_the_loop_is_told():
 
 @pytest.mark.realtime
 def test_blocks_wait_for_the_thread_in_order_and_the_oldest_go_when_there_are_too_many(caplog):
+    caplog.set_level("WARNING")
     engine = HeldEngine()
     fit = QUEUE_SAMPLES // PERIOD
 
