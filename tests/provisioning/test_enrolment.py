@@ -97,6 +97,7 @@ def test_enrolment_goes_on_after_a_power_cut_at_any_step(tmp_path):
         run_virtual(lambda step=step: cut(Power(step), str(step)))  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_another_key_works_or_the_old_one_does_after_a_power_cut_at_any_step(tmp_path):
     async def cut(power: Power, name: str = "whole") -> None:
         here = world(devices={})
@@ -119,6 +120,7 @@ def test_another_key_works_or_the_old_one_does_after_a_power_cut_at_any_step(tmp
         run_virtual(lambda step=step: cut(Power(step), str(step)))  # type: ignore[misc]
 
 
+@pytest.mark.slow
 def test_forgetting_can_be_done_again_until_all_is_gone(tmp_path):
     async def cut(power: Power, name: str = "whole") -> None:
         here = world(devices={})

@@ -90,6 +90,7 @@ def test_a_question_that_always_fails_keeps_nobody_from_a_token():
     run_virtual(main)
 
 
+@pytest.mark.slow
 def test_reports_that_cannot_be_sent_are_bounded():
     async def main() -> None:
         async with home(Prefetch.NEVER) as here:
@@ -230,6 +231,7 @@ def test_an_error_of_who_uses_it_comes_out_as_it_is():
     run_virtual(main)
 
 
+@pytest.mark.slow
 def test_it_may_be_stopped_at_any_moment():
     async def daemon(here: World) -> None:
         async with home(Prefetch.ALWAYS, here=here) as one:
