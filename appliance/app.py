@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
@@ -51,6 +50,7 @@ from appliance.tools.builtin import builtin
 from appliance.tools.registry import Registry
 from appliance.wake.detector import rule_for
 from appliance.wake.ports import WakeEngine
+from appliance.wallclock import local_now
 
 if TYPE_CHECKING:
     from gpiozero.pins import Factory
@@ -141,7 +141,7 @@ def _tokens(settings: Settings, state: Path | None, registry: Registry) -> Token
 
 
 def _registry(settings: Settings, acts: Acts) -> Registry:
-    tools = builtin(lambda: datetime.now().astimezone(), acts.end, acts.set_volume, acts.forget)
+    tools = builtin(local_now, acts.end, acts.set_volume, acts.forget)
     return Registry(tools, settings.tools)
 
 

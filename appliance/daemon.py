@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,6 +62,7 @@ from appliance.tools.toolbox import Toolbox
 from appliance.units import UPLINK, Epoch, SampleIndex, Seconds
 from appliance.wake.listener import Place, WakeListener
 from appliance.wake.ports import Detection, Score, WakeEngine
+from appliance.wallclock import local_now
 
 START_S: Final = 10.0
 """The microphone waits so long for the wake word, which may load on; after as long again, a microphone or speaker that
@@ -102,7 +103,7 @@ class Adapters:
 
 
 def _today() -> date:
-    return datetime.now().astimezone().date()
+    return local_now().date()
 
 
 def _nobody(*_: object) -> None:

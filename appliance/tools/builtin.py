@@ -20,7 +20,7 @@ def builtin(
     """Return the built-in tools.
 
     Args:
-        now: The wall clock, with its time zone (``datetime.now().astimezone()``).
+        now: The wall clock, with its time zone (`appliance.wallclock.local_now`).
         end: Let the conversation end after the reply.
         set_gain: Play at this gain, 0 to 1, from now on.
         forget: Let the next conversation know nothing of this one.
