@@ -57,6 +57,7 @@ from appliance.service.intercom import Intercom
 from appliance.service.ports import ServiceManager
 from appliance.service.watchdog import Age, Watchdog
 from appliance.settings import Settings
+from appliance.timeout import timeout
 from appliance.tools.registry import Registry
 from appliance.tools.toolbox import Toolbox
 from appliance.units import UPLINK, Epoch, SampleIndex, Seconds
@@ -214,7 +215,7 @@ class Appliance:
             ]
             await self.conversation.stopped()
             with suppress(TimeoutError):
-                async with asyncio.timeout(HANG_UP_S):
+                async with timeout(HANG_UP_S):
                     await self._keeper.closed()
             for task in tasks:
                 task.cancel()

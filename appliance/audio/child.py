@@ -13,6 +13,7 @@ from typing import Final
 from appliance import log
 from appliance.audio.complaints import Complaints
 from appliance.audio.wire import MAX_BYTES, Message, Order, WireError, pack, unpack
+from appliance.timeout import timeout
 from appliance.units import Seconds
 
 ORDERS: Final = 400
@@ -118,7 +119,7 @@ class Child:
         self._loop.add_reader(self._handle, gone.set)
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(REAPED_S):
+                async with timeout(REAPED_S):
                     await gone.wait()
         finally:
             self._loop.remove_reader(self._handle)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from appliance.errors import ApplianceError, ExitCode
 from appliance.provisioning.signing import new_private_key, private_key, public_key_text
+from appliance.timeout import timeout
 
 START_S: Final = 30.0
 """A slow Raspberry Pi takes ten seconds to import all that a server needs."""
@@ -146,7 +147,7 @@ async def _program(
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            async with asyncio.timeout(STOP_S):
+            async with timeout(STOP_S):
                 await process.wait()
         except TimeoutError:
             process.kill()

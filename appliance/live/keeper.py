@@ -37,6 +37,7 @@ from appliance.live.patience import Finding, Kind, Remedy
 from appliance.live.ports import Seed, Speaker, ToolResult, Turn, Way
 from appliance.live.reader import Aides, Reader
 from appliance.live.rotation import Busy, Swap
+from appliance.timeout import timeout
 from appliance.units import Dbfs, Seconds
 
 DRAIN_S: Final = 0.5
@@ -222,7 +223,7 @@ class Keeper:
             await self._change()
         if self._opened is not None and not self._stalled:
             with suppress(TimeoutError):
-                async with asyncio.timeout(DRAIN_S):
+                async with timeout(DRAIN_S):
                     await self._uplink.drained()
         if not self._leaving:
             task.cancel()

@@ -36,6 +36,7 @@ from appliance.live.setup import config_hash, live_config, present
 from appliance.live.translate import FOREIGN, Phase, classify, translate
 from appliance.live.wires import Wires
 from appliance.settings import Live
+from appliance.timeout import timeout
 from appliance.units import UPLINK, Seconds
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
@@ -256,7 +257,7 @@ async def _hang_up(session: AsyncSession) -> None:
     closing and its time over, and aborts it.
     """
     with suppress(*FOREIGN):
-        async with asyncio.timeout(_CLOSE_S):
+        async with timeout(_CLOSE_S):
             await session.close()
     with suppress(*FOREIGN):
         await session.close()

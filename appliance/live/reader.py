@@ -36,6 +36,7 @@ from appliance.live.ports import (
 from appliance.live.recollection import Cut, Recollection
 from appliance.live.replies import ReplyChunk, ReplyFact, ReplyGate
 from appliance.live.vigil import Vigil
+from appliance.timeout import timeout
 from appliance.units import REPLY, Epoch, Seconds
 
 DRAIN_S: Final = 0.5
@@ -121,7 +122,7 @@ class Reader:
     async def rest(self) -> None:
         """Let what has come of a reply, its end above all, be known before the loss of its link is."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(DRAIN_S):
+            async with timeout(DRAIN_S):
                 await self._hand_over.empty()
 
     def person_stopped(self) -> None:

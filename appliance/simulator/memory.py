@@ -17,6 +17,7 @@ from appliance.simulator.record import SessionRecord
 from appliance.simulator.service import Service
 from appliance.simulator.transport import Caller
 from appliance.simulator.wire import ABNORMAL, NORMAL, Message, encode
+from appliance.timeout import timeout
 from appliance.units import Pcm
 
 _CAPACITY: Final = 256
@@ -102,7 +103,7 @@ class SimulatedSession:
         """Close with 1000 and wait for the service's answer, for 10 s at most; what it still sends is discarded."""
         self._transport.inbox.finish()
         try:
-            async with asyncio.timeout(_CLOSING_S):
+            async with timeout(_CLOSING_S):
                 while await self._transport.outbox.get() is not None:
                     pass
         except TimeoutError:
@@ -246,7 +247,7 @@ class MemoryTransport:
     async def receive(self) -> bytes | None:
         """Return the next message; None once the connection has ended or was idle for too long."""
         try:
-            async with asyncio.timeout(self._idle_s):
+            async with timeout(self._idle_s):
                 await self.inbox.ready()
                 if self._deaf:
                     await self.outbox.wait_for_end()

@@ -20,6 +20,7 @@ from appliance.simulator.service import Service
 from appliance.simulator.upgrade import read_caller
 from appliance.simulator.websocket import WebSocket
 from appliance.simulator.wire import INTERNAL_ERROR, REASONS
+from appliance.timeout import timeout
 from appliance.units import Pcm
 
 _UPGRADE: Final = b"GET "
@@ -124,7 +125,7 @@ class Simulator:
                 await token_endpoint.serve(reader, writer, method, self._service)
             writer.close()
             with contextlib.suppress(TimeoutError, OSError):
-                async with asyncio.timeout(_HANG_UP_S):
+                async with timeout(_HANG_UP_S):
                     await writer.wait_closed()
         except Exception as error:  # noqa: BLE001  a task root
             _log_fault(error)

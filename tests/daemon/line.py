@@ -31,6 +31,7 @@ from appliance.live.ports import (
 from appliance.live.translate import translate
 from appliance.simulator.memory import ConnectionEndedError, SimulatedService, SimulatedSession, UpgradeRefusedError
 from appliance.simulator.transport import Caller
+from appliance.timeout import timeout
 from appliance.units import Seconds
 from tests.simulator.raw import setup
 
@@ -202,7 +203,7 @@ def _wanted(request: Request) -> dict[str, Any]:
 
 async def _hang_up(session: SimulatedSession) -> None:
     try:
-        async with asyncio.timeout(CLOSE_S):
+        async with timeout(CLOSE_S):
             await session.close()
     except TimeoutError:
         session.drop()
