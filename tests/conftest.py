@@ -26,7 +26,7 @@ RECORDINGS = Path(__file__).resolve().parents[2] / "shared" / "data"
 def recordings() -> Path:
     """The folder of real recordings; skips where it is absent."""
     if not RECORDINGS.is_dir():
-        pytest.skip("the real recordings are not beside this checkout")
+        pytest.skip("the real recordings are not beside this checkout: they are not part of the project")
     return RECORDINGS
 
 

@@ -69,3 +69,27 @@ def test_an_environment_is_kept_until_the_checkout_moves(tmp_path: Path):
     first.rename(second)
     assert "Making .venv" in run("bash", "-c", make, folder=second).stderr
     assert sorted(path.name for path in (second / ".venv").iterdir()) == [".made-from", "bin"]
+
+
+@pytest.mark.parametrize(("known", "missing"), [("libportaudio.so.2", False), ("libasound.so.2", True)])
+def test_a_library_is_found_among_very_many(known: str, missing: bool, tmp_path: Path):
+    checkout(tmp_path, "environment")
+    # More than a pipe holds, and the library first: a reader that stops there would break the pipe.
+    program(tmp_path / "bin" / "ldconfig", f"echo '  {known} (libc6,x86-64)'; seq 100000")
+    ask = "set -euo pipefail; . scripts/environment; missing_packages"
+    done = run("bash", "-c", ask, folder=tmp_path, path=f"{tmp_path}/bin:/usr/bin:/bin")
+    assert ("libportaudio2" in done.stdout.split()) is missing
+
+
+def test_the_second_command_says_what_it_left_out(tmp_path: Path):
+    script = checkout(tmp_path, "test")
+    for name in ("ruff", "mypy", "lint-imports", "python", "pytest"):
+        program(tmp_path / ".venv" / "bin" / name, "exit 0")
+    for name in ("dirname", "readlink", "bash"):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).symlink_to(f"/usr/bin/{name}")
+    done = run(script, folder=tmp_path, path=f"{tmp_path}/bin")
+    _, _, left_out = done.stdout.partition("== not run\n")
+    assert done.returncode == 0
+    for wanted in ("apt-get install shellcheck", "slow and not postgres", "apt-get install postgresql"):
+        assert wanted in left_out

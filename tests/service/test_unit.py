@@ -13,7 +13,9 @@ from appliance.provisioning.server.settings import CREDENTIAL
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 UNIT = SYSTEMD / "appliance.service"
 SERVER = SYSTEMD / "appliance-provisiond.service"
-needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed: apt-get install systemd"
+)
 
 RELIED_ON = {
     "Type": "notify",  # notify-reload is unknown before systemd 253
@@ -109,7 +111,9 @@ def test_the_user_of_the_unit_is_made_with_its_groups():
     assert all(["m", user, group] in made for group in groups)
 
 
-@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
+@pytest.mark.skipif(
+    shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed: apt-get install systemd"
+)
 def test_systemd_makes_the_user(tmp_path: Path):
     (tmp_path / "etc").mkdir()
     conf = SYSTEMD / "sysusers.d" / "voice-appliance.conf"

@@ -26,7 +26,9 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("onnxruntime") is None or importlib.util.find_spec("openwakeword") is None,
     reason="the extra device is not installed",
 )
-needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed")
+needs_espeak = pytest.mark.skipif(
+    shutil.which("espeak-ng") is None, reason="espeak-ng is not installed: apt-get install espeak-ng"
+)
 
 RHASSPY = "hey_rhasspy"
 """Its scores are never quite 0, so that a muted hop can be told."""
