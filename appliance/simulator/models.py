@@ -55,6 +55,8 @@ class Model:
     """A result may say when it is to be spoken of."""
     interaction_status: bool = False
     """Every turnComplete says whether the interaction is over."""
+    voice_activity: bool = True
+    """``voiceActivity`` tells when the person begins and stops."""
 
 
 _BY_PREFIX: Final = (
@@ -79,7 +81,10 @@ _BY_PREFIX: Final = (
             optional_proactivity=False,
         ),
     ),
-    ("gemini-3.1-flash-live", Model(behaviors=frozenset({Behavior.BLOCKING}), history=History.FIRST)),
+    (
+        "gemini-3.1-flash-live",
+        Model(behaviors=frozenset({Behavior.BLOCKING}), history=History.FIRST, voice_activity=False),
+    ),
 )
 """The first match wins."""
 

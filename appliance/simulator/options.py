@@ -9,6 +9,7 @@ from appliance.simulator.handles import Overlap
 from appliance.simulator.locks import GlobalLock
 from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.scenario import Scenario
+from appliance.simulator.transcripts import Transcripts
 
 DEFAULT_API_KEY: Final = "simulator"
 """Not a secret: it opens nothing but a simulator on loopback."""
@@ -21,6 +22,15 @@ class TokenPolicy(Enum):
     GRANT = "grant"
     REFUSE = "refuse"
     """Answers 403."""
+
+
+class VoiceActivity(Enum):
+    """Whether the service sends ``voiceActivity`` when it hears the person begin and stop."""
+
+    BY_MODEL = "by-model"
+    """As the model does (`models.Model.voice_activity`)."""
+    SENT = "sent"
+    UNSENT = "unsent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,9 @@ class SimulatorOptions:
     """Wait between the end of what the person says and the reply."""
     speed: float = 4.0
     """Reply audio is sent this many times faster than it plays."""
+    voice_activity: VoiceActivity = VoiceActivity.BY_MODEL
+    transcripts: Transcripts = Transcripts.PROMPT
+    """When the transcription of the person comes, where the set-up asks for it."""
     replies: tuple[Reply, ...] = DEFAULT_SCRIPT
     """Spoken one a turn, from the beginning again after the last."""
     farewell: Farewell | None = None

@@ -22,10 +22,11 @@ from rich.table import Table
 from appliance.arguments import real, whole
 from appliance.errors import ApplianceError, ExitCode, InputError
 from appliance.simulator.locks import GlobalLock
-from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy
+from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy, VoiceActivity
 from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.scenario import load, shipped
 from appliance.simulator.server import Simulator
+from appliance.simulator.transcripts import Transcripts
 from appliance.stdout import show
 
 _SECONDS: Final = real(0, 3600)
@@ -79,6 +80,18 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--reply", type=Path, action="append", metavar="FILE.wav", help="24 kHz mono; again for the next turn"
     )
+    parser.add_argument(
+        "--voice-activity",
+        choices=[one.value for one in VoiceActivity],
+        default=VoiceActivity.BY_MODEL.value,
+        help="whether to tell when the person begins and stops; default: as the model does",
+    )
+    parser.add_argument(
+        "--transcripts",
+        choices=[one.value for one in Transcripts],
+        default=Transcripts.PROMPT.value,
+        help="when the transcription of the person comes; default: as the answer begins",
+    )
     parser.add_argument("--api-key", default=DEFAULT_API_KEY, help=f"the only one accepted; default: {DEFAULT_API_KEY}")
     parser.add_argument("--refuse-tokens", action="store_true", help="answer every request for a token with 403")
     parser.add_argument(
@@ -115,6 +128,8 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
         tokens=TokenPolicy.REFUSE if chosen.refuse_tokens else TokenPolicy.GRANT,
         link_delay_s=chosen.link_delay,
         thinking_s=chosen.thinking,
+        voice_activity=VoiceActivity(chosen.voice_activity),
+        transcripts=Transcripts(chosen.transcripts),
         replies=tuple(Reply(path) for path in chosen.reply) if chosen.reply else DEFAULT_SCRIPT,
         scenarios=tuple(load(name) for name in chosen.scenario),
         time_scale=chosen.time_scale,

@@ -7,6 +7,7 @@ from typing import Final
 from appliance.simulator.detection import Activity, Edge, SpeechDetector
 from appliance.simulator.handles import Snapshot
 from appliance.simulator.models import History
+from appliance.simulator.options import VoiceActivity
 from appliance.simulator.scene import Scene
 from appliance.simulator.steps import Moment
 from appliance.simulator.talk import Talk
@@ -35,6 +36,9 @@ class Session:
         self._record = scene.record
         self._setup = scene.setup
         self._detector = SpeechDetector(self._setup.detection) if self._setup.detection else None
+        told = scene.service.options.voice_activity
+        by_model = told is VoiceActivity.BY_MODEL and self._setup.rules.voice_activity
+        self._tells_activity = by_model or told is VoiceActivity.SENT
         self._window_open = False
         """Between activityStart and activityEnd."""
         self._begun = False
@@ -141,7 +145,8 @@ class Session:
             activity, offset_s = edge.activity.value, UPLINK.duration(edge.at)
             self._record.edges.append((activity, edge.at))
             _LOG.info("session %d: %s at %.2f s", self._record.number, activity, offset_s)
-            await self._scene.send(voice_activity(activity, offset_s))
+            if self._tells_activity:
+                await self._scene.send(voice_activity(activity, offset_s))
             if edge.activity is Activity.START:
                 await self._begin_speech()
             else:
@@ -151,3 +156,4 @@ class Session:
         self._scene.reached(Moment.SPEECH)
         if self._setup.interruptible:
             await self._talk.interrupt()
+        await self._talk.hear()

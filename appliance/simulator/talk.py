@@ -13,6 +13,7 @@ from appliance.simulator.plan import Answer, Status, TurnPlan
 from appliance.simulator.record import TurnRecord
 from appliance.simulator.scene import Scene
 from appliance.simulator.steps import Moment
+from appliance.simulator.transcripts import Transcript, Transcripts
 from appliance.simulator.turns import ModelTurn, Transcription
 from appliance.simulator.wire import Message, invalid, resumption_update, server_content, tool_call_cancellation, usage
 from appliance.units import REPLY, UPLINK
@@ -52,16 +53,25 @@ class Talk:
         self._person_speaks = False
         self._asynchronous: list[_Asynchronous] = []
         """Each of them holds one call or more that the client has not answered."""
+        self._transcripts = scene.service.options.transcripts
+        self._transcript: Transcript | None = None
+        """Of what the person is saying, where a piece of it has been sent."""
         self._playing_until = 0.0
         """When the last reply would have been played, where its turnComplete came before."""
 
     def ask(self) -> None:
         """The person has finished: the model answers as soon as it is silent, once for all that was asked till then."""
         self._person_speaks = False
-        if not any(plan.heard for plan in self._next):
+        if not self._is_asked():
             self._next.append(self._scene.service.plan(self._position))
             self._position += 1
         self._go_on()
+
+    async def hear(self) -> None:
+        """The person speaks, as the service hears it: an early transcription begins."""
+        if self._transcripts is Transcripts.EARLY and self._transcript is None and not self._is_asked():
+            self._transcript = self._transcribed(self._scene.service.plan(self._position))
+            await self._transcript.send_piece()
 
     async def interrupt(self) -> None:
         """The person speaks: discard what the model is generating or has not been able to play yet.
@@ -138,6 +148,15 @@ class Talk:
             self._next.append(plan)
         self._go_on()
 
+    def _is_asked(self) -> bool:
+        """Return whether the person waits already for a turn that has not begun."""
+        return any(plan.heard for plan in self._next)
+
+    def _transcribed(self, plan: TurnPlan) -> Transcript:
+        """Return what the person is told to have said."""
+        told = self._setup.input_transcription and self._transcripts is not Transcripts.NEVER
+        return Transcript(plan.heard if told else "", self._scene.send)
+
     def _go_on(self) -> None:
         """Begin the next turn, where there is one and the model is silent."""
         busy = self._speaking is not None or self._discarding or self._person_speaks
@@ -150,18 +169,23 @@ class Talk:
         record = TurnRecord(reply=plan.reply, at_sample=self._record.received_samples)
         self._record.turns.append(record)
         transcription = Transcription.ON if self._setup.output_transcription else Transcription.OFF
-        self._turn = ModelTurn(altered, transcription, record, self._scene.send)
+        transcript = self._transcribed(altered)
+        if plan.heard:
+            transcript, self._transcript = self._transcript or transcript, None
+        self._turn = ModelTurn(altered, transcription, transcript, record, self._scene.send)
         self._speaking = self._scene.tasks.create_task(self._speak(self._turn))
 
     async def _speak(self, turn: ModelTurn) -> None:
         """Hold one turn from its beginning to its end, then begin the next."""
-        plan = turn.plan
-        if self._setup.input_transcription and plan.answer is not Answer.NOTHING and plan.heard:
-            await turn.transcribe_person()
-        if plan.answer in {Answer.NONE, Answer.NOTHING}:
+        answer = turn.plan.answer
+        if self._transcripts is not Transcripts.LATE and answer is not Answer.NOTHING:
+            await turn.transcript.send_rest()
+        if answer in {Answer.NONE, Answer.NOTHING}:
             self._turn = None
         else:
             await self._answer(turn)
+        if answer is not Answer.NOTHING:
+            await turn.transcript.send_rest()
         self._speaking = None
         self._go_on()
 
@@ -204,6 +228,7 @@ class Talk:
             await self._scene.send(tool_call_cancellation(turn.pending))
         await self._scene.send(turn.interruption())
         await self._scene.send(self._end(turn))
+        await turn.transcript.send_rest()
         self._scene.reached(Moment.TURN_END)
         await self._offer_handle()
         self._discarding = False

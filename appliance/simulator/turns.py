@@ -8,12 +8,11 @@ from typing import Final
 
 from appliance.simulator.plan import Answer, Completion, Interruption, TurnPlan
 from appliance.simulator.record import TurnRecord
+from appliance.simulator.transcripts import Transcript
 from appliance.simulator.wire import Message, model_turn, server_content, speech, tool_call
 from appliance.units import REPLY, Pcm
 
 CHUNK: Final = REPLY.frames(0.08)
-_PIECES: Final = 2
-"""In which the transcription of the person comes, where it has as many words."""
 
 Send = Callable[[Message], Awaitable[None]]
 
@@ -28,8 +27,12 @@ class Transcription(Enum):
 class ModelTurn:
     """Says one reply; its coroutines may be cancelled at any point, which leaves no message half said."""
 
-    def __init__(self, plan: TurnPlan, transcription: Transcription, record: TurnRecord, send: Send) -> None:
+    def __init__(
+        self, plan: TurnPlan, transcription: Transcription, transcript: Transcript, record: TurnRecord, send: Send
+    ) -> None:
+        """``transcription`` is of the model's words, ``transcript`` what is still to be sent of the person's."""
         self.plan = plan
+        self.transcript = transcript
         self.record = record
         self._transcription = transcription
         self._send = send
@@ -45,14 +48,6 @@ class ModelTurn:
             self.pending -= frozenset(ids)
             if not self.pending:
                 self._answered.set()
-
-    async def transcribe_person(self) -> None:
-        """Send what the person is said to have asked, in pieces, each after a space as the service does it."""
-        words = self.plan.heard.split()
-        size = -(-len(words) // _PIECES)
-        for start in range(0, len(words), size):
-            text = "".join(f" {word}" for word in words[start : start + size])
-            await self._send(server_content(inputTranscription={"text": text}))
 
     async def call_tools(self) -> None:
         """Make the calls, all in one message; returns at once."""
@@ -80,6 +75,7 @@ class ModelTurn:
             self.playing_until = max(self.playing_until, now) + REPLY.duration(len(voice[start : start + CHUNK]))
             if start == 0:
                 on_first_audio()
+                await self.transcript.send_piece()
         await self._send(server_content(generationComplete=True))
         if self.plan.completion is Completion.PLAYED:
             await _sleep_until(began + REPLY.duration(len(voice)))

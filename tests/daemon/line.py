@@ -6,7 +6,6 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Final
 
 from google.genai import types
@@ -21,8 +20,6 @@ from appliance.live.ports import (
     LiveToken,
     Request,
     Seed,
-    SpeechEnded,
-    SpeechStarted,
     Tier,
     ToolResult,
     Traffic,
@@ -67,19 +64,11 @@ def read(payload: bytes) -> list[LinkMessage]:
     return translate(types.LiveServerMessage.model_validate(received))
 
 
-class Activity(Enum):
-    """Whether the service tells when it hears the person begin and stop; not every model does."""
-
-    TOLD = "told"
-    UNTOLD = "untold"
-
-
 class SimulatedLink:
     """`live.ports.Link` over a connection in memory."""
 
-    def __init__(self, session: SimulatedSession, activity: Activity) -> None:
+    def __init__(self, session: SimulatedSession) -> None:
         self._session = session
-        self._activity = activity
         self._delivery = Delivery()
         self.audio: list[bytes] = []
         """What the service was sent."""
@@ -98,8 +87,7 @@ class SimulatedLink:
                 continue
             strange = 0
             for item in items:
-                if self._activity is Activity.TOLD or not isinstance(item, SpeechStarted | SpeechEnded):
-                    yield item
+                yield item
 
     async def _receive(self) -> bytes:
         payload = await self._session.receive_raw()
@@ -154,7 +142,6 @@ class SimulatedConnector:
     """Opens links to a service in memory, with tokens of that service."""
 
     service: SimulatedService
-    activity: Activity = Activity.TOLD
     on_attempt: Callable[[Request], None] = lambda _: None
     links: list[SimulatedLink] = field(default_factory=list)
     connections: int = 0
@@ -180,7 +167,7 @@ class SimulatedConnector:
                 raise ended(Phase.OPENING, error) from None
             if b'"setupComplete"' not in first:
                 raise LinkError("the set-up was not answered", LinkCause.PROTOCOL)
-            link = SimulatedLink(session, self.activity)
+            link = SimulatedLink(session)
             self.links.append(link)
             assert self.connections == 0, "the service refuses a second connection of a session"
             self.connections += 1

@@ -18,12 +18,12 @@ from appliance.live.ports import Request
 from appliance.settings import Settings
 from appliance.simulator.expectation import UNUSUAL, Action, Expectation, Manner
 from appliance.simulator.memory import SimulatedService
-from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.replies import Reply
 from appliance.simulator.scenario import Scenario, load, shipped
+from appliance.simulator.transcripts import Transcripts
 from tests.clock import run_virtual
 from tests.daemon.household import reach
-from tests.daemon.line import Activity
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
 
@@ -113,17 +113,35 @@ async def converse(diary: Diary, appliance: Appliance, expected: Expectation, qu
         asked, signs = asked + 1, diary.signs
 
 
-def play(scenario: Scenario, activity: Activity = Activity.TOLD, question_s: float = 1.6) -> Diary:
+@dataclass(frozen=True)
+class Telling:
+    """What the service tells of the person."""
+
+    activity: VoiceActivity = VoiceActivity.SENT
+    transcripts: Transcripts = Transcripts.PROMPT
+
+    def __str__(self) -> str:
+        return f"{self.activity.value}-{self.transcripts.value}"
+
+
+TELLINGS = [Telling(activity, when) for activity in (VoiceActivity.SENT, VoiceActivity.UNSENT) for when in Transcripts]
+
+
+def play(scenario: Scenario, telling: Telling = Telling(), question_s: float = 1.6) -> Diary:
     """Play a scenario to a household that asks questions of this length; return what it noticed."""
     expected = scenario.expected
     assert expected is not None
     diaries = []
 
     async def main() -> None:
-        options = SimulatorOptions(replies=(STORY,), scenarios=(scenario,))
+        options = SimulatorOptions(
+            replies=(STORY,),
+            scenarios=(scenario,),
+            voice_activity=telling.activity,
+            transcripts=telling.transcripts,
+        )
         async with SimulatedService(options) as service:
             home = Home(service, quick())
-            home.connector.activity = activity
             diary = Diary(home)
             diaries.append(diary)
             async with home.living() as appliance:
@@ -166,15 +184,14 @@ def test_a_household_notices_of_a_fault_what_its_scenario_says(name: str):
     check(scenario, play(scenario))
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["healthy", "silent_turn", "mute_service", "mute_audio", "empty_turn", "code_message", "phantom_interruption"],
-)
-def test_nor_is_it_noticed_that_a_service_does_not_tell_when_it_hears_the_person(name: str):
+@pytest.mark.parametrize("telling", TELLINGS, ids=str)
+@pytest.mark.parametrize("name", ["healthy", "silent_turn", "mute_service", "empty_turn", "code_message"])
+def test_nor_is_it_noticed_what_the_service_tells_of_the_person(name: str, telling: Telling):
     scenario = load(name)
-    check(scenario, play(scenario, Activity.UNTOLD))
+    check(scenario, play(scenario, telling))
 
 
-def test_a_long_first_question_is_heard_out_though_the_service_tells_nothing_before_its_end():
+@pytest.mark.parametrize("transcripts", Transcripts)
+def test_a_long_first_question_is_heard_out_though_the_service_tells_nothing_before_its_end(transcripts: Transcripts):
     scenario = load("healthy").model_copy(update={"expected": Expectation(questions=1)})
-    check(scenario, play(scenario, Activity.UNTOLD, question_s=12.0))
+    check(scenario, play(scenario, Telling(VoiceActivity.UNSENT, transcripts), question_s=12.0))

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
 from random import Random
@@ -25,12 +25,12 @@ from appliance.daemon import Appliance
 from appliance.errors import ProvisioningUnreachable, TokenRefused
 from appliance.settings import Settings
 from appliance.simulator.memory import SimulatedService
-from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.replies import Reply, ToolStep
 from appliance.simulator.scenario import Scenario
+from appliance.simulator.transcripts import Transcripts
 from tests.clock import run_virtual
 from tests.daemon.household import reach
-from tests.daemon.line import Activity
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
 
@@ -48,6 +48,8 @@ TOOLED = Reply(said(1.0, seed=5), text="it is noon", heard="how late is it", too
 SPOKEN: Final = said(0.5, seed=6)
 _FADE: Final = 240
 """Samples over which the first reply of a speaker is faded in."""
+ACTIVITIES: Final = (VoiceActivity.SENT, VoiceActivity.UNSENT)
+TRANSCRIPTS: Final = tuple(Transcripts)
 ANSWER = Reply(SPOKEN, text="here I am", heard="are you there")
 
 
@@ -88,12 +90,14 @@ class Script:
     scenarios: tuple[Scenario, ...]
     acts: tuple[Act, ...]
     settings: int
-    activity: Activity
+    activity: VoiceActivity
+    transcripts: Transcripts
 
     def __str__(self) -> str:
         steps = [f"  service: {step.model_dump(exclude_defaults=True)}" for one in self.scenarios for step in one.step]
         acts = [f"  after {act.after_s:.2f} s: {act.deed.value} for {act.for_s:.2f} s" for act in self.acts]
-        head = f"seed {self.seed}, settings {self.settings}, voice activity {self.activity.value}"
+        told = f"voice activity {self.activity.value}, transcripts {self.transcripts.value}"
+        head = f"seed {self.seed}, settings {self.settings}, {told}"
         return "\n".join([head, *steps, *acts])
 
 
@@ -106,7 +110,9 @@ def draw(seed: int) -> Script:
     deeds = [random.choice(_FIRST), *random.choices(_LIKELY, k=random.randint(1, 5))]
     acts = tuple(Act(deed, min(random.expovariate(0.6), 12.0), min(random.expovariate(0.7), 6.0)) for deed in deeds)
     scenarios = tuple(Scenario.random(seed * 3 + number) for number in range(random.randint(1, 2)))
-    return Script(seed, scenarios, acts, random.randrange(len(_SETTINGS)), random.choice(tuple(Activity)))
+    return Script(
+        seed, scenarios, acts, random.randrange(len(_SETTINGS)), random.choice(ACTIVITIES), random.choice(TRANSCRIPTS)
+    )
 
 
 _SETTINGS: Final[tuple[dict[str, dict[str, object]], ...]] = (
@@ -207,13 +213,13 @@ def play(script: Script) -> Ending:
     ending = Ending()
 
     async def main() -> None:
-        hostile = SimulatorOptions(replies=(SHORT, LONG, TOOLED), scenarios=script.scenarios)
-        healthy = SimulatorOptions(replies=(ANSWER,))
+        told = SimulatorOptions(voice_activity=script.activity, transcripts=script.transcripts)
+        hostile = replace(told, replies=(SHORT, LONG, TOOLED), scenarios=script.scenarios)
+        healthy = replace(told, replies=(ANSWER,))
         async with SimulatedService(hostile) as service, SimulatedService(healthy) as cured:
             home = Home(service, settings(script.settings))
             witness = Witness(home)
             home.on_moment = witness.see
-            home.connector.activity = script.activity
             async with home.living() as appliance:
                 await reach(appliance, State.IDLE)
                 await asyncio.sleep(0.5)
