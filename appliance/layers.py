@@ -72,7 +72,9 @@ def read_toml(path: Path) -> Tree:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # no text, no TOML, a number of thousands of digits, or of brackets
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path}: is not text in UTF-8: save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:  # no TOML, a number of thousands of digits, or of brackets
         raise ConfigurationError(f"{path}: is not valid TOML: {error}") from error
 
 

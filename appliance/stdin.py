@@ -4,6 +4,7 @@ import io
 import sys
 
 from appliance.errors import ExitCode, InputError
+from appliance.text import decoded
 
 
 def is_terminal() -> bool:
@@ -11,17 +12,17 @@ def is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def read(characters: int = -1) -> str:
-    """Return what is given, or the first so many characters of it; a mark stands for what is no text.
+def read(most: int = -1) -> str:
+    """Return what is given, or what its first ``most`` bytes say; see `text.decoded`.
 
     Raises:
         InputError: It cannot be read.
     """
     if sys.stdin is None:
         return ""
-    if isinstance(sys.stdin, io.TextIOWrapper):
-        sys.stdin.reconfigure(errors="replace")
     try:
-        return sys.stdin.read(characters)
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            return decoded(sys.stdin.buffer.read(most), sys.stdin.encoding)
+        return sys.stdin.read(most)
     except OSError as error:
         raise InputError(f"the standard input cannot be read: {error.strerror or error}", ExitCode.NO_INPUT) from error

@@ -146,7 +146,7 @@ def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path):
         ("[caps]\nday = " + "9" * 5_000, "is not valid TOML: "),
         ("a = " + "[" * 20_000, "is not valid TOML: "),
         (f"[{'.'.join('a' * 20_000)}]", "nested too deeply"),
-        ("\udcff", "is not valid TOML: 'utf-8' codec"),
+        ("\udcff", "is not text in UTF-8: save it as UTF-8"),
     ],
 )
 def test_a_file_that_is_beyond_reading_is_one_line(tmp_path: Path, text: str, says: str):

@@ -15,8 +15,9 @@ from appliance.provisioning.facts import device_facts
 from appliance.provisioning.join import Join, read_join
 from appliance.provisioning.protocol import DeviceStatus, Short
 from appliance.stdout import show
+from appliance.text import decoded
 
-_MAX_CHARACTERS: Final = 4096
+_MAX_BYTES: Final = 4096
 STDIN: Final = Path("-")
 
 
@@ -73,10 +74,10 @@ def _join(file: Path | None) -> Join:
 
 def _read(file: Path) -> str:
     if file == STDIN:
-        return stdin.read(_MAX_CHARACTERS)
+        return stdin.read(_MAX_BYTES)
     try:
-        with file.open(encoding="ascii", errors="replace") as stream:
-            return stream.read(_MAX_CHARACTERS)
+        with file.open("rb") as stream:
+            return decoded(stream.read(_MAX_BYTES))
     except OSError as error:
         raise InputError(f"--join-file {file}: {error.strerror}", ExitCode.NO_INPUT) from error
 

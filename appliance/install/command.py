@@ -26,6 +26,7 @@ from appliance.install.show import face
 from appliance.install.step import Start, Step, StepFailed
 from appliance.install.tidy import Tidy
 from appliance.install.trial import Trial
+from appliance.text import decoded
 
 SOURCE: Final = Path(__file__).resolve().parents[2]
 """The checkout, or the unpacked archive, that this is part of."""
@@ -109,7 +110,7 @@ def _join(file: Path | None) -> str | None:
         return None
     try:
         with nullcontext(sys.stdin.buffer) if file == Path("-") else file.open("rb") as stream:
-            return read_join(stream.read(MAX_JOIN_BYTES + 1).decode("ascii", "replace"))
+            return read_join(decoded(stream.read(MAX_JOIN_BYTES + 1)))
     except OSError as error:
         raise StepFailed(f"--join-file {file}: {error.strerror}", ExitCode.NO_INPUT) from error
 

@@ -9,6 +9,7 @@ from appliance.install.defaults import SETTINGS
 from appliance.install.files import read
 from appliance.install.machine import STATE, Machine
 from appliance.install.step import Need, Outlook, Start, Step, StepFailed
+from appliance.text import bare
 
 IDENTITY: Final = "identity.json"
 """What `appliance enrol` leaves in the state directory when it is done."""
@@ -22,7 +23,7 @@ def read_join(text: str) -> str:
     Raises:
         StepFailed: It is none (exit code 65). Damage inside it is found by `appliance enrol`.
     """
-    join = "".join(text.split())
+    join = bare(text)
     if not join.startswith(JOIN_PREFIX) or len(text) > MAX_JOIN_BYTES or not join.isascii():
         raise StepFailed(
             f"this is not a join string: it begins with {JOIN_PREFIX} and is copied as a whole", ExitCode.DATA

@@ -17,6 +17,7 @@ from typing import Final
 from pydantic import TypeAdapter, ValidationError
 
 from appliance.provisioning.protocol import HttpsUrl
+from appliance.text import bare
 
 PREFIX: Final = "va1"
 MAX_JOIN_CHARACTERS: Final = 400
@@ -89,12 +90,12 @@ def read_claim(text: str) -> Claim:
 
 
 def read_join(text: str) -> Join:
-    """Read a join string; blanks and line breaks around and in it do not count.
+    """Read a join string; blanks, line breaks, quotes and invisible characters around and in it do not count.
 
     Raises:
         ValueError: It is none, or has been damaged; the text is not quoted.
     """
-    found = _JOIN.fullmatch("".join(text[: 2 * MAX_JOIN_CHARACTERS].split()))
+    found = _JOIN.fullmatch(bare(text[: 2 * MAX_JOIN_CHARACTERS]))
     if found is None:
         raise ValueError("not a join string: it begins with va1. and is copied as a whole")
     if found["check"] != _checksum(found["payload"]):

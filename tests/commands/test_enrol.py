@@ -54,6 +54,27 @@ def test_the_join_string_may_come_by_the_standard_input(served: Served, capsys, 
     assert "enrolled, as" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "saved",
+    [
+        lambda join: f"{join}\r\n".encode("utf-8-sig"),
+        lambda join: f"{join}\r\n".encode("utf-16"),
+        lambda join: f'"{join}"\n'.encode(),
+        lambda join: f"\u00a0{join}\u00a0\n".encode(),
+    ],
+)
+def test_the_join_file_may_have_been_saved_or_copied_elsewhere(served: Served, saved):
+    file = served.directory / "join"
+    file.write_bytes(saved(served.join()))
+    assert served.appliance("enrol", "--join-file", file) == ExitCode.OK
+
+
+def test_the_standard_input_may_be_what_powershell_writes(served: Served, monkeypatch):
+    given = io.TextIOWrapper(io.BytesIO(f"{served.join()}\r\n".encode("utf-16")), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", given)
+    assert served.appliance("enrol", "--join-file", "-") == ExitCode.OK
+
+
 def test_one_that_waits_for_approval_is_told_what_its_operator_has_to_do(served: Served, capsys):
     assert served.appliance("enrol", "--join-file", served.join_file(needs_approval=True)) == ExitCode.OK
     words = f"waits for approval: `admin devices approve {served.device_id}` there"

@@ -48,6 +48,11 @@ def test_a_device_that_waits_for_approval_says_who_can_give_it(truly: FakeMachin
     assert f"waits for approval: `admin devices approve {device}`" in words(capsys.readouterr().out)
 
 
+def test_a_join_file_from_a_windows_editor_with_typographic_quotes_is_taken(truly: FakeMachine, outside: Outside):
+    assert truly.install(truly.file("join", f"\ufeff“{outside.join_string()}”\r\n")) == ExitCode.OK
+    assert outside.devices()[str(enrolled_as(truly.machine))] == "active"
+
+
 def test_a_new_identity_is_tested_again(truly: FakeMachine, outside: Outside):
     join = truly.file("join", outside.join_string("--uses", "2"))
     assert truly.install(join) == ExitCode.OK
