@@ -22,9 +22,9 @@ from appliance.errors import ConfigurationError
 from appliance.indicator.off import NoLight
 from appliance.indicator.ports import Light
 from appliance.indicator.terminal import TerminalLight
+from appliance.live import loop
 from appliance.live.jsonfile import JsonFile, Nowhere
 from appliance.live.link import GenaiConnector
-from appliance.live.loop import HappyEyeballsLoop
 from appliance.live.ports import LinkConnector, TokenSource
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.enrolment import STANDING_FILE
@@ -58,8 +58,7 @@ if TYPE_CHECKING:
 
 def serve(settings: Settings) -> None:
     """`run` to its end, on an event loop that does not wait for addresses that lead nowhere."""
-    with asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner:
-        runner.run(run(settings))
+    loop.run(run(settings))
 
 
 async def run(settings: Settings) -> None:

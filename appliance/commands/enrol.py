@@ -1,6 +1,5 @@
 """The `appliance enrol` command: make this machine a device of a provisioning server, or tell how it stands."""
 
-import asyncio
 from getpass import getpass
 from pathlib import Path
 from typing import Final
@@ -9,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from appliance import stdin
 from appliance.errors import ExitCode, InputError, TokenRefused
+from appliance.live.loop import run
 from appliance.provisioning import identity
 from appliance.provisioning.enrolment import Place, enrol, standing
 from appliance.provisioning.facts import device_facts
@@ -32,9 +32,9 @@ def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int
     """
     if join_file is None and _is_enrolled(place):
         url = identity.credentials(place.settings, place.drawer).url
-        view = asyncio.run(standing(place))
+        view = run(standing(place))
         return _tell(view.status, view.device_id, f"{url}, which calls it {view.name}" if view.name else url)
-    done = asyncio.run(enrol(place, _join(join_file), device_facts(), _checked(name)))
+    done = run(enrol(place, _join(join_file), device_facts(), _checked(name)))
     if done.status is not None:
         return _tell(done.status, done.device_id, done.url)
     show(f"enrolled already, as {done.device_id} at {done.url}")

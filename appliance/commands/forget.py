@@ -1,10 +1,10 @@
 """The `appliance forget` command: make this device one that has never enrolled."""
 
-import asyncio
 from enum import Enum
 
 from appliance import stdin
 from appliance.errors import ConfigurationError, ExitCode, InputError
+from appliance.live.loop import run
 from appliance.provisioning import identity
 from appliance.provisioning.enrolment import Place, forget, is_anything_left
 from appliance.stdout import show
@@ -30,7 +30,7 @@ def forget_command(place: Place, consent: Consent) -> int:
     who = _who(place)
     if consent is Consent.TO_BE_ASKED:
         _ask(who)
-    if asyncio.run(forget(place)):
+    if run(forget(place)):
         show(f"forgotten: {who}; its server knows, and takes it for revoked")
     else:
         show(

@@ -1,6 +1,5 @@
 """The `appliance selftest` command: once through all that a conversation needs, card, token and Live session."""
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from appliance.commands.say import RUNTIME
 from appliance.core.state import Mode
 from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ApplianceError, DeviceError, ExitCode, InputError, LinkAction, LinkError, Owner
-from appliance.live.loop import HappyEyeballsLoop
+from appliance.live.loop import run
 from appliance.live.ports import LinkConnector, Request, TokenSource
 from appliance.service.intercom import SOCKET
 from appliance.settings import AlsaMicrophone, AlsaSpeaker, Settings
@@ -39,8 +38,7 @@ def selftest_command(settings: Settings, *, as_json: bool, runtime: Path = RUNTI
             ExitCode.UNAVAILABLE,
         )
     cards = [_card(direction, settings) for direction in Direction]
-    with asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner:
-        return show_findings(cards + runner.run(_service(settings)), as_json=as_json)
+    return show_findings(cards + run(_service(settings)), as_json=as_json)
 
 
 def _daemon_runs(runtime: Path) -> bool:

@@ -37,6 +37,7 @@ from appliance.live.translate import FOREIGN, Phase, classify, translate
 from appliance.live.wires import Wires
 from appliance.settings import Live
 from appliance.timeout import timeout
+from appliance.tls import client_context
 from appliance.units import UPLINK, Seconds
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
@@ -265,7 +266,7 @@ async def _hang_up(session: AsyncSession) -> None:
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return client_context(ca_file)
     except OSError as error:
         raise ConfigurationError(f"live.ca_file: {ca_file} cannot be used as certificates: {error}") from error
 

@@ -29,6 +29,7 @@ from appliance.provisioning import signing
 from appliance.provisioning.identity import Trusted
 from appliance.provisioning.keys import PrivateKey
 from appliance.provisioning.protocol import AGENT, JSON, MAX_ANSWER_BYTES, PROBLEM_JSON, Problem
+from appliance.tls import client_context
 
 Transport = httpx2.AsyncBaseTransport
 """What carries requests, where they are not to go over the network."""
@@ -226,6 +227,6 @@ def _root(error: BaseException) -> str:
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return client_context(ca_file)
     except OSError as error:
         raise ConfigurationError(f"provisioning.ca_file: {ca_file} cannot be used as certificates: {error}") from error

@@ -441,3 +441,14 @@ def test_the_chatty_loggers_stay_quiet_and_the_others_as_they_are():
 def test_a_token_does_not_show_itself():
     token = LiveToken(TOKEN, "gemini-3.8-live", "v1alpha", None, Seconds(0.0), Seconds(0.0), Seconds(0.0))
     assert TOKEN not in repr(token)
+
+
+def test_the_environment_cannot_have_the_secrets_of_a_connection_written_down(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "secrets"))
+
+    async def main() -> None:
+        async with linked(tmp_path, saying()):
+            pass
+
+    run_real(main)
+    assert not (tmp_path / "secrets").exists()

@@ -89,6 +89,34 @@ def test_systemd_hears_ready_and_stopping_and_sigterm_ends_it_within_two_seconds
     assert "Traceback" not in error
 
 
+DEAD_NAME_SERVER = "import socket, time\nsocket.getaddrinfo = lambda *_, **__: time.sleep(60)\n"
+"""In ``sitecustomize.py``, Python runs it at the start of every program."""
+
+
+def test_a_name_server_that_does_not_answer_holds_up_no_end(tmp_path: Path):
+    config = configuration(tmp_path)
+    config.write_text(config.read_text().replace("127.0.0.1:9", "nas.example"))
+    (tmp_path / "sitecustomize.py").write_text(DEAD_NAME_SERVER)
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(PATIENCE_S)
+        surroundings = {"NOTIFY_SOCKET": str(address), "RUNTIME_DIRECTORY": str(tmp_path), "PYTHONPATH": str(tmp_path)}
+        with daemon(config, **surroundings) as process:
+            while systemd.recv(4096) != b"READY=1":
+                pass
+            assert cli.run(["say", "--runtime", str(tmp_path), "Good morning"]) == ExitCode.OK
+            while systemd.recv(4096) != b"STATUS=connecting":
+                pass
+            time.sleep(0.5)  # the lookup is under way
+            process.send_signal(signal.SIGTERM)
+            asked_at = time.monotonic()
+            _, error = process.communicate(timeout=PATIENCE_S)
+            took_s = time.monotonic() - asked_at
+    assert process.returncode == ExitCode.OK, error
+    assert took_s < 2.0
+
+
 def test_a_missing_recording_ends_it_at_the_start_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     config = configuration(tmp_path)
     (tmp_path / "silence.wav").unlink()

@@ -5,6 +5,7 @@ Prints one line of JSON when it is ready: ``{"url": "https://127.0.0.1:8443", "c
 """
 
 import argparse
+import errno
 import json
 import logging
 import signal
@@ -22,7 +23,7 @@ import uvicorn
 
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.provisioning.protocol import MAX_REQUEST_BYTES
-from appliance.provisioning.server import devices, metrics
+from appliance.provisioning.server import devices, loop, metrics
 from appliance.provisioning.server.app import Parts, create_app
 from appliance.provisioning.server.database import open_store
 from appliance.provisioning.server.development import HOST, make_certificate
@@ -41,6 +42,7 @@ GRACE_S = 0.3
 """What an answer under way may still take at the end; a device without one asks again."""
 BACKLOG = 256
 """Connections that wait to be taken in, or for the server to start; more have to try again, which their kernels do."""
+NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 MAX_CONNECTIONS = 1000
 """More are answered with 503."""
 
@@ -160,6 +162,7 @@ def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, 
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         http="h11",
+        loop=loop.NAME,
         ws="none",
         log_config=None,
         log_level=logging.WARNING,
@@ -196,7 +199,13 @@ def listen(settings: Settings) -> socket.socket:
         return socket.create_server(address, backlog=BACKLOG)
     # "::" is for all, also for those who come by IPv4.
     dual = socket.has_dualstack_ipv6()
-    return socket.create_server(address, family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=dual)
+    try:
+        return socket.create_server(address, family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=dual)
+    except OSError as error:
+        if error.errno not in NO_IPV6 or settings.host != "::":
+            raise
+    logging.getLogger(__name__).warning("this machine has no IPv6: listening on IPv4 alone")
+    return socket.create_server(("0.0.0.0", settings.port), backlog=BACKLOG)  # noqa: S104  as "::" says
 
 
 def _url(listener: socket.socket) -> str:

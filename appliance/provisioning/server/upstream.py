@@ -23,6 +23,7 @@ from appliance.errors import ConfigurationError
 from appliance.provisioning.protocol import ProblemCode
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.settings import Settings
+from appliance.tls import client_context
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
 TOKEN_PREFIX: Final = "auth_tokens/"  # noqa: S105  not a token
@@ -182,7 +183,7 @@ def _code(status: int | None) -> ProblemCode:
 
 def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
     try:
-        return ssl.create_default_context(cafile=ca_file)
+        return client_context(ca_file)
     except OSError as error:
         raise ConfigurationError(f"upstream.ca_file: {ca_file} cannot be used as certificates: {error}") from error
 

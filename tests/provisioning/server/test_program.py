@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -44,7 +45,7 @@ def _signals_as_before():
 @asynccontextmanager
 async def running(config: Path, directory: Path) -> AsyncIterator[Process]:
     arguments = ("-m", "appliance.provisioning.server", "--config", config, "--development", directory, "--port", "0")
-    environment = {**os.environ, "GEMINI_API_KEY": API_KEY}
+    environment = {**os.environ, "GEMINI_API_KEY": API_KEY, "SSLKEYLOGFILE": str(config.with_name("secrets"))}
     process = await asyncio.create_subprocess_exec(
         sys.executable, *map(str, arguments), stdout=PIPE, stderr=PIPE, env=environment
     )
@@ -60,7 +61,9 @@ def _signing_key(directory: Path) -> str:
     return keys.public_key_text(keys.private_key((directory / SIGNING_KEY_FILE).read_text()))
 
 
-def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, caplog):
+def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, caplog, monkeypatch):
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "secrets"))
+
     async def main() -> None:
         async with token_service(tmp_path / "upstream-ca.pem") as service:
             config = tmp_path / "provisiond.toml"
@@ -93,6 +96,7 @@ def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, 
 
     with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "httpcore2"):
         run_real(main)
+    assert not (tmp_path / "secrets").exists(), "TLS keeps its secrets"
     assert "httpcore2" in {record.name.partition(".")[0] for record in caplog.records}
     assert TOKEN not in caplog.text
 
@@ -225,3 +229,18 @@ def test_it_listens_at_one_address_or_at_all_of_both_families(host, family, reac
     with listen(server_settings(host=host, port=0)) as listener, socket.socket(family) as caller:
         caller.settimeout(5)
         caller.connect((reached, listener.getsockname()[1]))
+
+
+def test_where_there_is_no_ipv6_the_address_of_all_is_that_of_ipv4(monkeypatch):
+    class WithoutIpv6(socket.socket):
+        def __init__(self, family=-1, *args, **kwargs):
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+            super().__init__(family, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "socket", WithoutIpv6)
+    with listen(server_settings(host="::", port=0)) as listener, socket.socket(socket.AF_INET) as caller:
+        caller.settimeout(5)
+        caller.connect(("127.0.0.1", listener.getsockname()[1]))
+    with pytest.raises(OSError, match="not supported"):
+        listen(server_settings(host="::1", port=0))
