@@ -1,17 +1,12 @@
 """A WAV file as a microphone, and a WAV file as a speaker, in the time of the event loop.
 
-Responsible for reading what people have lying about (any rate, 1 to 8 channels, PCM of 16, 24 or 32 bits, float of
-32 bits), for one clear line where it cannot be used, and for files that are whole even when a program is cut short.
-The layout of RIFF/WAVE and WAVE_FORMAT_EXTENSIBLE: Microsoft, "Multiple channel audio data and WAVE files".
+Responsible for the pace, and for files that are whole even when a program is cut short; `riff` reads what is in them.
 """
 
 import asyncio
 import os
-import struct
 import wave
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -20,130 +15,13 @@ import numpy as np
 from appliance.audio.deck import RingDeck
 from appliance.audio.ports import Block, Plays
 from appliance.audio.resample import Resampler
+from appliance.audio.riff import WavFile, decoded, open_wav
 from appliance.errors import ExitCode, InputError, MicrophoneError, SpeakerError
-from appliance.units import REPLY, UPLINK, AudioFormat, Hz, Pcm, SampleIndex, Seconds
+from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
 
 _PERIOD_S: Final = 0.02
-_RATES: Final = range(4_000, 192_001)
-_CHANNELS: Final = range(1, 9)
 _MOST_BYTES: Final = 0xFFFF_FFFF - 44
 """What the 32-bit lengths of a WAV file can tell: 24 hours at 24 kHz mono."""
-
-_FORMAT_PCM: Final = 0x0001
-_FORMAT_FLOAT: Final = 0x0003
-_FORMAT_EXTENSIBLE: Final = 0xFFFE
-
-
-class Encoding(Enum):
-    """How a sample is stored, little-endian; the values are bytes per sample and kind."""
-
-    PCM16 = (2, "pcm")
-    PCM24 = (3, "pcm")
-    PCM32 = (4, "pcm")
-    FLOAT32 = (4, "float")
-
-    @property
-    def width(self) -> int:
-        """Bytes per sample."""
-        return self.value[0]
-
-
-@dataclass(frozen=True, slots=True)
-class WavFile:
-    """A file that can be played: what is in it, and where its samples lie."""
-
-    path: Path
-    format: AudioFormat
-    encoding: Encoding
-    offset: int
-    frames: int
-
-
-def open_wav(path: Path) -> WavFile:
-    """Look at a WAV file without keeping it open; a data chunk that is cut short counts as far as it goes.
-
-    Raises:
-        InputError: It is missing or cannot be played; the message says what to do.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is not a file: name a WAV file")
-        with path.open("rb") as file:
-            return _parse(path, file, path.stat().st_size)
-    except FileNotFoundError:
-        raise InputError(f"{path} does not exist: check the path", ExitCode.NO_INPUT) from None
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", ExitCode.NO_INPUT) from error
-
-
-def _parse(path: Path, file: BinaryIO, size: int) -> WavFile:
-    if size == 0:
-        raise InputError(f"{path} is empty: record or export it again")
-    riff = file.read(12)
-    if riff[:4] != b"RIFF" or riff[8:12] != b"WAVE":
-        raise InputError(f"{path} is not a WAV file: {_convert(path)}")
-    found: tuple[AudioFormat, Encoding] | None = None
-    for name, length in _chunks(file):
-        if name == b"fmt ":
-            found = _parse_format(path, file.read(min(length, 40)))
-        elif name == b"data":
-            if found is None:
-                raise InputError(f"{path} is damaged: its samples come before their format")
-            layout, encoding = found
-            offset = file.tell()
-            frames = min(length, size - offset) // (encoding.width * layout.channels)
-            if frames == 0:
-                break
-            return WavFile(path, layout, encoding, offset, frames)
-    raise InputError(f"{path} has no samples: record or export it again")
-
-
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yield name and length of each chunk with the file standing at its content; chunks begin at even offsets."""
-    while len(header := file.read(8)) == 8:
-        name, length = struct.unpack("<4sI", header)
-        begin = file.tell()
-        yield name, length
-        file.seek(begin + length + length % 2)
-
-
-def _parse_format(path: Path, content: bytes) -> tuple[AudioFormat, Encoding]:
-    if len(content) < 16:
-        raise InputError(f"{path} is damaged: its format chunk is too short")
-    tag, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", content)
-    if tag == _FORMAT_EXTENSIBLE and len(content) >= 26:
-        (tag,) = struct.unpack_from("<H", content, 24)  # the sub-format begins with the tag that it stands for
-    if tag not in {_FORMAT_PCM, _FORMAT_FLOAT}:
-        raise InputError(f"{path} is compressed (WAV format {tag:#06x}): {_convert(path)}")
-    kind = "pcm" if tag == _FORMAT_PCM else "float"
-    try:
-        encoding = Encoding((bits // 8 if bits % 8 == 0 else 0, kind))
-    except ValueError:
-        raise InputError(f"{path} is {bits}-bit {kind.replace('pcm', 'PCM')}: {_convert(path)}") from None
-    if channels not in _CHANNELS or frame_bytes != channels * encoding.width:
-        raise InputError(f"{path} has {channels} channels of {frame_bytes} bytes a frame: {_convert(path, '-c 1 ')}")
-    if rate not in _RATES:
-        raise InputError(f"{path} has a rate of {rate} Hz, not 4 to 192 kHz: {_convert(path, '-r 16000 ')}")
-    return AudioFormat(Hz(rate), channels), encoding
-
-
-def _convert(path: Path, options: str = "") -> str:
-    return f"convert it, for example with: sox {path.name} -b 16 {options}out.wav"
-
-
-def _decoded(content: bytes, encoding: Encoding) -> Pcm:
-    """Return int16 samples: of wider PCM the upper 16 bits, of float the range -1 to 1."""
-    match encoding:
-        case Encoding.PCM16:
-            return np.frombuffer(content, "<i2").astype(np.int16, copy=False)
-        case Encoding.FLOAT32:
-            clean = np.nan_to_num(np.frombuffer(content, "<f4"), nan=0.0)
-            rounded: Pcm = np.rint(np.clip(clean, -1.0, 1.0) * 32767).astype(np.int16)
-            return rounded
-        case Encoding.PCM24 | Encoding.PCM32:
-            column = np.frombuffer(content, np.uint8).reshape(-1, encoding.width)
-            upper: Pcm = np.ascontiguousarray(column[:, -2:]).view("<i2")[:, 0]
-            return upper.astype(np.int16, copy=False)
 
 
 def _converted(wav: WavFile, file: BinaryIO) -> Iterator[Pcm]:
@@ -153,7 +31,7 @@ def _converted(wav: WavFile, file: BinaryIO) -> Iterator[Pcm]:
     frame_bytes = wav.encoding.width * wav.format.channels
     for begin in range(0, wav.frames, piece):
         content = file.read(min(piece, wav.frames - begin) * frame_bytes)
-        yield resampler.feed(_decoded(content[: len(content) // frame_bytes * frame_bytes], wav.encoding))
+        yield resampler.feed(decoded(content[: len(content) // frame_bytes * frame_bytes], wav.encoding))
     yield resampler.finish()
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from appliance.arguments import real
 from appliance.audio.devices import Direction
 from appliance.audio.presence import check as check_card
-from appliance.audio.wavfile import open_wav
+from appliance.audio.riff import open_wav
 from appliance.core.state import BargeIn
 from appliance.demo.outputs import check_outputs
 from appliance.demo.recorder import LONGEST_S
