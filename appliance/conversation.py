@@ -15,7 +15,7 @@ from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.latency import Latency, Stopwatch
 from appliance.core.machine import step
-from appliance.core.state import Context, Gates, Mode, Policy, State, Uplink, gates
+from appliance.core.state import UNHEARD, Context, Gates, Mode, Policy, State, Uplink, gates
 from appliance.live.ports import ToolResult
 from appliance.units import Epoch, Pcm, SampleIndex, Seconds
 
@@ -31,6 +31,13 @@ class Turns(Protocol):
 
     def set_gate(self, gate: Uplink) -> None:
         """Close, hold or send."""
+
+    def drop_unsent(self) -> None:
+        """Send nothing more of the turns."""
+
+    @property
+    def sending(self) -> bool:
+        """Whether samples still leave, or would once the gate is closed."""
 
     def reset(self) -> None:
         """Forget the turns of the last conversation."""
@@ -146,6 +153,8 @@ class Conversation:
         self._watch = watch
         self._context = Context(policy)
         self._gates: Gates | None = None
+        self._unshown: tuple[State, ev.Trouble | ev.Fault | None] | None = None
+        """The light that waits for the last sample to have left."""
         self._mailbox: deque[tuple[ev.Event, Seconds]] = deque()
         self._stepping = False
         self._deadline: asyncio.TimerHandle | None = None
@@ -188,6 +197,11 @@ class Conversation:
         """The last sample of a flushed reply is heard at ``at``."""
         self._took(Latency.INTERRUPT_TO_SILENCE, at)
 
+    def all_sent(self) -> None:
+        """The uplink has nothing more to send of turns that are over."""
+        if self._unshown is not None:
+            self._show(*self._unshown)
+
     async def stopped(self) -> None:
         """Wait for STOPPED."""
         await self._stopped.wait()
@@ -224,6 +238,8 @@ class Conversation:
                 parts.links.repeat()
             case fx.Resend():
                 parts.links.resend()
+            case fx.DropUnsent():
+                parts.turns.drop_unsent()
             case fx.FlushPlayback():
                 parts.playout.flush()
             case fx.AwaitMore():
@@ -252,12 +268,20 @@ class Conversation:
     def _enter(self, effect: fx.Enter) -> None:
         context = self._context
         fault = next((fault for fault in ev.Fault if fault in context.faults), None)
-        self._parts.lights.enter(effect.state, context.trouble if effect.state is State.TROUBLE else fault)
+        self._show(effect.state, context.trouble if effect.state is State.TROUBLE else fault)
         if effect.state is State.CONNECTING:
             self._parts.turns.reset()
         self._arm(effect.entry, effect.deadline_s)
         if effect.state is State.STOPPED:
             self._stopped.set()
+
+    def _show(self, state: State, kind: ev.Trouble | ev.Fault | None) -> None:
+        """Show a state; one in which nothing leaves the device, only once nothing does."""
+        self._unshown = None
+        if state in UNHEARD and self._parts.turns.sending:
+            self._unshown = (state, kind)
+        else:
+            self._parts.lights.enter(state, kind)
 
     def _arm(self, entry: int, deadline_s: float | None) -> None:
         if self._deadline is not None:

@@ -140,7 +140,9 @@ class Appliance:
 
         self.ring = PreRoll(_longest_wait_s(settings.policy()) + settings.conversation.preroll_ms / 1000)
         self.uplink = Uplink(
-            self.ring, on_dropped=lambda count: log.event("uplink.dropped", level="warning", samples=count)
+            self.ring,
+            on_dropped=lambda count: log.event("uplink.dropped", level="warning", samples=count),
+            on_all_sent=lambda: self.conversation.all_sent(),  # noqa: PLW0108  it is made below
         )
         self._playback = self._make_playback(settings)
         self._toolbox = Toolbox(

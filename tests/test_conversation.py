@@ -21,6 +21,7 @@ class Recording:
     """Stands for every part at once and writes down what it is told."""
 
     told: list[tuple[object, ...]] = field(default_factory=list)
+    sending: bool = False
 
     def begin(self, at: int, mode: Mode) -> None:
         self.told.append(("begin", at, mode))
@@ -30,6 +31,9 @@ class Recording:
 
     def set_gate(self, gate: Uplink) -> None:
         self.told.append(("gate", gate))
+
+    def drop_unsent(self) -> None:
+        self.told.append(("drop",))
 
     def reset(self) -> None:
         self.told.append(("reset",))

@@ -15,6 +15,7 @@ from typing import Final
 
 from appliance.audio.ports import UplinkSink
 from appliance.audio.preroll import PreRoll
+from appliance.audio.spans import Span, UplinkCounts
 from appliance.core.state import Mode
 from appliance.core.state import Uplink as Gate
 from appliance.errors import LinkError
@@ -26,34 +27,6 @@ STREAM_PAUSE_S: Final = 1.0
 _END_AHEAD_S: Final = 1.0
 """A turn ends no later than this after the newest sample: an index far ahead would keep the microphone open."""
 _SPANS_REPORTED: Final = 256
-
-
-@dataclass(frozen=True, slots=True)
-class UplinkCounts:
-    """Samples so far; captured and repeated ones together are those sent, those dropped and those that still wait."""
-
-    captured: int
-    """In spans."""
-    sent: int
-    """Taken by a link."""
-    repeated: int
-    """Of those, to be sent once more."""
-    dropped: int
-    """Overwritten before a link took them, or forgotten with the conversation."""
-    spans: tuple[tuple[SampleIndex, SampleIndex], ...]
-    """The newest spans since `Uplink.reset`, 256 at most; an open one as far as it has come."""
-
-
-@dataclass(slots=True, eq=False)
-class _Span:
-    start: int
-    mode: Mode
-    cursor: int
-    """The next sample that no link has; samples on their way to one count as taken until it fails."""
-    stop: int | None = None
-    """None while the span is open; may lie ahead of the newest sample."""
-    owes_end: bool = False
-    """activity_start was sent for it, or is being sent, and no link has taken activity_end yet."""
 
 
 @dataclass(slots=True)
@@ -80,18 +53,23 @@ class Uplink:
         chunk_ms: int = 40,
         catch_up_speed: float = 4.0,
         on_dropped: Callable[[int], None] | None = None,
+        on_all_sent: Callable[[], None] | None = None,
     ) -> None:
-        """``chunk_ms`` is at most 100; ``catch_up_speed`` is a multiple of real time, above 1."""
+        """``chunk_ms`` is at most 100; ``catch_up_speed`` is a multiple of real time, above 1.
+
+        ``on_all_sent`` is called whenever something changes and `sending` is false.
+        """
         self._ring = ring
         self._chunk = UPLINK.frames(chunk_ms / 1000)
         self._longest_chunk = UPLINK.frames(LONGEST_CHUNK_MS / 1000)
         self._catch_up_hz = UPLINK.rate_hz * catch_up_speed
         self._on_dropped = on_dropped
+        self._on_all_sent = on_all_sent
 
         self._gate = Gate.CLOSED
         self._mode: Mode | None = None  # until the conversation's first span
-        self._spans: deque[_Span] = deque()  # unsent, oldest first; only the last can be open
-        self._reported: deque[_Span] = deque(maxlen=_SPANS_REPORTED)
+        self._spans: deque[Span] = deque()  # unsent, oldest first; only the last can be open
+        self._reported: deque[Span] = deque(maxlen=_SPANS_REPORTED)
         self._line: _Line | None = None
         self._next_audio_at = 0.0
         self._sending = 0  # samples, while a send runs
@@ -139,6 +117,17 @@ class Uplink:
             self._open(self._ring.end, self._mode)
         self._changed()
 
+    def drop_unsent(self) -> None:
+        """Close the open span at the newest sample, and send nothing of what no link has taken yet."""
+        self._close(self._ring.end)
+        for span in self._spans:
+            if span.stop is not None:
+                self._dropped += span.stop - span.cursor
+                span.stop = span.cursor  # should a link be lost now, that is where its turn ended
+        self._spans.clear()
+        self._report_dropped()
+        self._changed()
+
     def reset(self) -> None:
         """Forget the conversation: drop what is unsent, detach the sink, close the gate.
 
@@ -149,6 +138,13 @@ class Uplink:
         self._mode = None
         self._gate = Gate.CLOSED
         self._changed()
+
+    @property
+    def sending(self) -> bool:
+        """Whether samples are on their way to a link, or would be once the gate is closed."""
+        span = self._spans[-1] if self._spans else None
+        newest = span is not None and span.cursor < (self._ring.end if span.stop is None else span.stop)
+        return bool(self._sending or (self._line is not None and (len(self._spans) > 1 or newest)))
 
     @property
     def counts(self) -> UplinkCounts:
@@ -279,7 +275,7 @@ class Uplink:
         await line.sink.send_audio_stream_end()
         line.last_audio_at = None
 
-    async def _finish(self, line: _Line, span: _Span) -> None:
+    async def _finish(self, line: _Line, span: Span) -> None:
         """End the activity of a span that is sent, then forget the span.
 
         A link that came after the last sample is told of an empty activity: the service learns that the turn is over.
@@ -293,12 +289,12 @@ class Uplink:
             await line.sink.send_activity_end()
             line.in_activity = span.owes_end = False
 
-    async def _start_activity(self, line: _Line, span: _Span) -> None:
+    async def _start_activity(self, line: _Line, span: Span) -> None:
         span.owes_end = True
         await line.sink.send_activity_start()
         line.in_activity = True
 
-    async def _send(self, line: _Line, span: _Span, size: int) -> None:
+    async def _send(self, line: _Line, span: Span, size: int) -> None:
         """Send ``size`` samples; when the link fails they stay unsent, or are dropped if their span was meanwhile."""
         loop = asyncio.get_running_loop()
         samples = self._ring.read(SampleIndex(span.cursor), SampleIndex(span.cursor + size))
@@ -317,13 +313,14 @@ class Uplink:
             raise
         finally:
             self._sending = 0
+            self._changed()
         self._sent += size
         if size < self._longest_chunk:
             self._report_dropped()
         if span.mode is Mode.HANDS_FREE:
             line.last_audio_at = loop.time()
 
-    def _due(self, span: _Span) -> int:
+    def _due(self, span: Span) -> int:
         """Return how many samples are to be sent next; 0 for none yet."""
         if span.stop is None and self._gate is not Gate.OPEN:
             return 0
@@ -338,7 +335,7 @@ class Uplink:
     # Spans
 
     @property
-    def _opened(self) -> _Span | None:
+    def _opened(self) -> Span | None:
         return self._spans[-1] if self._spans and self._spans[-1].stop is None else None
 
     def _open(self, at: int, mode: Mode) -> None:
@@ -346,7 +343,7 @@ class Uplink:
             return
         before = self._spans[-1].stop if self._spans else None
         start = max(at, self._taken_to if before is None else before)
-        span = _Span(start, mode, cursor=start)
+        span = Span(start, mode, cursor=start)
         self._spans.append(span)
         self._reported.append(span)
         self._skip_overwritten(span)
@@ -363,13 +360,10 @@ class Uplink:
 
     def _forget(self) -> None:
         """Drop what is unsent; what comes next waits for a link of its own."""
-        self._close(self._ring.end)
-        self._dropped += sum(span.stop - span.cursor for span in self._spans if span.stop is not None)
-        self._spans.clear()
+        self.drop_unsent()
         self._line = None
-        self._report_dropped()
 
-    def _skip_overwritten(self, span: _Span) -> None:
+    def _skip_overwritten(self, span: Span) -> None:
         """Move the cursor to what the ring still has."""
         end = self._ring.begin if span.stop is None else min(span.stop, self._ring.begin)
         if end > span.cursor:
@@ -391,6 +385,8 @@ class Uplink:
             self._drained.clear()
         else:
             self._drained.set()
+        if self._on_all_sent is not None and not self.sending:
+            self._on_all_sent()
 
     async def _wait(self, until: float | None = None) -> None:
         """Wait until something changes, at most until this moment of the loop's time."""

@@ -97,6 +97,11 @@ class Resend:
 
 
 @dataclass(frozen=True, slots=True)
+class DropUnsent:
+    """Send no more of what the person said: what has not left this device stays here."""
+
+
+@dataclass(frozen=True, slots=True)
 class FlushPlayback:
     """Empty the playback ring at once, with a fade."""
 
@@ -170,6 +175,7 @@ Effect = (
     | Repeat
     | Resend
     | AwaitMore
+    | DropUnsent
     | FlushPlayback
     | DiscardReply
     | FinishReply

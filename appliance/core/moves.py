@@ -13,6 +13,7 @@ from appliance.core.effects import (
     CancelTools,
     CloseLink,
     DiscardReply,
+    DropUnsent,
     Earcon,
     Effect,
     Enter,
@@ -88,9 +89,12 @@ def rest(context: Context) -> State:
     return State.FAULT if context.faults else State.IDLE
 
 
-def hang_up(context: Context, state: State, *then: Effect, **changes: Unpack[Changes]) -> Step:
-    """End the conversation: silence, tools, link."""
-    return enter(context, state, (*_hush(context), *drop_tools(context), *_close(context)), then, **_AFRESH | changes)
+def hang_up(
+    context: Context, state: State, *then: Effect, unsent: tuple[DropUnsent, ...] = (), **changes: Unpack[Changes]
+) -> Step:
+    """End the conversation: silence, what is ``unsent`` if it is to be dropped, tools, link."""
+    first = (*_hush(context), *unsent, *drop_tools(context), *_close(context))
+    return enter(context, state, first, then, **_AFRESH | changes)
 
 
 def leave(context: Context) -> Step:
@@ -98,9 +102,14 @@ def leave(context: Context) -> Step:
     return hang_up(context, rest(context), PlayEarcon(Earcon.END))
 
 
+def break_off(context: Context, state: State, *then: Effect, **changes: Unpack[Changes]) -> Step:
+    """End the conversation before it is over: what is unsent stays here."""
+    return hang_up(context, state, *then, unsent=(DropUnsent(),), **changes)
+
+
 def give_up(context: Context, trouble: Trouble) -> Step:
     """End the conversation because it cannot go on, and say so."""
-    return hang_up(context, State.TROUBLE, PlayEarcon(Earcon.ERROR), Announce(trouble), trouble=trouble)
+    return break_off(context, State.TROUBLE, PlayEarcon(Earcon.ERROR), Announce(trouble), trouble=trouble)
 
 
 def begin(context: Context, at: int, mode: Mode) -> Step:

@@ -49,6 +49,7 @@ from appliance.core.moves import (
     Step,
     begin,
     begin_in_writing,
+    break_off,
     enter,
     give_up,
     hang_up,
@@ -86,7 +87,7 @@ def fault_raised(c: Context, event: FaultRaised) -> Step:
         return stay(c, Ignored("that fault is known"))
     faults = c.faults | {event.fault}
     if event.fault in DISABLING or c.state in {State.IDLE, State.STARTING, State.FAULT}:
-        return hang_up(c, State.FAULT, faults=faults)
+        return break_off(c, State.FAULT, faults=faults)
     return stay(c, faults=faults)
 
 
@@ -162,17 +163,22 @@ def press_while_speaking(c: Context, event: ButtonPressed) -> Step:
 def release_while_connecting(c: Context, event: ButtonReleased) -> Step:
     """End the turn, which is held until the link opens; a tap ends the conversation."""
     if event.press is Press.TAP:
-        return leave(c)
+        return tap(c, event)
     return stay(c, *_manual_end(c, event.speech_to), talk=_released(c))
 
 
 def release(c: Context, event: ButtonReleased) -> Step:
     """End the turn; a tap ends the conversation."""
     if event.press is Press.TAP:
-        return leave(c)
+        return tap(c, event)
     if c.mode is Mode.PUSH_TO_TALK:
         return enter(c, State.THINKING, (EndSpeech(event.speech_to),), talk=Talk.RELEASED)
     return enter(c, c.state, talk=Talk.NONE)
+
+
+def tap(c: Context, _: ButtonReleased) -> Step:
+    """End the conversation; nothing more of it leaves the device."""
+    return break_off(c, rest(c), PlayEarcon(Earcon.END))
 
 
 def _manual(c: Context, at: int) -> tuple[BeginSpeech, ...]:

@@ -43,6 +43,10 @@ class State(Enum):
     """The daemon is ending."""
 
 
+UNHEARD: Final = frozenset({State.STARTING, State.IDLE, State.TROUBLE, State.FAULT, State.STOPPED})
+"""States whose light promises that nothing leaves the device."""
+
+
 class Mode(Enum):
     """Who decides where a person's turn begins and ends; fixed for the life of a link."""
 

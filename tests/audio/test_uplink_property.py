@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.audio.uplink import UplinkCounts
+from appliance.audio.spans import UplinkCounts
 from appliance.core.state import Mode
 from appliance.core.state import Uplink as Gate
 from appliance.units import SampleIndex

@@ -13,10 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.machine import TABLE, Row, step
-from appliance.core.state import BargeIn, Context, Mode, Policy, Reply, State, Talk, Uplink, gates
+from appliance.core.state import UNHEARD, BargeIn, Context, Mode, Policy, Reply, State, Talk, Uplink, gates
 
 RESTING = {State.IDLE, State.STOPPED}
-UNLINKED = {State.STARTING, State.IDLE, State.TROUBLE, State.FAULT, State.STOPPED}
 
 
 @dataclass
@@ -73,6 +72,13 @@ class World:
                 pass
 
 
+def is_broken_off(before: Context, after: Context, event: ev.Event) -> bool:
+    """Tell whether a conversation has ended by trouble or a tap."""
+    ended = after.entry != before.entry and after.state in UNHEARD
+    tapped = isinstance(event, ev.ButtonReleased) and event.press is ev.Press.TAP
+    return ended and (tapped or after.state is State.TROUBLE)
+
+
 class ConversationMachine(RuleBasedStateMachine):
     """Offers events; `_post` checks each step."""
 
@@ -95,6 +101,7 @@ class ConversationMachine(RuleBasedStateMachine):
         if fx.FlushPlayback() in effects and before.reply is not Reply.NONE:
             told_by_service = isinstance(event, ev.ServerInterrupted) and before.state is State.SPEAKING
             assert told_by_service or fx.DiscardReply() in effects, "what is on its way to playback is silenced too"
+        assert fx.DropUnsent() in effects or not is_broken_off(before, after, event), "what is unsent stays here"
         if isinstance(event, ev.LinkFailed | ev.LinkLost) and event.link == self.world.link:
             self.world.link, self.world.link_open = None, False
         if isinstance(event, ev.LinkOpened) and event.link == self.world.link:
@@ -105,7 +112,7 @@ class ConversationMachine(RuleBasedStateMachine):
             self.world.playing = event.epoch
         for effect in effects:
             self.world.execute(effect)
-        if after.state in UNLINKED:
+        if after.state in UNHEARD:
             self.world.turn_open = False
         self.context = after
 
@@ -251,7 +258,7 @@ class ConversationMachine(RuleBasedStateMachine):
         assert context.linked == (world.link is not None)
         assert world.tools == set(context.tools)
         assert (world.deadline[1] is None) == (context.state in RESTING)
-        if context.state in UNLINKED:
+        if context.state in UNHEARD:
             assert not context.linked
             assert not context.tools
 
@@ -262,7 +269,7 @@ class ConversationMachine(RuleBasedStateMachine):
         uplink = gates(self.context).uplink
         if uplink is Uplink.OPEN:
             assert self.world.link_open
-        if self.context.state in UNLINKED:
+        if self.context.state in UNHEARD:
             assert uplink is Uplink.CLOSED
 
     @invariant()
@@ -272,7 +279,7 @@ class ConversationMachine(RuleBasedStateMachine):
         if self.context.talk is Talk.HELD:
             where = {State.CONNECTING, State.RECONNECTING, State.LISTENING, State.INTERRUPTED}
             assert self.context.state in where
-        if self.context.mode is Mode.PUSH_TO_TALK and self.context.state not in UNLINKED:
+        if self.context.mode is Mode.PUSH_TO_TALK and self.context.state not in UNHEARD:
             assert self.world.turn_open == (self.context.talk is Talk.HELD)
 
     @invariant()

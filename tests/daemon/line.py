@@ -67,8 +67,9 @@ def read(payload: bytes) -> list[LinkMessage]:
 class SimulatedLink:
     """`live.ports.Link` over a connection in memory."""
 
-    def __init__(self, session: SimulatedSession) -> None:
+    def __init__(self, session: SimulatedSession, on_audio: Callable[[], None]) -> None:
         self._session = session
+        self._on_audio = on_audio
         self._delivery = Delivery()
         self.audio: list[bytes] = []
         """What the service was sent."""
@@ -104,7 +105,9 @@ class SimulatedLink:
 
     async def send_audio(self, pcm: bytes) -> None:
         audio = {"data": base64.urlsafe_b64encode(pcm).decode(), "mimeType": "audio/pcm;rate=16000"}
+        self._on_audio()
         await self._send({"realtimeInput": {"audio": audio}})
+        self._on_audio()
         self.audio.append(pcm)
         self._delivery.sent(len(pcm) // 2, self._session.sent_bytes)
 
@@ -143,6 +146,8 @@ class SimulatedConnector:
 
     service: SimulatedService
     on_attempt: Callable[[Request], None] = lambda _: None
+    on_audio: Callable[[], None] = lambda: None
+    """Called as audio is handed over, and once it has been taken."""
     links: list[SimulatedLink] = field(default_factory=list)
     connections: int = 0
 
@@ -167,7 +172,7 @@ class SimulatedConnector:
                 raise ended(Phase.OPENING, error) from None
             if b'"setupComplete"' not in first:
                 raise LinkError("the set-up was not answered", LinkCause.PROTOCOL)
-            link = SimulatedLink(session)
+            link = SimulatedLink(session, self.on_audio)
             self.links.append(link)
             assert self.connections == 0, "the service refuses a second connection of a session"
             self.connections += 1

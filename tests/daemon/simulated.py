@@ -13,6 +13,7 @@ import numpy as np
 from appliance.audio.deck import RingDeck
 from appliance.audio.ports import Block, Plays
 from appliance.conversation import Moment
+from appliance.core.state import UNHEARD
 from appliance.daemon import Adapters, Appliance, Observers
 from appliance.effective import load
 from appliance.errors import MicrophoneError, SpeakerError
@@ -166,8 +167,12 @@ class Home:
     light: Light = field(default_factory=Light)
 
     def __post_init__(self) -> None:
-        self.connector = SimulatedConnector(self.service)
+        self.connector = SimulatedConnector(self.service, on_audio=self._check_light)
         self.tokens = SimulatedTokens(self.service)
+
+    def _check_light(self) -> None:
+        """Hold, in every test, that no sample leaves while the light says that none does."""
+        assert self.light.shown[-1][1] not in UNHEARD, "samples leave while the light shows a resting state"
 
     def cure(self, service: SimulatedService) -> None:
         """From now on there is this service, and tokens for it at once."""
