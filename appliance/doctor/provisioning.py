@@ -1,6 +1,9 @@
 """Checks of who this device is to its provisioning server; they look into the state directory and ask nobody."""
 
 import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Final
 
 from appliance.doctor.finding import Check, Finding, Severity
@@ -8,7 +11,12 @@ from appliance.errors import ConfigurationError
 from appliance.provisioning.drawer import Drawer, state_directory
 from appliance.provisioning.enrolment import STANDING_FILE
 from appliance.provisioning.identity import credentials
+from appliance.provisioning.reactions import reaction
 from appliance.settings import Settings
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def enrolment(settings: Settings) -> Finding:
@@ -20,8 +28,8 @@ def enrolment(settings: Settings) -> Finding:
     return Finding("enrolment", Severity.OK, f"{own.device_id} at {own.url}")
 
 
-def standing(_: Settings) -> Finding:
-    """Tell what the server has last said of this device."""
+def standing(_: Settings, now: Callable[[], datetime] = _utc_now) -> Finding:
+    """Tell what the server has last said of this device, as far as it still holds."""
     try:
         said = json.loads(Drawer(state_directory()).read(STANDING_FILE) or "{}")
     except ConfigurationError as error:
@@ -30,15 +38,45 @@ def standing(_: Settings) -> Finding:
         said = {}
     if not isinstance(said, dict) or not said:
         return Finding("provisioning", Severity.NOTE, "the daemon has not heard of the server yet")
-    quota = said.get("quota")
-    quota = quota if isinstance(quota, dict) else {}
     parts = [f"{said.get('status') or 'served'}, as of {said.get('at')}"]
-    parts += [f"{quota[name]} {unit} left" for name, unit in _LEFT.items() if quota.get(name) is not None]
-    severity = Severity.OK if said.get("status") in (None, "active") else Severity.PROBLEM
-    return Finding("provisioning", severity, "; ".join(parts), "" if severity is Severity.OK else _ADVICE)
+    if said.get("status") not in (None, "active"):
+        return Finding("provisioning", Severity.PROBLEM, "; ".join(parts), _ADVICE)
+    refused = _refusal(_table(said, "refused"), _table(said, "quota"), now())
+    if refused is not None:
+        return Finding("provisioning", Severity.PROBLEM, f"{parts[0]}; {refused}", _ADVICE)
+    return Finding("provisioning", Severity.OK, "; ".join([*parts, *_left(_table(said, "quota"), now())]))
 
 
-_LEFT: Final = {"sessions_left_today": "sessions of today", "minutes_left_month": "minutes of this month"}
+def _refusal(refused: Mapping[str, object], quota: Mapping[str, object], now: datetime) -> str | None:
+    """Return why the server gives this device no token at this moment, as far as it has said; None: it would."""
+    if refused.get("why") and not _is_over(refused.get("until"), now):
+        return str(refused["why"])
+    if quota.get("used_up") and not _is_over(quota.get("used_up_until"), now):
+        words = reaction(HTTPStatus.TOO_MANY_REQUESTS, str(quota["used_up"])).words.format(device="this device")
+        return f"the provisioning server {words}, until {quota.get('used_up_until')}"
+    return None
+
+
+def _left(quota: Mapping[str, object], now: datetime) -> list[str]:
+    """Return what is left of the quotas; a day that has ended since has left nothing to tell."""
+    if _is_over(quota.get("resets_at"), now):
+        return []
+    return [f"{quota[name]} {unit} left" for name, unit in _UNITS.items() if quota.get(name) is not None]
+
+
+def _table(said: Mapping[str, object], name: str) -> Mapping[str, object]:
+    value = said.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _is_over(moment: object, now: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(str(moment)) <= now
+    except (ValueError, TypeError):
+        return False
+
+
+_UNITS: Final = {"sessions_left_today": "conversations of today", "minutes_left_month": "minutes of this month"}
 _ADVICE: Final = "ask who runs the provisioning server"
 
 CHECKS: Final[tuple[Check, ...]] = (enrolment, standing)

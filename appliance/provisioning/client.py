@@ -6,7 +6,7 @@ second device with the same key. Tokens stay in memory.
 
 import asyncio
 import base64
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,7 @@ from appliance.provisioning.protocol import (
     Quota,
     RotateRequest,
     SessionEvent,
+    SessionEventResponse,
     TokenMode,
     TokenRequest,
     TokenResponse,
@@ -71,7 +72,7 @@ class ProvisioningClient:
         self._stack = AsyncExitStack()
         self._told_clock = False
         self.quota: Quota | None = None
-        """What was left with the newest token."""
+        """What is left, as the server has last said."""
 
     async def __aenter__(self) -> Self:
         """Raises InputError where another program uses the identity."""
@@ -121,11 +122,15 @@ class ProvisioningClient:
         except ValidationError:
             raise self._exchange.strange(answer) from None
         self._trust(view)
+        self.quota = view.quota or self.quota
         return view
 
     async def report(self, session_id: str, event: SessionEvent, patience_s: float) -> None:
-        """Tell what became of a session; raises ProvisioningError."""
-        await self._ask(_target("POST", SESSION_EVENTS_PATH.format(session_id=session_id), event), patience_s)
+        """Tell what became of a session, which changes what is left; raises ProvisioningError."""
+        told = _target("POST", SESSION_EVENTS_PATH.format(session_id=session_id), event)
+        answer, _ = await self._ask(told, patience_s)
+        with suppress(ValidationError):  # an older server answers with nothing
+            self.quota = SessionEventResponse.model_validate_json(answer.body).quota
 
     async def announce(self, new: keys.PrivateKey) -> None:
         """Have the server take ``new`` for this device's next key; raises ProvisioningError."""

@@ -165,6 +165,19 @@ class EnrolResponse(Answer):
     server_time: AwareDatetime
 
 
+class Quota(Answer):
+    """What is left to a device; None: no limit."""
+
+    sessions_left_today: int | None = None
+    """Conversations."""
+    minutes_left_month: int | None = None
+    resets_at: AwareDatetime | None = None
+    """When the day of the server ends."""
+    used_up: str | None = None
+    """The `ProblemCode` with which another conversation would be refused at this moment; None: it would not."""
+    used_up_until: AwareDatetime | None = None
+
+
 class DeviceView(Answer):
     """Answer to ``GET /v1/device``."""
 
@@ -172,6 +185,7 @@ class DeviceView(Answer):
     status: DeviceStatus
     name: str | None = None
     limits: Limits = Limits()
+    quota: Quota | None = None
     min_agent_version: str | None = None
     latest_agent_version: str | None = None
     server_keys: tuple[ServerKey, ...] = ()
@@ -200,6 +214,10 @@ class SessionEventType(StrEnum):
     ERROR = "error"
 
 
+UNUSED: Final = "unused"
+"""The reason of an end: no session was begun with the token."""
+
+
 class SessionEvent(Asked):
     """Body of ``POST /v1/sessions/{id}/events``: counters only, never anything that was said."""
 
@@ -207,6 +225,12 @@ class SessionEvent(Asked):
     reason: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{0,40}$")] = ""
     seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
     reconnects: Annotated[int, Field(ge=0, le=10_000)] = 0
+
+
+class SessionEventResponse(Answer):
+    """Answer to ``POST /v1/sessions/{id}/events``."""
+
+    quota: Quota
 
 
 class TokenRequest(Asked):
@@ -226,15 +250,6 @@ class Effective(Answer):
     """Names of the tools that the operator allows; a device offers no others, and only those it has."""
     config_etag: str | None = None
     """Changes whenever the operator changes what the token locks."""
-
-
-class Quota(Answer):
-    """What is left to a device; None: no limit."""
-
-    sessions_left_today: int | None = None
-    minutes_left_month: int | None = None
-    resets_at: AwareDatetime | None = None
-    """When the day of the server ends."""
 
 
 class TokenResponse(BaseModel):

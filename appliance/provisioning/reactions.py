@@ -44,7 +44,7 @@ _TWICE: Final = Reaction(
     needs_person=True,
 )
 _CANNOT: Final = Reaction(LinkAction.BACK_OFF, "cannot serve now")
-_PLENTY: Final = Reaction(LinkAction.WAIT_QUOTA, "has had too many requests of {device}")
+_PLENTY: Final = Reaction(LinkAction.WAIT_QUOTA, "says that {device} begins too many conversations, one after another")
 
 TABLE: Final[Mapping[ProblemCode, Reaction]] = MappingProxyType(
     {
@@ -70,14 +70,14 @@ TABLE: Final[Mapping[ProblemCode, Reaction]] = MappingProxyType(
         ProblemCode.SEQUENCE_CONFLICT: _TWICE,
         ProblemCode.ALREADY_MINTED: Reaction(LinkAction.BACK_OFF, "says that it has given the token already"),
         ProblemCode.QUOTA_SESSIONS: Reaction(
-            LinkAction.WAIT_QUOTA, "says that {device} has used up its sessions of today"
+            LinkAction.WAIT_QUOTA, "says that {device} has used up its conversations of today"
         ),
         ProblemCode.QUOTA_MINUTES: Reaction(
             LinkAction.WAIT_QUOTA, "says that {device} has used up its minutes of this month"
         ),
         ProblemCode.RATE_LIMITED: _PLENTY,
         ProblemCode.CONCURRENCY: Reaction(
-            LinkAction.WAIT_QUOTA, "counts too many sessions of {device} at the same time"
+            LinkAction.WAIT_QUOTA, "counts too many conversations of {device} at the same time"
         ),
         ProblemCode.TOO_LARGE: _OLDER,
         ProblemCode.UNSUPPORTED_MEDIA_TYPE: _OLDER,

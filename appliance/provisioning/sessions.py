@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.provisioning.protocol import SessionEvent, SessionEventType
+from appliance.provisioning.protocol import UNUSED, SessionEvent, SessionEventType
 from appliance.units import Seconds
 
 LINGER_S: Final = 10.0
@@ -18,7 +18,6 @@ MAX_REPORTS: Final = 32
 """Reports that wait to be sent; the oldest give way."""
 _MAX_SECONDS: Final = 86_400
 _MAX_RECONNECTS: Final = 10_000
-UNUSED: Final = "unused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from appliance import log
 from appliance.core.backoff import Backoff
@@ -21,8 +20,9 @@ from appliance.errors import LinkAction, ProvisioningError, ProvisioningUnreacha
 from appliance.live.ports import LiveToken, Store
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.exchange import NoAnswer
-from appliance.provisioning.protocol import DeviceView, Purpose
+from appliance.provisioning.protocol import Purpose
 from appliance.provisioning.sessions import Report, Sessions
+from appliance.provisioning.standing import Standing
 from appliance.settings import Prefetch
 from appliance.units import Seconds
 
@@ -99,7 +99,7 @@ class Tokens:
     ) -> None:
         self._client = client
         self._prefetch = prefetch
-        self._store = store
+        self._standing = Standing(store)
         self._on_tools = on_tools
         self._lot = lot
         self.sessions = Sessions()
@@ -125,7 +125,6 @@ class Tokens:
         self._lost_until = Seconds(0.0)
         """Nor until then, as one was lost."""
         self._standing_at = Seconds(0.0)
-        self._view: DeviceView | None = None
 
     async def __aenter__(self) -> Self:
         """Raises InputError where another program uses the identity."""
@@ -180,6 +179,7 @@ class Tokens:
         try:
             token = await self._client.fetch(mode, resume=resume)
         except ProvisioningError as error:
+            self._standing.refused(error)
             self._spare_server(error)
             # A token for the other mode opens a session as well, and may be the one that the quota counts.
             other = self._take() if error.action is LinkAction.WAIT_QUOTA else None
@@ -187,6 +187,7 @@ class Tokens:
                 raise
             return other
         self._fill_at = Seconds(0.0)
+        self._standing.served(self._client.quota)
         self._recovered()
         return token
 
@@ -210,6 +211,9 @@ class Tokens:
         try:
             while True:
                 self._look_round()
+                if self._standing.is_news:
+                    with self._contained():
+                        await self._standing.keep()
                 if _now() >= self._rest_until:
                     await self._do_one()
                 await self._pause()
@@ -285,6 +289,7 @@ class Tokens:
         else:
             try:
                 await self._client.report(report.session_id, report.event, BACKGROUND_S)
+                self._standing.served(self._client.quota)
             except TokenRefused as error:
                 log.event("provisioning.report-refused", level="warning", reason=str(error))
             except ProvisioningUnreachable as error:
@@ -297,11 +302,12 @@ class Tokens:
 
     async def _ask_standing(self) -> None:
         self._standing_at = Seconds(_now() + STANDING_AGAIN_S)
-        self._view = await self._client.standing(BACKGROUND_S)
+        view = await self._client.standing(BACKGROUND_S)
         self._standing_at = Seconds(_now() + STANDING_S * (1 - self._lot() / 4))
         self._recovered()
-        log.event("provisioning.standing", status=self._view.status, device=self._view.device_id)
-        await self._keep()
+        log.event("provisioning.standing", status=view.status, device=view.device_id)
+        self._standing.stands(view)
+        self._standing.served(self._client.quota)
 
     async def _fill(self) -> None:
         mode = self._mode
@@ -309,6 +315,7 @@ class Tokens:
         try:
             token = await self._client.mint(mode, Purpose.PREFETCH, BACKGROUND_S)
         except ProvisioningError as error:
+            self._standing.refused(error)
             self._spare_server(error)
             if isinstance(error, NoAnswer):
                 self._lost_until = Seconds(_now() + LOST_S)
@@ -317,17 +324,8 @@ class Tokens:
             self._filled.set()
         self._throw_away()
         self._spare, self._wanted = Spare(token, mode), False
+        self._standing.served(self._client.quota)
         self._recovered()
-        await self._keep()
-
-    async def _keep(self) -> None:
-        """Write down what the server says of this device; nothing of it is secret."""
-        kept: dict[str, Any] = {"at": datetime.now(UTC).isoformat(timespec="seconds")}
-        if self._view is not None:
-            kept |= self._view.model_dump(mode="json", include={"status", "name", "limits", "latest_agent_version"})
-        if self._client.quota is not None:
-            kept["quota"] = self._client.quota.model_dump(mode="json")
-        await self._store.save(kept)
 
     def _recovered(self) -> None:
         self._failures, self._rest_until = 0, Seconds(0.0)
@@ -351,6 +349,8 @@ class Tokens:
 
     async def _pause(self) -> None:
         """Wait until something changes, or something is due by itself."""
+        if self._standing.is_news:
+            return
         moments = [self._standing_at]
         if self.sessions.settles_at is not None:
             moments.append(self.sessions.settles_at)
@@ -377,6 +377,9 @@ class Tokens:
                 report = self.sessions.due.popleft()
                 with suppress(TokenRefused):
                     await self._client.report(report.session_id, report.event, until - _now())
+                    self._standing.served(self._client.quota)
+        if self._standing.is_news:
+            await self._standing.keep()
 
 
 def _is_low(left: int | None, least: int) -> bool:

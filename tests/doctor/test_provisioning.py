@@ -1,6 +1,7 @@
 """The doctor on who this device is to its server, from what lies in the state directory."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from appliance.provisioning.drawer import VARIABLE, Drawer
 from appliance.provisioning.enrolment import STANDING_FILE
 from appliance.provisioning.protocol import ServerKey
 from appliance.settings import Provisioning, Settings
+
+EARLIER, LATER = "2026-11-20T12:00:00+00:00", "2026-11-20T12:00:01Z"
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def enrolment(**settings: object) -> Finding:
 
 def standing(state: Path, said: object) -> Finding:
     (state / STANDING_FILE).write_text(said if isinstance(said, str) else json.dumps(said))
-    return provisioning.standing(Settings())
+    return provisioning.standing(Settings(), lambda: NOW)
 
 
 def test_a_device_that_has_enrolled_is_fit(state):
@@ -83,11 +87,30 @@ def test_settings_that_say_it_all_need_no_enrolment(state):
     ("said", "severity", "words"),
     [
         ({"status": "active", "at": "2026-11-20T12:00:00+00:00"}, Severity.OK, "active, as of 2026-11-20T12:00:00"),
-        ({"at": "x", "quota": {"sessions_left_today": 3}}, Severity.OK, "served, as of x; 3 sessions of today left"),
+        ({"at": "x", "quota": {"sessions_left_today": 3}}, Severity.OK, "as of x; 3 conversations of today left"),
+        (
+            {"status": "active", "refused": {"why": "the server says no", "until": LATER}},
+            Severity.PROBLEM,
+            "the server says no",
+        ),
+        ({"status": "active", "refused": {"why": "the server says no", "until": None}}, Severity.PROBLEM, "says no"),
+        ({"refused": {"why": "the server says no", "until": EARLIER}, "at": "x"}, Severity.OK, "served, as of x"),
+        (
+            {"quota": {"sessions_left_today": 100, "used_up": "rate-limited", "used_up_until": LATER}},
+            Severity.PROBLEM,
+            "begins too many conversations",
+        ),
+        (
+            {"quota": {"sessions_left_today": 100, "used_up": "rate-limited", "used_up_until": EARLIER}},
+            Severity.OK,
+            "100 conversations of today left",
+        ),
+        ({"at": "x", "quota": {"sessions_left_today": 0, "resets_at": EARLIER}}, Severity.OK, "served, as of x"),
+        ({"at": "x", "refused": 7, "quota": {"used_up": "?", "used_up_until": 7}}, Severity.PROBLEM, "too many"),
         (
             {"at": "x", "quota": {"sessions_left_today": 0, "minutes_left_month": 7}},
             Severity.OK,
-            "0 sessions of today left; 7 minutes of this month left",
+            "0 conversations of today left; 7 minutes of this month left",
         ),
         ({"status": "pending", "at": "x", "quota": None}, Severity.PROBLEM, "pending"),
         ({"status": "suspended", "at": "x"}, Severity.PROBLEM, "suspended"),

@@ -8,7 +8,8 @@ from appliance.core.state import Mode
 from appliance.errors import LinkCause, LinkError
 from appliance.live.ports import LinkConnector, Request, Tier
 from appliance.provisioning.links import CountedLinks
-from appliance.provisioning.sessions import LINGER_S, UNOPENED_S, UNUSED
+from appliance.provisioning.protocol import UNUSED
+from appliance.provisioning.sessions import LINGER_S, UNOPENED_S
 from appliance.settings import Prefetch
 from tests.clock import run_virtual
 from tests.live.fakes import FakeConnector

@@ -2,8 +2,8 @@
 
 import pytest
 
-from appliance.provisioning.protocol import SessionEventType
-from appliance.provisioning.sessions import LINGER_S, MAX_REPORTS, UNOPENED_S, UNUSED, Sessions
+from appliance.provisioning.protocol import UNUSED, SessionEventType
+from appliance.provisioning.sessions import LINGER_S, MAX_REPORTS, UNOPENED_S, Sessions
 from appliance.units import Seconds
 
 STARTED, ENDED = SessionEventType.STARTED, SessionEventType.ENDED

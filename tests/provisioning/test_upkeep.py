@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,9 @@ from appliance.errors import ProvisioningError
 from appliance.provisioning import keys
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.enrolment import enrol
-from appliance.provisioning.protocol import DeviceFacts
-from appliance.provisioning.sessions import LINGER_S, MAX_REPORTS, UNOPENED_S, UNUSED
+from appliance.provisioning.protocol import UNUSED, DeviceFacts
+from appliance.provisioning.server.settings import Limits
+from appliance.provisioning.sessions import LINGER_S, MAX_REPORTS, UNOPENED_S
 from appliance.provisioning.tokens import (
     BACKGROUND_S,
     REPORT_TRIES,
@@ -288,5 +290,29 @@ def test_who_is_refused_hears_it_and_the_next_one_is_served():
                 await here.fetch()
             here.line.refuses.clear()
             assert (await here.fetch()).value == TOKEN
+
+    run_virtual(main)
+
+
+def test_what_doctor_reads_follows_every_word_of_the_server():
+    async def main() -> None:
+        async with home(Prefetch.NEVER, limits=Limits(sessions_day=0, burst=2)) as here:
+            await until(BOOTED_S)
+
+            async def kept() -> dict[str, Any]:
+                await asyncio.sleep(0.1)
+                assert isinstance(here.store.value, dict)
+                return here.store.value
+
+            await here.talk(await here.fetch())
+            assert (await kept())["quota"]["used_up"] is None
+            await here.talk(await here.fetch())
+            assert (await kept())["quota"]["used_up"] == "rate-limited", "the next one will be refused"
+            with pytest.raises(ProvisioningError):
+                await here.fetch()
+            assert "begins too many conversations" in (await kept())["refused"]["why"]
+            await asyncio.sleep(600)
+            await here.talk(await here.fetch())
+            assert "refused" not in await kept()
 
     run_virtual(main)

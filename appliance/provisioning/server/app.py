@@ -32,6 +32,7 @@ from appliance.provisioning.protocol import (
     RotateRequest,
     RotateResponse,
     SessionEvent,
+    SessionEventResponse,
     TokenRequest,
     TokenResponse,
 )
@@ -193,12 +194,11 @@ async def rotate(request: Request) -> Response:
     return _json(await _desk(request).rotate(incoming, _asked(RotateRequest, request, incoming)))
 
 
-@PROTOCOL.post(SESSION_EVENTS_PATH, **_described(SessionEvent, None))
+@PROTOCOL.post(SESSION_EVENTS_PATH, **_described(SessionEvent, SessionEventResponse))
 async def report(request: Request, session_id: SessionId) -> Response:
     """Note what became of a session."""
     incoming = await _incoming(request)
-    await _desk(request).report(incoming, session_id, _asked(SessionEvent, request, incoming))
-    return _nothing()
+    return _json(await _desk(request).report(incoming, session_id, _asked(SessionEvent, request, incoming)))
 
 
 @SURROUNDINGS.get("/healthz")

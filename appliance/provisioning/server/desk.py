@@ -19,14 +19,16 @@ from appliance.provisioning.protocol import (
     EnrolRequest,
     EnrolResponse,
     ProblemCode,
+    Quota,
     RotateRequest,
     RotateResponse,
     ServerKey,
     SessionEvent,
+    SessionEventResponse,
     TokenRequest,
     TokenResponse,
 )
-from appliance.provisioning.server import devices, enrolment, policy, sessions
+from appliance.provisioning.server import closing, devices, enrolment, policy, quota, sessions
 from appliance.provisioning.server.admission import Admission, Arrival, Caller, standing
 from appliance.provisioning.server.agents import is_too_old
 from appliance.provisioning.server.failures import Failures
@@ -144,11 +146,13 @@ class Desk:
 
         def work(connection: Connection, caller: Caller, asked: None) -> DeviceView:
             del asked
+            chosen = policy.policy_for(connection, caller.policy, self._default)
             return DeviceView(
                 device_id=caller.device_id,
                 status=caller.status,
                 name=caller.name,
-                limits=policy.limits(policy.policy_for(connection, caller.policy, self._default)),
+                limits=policy.limits(chosen),
+                quota=_quota(connection, caller, chosen, now),
                 min_agent_version=self._settings.min_agent_version,
                 latest_agent_version=self._settings.latest_agent_version,
                 server_keys=self._server_keys,
@@ -176,19 +180,21 @@ class Desk:
 
         await self._admitted(incoming, now, None, work)
 
-    async def report(self, incoming: Incoming, session_id: str, asked: SessionEvent | Refusal) -> None:
+    async def report(self, incoming: Incoming, session_id: str, asked: SessionEvent | Refusal) -> SessionEventResponse:
         """Answer ``POST /v1/sessions/{id}/events``, also of a device suspended since; raises Refused."""
         now = self._now()
 
-        def work(connection: Connection, caller: Caller, asked: SessionEvent) -> Refusal | None:
-            return sessions.report(connection, caller.device_id, session_id, asked, milliseconds(now))
+        def work(connection: Connection, caller: Caller, asked: SessionEvent) -> SessionEventResponse | Refusal:
+            chosen = policy.policy_for(connection, caller.policy, self._default)
+            refusal = closing.report(connection, caller.device_id, session_id, asked, chosen, milliseconds(now))
+            return refusal or SessionEventResponse(quota=_quota(connection, caller, chosen, now))
 
-        await self._admitted(incoming, now, asked, work)
+        return await self._admitted(incoming, now, asked, work)
 
     async def sweep(self) -> None:
         """Take back what was counted and never minted."""
         now = milliseconds(self._now())
-        taken_back = await self._store.transact(partial(sessions.sweep, now=now))
+        taken_back = await self._store.transact(partial(sessions.sweep, now=now, time_zone=self._default.time_zone))
         if taken_back:
             self._metrics.taken_back(taken_back)
             _log.warning("%d sessions had been counted and got no token: taken back", taken_back)
@@ -253,7 +259,9 @@ class Desk:
         except UpstreamError as error:
             self._minted(error.code, loop.time() - started)
             _log.warning("device %s: no token: %s: %s", granted.spec.holder, error.code, error)
-            await self._store.transact(partial(sessions.refund, session_id=granted.session_id))
+            await self._store.transact(
+                partial(sessions.refund, session_id=granted.session_id, time_zone=granted.policy.time_zone)
+            )
             wait_s = error.retry_after or RETRY_AFTER_S.get(error.code)
             raise refused(error.code, retry_after=wait_s) from None
         self._minted(OK, loop.time() - started)
@@ -286,6 +294,12 @@ class Desk:
             sequence=presented.signer.sequence,
             at=milliseconds(now),
         )
+
+
+def _quota(connection: Connection, caller: Caller, chosen: policy.Policy, now: datetime) -> Quota:
+    """Return what a device has left."""
+    so_far = quota.used(connection, caller.device_id, chosen.time_zone, milliseconds(now))
+    return quota.left(so_far, chosen, milliseconds(now))
 
 
 def _claim(text: str) -> join.Claim:

@@ -1,9 +1,11 @@
-"""Times as the database keeps them (milliseconds since 1970, days as YYYYMMDD, in UTC), and new identifiers. Pure."""
+"""Times as the database keeps them (milliseconds since 1970, days as YYYYMMDD), and new identifiers. Pure."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
+UTC_NAME: Final = "UTC"
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -17,21 +19,34 @@ def moment(milliseconds: int) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
-def day_of(milliseconds: int) -> int:
-    """Return the day, YYYYMMDD."""
-    date = moment(milliseconds)
+def day_of(milliseconds: int, time_zone: str = UTC_NAME) -> int:
+    """Return the day, YYYYMMDD, by the clocks of ``time_zone`` (IANA)."""
+    date = _local(milliseconds, time_zone)
     return date.year * 10_000 + date.month * 100 + date.day
 
 
-def next_day(milliseconds: int) -> datetime:
-    """Return when the day ends."""
-    return moment(milliseconds).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+def day_began(milliseconds: int, time_zone: str = UTC_NAME) -> datetime:
+    """Return when the day began, in UTC."""
+    return _midnight(_local(milliseconds, time_zone))
 
 
-def next_month(milliseconds: int) -> datetime:
-    """Return when the month ends."""
-    first = moment(milliseconds).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    return (first + timedelta(days=32)).replace(day=1)
+def next_day(milliseconds: int, time_zone: str = UTC_NAME) -> datetime:
+    """Return when the day ends, in UTC."""
+    return _midnight(_local(milliseconds, time_zone) + timedelta(days=1))
+
+
+def next_month(milliseconds: int, time_zone: str = UTC_NAME) -> datetime:
+    """Return when the month ends, in UTC."""
+    return _midnight((_local(milliseconds, time_zone).replace(day=1) + timedelta(days=32)).replace(day=1))
+
+
+def _local(milliseconds: int, time_zone: str) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC if time_zone == UTC_NAME else ZoneInfo(time_zone))
+
+
+def _midnight(local: datetime) -> datetime:
+    # By the clocks on the wall: a day in which they are changed has 23 or 25 hours.
+    return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
 
 def new_id(prefix: str, milliseconds: int) -> str:

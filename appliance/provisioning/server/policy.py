@@ -38,9 +38,12 @@ class Policy:
     minutes_month: int
     burst: int
     concurrent: int
+    unused_day: int
+    time_zone: str
 
 
-FIELDS: Final = tuple(field.name for field in fields(Policy))
+FIELDS: Final = tuple(field.name for field in fields(Policy) if field.name in POLICY.c)
+"""What a policy may say; the rest is the server's settings' alone."""
 
 
 def of_settings(settings: Settings) -> Policy:
@@ -56,6 +59,8 @@ def of_settings(settings: Settings) -> Policy:
         minutes_month=settings.limits.minutes_month,
         burst=settings.limits.burst,
         concurrent=settings.limits.concurrent,
+        unused_day=settings.limits.unused_day,
+        time_zone=settings.limits.time_zone,
     )
 
 

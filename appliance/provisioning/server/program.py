@@ -138,7 +138,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, Path | None]:
         return load(options.config, flags), None
     made = make_certificate(options.development.absolute())
     # No quotas in development, where a test may hold a thousand conversations in a minute.
-    unlimited = dict.fromkeys(Limits.model_fields, 0)
+    unlimited = {name: 0 for name, field in Limits.model_fields.items() if field.annotation is int}
     flags |= {"host": HOST, "tls_certificate": made.certificate, "tls_key": made.key, "limits": unlimited}
     flags |= {"state_dir": options.development.absolute()}
     return load(options.config, flags), made.ca_file

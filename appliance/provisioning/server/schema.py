@@ -1,4 +1,4 @@
-"""The tables, on SQLite and PostgreSQL alike. Times are milliseconds since 1970, days ``YYYYMMDD``, in UTC.
+"""The tables, on SQLite and PostgreSQL alike. Times are milliseconds since 1970, days ``YYYYMMDD``.
 
 No token, no API key, no claim secret and no address of a device is stored: only public keys and hashes.
 """
@@ -105,7 +105,8 @@ USAGE: Final = Table(
     Column("reserved_s", Integer, nullable=False),
     Column("reported_s", Integer, nullable=False),
 )
-"""``reserved_s``: what the tokens of the day were good for at most; ``reported_s``: what the device says it used."""
+"""``sessions``: conversations; ``reserved_s``: the seconds that they count with; ``reported_s``: what the device says
+was talked. The day is that of ``limits.time_zone``."""
 
 SESSION: Final = Table(
     "session",
@@ -125,7 +126,15 @@ SESSION: Final = Table(
     Column("outcome", String(40)),
     Index(None, "device_id", "at"),
 )
-"""``state``: reserved (counted, its token not yet minted), minted or refunded."""
+"""``state``: one of those below. ``reserved_s``: the seconds that it counts with; all that its token is good for, until
+it is known what that was used for."""
+RESERVED: Final = "reserved"
+"""Counted, its token not yet minted."""
+MINTED: Final = "minted"
+UNUSED: Final = "unused"
+"""Minted and not used: it counts with nothing."""
+REFUNDED: Final = "refunded"
+"""It got no token: it counts with nothing."""
 
 AUDIT: Final = Table(
     "audit",

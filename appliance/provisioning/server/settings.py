@@ -9,8 +9,18 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticKnownError
 from pydantic_settings import SettingsConfigDict
 
@@ -18,6 +28,7 @@ from appliance.errors import ConfigurationError
 from appliance.layers import LayeredSettings, Tree, read_toml, resolve, variables
 from appliance.provisioning import keys
 from appliance.provisioning.protocol import DeviceId, HttpsUrl
+from appliance.provisioning.server.moments import UTC_NAME
 
 CREDENTIAL: Final = "gemini-api-key"
 DATABASE_FILE: Final = "provisiond.sqlite"
@@ -28,6 +39,15 @@ def _public_key(value: object) -> keys.PublicKey:
     return keys.public_key(value) if isinstance(value, str) else value  # type: ignore[return-value]
 
 
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is no time zone that this system knows, such as Europe/Berlin") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
 PublicKey = Annotated[keys.PublicKey, BeforeValidator(_public_key)]
 
 
@@ -60,16 +80,25 @@ class Lock(Section):
 
 
 class Limits(Section):
-    """What one device may use, counted when a token is minted and not when a device says so; 0: no limit."""
+    """What one device may use; 0: no limit.
+
+    A token counts as one conversation, with all the time that it is good for, until the device reports what it was used
+    for. A device that lies about that is held by these limits too.
+    """
 
     sessions_day: int = Field(default=120, ge=0)
-    """Tokens in one day (UTC)."""
+    """Conversations in one day. A self-test is one; a token that was not used is none."""
     minutes_month: int = Field(default=0, ge=0)
-    """Minutes that the tokens of a month are good for at most."""
+    """Minutes of conversation in one month: started minutes count in full, and each conversation with at least one."""
     burst: int = Field(default=12, ge=0)
-    """Tokens in ten minutes."""
+    """Conversations that may begin in ten minutes."""
     concurrent: int = Field(default=8, ge=0)
     """Tokens that may be in use at once. One counts until its device reports the end, or its time is over."""
+    unused_day: int = Field(default=100, ge=0)
+    """Tokens in one day that a device may report as unused; more count as conversations. A device fetches a token in
+    advance after each conversation, and throws it away when nobody speaks for ten minutes."""
+    time_zone: TimeZone = UTC_NAME
+    """Where days and months begin and end: "Europe/Berlin", for instance."""
     clone_conflicts_day: int = Field(default=3, ge=0)
     """Sequence numbers used twice in a day after which a device is suspended: somebody has a copy of its key."""
 

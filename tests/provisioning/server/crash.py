@@ -18,8 +18,8 @@ from sqlalchemy import func, select
 from appliance.provisioning.protocol import Purpose
 from appliance.provisioning.server import devices, migrate, policy, sessions
 from appliance.provisioning.server.policy import Policy
-from appliance.provisioning.server.schema import SESSION, USAGE
-from appliance.provisioning.server.sessions import MINTED, REFUNDED, Reservation
+from appliance.provisioning.server.schema import MINTED, REFUNDED, SESSION, USAGE
+from appliance.provisioning.server.sessions import Reservation
 from appliance.provisioning.server.store import Store, open_engine
 from tests.provisioning.worlds import DEVICE, KEY, server_settings
 

@@ -12,6 +12,7 @@ from appliance.provisioning.server import audit, claims, devices, policy
 from appliance.provisioning.server.admin.show import Row
 from appliance.provisioning.server.moments import day_of
 from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY, POLICY, SESSION, USAGE
+from appliance.provisioning.server.settings import Settings
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -110,9 +111,9 @@ def set_policy(connection: Connection, operator: Operator, options: Namespace) -
     return {"name": options.policy, "version": version, **values}
 
 
-def list_usage(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
-    """Return what each device has used in the last days."""
-    first = day_of(operator.now - (options.days - 1) * DAY_MS)
+def list_usage(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> list[Row]:
+    """Return the conversations of each device in the last days: what they count with, and what was talked."""
+    first = day_of(operator.now - (options.days - 1) * DAY_MS, settings.limits.time_zone)
     sums = (func.sum(USAGE.c[name]).label(name) for name in ("sessions", "reserved_s", "reported_s"))
     joined = USAGE.join(DEVICE, USAGE.c.device_id == DEVICE.c.id)
     wanted = (

@@ -51,11 +51,11 @@ _TEXTS: Final = {"model": line(120), "voice": line(80), "language": line(40), "i
 """As long as the database has room for; an instruction is for nobody but the service."""
 _LIMIT: Final = whole(0, _MANY)
 _NUMBERS: Final = {
-    "max-session-s": whole(1, 3600),
-    "sessions-day": _LIMIT,
-    "minutes-month": _LIMIT,
-    "burst": _LIMIT,
-    "concurrent": _LIMIT,
+    "max-session-s": (whole(1, 3600), "the longest conversation, in seconds"),
+    "sessions-day": (_LIMIT, "conversations in a day; 0: no limit, here and below"),
+    "minutes-month": (_LIMIT, "minutes of conversation in a month"),
+    "burst": (_LIMIT, "conversations that may begin in ten minutes"),
+    "concurrent": (_LIMIT, "conversations at the same time"),
 }
 
 Act = Callable[[Connection, Operator, Namespace, Settings], Answer]
@@ -126,7 +126,7 @@ def _plain(do: Callable[[Connection, Operator, Namespace], Row | Sequence[Row] |
     return lambda connection, operator, options, _: Answer(do(connection, operator, options))
 
 
-def _with_settings(do: Callable[[Connection, Operator, Namespace, Settings], Row]) -> Act:
+def _with_settings(do: Callable[[Connection, Operator, Namespace, Settings], Row | Sequence[Row]]) -> Act:
     return lambda connection, operator, options, settings: Answer(do(connection, operator, options, settings))
 
 
@@ -146,9 +146,9 @@ def _parser() -> ArgumentParser:
         "keys": _add_keys(topics.add_parser("keys", help="the server's own key, and the next one")),
         "audit": _add_audit(topics.add_parser("audit", help="what was done, and by whom")),
     }
-    usage = _verb(topics, "usage", "show what each device has used")
+    usage = _verb(topics, "usage", "show the conversations of each device, and their minutes")
     usage.add_argument("--days", type=whole(1, 3660), default=31, metavar="N", help="of how many days (31)")
-    usage.set_defaults(act=_plain(actions.list_usage))
+    usage.set_defaults(act=_with_settings(actions.list_usage))
     lines = [(f"{topic} {name}", verb) for topic, those in verbs.items() for name, verb in those.choices.items()]
     lines.append(("usage", usage))
     told = "\n".join(f"  {name:19}  {verb.description}" for name, verb in lines)
@@ -217,8 +217,8 @@ def _add_policies(parser: ArgumentParser) -> "Verbs":
     change.add_argument("policy", metavar="NAME", type=policy_name)
     for name, read_text in _TEXTS.items():
         change.add_argument(f"--{name}", type=or_unset(read_text), default=SUPPRESS, metavar="TEXT")
-    for name, read_number in _NUMBERS.items():
-        change.add_argument(f"--{name}", type=or_unset(read_number), default=SUPPRESS, metavar="N")
+    for name, (read_number, words) in _NUMBERS.items():
+        change.add_argument(f"--{name}", type=or_unset(read_number), default=SUPPRESS, metavar="N", help=words)
     change.add_argument(
         "--tools",
         type=tools,
