@@ -84,7 +84,8 @@ class OpenWakeWord(Section):
     kind: Literal["openwakeword"] = "openwakeword"
     model: str = "hey_rhasspy"
     """One of alexa, hey_jarvis, hey_mycroft, hey_rhasspy; or a graph of your own: the path of an ONNX file, or its name
-    in /etc/voice-appliance/models, with its sha256sum beside it."""
+    in /etc/voice-appliance/models, with its sha256sum beside it (and that of its weights, where a file of their own
+    holds them)."""
     threshold: float | None = Field(default=None, gt=0, le=1)
     """Score that counts; empty: what suits the model."""
     refractory_s: float = Field(default=2.0, ge=0.5, le=10)

@@ -5,15 +5,16 @@ Every graph is checked by sha256 before it is run. Nothing is downloaded: the gr
 """
 
 import difflib
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from appliance.errors import WakeModelError
+from appliance.wake.digests import beside, verify
 
 OWN_FOLDER: Final = Path("/etc/voice-appliance/models")
 """Graphs of the installer's own, looked at first; each has its digest beside it, as ``sha256sum`` writes it."""
@@ -24,6 +25,7 @@ REMEDY: Final = f"pip install --no-deps {PACKAGE}=={PACKAGE_VERSION}"
 
 _MELSPECTROGRAM: Final = "melspectrogram.onnx"
 _EMBEDDING: Final = "embedding_model.onnx"
+_TFLITE: Final = ".tflite"
 _WORDS: Final[Mapping[str, str]] = {
     "alexa": "alexa_v0.1.onnx",
     "hey_jarvis": "hey_jarvis_v0.1.onnx",
@@ -41,15 +43,28 @@ _SHA256: Final[Mapping[str, str]] = {
 """Of the ONNX files in the wheel of openwakeword 0.5.1."""
 
 
+_LOCATION: Final = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
+"""In an ONNX file: the entry of a tensor that names the file which holds its numbers; then its length, and the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """An ONNX graph, verified."""
+
+    content: bytes
+    weights: Mapping[str, bytes] = field(default_factory=dict)
+    """What the graph keeps in files beside it, by the names that it has for them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Graphs:
-    """The three ONNX files that detect one word, verified."""
+    """The three graphs that detect one word."""
 
     model: str
     """Name of the word."""
-    melspectrogram: bytes
-    embedding: bytes
-    classifier: bytes
+    melspectrogram: Graph
+    embedding: Graph
+    classifier: Graph
 
 
 def known_models(own_folder: Path = OWN_FOLDER) -> tuple[str, ...]:
@@ -61,24 +76,30 @@ def known_models(own_folder: Path = OWN_FOLDER) -> tuple[str, ...]:
 def load(model: str, own_folder: Path = OWN_FOLDER) -> Graphs:
     """Read and verify the graphs of ``model``: a name, or the path of a classifier graph (it has a slash).
 
+    A graph may keep its weights in files beside it, as PyTorch exports it; each of them is verified too.
+
     Raises:
         WakeModelError: The name is unknown, or a graph is missing or is not the file that it should be.
     """
     if "/" in model:
         name, classifier = Path(model).stem, Path(model)
     else:
-        name, classifier = model, _classifier(model, own_folder)
+        name = model.removesuffix(".onnx").removesuffix(_TFLITE)
+        classifier = _classifier(name, own_folder)
     return Graphs(
         name,
-        _verified(_find(_MELSPECTROGRAM, own_folder)),
-        _verified(_find(_EMBEDDING, own_folder)),
-        _verified(classifier),
+        _graph(_find(_MELSPECTROGRAM, own_folder)),
+        _graph(_find(_EMBEDDING, own_folder)),
+        _graph(classifier),
     )
 
 
 def _classifier(model: str, own_folder: Path) -> Path:
     known = known_models(own_folder)
     if model not in known:
+        other = own_folder / f"{model}{_TFLITE}"
+        if other.is_file():
+            return other  # to say what to do instead
         likely = difflib.get_close_matches(model, known, n=1)
         meant = f"did you mean {likely[0]}? " if likely else ""
         raise WakeModelError(f'there is no wake word "{model}": {meant}known are {", ".join(known)}')
@@ -103,20 +124,33 @@ def _package_folder() -> Path:
     return Path(spec.submodule_search_locations[0], "resources", "models")
 
 
-def _verified(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-        expected = _SHA256.get(path.name) or _digest_beside(path)
-    except OSError as error:
-        raise WakeModelError(f"cannot read {error.filename}: {error.strerror}") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != expected:
-        raise WakeModelError(f"{path} is altered: its sha256 is {found[:8]}…, not {expected[:8]}…")
+def _graph(path: Path) -> Graph:
+    content = _read(path)
+    if path.suffix == _TFLITE or content[4:8] == b"TFL3":
+        raise WakeModelError(f"{path} is a TensorFlow Lite graph: set wake.model to the ONNX file of the same word")
+    if content.startswith(b"version https://git-lfs"):
+        raise WakeModelError(f"{path} only says where the graph is: run git lfs pull where it comes from")
+    verify(path, content, _SHA256.get(path.name))
+    return Graph(content, {name: _weights(path, name) for name in _kept_elsewhere(content)})
+
+
+def _kept_elsewhere(content: bytes) -> Iterator[str]:
+    for found in _LOCATION.finditer(content):
+        yield content[found.end() :][: found[1][0]].decode("utf-8", "replace")
+
+
+def _weights(graph: Path, name: str) -> bytes:
+    """Return a file beside a graph, verified."""
+    path = graph.with_name(name) if Path(name).name == name else None
+    if path is None or not path.is_file():
+        raise WakeModelError(f"{graph} keeps its weights in {name}: put that beside it, with its digest")
+    content = _read(path)
+    verify(path, content, None, beside(graph))
     return content
 
 
-def _digest_beside(path: Path) -> str:
-    beside = path.with_name(f"{path.name}.sha256")
-    if not beside.is_file():
-        raise WakeModelError(f"{path} has no digest beside it: sha256sum {path} > {beside}")
-    return beside.read_text("ascii", "replace")[:64].lower()
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WakeModelError(f"cannot read {path}: {error.strerror}") from error

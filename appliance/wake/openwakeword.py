@@ -17,7 +17,7 @@ import numpy.typing as npt
 from appliance.errors import ApplianceError, WakeModelError, translated
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.wake.detector import Detector, Rule
-from appliance.wake.models import Graphs
+from appliance.wake.models import Graph, Graphs
 from appliance.wake.ports import Detection, Score
 
 HOP: Final = 1280
@@ -136,7 +136,7 @@ class _Graph:
     A second thread, or threads that spin, cost three times the processor time and gain nothing.
     """
 
-    def __init__(self, name: str, content: bytes) -> None:
+    def __init__(self, name: str, graph: Graph) -> None:
         onnxruntime, self._errors = _runtime()
         self.name = name
         self._failure = f"the graph {name} cannot be used"
@@ -145,8 +145,12 @@ class _Graph:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        weights = graph.weights
         with translated(self._errors, self._failure):
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            if weights:
+                sizes = [len(content) for content in weights.values()]
+                options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], sizes)
+            self._session = onnxruntime.InferenceSession(graph.content, options, providers=["CPUExecutionProvider"])
         given, self.output_shape = self._session.get_inputs()[0], self._session.get_outputs()[0].shape
         self._input, self.input_shape = given.name, given.shape
 

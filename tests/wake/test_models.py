@@ -9,6 +9,8 @@ import pytest
 
 from appliance.errors import WakeModelError
 from appliance.wake import models
+from appliance.wake.models import Graph
+from tests.wake import onnxfiles
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ needs_the_package = pytest.mark.skipif(find_spec("openwakeword") is None, reason
 def test_the_words_of_the_package_are_found_and_verified_without_importing_it(word):
     graphs = models.load(word)
     assert graphs.model == word
-    assert len({graphs.melspectrogram, graphs.embedding, graphs.classifier}) == 3
+    assert len({graph.content for graph in (graphs.melspectrogram, graphs.embedding, graphs.classifier)}) == 3
     assert "openwakeword" not in sys.modules
 
 
@@ -99,7 +101,8 @@ def test_a_graph_of_the_installers_own_is_found_by_name_and_by_path(tmp_path):
     by_name = models.load("hey_marvin", tmp_path)
     by_path = models.load(str(path))
     assert by_name == by_path
-    assert (by_name.model, by_name.classifier) == ("hey_marvin", b"a graph")
+    assert (by_name.model, by_name.classifier) == ("hey_marvin", Graph(b"a graph"))
+    assert models.load("hey_marvin.onnx", tmp_path) == by_name
 
 
 @needs_the_package
@@ -117,3 +120,91 @@ def test_a_file_in_the_own_folder_comes_before_the_package_and_is_held_to_the_sa
     own_model(tmp_path, "melspectrogram")
     with pytest.raises(WakeModelError, match=r"melspectrogram\.onnx is altered"):
         models.load("alexa", tmp_path)
+
+
+@needs_the_package
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{digest}  hey_marvin.onnx\n",
+        "{digest} *hey_marvin.onnx\n",
+        "{digest}  /home/me/models/hey_marvin.onnx\n",
+        "SHA256 (hey_marvin.onnx) = {digest}\n",
+        "SHA256 (./hey_marvin.onnx) = {digest}\n",
+        "{other}  hey_marvin.onnx.data\n{digest}  hey_marvin.onnx\n{other}  not_hey_marvin.onnx\n",
+        "{digest}  before_it_was_renamed.onnx\n",
+        "{digest}",
+        "\ufeffAlgorithm : SHA256\r\nHash      : {upper}\r\nPath      : C:\\models\\hey_marvin.onnx\r\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_digest_is_read_however_it_was_written(tmp_path, written, encoding):
+    path = own_model(tmp_path, "hey_marvin")
+    digest = onnxfiles.digest(path)
+    text = written.format(digest=digest, upper=digest.upper(), other="0" * 64)
+    path.with_name("hey_marvin.onnx.sha256").write_bytes(text.encode(encoding))
+    assert models.load("hey_marvin", tmp_path).classifier.content == b"a graph"
+
+
+@needs_the_package
+@pytest.mark.parametrize(
+    "text", ["", "hello", f"{'0' * 64}  a.onnx\n{'1' * 64}  b.onnx\n", f"{'0' * 128}  hey_marvin.onnx"]
+)
+def test_a_file_without_the_digest_is_told_as_such(tmp_path, text):
+    path = own_model(tmp_path, "hey_marvin")
+    path.with_name("hey_marvin.onnx.sha256").write_text(text)
+    with pytest.raises(WakeModelError, match=r"sha256 holds no sha256 of hey_marvin\.onnx: sha256sum "):
+        models.load("hey_marvin", tmp_path)
+
+
+def digests(*paths: Path) -> str:
+    return "".join(f"{onnxfiles.digest(path)}  {path.name}\n" for path in paths)
+
+
+@needs_the_package
+def test_weights_beside_a_graph_come_with_it_and_are_verified_as_well(tmp_path):
+    path = onnxfiles.save(tmp_path, "hey_marvin", "as_exported.onnx.data")
+    weights, own = tmp_path / "as_exported.onnx.data", tmp_path / "hey_marvin.onnx.sha256"
+    own.write_text(digests(path))
+    with pytest.raises(WakeModelError, match=r"holds no sha256 of as_exported|as_exported\.onnx\.data has no digest"):
+        models.load("hey_marvin", tmp_path)
+    own.write_text(digests(path, weights))
+    assert models.load("hey_marvin", tmp_path).classifier.weights == {weights.name: weights.read_bytes()}
+    own.write_text(digests(path))
+    (tmp_path / "as_exported.onnx.data.sha256").write_text(digests(weights))
+    assert models.load(str(path)).classifier.weights == {weights.name: weights.read_bytes()}
+    weights.write_bytes(weights.read_bytes()[::-1] + b"\1")
+    with pytest.raises(WakeModelError, match=r"as_exported\.onnx\.data is altered"):
+        models.load("hey_marvin", tmp_path)
+    weights.unlink()
+    with pytest.raises(WakeModelError, match=r"keeps its weights in as_exported\.onnx\.data: put that beside it"):
+        models.load("hey_marvin", tmp_path)
+
+
+@needs_the_package
+@pytest.mark.parametrize("elsewhere", ["../weights.data", "/etc/hostname", ".."])
+def test_no_graph_fetches_its_weights_from_another_folder(tmp_path, elsewhere):
+    (tmp_path / "weights.data").touch()
+    folder = tmp_path / "models"
+    folder.mkdir()
+    path = onnxfiles.save(folder, "hey_marvin", "local.data")
+    path.write_bytes(path.read_bytes().replace(b"\x0alocal.data", bytes([len(elsewhere)]) + elsewhere.encode()))
+    (folder / "hey_marvin.onnx.sha256").write_text(digests(path))
+    with pytest.raises(WakeModelError, match="keeps its weights in"):
+        models.load("hey_marvin", folder)
+
+
+@needs_the_package
+@pytest.mark.parametrize(
+    ("file", "content", "says"),
+    [
+        ("hey_marvin.tflite", b"\x1c\0\0\0TFL3", "a TensorFlow Lite graph: set wake.model to the ONNX file"),
+        ("hey_marvin.onnx", b"\x1c\0\0\0TFL3", "a TensorFlow Lite graph: set wake.model to the ONNX file"),
+        ("hey_marvin.onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run git lfs pull"),
+    ],
+)
+def test_what_is_no_onnx_file_is_told_with_what_to_do(tmp_path, file, content, says):
+    (tmp_path / file).write_bytes(content)
+    for model in ("hey_marvin", file, str(tmp_path / file)):
+        with pytest.raises(WakeModelError, match=says):
+            models.load(model, tmp_path)

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from appliance.errors import WakeModelError
 from appliance.units import Pcm, SampleIndex
 from appliance.wake.detector import THRESHOLDS, rule_for
-from appliance.wake.models import Graphs, load
+from appliance.wake.models import Graph, Graphs, load
 from appliance.wake.openwakeword import HOP, SMALL_GAP, OpenWakeWordEngine
 from appliance.wake.ports import Detection, Score
+from tests.wake import onnxfiles
 from tests.wake.sounds import end_of_word, feed, noise, recording, silence, spoken
 
 pytestmark = pytest.mark.skipif(
@@ -168,7 +169,7 @@ def test_the_package_and_what_it_would_import_stay_out():
 def test_a_file_that_is_no_graph_is_refused():
     good = load(RHASSPY)
     with pytest.raises(WakeModelError, match=r"^the graph hey_rhasspy cannot be used: "):
-        OpenWakeWordEngine(Graphs(RHASSPY, good.melspectrogram, good.embedding, b"no graph"), rule_for(RHASSPY))
+        OpenWakeWordEngine(Graphs(RHASSPY, good.melspectrogram, good.embedding, Graph(b"no graph")), rule_for(RHASSPY))
 
 
 def test_a_graph_that_is_no_classifier_is_refused():
@@ -232,3 +233,15 @@ def test_seven_minutes_of_ordinary_sound_hold_at_most_one_false_detection(record
 @pytest.mark.recordings
 def test_another_word_in_many_voices_is_not_alexa(recordings):
     assert not any(heard_in("alexa", sorted((recordings / "wake" / "plain_jarvis").glob("*.wav"))))
+
+
+def test_a_graph_with_its_weights_beside_it_scores_as_if_they_were_inside(tmp_path: Path):
+    scores = []
+    for name, weights_in in (("inside", None), ("beside", "as_exported.onnx.data")):
+        path = onnxfiles.save(tmp_path, name, weights_in)
+        files = [path] if weights_in is None else [path, tmp_path / weights_in]
+        digests = "".join(f"{onnxfiles.digest(file)}  {file.name}\n" for file in files)
+        path.with_name(f"{path.name}.sha256").write_text(digests)
+        scores.append(OpenWakeWordEngine(load(str(path)), rule_for(name)).feed(SampleIndex(0), silence(1.0))[1])
+    assert [score.score for score in scores[0]] == [score.score for score in scores[1]]
+    assert scores[0][-1].score == pytest.approx(0.5)

@@ -1,0 +1,60 @@
+"""ONNX files, written by hand: a classifier with its weights inside or in a file beside it, as PyTorch exports them.
+
+The numbers of the fields are those of onnx/onnx.proto.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+WINDOW, FEATURES = 2, 96
+_FLOAT = 1
+
+
+def save(folder: Path, name: str, weights_in: str | None = None) -> Path:
+    """Write a classifier that always scores 0.5; with ``weights_in``, its weights lie in a file of that name."""
+    weights = np.zeros(WINDOW * FEATURES, "<f4").tobytes()
+    tensor = _number(1, WINDOW * FEATURES) + _number(1, 1) + _number(2, _FLOAT) + _text(8, "W")
+    if weights_in is None:
+        tensor += _bytes(9, weights)
+    else:
+        entries = {"location": weights_in, "offset": "0", "length": str(len(weights))}
+        tensor += b"".join(_bytes(13, _text(1, key) + _text(2, value)) for key, value in entries.items())
+        tensor += _number(14, 1)
+        (folder / weights_in).write_bytes(weights)
+    nodes = [("Flatten", ["x"], "f"), ("MatMul", ["f", "W"], "m"), ("Sigmoid", ["m"], "y")]
+    graph = b"".join(
+        _bytes(1, b"".join(_text(1, one) for one in takes) + _text(2, gives) + _text(4, kind))
+        for kind, takes, gives in nodes
+    )
+    graph += _text(2, "word") + _bytes(5, tensor) + _value(11, "x", (1, WINDOW, FEATURES)) + _value(12, "y", (1, 1))
+    path = folder / f"{name}.onnx"
+    path.write_bytes(_number(1, 9) + _bytes(7, graph) + _bytes(8, _text(1, "") + _number(2, 17)))
+    return path
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _varint(value: int) -> bytes:
+    return bytes([value]) if value < 0x80 else bytes([value & 0x7F | 0x80]) + _varint(value >> 7)
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _bytes(field: int, value: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(value)) + value
+
+
+def _text(field: int, value: str) -> bytes:
+    return _bytes(field, value.encode())
+
+
+def _value(field: int, name: str, shape: tuple[int, ...]) -> bytes:
+    dimensions = b"".join(_bytes(1, _number(1, size)) for size in shape)
+    return _bytes(field, _text(1, name) + _bytes(2, _bytes(1, _number(1, _FLOAT) + _bytes(2, dimensions))))
