@@ -103,6 +103,9 @@ class Tools(Protocol):
     def start(self, calls: tuple[str, ...]) -> None:
         """Run these calls; each is reported by `ToolDone`."""
 
+    def refuse(self, calls: tuple[str, ...]) -> None:
+        """Run none of these calls; each is reported by `ToolDone`, with an error for the model."""
+
     def cancel(self, calls: tuple[str, ...]) -> None:
         """Stop these calls."""
 
@@ -158,6 +161,7 @@ class Conversation:
         self._mailbox: deque[tuple[ev.Event, Seconds]] = deque()
         self._stepping = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._timers: dict[type[ev.Event], asyncio.TimerHandle] = {}
         self._stopped = asyncio.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -254,10 +258,14 @@ class Conversation:
                 self._play(parts.voice.phrase(trouble))
             case fx.StartTools(calls):
                 parts.tools.start(calls)
+            case fx.RefuseTools(calls):
+                parts.tools.refuse(calls)
             case fx.CancelTools(calls):
                 parts.tools.cancel(calls)
             case fx.SendToolResult(call):
                 parts.links.send_tool_result(parts.tools.take(call))
+            case fx.StartTimer():
+                self._start_timer(effect)
             case fx.Recover():
                 parts.recover()
             case fx.Ignored():
@@ -289,6 +297,12 @@ class Conversation:
             self._deadline = None
         if deadline_s is not None:
             self._deadline = self._loop.call_later(deadline_s, self.post, ev.DeadlineReached(entry))
+
+    def _start_timer(self, effect: fx.StartTimer) -> None:
+        kind = type(effect.expiry)
+        if kind in self._timers:
+            self._timers[kind].cancel()
+        self._timers[kind] = self._loop.call_later(effect.after_s, self.post, effect.expiry)
 
     def _apply(self, new: Gates) -> None:
         if self._gates is None or new.uplink is not self._gates.uplink:

@@ -340,7 +340,7 @@ class Appliance:
             Meter(Caps(caps.session, caps.day, caps.month), chosen.usage, _today),
             recollection,
         )
-        outlets = Outlets(self._post, self._toolbox.offer, self._on_said, self._on_error)
+        outlets = Outlets(self._post, self._toolbox.offer, self._toolbox.forget, self._on_said, self._on_error)
         candour = Candour.TELL if settings.live.tell_what_was_heard else Candour.KEEP
         return Keeper(aides, self.uplink, self._playback, outlets, candour)
 

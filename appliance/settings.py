@@ -321,6 +321,11 @@ class Tools(Section):
     """Names from the built-in tools."""
     timeout_s: float = Field(default=8.0, ge=0.5, le=60)
     """A call that takes longer is answered with an error."""
+    calls_per_question: int = Field(default=12, ge=1, le=100)
+    """The most calls that are run for one question. Further calls are answered with an error; if the model goes on
+    calling, the conversation ends with an apology."""
+    question_s: float = Field(default=60.0, ge=1, le=600)
+    """Calls that come this long after a question's first call are answered with an error, too."""
     filler_s: float = Field(default=2.0, ge=0.5, le=60)
     """A short sound fills the silence each time that a tool has run so long."""
 
@@ -408,7 +413,12 @@ class Settings(LayeredSettings):
 
     def policy(self) -> Policy:
         """Return what the core needs of it."""
-        return replace(self.conversation.policy(), tools_s=self.tools.timeout_s + self.conversation.thinking_s)
+        return replace(
+            self.conversation.policy(),
+            tools_s=self.tools.timeout_s + self.conversation.thinking_s,
+            tool_calls=self.tools.calls_per_question,
+            tool_time_s=self.tools.question_s,
+        )
 
     @model_validator(mode="after")
     def _keeps_what_is_heard(self) -> Self:

@@ -83,6 +83,9 @@ class Recording:
     def start(self, calls: tuple[str, ...]) -> None:
         self.told.append(("start", calls))
 
+    def refuse(self, calls: tuple[str, ...]) -> None:
+        self.told.append(("refuse", calls))
+
     def cancel(self, calls: tuple[str, ...]) -> None:
         self.told.append(("cancel", calls))
 

@@ -6,7 +6,7 @@ What lasts as long as a state (light, gates, deadline) is no effect: it follows 
 from dataclasses import dataclass, field
 from enum import Enum
 
-from appliance.core.events import Trouble
+from appliance.core.events import ToolTimeOver, Trouble
 from appliance.core.state import Mode, State
 
 
@@ -140,6 +140,13 @@ class StartTools:
 
 
 @dataclass(frozen=True, slots=True)
+class RefuseTools:
+    """Run none of these calls, answer each with an error for the model; post `ToolDone` for each."""
+
+    calls: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CancelTools:
     """Stop these calls; their results are not wanted."""
 
@@ -151,6 +158,14 @@ class SendToolResult:
     """Send the result of a call that has ended."""
 
     call: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Post ``expiry`` after ``after_s``, in place of an earlier one of its kind; one that is late is ignored."""
+
+    expiry: ToolTimeOver
+    after_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +197,10 @@ Effect = (
     | PlayEarcon
     | Announce
     | StartTools
+    | RefuseTools
     | CancelTools
     | SendToolResult
+    | StartTimer
     | Recover
     | Ignored
 )

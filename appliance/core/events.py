@@ -231,6 +231,13 @@ class ToolSlow:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolTimeOver:
+    """The time in which tools may be called for question number ``question`` is over."""
+
+    question: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndRequested:
     """The conversation is to end after this reply (a tool asked for it)."""
 
@@ -280,6 +287,7 @@ Event = (
     | ToolsCancelled
     | ToolDone
     | ToolSlow
+    | ToolTimeOver
     | EndRequested
     | PlaybackDrained
     | PlaybackStalled
@@ -310,6 +318,7 @@ EVENTS: tuple[type[Event], ...] = (
     ToolsCancelled,
     ToolDone,
     ToolSlow,
+    ToolTimeOver,
     EndRequested,
     PlaybackDrained,
     PlaybackStalled,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.core import link_rows, rows
+from appliance.core import link_rows, rows, tool_rows
 from appliance.core.effects import Ignored
 from appliance.core.events import (
     EVENTS,
@@ -44,6 +44,7 @@ from appliance.core.events import (
     ToolsCalled,
     ToolsCancelled,
     ToolSlow,
+    ToolTimeOver,
     Unanswered,
     UserSilent,
     UserSpeech,
@@ -148,15 +149,17 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _row(rows.text_while_connecting, *_WAITING)
     | _row(rows.text_in_dialogue, *_DIALOGUE, to=(THINKING,))
     | _no(STARTING, why="the appliance is not ready"),
-    ToolsCalled: _row(rows.tools_called_in_silence, LISTENING, THINKING, to=(THINKING,))
-    | _row(rows.tools_called, SPEAKING, INTERRUPTED, FAREWELL)
+    ToolsCalled: _row(tool_rows.tools_called_in_silence, LISTENING, THINKING, to=(THINKING, TROUBLE))
+    | _row(tool_rows.tools_called, SPEAKING, INTERRUPTED, FAREWELL, to=(TROUBLE,))
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ToolsCancelled: _row(rows.tools_cancelled, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ToolDone: _row(rows.tool_done, RECONNECTING, *_DIALOGUE, FAREWELL)
+    ToolsCancelled: _row(tool_rows.tools_cancelled, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ToolDone: _row(tool_rows.tool_done, RECONNECTING, *_DIALOGUE, FAREWELL)
     | _no(CONNECTING, *_NO_LINK, why="its call ended with the conversation"),
-    ToolSlow: _row(rows.tool_slow, THINKING)
+    ToolSlow: _row(tool_rows.tool_slow, THINKING)
     | _no(LISTENING, SPEAKING, INTERRUPTED, FAREWELL, why="there is no silence to fill")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ToolTimeOver: _row(tool_rows.tool_time_over, RECONNECTING, *_DIALOGUE, FAREWELL)
+    | _no(CONNECTING, *_NO_LINK, why="the conversation with that question is over"),
     EndRequested: _row(rows.end_requested, *_DIALOGUE, to=(FAREWELL,))
     | _row(rows.leave_now, *_WAITING, to=_REST)
     | _no(*_NO_LINK, FAREWELL, why="the conversation is over or ending"),
@@ -196,8 +199,8 @@ def _late(context: Context, event: Event) -> str | None:
     match event:
         case _ if context.state is State.STOPPED:
             return _ENDING_WHY
-        case DeadlineReached(entry) if entry != context.entry:
-            return "late: that deadline was for an earlier state"
+        case DeadlineReached() | ToolTimeOver() if _timed_earlier(context, event):
+            return "late: that time was for something that is over"
         case PlaybackDrained(epoch) | PlaybackStalled(epoch) if not epoch or epoch != context.epoch:
             return "late: that reply is over"
         case ToolDone(call) | ToolSlow(call) if call not in context.tools:
@@ -210,6 +213,14 @@ def _late(context: Context, event: Event) -> str | None:
             return "late: that link is gone"
         case _:
             return None
+
+
+def _timed_earlier(context: Context, event: DeadlineReached | ToolTimeOver) -> bool:
+    match event:
+        case DeadlineReached(entry):
+            return entry != context.entry
+        case ToolTimeOver(question):
+            return question != context.question
 
 
 def _link_of(event: Event) -> int | None:

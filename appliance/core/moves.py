@@ -40,6 +40,8 @@ class Changes(TypedDict, total=False):
     reply: Reply
     epoch: int
     tools: frozenset[str]
+    question: int
+    calls: int
     greeted: bool
     acted: bool
     owed: bool
@@ -57,6 +59,7 @@ _AFRESH: Final[Changes] = {
     "reply": Reply.NONE,
     "epoch": 0,
     "tools": frozenset(),
+    "calls": 0,
     "greeted": False,
     "acted": False,
     "owed": False,
@@ -65,6 +68,11 @@ _AFRESH: Final[Changes] = {
     "cap": None,
     "trouble": None,
 }
+
+
+def asks(context: Context) -> Context:
+    """The person says something new: tools may be called for it anew."""
+    return replace(context, question=context.question + 1, calls=0)
 
 
 def stay(context: Context, *effects: Effect, **changes: Unpack[Changes]) -> Step:
@@ -124,6 +132,7 @@ def begin_in_writing(context: Context, text: str) -> Step:
 
 
 def _begin(context: Context, mode: Mode, talk: Talk, said: BeginSpeech | SendText) -> Step:
+    context = asks(context)
     link = context.link + 1
     goes_on = context.state in {State.LISTENING, State.THINKING, State.SPEAKING}
     return hang_up(
@@ -178,7 +187,8 @@ def interrupt(context: Context, *then: Effect, talk: Talk, listening: Listening)
 
 def interrupt_here(context: Context, at: int, talk: Talk) -> Step:
     """Cut the reply off for a reason that the service does not know yet: what still comes of it is dropped."""
-    return interrupt(context, DiscardReply(), BeginSpeech(at, context.mode), talk=talk, listening=Listening.FIRST)
+    said = (DiscardReply(), BeginSpeech(at, context.mode))
+    return interrupt(asks(context), *said, talk=talk, listening=Listening.FIRST)
 
 
 def drop_tools(context: Context) -> tuple[Effect, ...]:

@@ -4,9 +4,7 @@ The first line of each docstring is printed in ``docs/conversation.md``.
 """
 
 from appliance.core.effects import (
-    AwaitMore,
     BeginSpeech,
-    CancelTools,
     DiscardReply,
     Earcon,
     EndSpeech,
@@ -16,8 +14,6 @@ from appliance.core.effects import (
     PlayEarcon,
     Recover,
     SendText,
-    SendToolResult,
-    StartTools,
 )
 from appliance.core.events import (
     ButtonPressed,
@@ -36,10 +32,6 @@ from appliance.core.events import (
     ServerInterrupted,
     StopRequested,
     TextEntered,
-    ToolDone,
-    ToolsCalled,
-    ToolsCancelled,
-    ToolSlow,
     Trouble,
     UserSilent,
     UserSpeech,
@@ -47,6 +39,7 @@ from appliance.core.events import (
 )
 from appliance.core.moves import (
     Step,
+    asks,
     begin,
     begin_in_writing,
     break_off,
@@ -133,20 +126,20 @@ def press_while_connecting(c: Context, event: ButtonPressed) -> Step:
     """Keep the word; in push-to-talk, a new turn begins."""
     if c.talk is Talk.HELD:
         return stay(c, Ignored("the button is down already"))
-    return stay(c, *_manual(c, event.speech_from), talk=Talk.HELD, owed=False)
+    return stay(asks(c), *_manual(c, event.speech_from), talk=Talk.HELD, owed=False)
 
 
 def press_in_turn(c: Context, event: ButtonPressed) -> Step:
     """Keep the word for as long as the button is down."""
     if c.talk is Talk.HELD:
         return stay(c, Ignored("the button is down already"))
-    return enter(c, c.state, _manual(c, event.speech_from), talk=Talk.HELD)
+    return enter(asks(c), c.state, _manual(c, event.speech_from), talk=Talk.HELD)
 
 
 def press_while_thinking(c: Context, event: ButtonPressed) -> Step:
     """Take the word back; an answer that is on its way is dropped."""
     return enter(
-        c,
+        asks(c),
         State.LISTENING,
         (DiscardReply(), *_manual(c, event.speech_from)),
         talk=Talk.HELD,
@@ -201,7 +194,7 @@ def user_speech(c: Context, _: UserSpeech) -> Step:
     """Give the person time to finish."""
     if c.state is State.THINKING and c.mode is Mode.PUSH_TO_TALK:
         return stay(c, Ignored("the button says when the person speaks"))
-    return enter(c, State.LISTENING, listening=Listening.SPEECH)
+    return enter(asks(c), State.LISTENING, listening=Listening.SPEECH)
 
 
 def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
@@ -213,7 +206,7 @@ def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
 
 def user_speech_while_interrupted(c: Context, _: UserSpeech) -> Step:
     """Give the person time to finish, once this moment is over."""
-    return stay(c, listening=Listening.SPEECH)
+    return stay(asks(c), listening=Listening.SPEECH)
 
 
 def user_silent(c: Context, _: UserSilent) -> Step:
@@ -317,7 +310,7 @@ def text(c: Context, event: TextEntered) -> Step:
 
 def text_while_connecting(c: Context, event: TextEntered) -> Step:
     """Send it once the link is open."""
-    return stay(c, SendText(event.text))
+    return stay(asks(c), SendText(event.text))
 
 
 def text_in_dialogue(c: Context, event: TextEntered) -> Step:
@@ -326,7 +319,7 @@ def text_in_dialogue(c: Context, event: TextEntered) -> Step:
         return stay(c, Ignored("the person has the word"))
     silence = () if c.reply is Reply.NONE else (FlushPlayback(), DiscardReply())
     return enter(
-        c,
+        asks(c),
         State.THINKING,
         (*silence, SendText(event.text)),
         talk=_released(c),
@@ -334,46 +327,6 @@ def text_in_dialogue(c: Context, event: TextEntered) -> Step:
         epoch=0,
         acted=bool(c.tools),
     )
-
-
-# Tools
-
-
-def tools_called(c: Context, event: ToolsCalled) -> Step:
-    """Run them."""
-    new = tuple(call for call in event.calls if call not in c.tools)
-    return stay(c, StartTools(new), tools=c.tools | set(new), acted=True)
-
-
-def tools_called_in_silence(c: Context, event: ToolsCalled) -> Step:
-    """Run them, and wait for the answer, unless the button is held."""
-    c, effects = tools_called(c, event)
-    return stay(c, *effects) if c.talk is Talk.HELD else enter(c, State.THINKING, then=effects)
-
-
-def tools_cancelled(c: Context, event: ToolsCancelled) -> Step:
-    """Stop them."""
-    known = tuple(call for call in event.calls if call in c.tools)
-    if not known:
-        return stay(c, Ignored("late: those tool calls are over"))
-    return stay(c, CancelTools(known), tools=c.tools - set(known))
-
-
-def tool_done(c: Context, event: ToolDone) -> Step:
-    """Send the result, now or once the link is open again; waiting for the answer begins anew."""
-    tools = c.tools - {event.call}
-    result = SendToolResult(event.call)
-    if c.state in {State.THINKING, State.FAREWELL}:
-        return enter(c, c.state, then=(result,), tools=tools)
-    if c.state is State.SPEAKING:
-        reply = c.reply if c.reply is Reply.COMING else Reply.CONTINUED
-        return stay(c, result, AwaitMore(), tools=tools, reply=reply)
-    return stay(c, result, tools=tools)
-
-
-def tool_slow(c: Context, _: ToolSlow) -> Step:
-    """Let it be heard that something is going on."""
-    return stay(c, PlayEarcon(Earcon.WORKING))
 
 
 # The end

@@ -140,6 +140,10 @@ class Policy:
     """The last resort: the watchdogs of the link notice earlier that no answer comes."""
     tools_s: float = 40.0
     """The wait while tools run, which have limits of their own."""
+    tool_calls: int = 12
+    """The most calls that are run for one question; the next ones are refused, and then the conversation ends."""
+    tool_time_s: float = 60.0
+    """From the first call for a question on; calls that come later are refused."""
     speaking_s: float = 300.0
     interrupted_s: float = 0.3
     reconnecting_s: float = 10.0
@@ -171,6 +175,10 @@ class Context:
     """The reply that is being received or played; 0 for none."""
     tools: frozenset[str] = frozenset()
     """Calls whose results the model still waits for."""
+    question: int = 0
+    """Number of what the person says, or said last."""
+    calls: int = 0
+    """Tool calls for that question, refused ones too; the limit at least once its time is over."""
     greeted: bool = False
     """The model has spoken in this conversation, or was asked to."""
     acted: bool = False

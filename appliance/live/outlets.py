@@ -63,6 +63,8 @@ class Outlets:
     playback there is no await."""
     on_tool_call: Callable[[ToolCall], None]
     """Called before `ToolsCalled` is posted."""
+    on_session: Callable[[], None]
+    """A session begins that knows of no earlier tool call."""
     on_said: Callable[[Turn], None]
     """What somebody said, when it is said to its end. Words that people speak: not for the log by default."""
     on_error: Callable[[ApplianceError], None]

@@ -1,6 +1,7 @@
 """Reads a link to its end and hands on what it brings: audio to playback, facts to the conversation."""
 
 import asyncio
+from collections import deque
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -9,6 +10,7 @@ from appliance import log
 from appliance.core.effects import OpenLink
 from appliance.core.events import (
     CapReached,
+    Continuity,
     Event,
     ReplyEnded,
     ReplyStarted,
@@ -41,6 +43,10 @@ from appliance.units import REPLY, Epoch, Seconds
 
 DRAIN_S: Final = 0.5
 """How long a lost link waits for what it brought to be played."""
+
+
+CALLS_REMEMBERED: Final = 256
+"""The ids of so many tool calls of a link are known; an older one that comes again is taken for a new call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ class Reader:
         self._hand_over = HandOver(playback.write, self._reply_ended)
         self._order: OpenLink | None = None
         self._hearing = Hearing(0, Mode.HANDS_FREE)
+        self._calls: deque[str] = deque(maxlen=CALLS_REMEMBERED)
         self._answered = Epoch(0)
         """The newest reply in which there was something to hear."""
 
@@ -109,6 +116,9 @@ class Reader:
         self._order = order
         self._gate.begin_link(order.link)
         self._hearing = Hearing(order.link, order.mode)
+        self._calls.clear()
+        if opened.continuity is Continuity.PARTIAL:
+            self._outlets.on_session()
         try:
             async with aclosing(opened.link.messages()) as messages:
                 async for message in messages:
@@ -152,6 +162,11 @@ class Reader:
                 self._aides.meter.count(message, opened.model)
 
     async def _take(self, message: LinkMessage, order: OpenLink) -> None:
+        if isinstance(message, ToolCall):
+            if message.id in self._calls:
+                log.event("tool.called-again", level="warning", tool=message.name)
+                return
+            self._calls.append(message.id)
         finding = self._aides.vigil.feed(message, _now())
         for turn in self._aides.recollection.feed(message):
             self._outlets.on_said(turn)

@@ -43,6 +43,9 @@ __all__ = ["FOREIGN", "Phase", "classify", "translate"]
 
 # Messages
 
+MOST_CALLS: Final = 32
+"""The most tool calls in one message; more are refused with the whole message."""
+
 
 def translate(message: types.LiveServerMessage) -> list[LinkMessage]:
     """Return what one server message says, in the order in which it has to be acted upon.
@@ -73,7 +76,10 @@ def _tools(message: types.LiveServerMessage) -> Iterator[LinkMessage]:
     cancelled = message.tool_call_cancellation
     if cancelled and cancelled.ids:
         yield ToolCallsCancelled(tuple(cancelled.ids))
-    for call in (message.tool_call and message.tool_call.function_calls) or ():
+    calls = (message.tool_call and message.tool_call.function_calls) or ()
+    if len(calls) > MOST_CALLS:
+        raise _violation(f"{len(calls)} tool calls in one message")
+    for call in calls:
         if not call.id or not call.name:
             raise _violation("a tool call without an id or a name")
         yield ToolCall(call.id, call.name, call.args or {})

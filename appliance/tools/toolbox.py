@@ -9,7 +9,10 @@ from appliance.live.ports import ToolCall, ToolResult
 from appliance.tools.registry import answer
 
 BOUND: Final = 32
-"""The most calls that wait to be started, and the most results that wait to be taken; the oldest goes first."""
+"""The most calls that wait to be started, results that wait to be taken, and results that are remembered; the oldest
+goes first."""
+
+TOO_MANY: Final = "too many tool calls for one question: answer now with what you know"
 
 T = TypeVar("T")
 
@@ -40,6 +43,7 @@ class Toolbox:
         self._offered: dict[str, ToolCall] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._results: dict[str, ToolResult] = {}
+        self._taken: dict[str, ToolResult] = {}
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
@@ -56,12 +60,25 @@ class Toolbox:
         self._keep(self._offered, call.id, call)
 
     def start(self, calls: tuple[str, ...]) -> None:
-        """Run these calls at the same time; one that is not known ends at once with an error for the model."""
+        """Run these calls at the same time; one that is not known ends at once with an error for the model.
+
+        A call whose result was taken is not run again: it ends at once with the same result, until `forget`.
+        """
         if self._group is None:
             raise RuntimeError("the toolbox does not run")
         for call_id in calls:
             call = self._offered.pop(call_id, None)
-            self._running[call_id] = self._group.create_task(self._call(call_id, call, self._group))
+            known = self._taken.get(call_id)
+            work = self._call(call_id, call, self._group) if known is None else self._repeat(known)
+            self._running[call_id] = self._group.create_task(work)
+
+    def refuse(self, calls: tuple[str, ...]) -> None:
+        """Run none of these calls; each ends at once with an error for the model."""
+        if self._group is None:
+            raise RuntimeError("the toolbox does not run")
+        for call_id in calls:
+            call = self._offered.pop(call_id, None) or ToolCall(call_id, "unknown", {})
+            self._running[call_id] = self._group.create_task(self._refuse(call))
 
     def cancel(self, calls: tuple[str, ...]) -> None:
         """Forget these calls, whatever has become of them; nothing more is heard of them."""
@@ -75,7 +92,17 @@ class Toolbox:
 
     def take(self, call: str) -> ToolResult:
         """Return the result of a call that has ended, once; an error for the model if there is none."""
-        return self._results.pop(call, None) or _lost(call)
+        result = self._results.pop(call, None)
+        if result is None:
+            return _lost(call)
+        self._taken[call] = result
+        if len(self._taken) > BOUND:
+            del self._taken[next(iter(self._taken))]
+        return result
+
+    def forget(self) -> None:
+        """Forget the results that were taken: the ids of another session's calls have nothing to do with them."""
+        self._taken.clear()
 
     async def _call(self, call_id: str, call: ToolCall | None, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
@@ -87,6 +114,18 @@ class Toolbox:
             ticking.cancel()
             took_ms = round((loop.time() - began) * 1000)
             log.event("tool.ended", tool=call and call.name, status=_status(result), ms=took_ms)
+        self._end(call_id, result)
+
+    async def _repeat(self, result: ToolResult) -> None:
+        log.event("tool.repeated", tool=result.name)
+        self._end(result.call, result)
+
+    async def _refuse(self, call: ToolCall) -> None:
+        log.event("tool.refused", level="warning", tool=call.name)
+        self._end(call.id, answer(call, status="error", retryable=False, message=TOO_MANY))
+
+    def _end(self, call_id: str, result: ToolResult) -> None:
+        """Report a call that has ended, unless it was cancelled; within its own task."""
         if self._running.get(call_id) is asyncio.current_task():
             del self._running[call_id]
             self._keep(self._results, call_id, result)

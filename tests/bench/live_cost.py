@@ -207,7 +207,7 @@ async def _keeping(base_url: str, ca_file: Path, name: str = "auth_tokens/none")
     meter = Meter(Caps(), FakeStore(), _today)
     ring = PreRoll(30.0)
     uplink = Uplink(ring)
-    outlets = Outlets(events.append, lambda _: None, lambda _: None, lambda _: None)
+    outlets = Outlets(events.append, lambda _: None, lambda: None, lambda _: None, lambda _: None)
     keeper = Keeper(Aides(dialler, Vigil(), meter, recollection), uplink, ear, outlets)
     async with asyncio.TaskGroup() as tasks:
         works = [tasks.create_task(keeper.run()), tasks.create_task(uplink.run())]

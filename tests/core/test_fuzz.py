@@ -28,11 +28,12 @@ class World:
     mode: Mode = Mode.HANDS_FREE
     turn_open: bool = False
     tools: set[str] = field(default_factory=set)
+    timer: ev.ToolTimeOver = field(default_factory=lambda: ev.ToolTimeOver(0))
     playing: int = 0
     deadline: tuple[int, float | None] = (0, 60.0)
     state: State = State.STARTING
 
-    def execute(self, effect: fx.Effect) -> None:  # noqa: C901  one case an effect
+    def execute(self, effect: fx.Effect) -> None:  # noqa: C901, PLR0912  one case an effect
         match effect:
             case fx.Enter(state, entry, deadline_s):
                 assert entry > self.deadline[0], "deadlines are numbered upwards"
@@ -51,7 +52,7 @@ class World:
             case fx.EndSpeech():
                 assert self.turn_open, "a push-to-talk turn ended that never began"
                 self.turn_open = False
-            case fx.StartTools(calls):
+            case fx.StartTools(calls) | fx.RefuseTools(calls):
                 assert not self.tools & set(calls), "a call was started twice"
                 self.tools |= set(calls)
             case fx.CancelTools(calls):
@@ -63,6 +64,8 @@ class World:
                 self.tools.remove(call)
             case fx.Repeat():
                 assert self.link_open, "repeated to nobody"
+            case fx.StartTimer(expiry):
+                self.timer = expiry
             case fx.FlushPlayback():
                 self.playing = 0
             case fx.FinishReply(epoch):
@@ -84,7 +87,7 @@ class ConversationMachine(RuleBasedStateMachine):
 
     @initialize(barge_in=st.sampled_from(BargeIn))
     def start(self, barge_in: BargeIn) -> None:
-        self.context = Context(Policy(barge_in=barge_in, greeting="a"))
+        self.context = Context(Policy(barge_in=barge_in, greeting="a", tool_calls=3))
         self.world = World()
         self.epoch = 0
         self.calls = 0
@@ -201,6 +204,10 @@ class ConversationMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 20))
     def tool_slow(self, number: int) -> None:
         self._post(ev.ToolSlow(f"call-{number}"))
+
+    @rule()
+    def tool_time_over(self) -> None:
+        self._post(self.world.timer)
 
     @precondition(lambda self: self.world.link_open)
     @rule(repeatable=st.booleans())

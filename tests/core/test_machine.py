@@ -408,6 +408,33 @@ def test_tools_run_while_thinking_and_their_results_are_sent():
     assert not story.tell(ev.ToolDone("b")).did(fx.SendToolResult)
 
 
+def test_calls_beyond_the_bound_are_refused_and_further_ones_end_in_an_apology():
+    story = listening()
+    most = Policy().tool_calls
+    for number in range(most):
+        story.tell(ev.ToolsCalled(1, (f"{number}",)))
+        assert fx.StartTools((f"{number}",)) in story.effects
+        story.tell(ev.ToolDone(f"{number}"))
+    story.tell(ev.ToolsCalled(1, ("too many",)))
+    assert story.did(fx.RefuseTools) == [fx.RefuseTools(("too many",))]
+    story.tell(ev.ToolsCalled(1, ("beside it",)))
+    assert story.did(fx.RefuseTools) == [fx.RefuseTools(("beside it",))], "the model does not know of a refusal yet"
+    assert story.tell(ev.ToolDone("too many"), ev.ToolDone("beside it")).at(State.THINKING)
+    assert story.tell(ev.ToolsCalled(1, ("again",))).at(State.TROUBLE)
+    assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.SILENT_SERVICE)]
+
+
+def test_calls_are_refused_once_the_time_for_them_is_over_until_the_person_speaks_again():
+    story = listening().tell(ev.ToolsCalled(1, ("a",)))
+    (timer,) = story.did(fx.StartTimer)
+    assert timer == fx.StartTimer(ev.ToolTimeOver(story.context.question), Policy().tool_time_s)
+    assert not story.tell(ev.ToolDone("a"), ev.ToolsCalled(1, ("b",))).did(fx.StartTimer), "it runs"
+    story.tell(ev.ToolDone("b"), timer.expiry, ev.ToolsCalled(1, ("c",)))
+    assert story.did(fx.RefuseTools)
+    story.tell(ev.ToolDone("c"), ev.UserSpeech(1), timer.expiry, ev.UserSilent(1), ev.ToolsCalled(1, ("d",)))
+    assert story.did(fx.StartTools) == [fx.StartTools(("d",))]
+
+
 def test_a_turn_without_audio_waits_for_the_tools():
     story = listening().tell(ev.ToolsCalled(1, ("a",)), ev.ReplyEnded(1, 0))
     assert story.at(State.THINKING)

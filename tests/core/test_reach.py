@@ -14,11 +14,13 @@ from appliance.core.state import BargeIn, Context, Policy, State
 FAULTS = (ev.Fault.MICROPHONE, ev.Fault.WAKE_WORD)
 CALLS = ("a",)
 """One of each kind is enough: a second makes no state that the first does not."""
+TOOL_CALLS = 1
 
 
 def _first(context: Context) -> Context:
     # Without a greeting, it makes no difference whether somebody was greeted.
-    return replace(context, entry=0, link=min(context.link, 1), epoch=min(context.epoch, 1), greeted=False)
+    numbered = replace(context, entry=0, link=min(context.link, 1), epoch=min(context.epoch, 1), question=0)
+    return replace(numbered, calls=min(context.calls, TOOL_CALLS + 1), greeted=False)
 
 
 def _events(context: Context) -> Iterator[ev.Event]:
@@ -38,13 +40,13 @@ def _events(context: Context) -> Iterator[ev.Event]:
     yield from (ev.Unanswered(link, repeatable) for repeatable in (True, False))
     yield from (ev.CapReached(link, ev.Trouble.NETWORK), ev.TextEntered("a"))
     yield from (ev.ToolsCalled(link, CALLS), ev.ToolsCancelled(link, CALLS))
-    yield from (ev.ToolDone(*CALLS), ev.ToolSlow(*CALLS))
+    yield from (ev.ToolDone(*CALLS), ev.ToolSlow(*CALLS), ev.ToolTimeOver(context.question))
 
 
 def reached() -> dict[tuple[type[ev.Event], State], set[State]]:
     """Return the states that each event has led to from each state."""
     found: dict[tuple[type[ev.Event], State], set[State]] = {}
-    start = Context(Policy(barge_in=BargeIn.VOICE, resumptions=1))
+    start = Context(Policy(barge_in=BargeIn.VOICE, resumptions=1, tool_calls=TOOL_CALLS))
     waiting, known = [start], {start}
     # A greeting leads to nothing else that is new.
     found[ev.DeadlineReached, State.LISTENING] = {

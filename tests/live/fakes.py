@@ -256,7 +256,7 @@ class Household:
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[Keeper]:
         """Run a keeper; afterwards nothing is open or attached any more."""
-        outlets = Outlets(self._post, self.calls.append, self.said.append, self.errors.append)
+        outlets = Outlets(self._post, self.calls.append, lambda: None, self.said.append, self.errors.append)
         recollection = Recollection()
         sources = Sources(self.tokens, self.connector, self.lessons)
         dialler = Dialler(

@@ -31,7 +31,7 @@ from appliance.live.ports import (
     TurnComplete,
     UsageReported,
 )
-from appliance.live.translate import Phase, classify, translate
+from appliance.live.translate import MOST_CALLS, Phase, classify, translate
 from appliance.units import Seconds
 
 AUDIO = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAA="}}
@@ -174,6 +174,14 @@ def test_audio_in_another_form_breaks_the_contract(mime_type, data):
 def test_a_tool_call_that_cannot_be_answered_breaks_the_contract():
     with pytest.raises(LinkError) as error:
         translated(toolCall={"functionCalls": [{"name": "get_time"}]})
+    assert error.value.cause is LinkCause.PROTOCOL
+
+
+def test_a_message_with_too_many_tool_calls_breaks_the_contract_as_a_whole():
+    calls = [{"id": f"{number}", "name": "get_time"} for number in range(MOST_CALLS + 1)]
+    assert len(translated(toolCall={"functionCalls": calls[1:]})) == MOST_CALLS
+    with pytest.raises(LinkError) as error:
+        translated(toolCall={"functionCalls": calls})
     assert error.value.cause is LinkCause.PROTOCOL
 
 

@@ -61,6 +61,39 @@ def test_calls_run_at_the_same_time_and_results_wait_to_be_taken():
     working(scene)
 
 
+def test_a_refused_call_does_not_run_and_ends_with_an_error():
+    async def scene(toolbox: Toolbox, done: list[tuple[float, str]]) -> None:
+        offer(toolbox, a=2)
+        toolbox.refuse(("a",))
+        assert not done, "the conversation is told later"
+        await asyncio.sleep(1)
+        assert done == [(0, "a")]
+        result = toolbox.take("a")
+        assert (result.name, result.response["status"]) == ("sleep", "error")
+
+    working(scene)
+
+
+def test_a_call_that_was_answered_gets_the_same_answer_again_in_the_same_session_only():
+    async def scene(toolbox: Toolbox, done: list[tuple[float, str]]) -> None:
+        offer(toolbox, a=2)
+        toolbox.start(("a",))
+        await asyncio.sleep(3)
+        first = toolbox.take("a")
+        offer(toolbox, a=2)
+        toolbox.start(("a",))
+        await asyncio.sleep(1)
+        assert done == [(2, "a"), (3, "a")]
+        assert toolbox.take("a") is first
+        toolbox.forget()
+        offer(toolbox, a=2)
+        toolbox.start(("a",))
+        await asyncio.sleep(3)
+        assert done[-1] == (6, "a")
+
+    working(scene)
+
+
 def test_a_call_that_takes_long_is_told_again_and_again_until_it_ends():
     async def scene(toolbox: Toolbox, done: list[tuple[float, str]]) -> None:
         offer(toolbox, a=25, b=60)
