@@ -32,6 +32,7 @@ from appliance.provisioning.protocol import (
     Purpose,
     Quota,
     RotateRequest,
+    ServerKey,
     SessionEvent,
     SessionEventResponse,
     TokenMode,
@@ -71,6 +72,8 @@ class ProvisioningClient:
         self._in_order = asyncio.Lock()
         self._stack = AsyncExitStack()
         self._told_clock = False
+        # Only what outlives a restart: the server drops its other keys for it.
+        self._lasting = frozenset(self._own.trusted)
         self.quota: Quota | None = None
         """What is left, as the server has last said."""
 
@@ -115,13 +118,12 @@ class ProvisioningClient:
         return self._token(answer, sent_at)
 
     async def standing(self, patience_s: float) -> DeviceView:
-        """Ask how this device stands; trust from now on the keys that the server names. Raises ProvisioningError."""
+        """Ask how this device stands; raises ProvisioningError."""
         answer, _ = await self._ask(_target("GET", DEVICE_PATH), patience_s)
         try:
             view = DeviceView.model_validate_json(answer.body)
         except ValidationError:
             raise self._exchange.strange(answer) from None
-        self._trust(view)
         self.quota = view.quota or self.quota
         return view
 
@@ -154,8 +156,9 @@ class ProvisioningClient:
         number = self._sequence.take()
         target = wanted.target(number) if isinstance(wanted, _Rotation) else wanted
         sent_at = _now()
-        answer = await self._exchange.ask(target, self._own.key, Signer(self.device_id, number))
+        answer = await self._exchange.ask(target, self._own.key, Signer(self.device_id, number), self._lasting)
         self._exchange.check(answer, self._own.trusted)
+        self._trust(answer.server_keys)
         self._tell_clock()
         return answer, sent_at
 
@@ -173,16 +176,17 @@ class ProvisioningClient:
             log.event("provisioning.clock-wrong", level="warning", off_s=round(off_s))
         self._told_clock = abs(off_s) >= CLOCK_OFF_S
 
-    def _trust(self, view: DeviceView) -> None:
+    def _trust(self, server_keys: tuple[ServerKey, ...]) -> None:
         """Trust the keys that a signed answer names instead of those before, and remember them."""
-        own, named = self._own, trusted(view.server_keys)
-        if own.identity is None or self._drawer is None or view.server_keys == own.identity.server_keys:
+        own, named = self._own, trusted(server_keys)
+        if own.identity is None or self._drawer is None or server_keys == own.identity.server_keys:
             return
         if set(own.trusted) != set(trusted(own.identity.server_keys)) or not set(own.trusted) & set(named):
             return  # the settings say whom to trust, or the server would lock itself out
-        identity = own.identity.model_copy(update={"server_keys": view.server_keys})
+        identity = own.identity.model_copy(update={"server_keys": server_keys})
         try:
             write(self._drawer, identity)
+            self._lasting = frozenset(named)
         except ConfigurationError as error:
             log.event("provisioning.unwritable", level="warning", reason=str(error))
         self._own = replace(own, trusted=named, identity=identity)

@@ -88,7 +88,7 @@ async def enrol(place: Place, join: Join, facts: DeviceFacts, name: str | None) 
         target = Target("POST", ENROL_PATH, asked.model_dump_json(exclude_none=True).encode())
         async with Exchange(url, place.settings.ca_file, place.transport) as exchange:
             async with exchange.patience(place.settings.timeout_s):
-                answer = await exchange.ask(target, key, Signer(keys.thumbprint(key), number))
+                answer = await exchange.ask(target, key, Signer(keys.thumbprint(key), number), [join.server_key])
             accepted = _read(exchange, answer, join)
         made = Identity(
             url=url,

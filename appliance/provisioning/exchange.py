@@ -6,7 +6,7 @@ a page of somebody in between, an answer that was recorded) is as if there were 
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +28,16 @@ from appliance.errors import (
 from appliance.provisioning import signing
 from appliance.provisioning.identity import Trusted
 from appliance.provisioning.keys import PrivateKey
-from appliance.provisioning.protocol import AGENT, JSON, MAX_ANSWER_BYTES, PROBLEM_JSON, Problem
+from appliance.provisioning.protocol import (
+    AGENT,
+    JSON,
+    MAX_ANSWER_BYTES,
+    PROBLEM_JSON,
+    TRUSTED_KEYS_HEADER,
+    NamingAnswer,
+    Problem,
+    ServerKey,
+)
 from appliance.tls import client_context
 
 Transport = httpx2.AsyncBaseTransport
@@ -75,6 +84,14 @@ class Answer:
             return None if self.is_success else Problem.model_validate_json(self.body)
         except ValidationError:
             return None
+
+    @property
+    def server_keys(self) -> tuple[ServerKey, ...]:
+        """The keys that the server names in it; empty: it names none."""
+        try:
+            return NamingAnswer.model_validate_json(self.body).server_keys if self.body else ()
+        except ValidationError:
+            return ()
 
     @property
     def parameters(self) -> signing.AnswerParameters | None:
@@ -130,8 +147,15 @@ class Exchange:
         except TimeoutError:
             raise NoAnswer(f"the provisioning server {self.url} did not answer within {seconds:g} s") from None
 
-    async def ask(self, target: Target, key: PrivateKey, signer: signing.Signer) -> Answer:
+    async def ask(self, target: Target, key: PrivateKey, signer: signing.Signer, known: Iterable[str]) -> Answer:
         """Sign and send one request, and return what comes back.
+
+        Args:
+            target: What is asked for.
+            key: What signs.
+            signer: Whose request it is.
+            known: Thumbprints of the server's keys that this device trusts; the server answers with one of them if it
+                can.
 
         Raises:
             ProvisioningUnreachable: No connection, or an answer that is too long.
@@ -141,7 +165,7 @@ class Exchange:
         headers = signing.sign(unsigned, key, signer, datetime.now(UTC))
         request = signing.SignedRequest(unsigned.method, unsigned.url, headers, unsigned.body)
         try:
-            return await self._send(request)
+            return await self._send(request, {TRUSTED_KEYS_HEADER: ",".join(sorted(known))})
         except (httpx2.RequestError, httpx2.InvalidURL, OSError) as error:
             raise self._unreachable(error) from None
 
@@ -174,9 +198,9 @@ class Exchange:
             "something in between answers in its place, or provisioning.url is wrong"
         )
 
-    async def _send(self, request: signing.SignedRequest) -> Answer:
+    async def _send(self, request: signing.SignedRequest, unsigned: Mapping[str, str]) -> Answer:
         kind = {"content-type": JSON} if request.body else {}
-        headers = {**kind, **request.headers}
+        headers = {**kind, **unsigned, **request.headers}
         async with self._http.stream(request.method, request.url, content=request.body, headers=headers) as response:
             received = bytearray()
             async for chunk in response.aiter_raw():

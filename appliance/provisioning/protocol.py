@@ -40,6 +40,12 @@ MAX_RETRY_AFTER: Final = 31 * 86_400
 """Seconds: a month's quota may be used up on its first day."""
 MAX_SEQUENCE: Final = 10**15 - 1
 """Bound of a sequence number: fifteen digits, as many as a structured-field integer has (RFC 9651)."""
+TRUSTED_KEYS_HEADER: Final = "trusted-server-keys"
+"""In a request: the thumbprints of the server's keys that the device trusts, with commas between.
+
+The signature does not cover it. It decides which of its keys the server signs with, and whom the operator has to wait
+for before a key is dropped; a server that does not know it ignores it.
+"""
 
 
 def _leads_somewhere(url: str) -> str:
@@ -155,13 +161,19 @@ class Limits(Answer):
     max_session_s: int = 0
 
 
-class EnrolResponse(Answer):
+class NamingAnswer(Answer):
+    """An answer that names the keys that the server signs with: now, soon, or until lately."""
+
+    server_keys: tuple[ServerKey, ...] = ()
+    """Those to trust from now on; empty: as before. The first one signs."""
+
+
+class EnrolResponse(NamingAnswer):
     """Answer to ``POST /v1/enroll``: 201, or 200 when the same claim and key have been seen before."""
 
     device_id: DeviceId
     status: DeviceStatus
     limits: Limits = Limits()
-    server_keys: tuple[ServerKey, ...]
     server_time: AwareDatetime
 
 
@@ -178,7 +190,7 @@ class Quota(Answer):
     used_up_until: AwareDatetime | None = None
 
 
-class DeviceView(Answer):
+class DeviceView(NamingAnswer):
     """Answer to ``GET /v1/device``."""
 
     device_id: DeviceId
@@ -188,7 +200,6 @@ class DeviceView(Answer):
     quota: Quota | None = None
     min_agent_version: str | None = None
     latest_agent_version: str | None = None
-    server_keys: tuple[ServerKey, ...] = ()
     server_time: AwareDatetime
 
 
@@ -200,7 +211,7 @@ class RotateRequest(Asked):
     """The new key's signature of `keys.rotation_text`, base64."""
 
 
-class RotateResponse(Answer):
+class RotateResponse(NamingAnswer):
     """Answer to ``POST /v1/device/rotate``: both keys are good until the first request with the new one."""
 
     thumbprint: str
@@ -227,7 +238,7 @@ class SessionEvent(Asked):
     reconnects: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
-class SessionEventResponse(Answer):
+class SessionEventResponse(NamingAnswer):
     """Answer to ``POST /v1/sessions/{id}/events``."""
 
     quota: Quota
@@ -252,7 +263,7 @@ class Effective(Answer):
     """Changes whenever the operator changes what the token locks."""
 
 
-class TokenResponse(BaseModel):
+class TokenResponse(NamingAnswer):
     """Answer to ``POST /v1/tokens``. Its repr masks the token; its JSON holds it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -337,7 +348,7 @@ STATUS: Final[Mapping[ProblemCode, HTTPStatus]] = {
 }
 
 
-class Problem(Answer):
+class Problem(NamingAnswer):
     """Body of every answer that is not a success.
 
     ``code`` is text, not `ProblemCode`: a device meets codes of newer servers.

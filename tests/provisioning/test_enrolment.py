@@ -286,6 +286,59 @@ def test_a_device_learns_the_servers_next_key_and_stays_when_it_signs(tmp_path):
     run_virtual(main)
 
 
+def test_a_device_learns_the_next_key_from_whatever_it_is_answered(tmp_path):
+    next_key = keys.private_key(keys.new_private_key())
+
+    async def main() -> None:
+        here = world(devices={})
+        enrolled = await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
+        announced = World(here.settings, here.store, here.upstream, next_key=next_key)
+        here.work(lambda c: devices.move(c, enrolled.device_id, audit.Action.SUSPENDED, here.ms, "admin"))
+        with pytest.raises(TokenRefused):
+            await token_of(place(announced, tmp_path))
+        here.work(lambda c: devices.move(c, enrolled.device_id, audit.Action.RESUMED, here.ms, "admin"))
+        rotated = World(here.settings, here.store, here.upstream, key=next_key)
+        assert await token_of(place(rotated, tmp_path)) == TOKEN
+
+    run_virtual(main)
+
+
+def test_a_device_and_a_join_string_that_know_the_old_key_alone_are_served_after_a_rotation(tmp_path):
+    next_key = keys.private_key(keys.new_private_key())
+
+    async def main() -> None:
+        here = world(devices={})
+        await enrol(place(here, tmp_path / "a"), join(here.claim()), FACTS, None)
+        rotated = World(here.settings, here.store, here.upstream, key=next_key, previous_key=here.key)
+        assert await token_of(place(rotated, tmp_path / "a")) == TOKEN
+        await enrol(place(rotated, tmp_path / "b"), join(here.claim()), FACTS, None)
+        dropped = World(here.settings, here.store, here.upstream, key=next_key)
+        for name in ("a", "b"):
+            assert await token_of(place(dropped, tmp_path / name)) == TOKEN
+
+    run_virtual(main)
+
+
+def test_a_key_that_cannot_be_written_down_is_not_said_to_be_known(tmp_path, monkeypatch):
+    next_key = keys.private_key(keys.new_private_key())
+
+    async def main() -> None:
+        here = world(devices={})
+        await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
+        where = place(World(here.settings, here.store, here.upstream, next_key=next_key), tmp_path)
+        async with where.client() as client:
+            monkeypatch.setattr(Drawer, "put", broken)
+            for _ in range(2):
+                await client.fetch(Mode.HANDS_FREE, resume=False)
+        known = here.work(lambda c: c.exec_driver_sql("SELECT server_key FROM device").scalar())
+        assert known != keys.thumbprint(next_key)
+
+    def broken(self: Drawer, name: str, content: str) -> None:
+        raise ConfigurationError("the card cannot be written")
+
+    run_virtual(main)
+
+
 def test_settings_count_more_than_what_enrolment_has_left(tmp_path):
     async def main() -> None:
         here = world(devices={})

@@ -121,10 +121,18 @@ class World:
     sequence: int = 0
     key: Ed25519PrivateKey = SERVER_KEY
     next_key: Ed25519PrivateKey | None = None
+    previous_key: Ed25519PrivateKey | None = None
 
     def __post_init__(self) -> None:
-        parts = Parts(self.settings, self.upstream, self.store, self.key, lambda: self.now, next_key=self.next_key)
-        self.parts = parts
+        self.parts = Parts(
+            self.settings,
+            self.upstream,
+            self.store,
+            self.key,
+            lambda: self.now,
+            next_key=self.next_key,
+            previous_key=self.previous_key,
+        )
         self.app = create_app(self.parts)
         self.transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)
 
@@ -179,8 +187,9 @@ class World:
 
 def world(upstream: FakeUpstream | None = None, store: Store | None = None, **changed: Any) -> World:
     """Return a server with ``server_settings(**changed)``, in this process, without a socket."""
+    own = {name: changed.pop(name) for name in ("next_key", "previous_key") if name in changed}
     settings = server_settings(**changed)
-    made = World(settings, store or memory_store(), upstream or FakeUpstream())
+    made = World(settings, store or memory_store(), upstream or FakeUpstream(), **own)
     made.work(lambda c: devices.take_in(c, settings.devices, made.ms))
     return made
 

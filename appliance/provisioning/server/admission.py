@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, String, bindparam, case, select, update
 
 from appliance.provisioning import keys
 from appliance.provisioning.protocol import DeviceStatus, ProblemCode
@@ -23,6 +23,8 @@ ACTIVE: Final = "active"
 NEXT: Final = "next"
 RETIRED: Final = "retired"
 REVOKED: Final = "revoked"
+KNOWS_AS_BEFORE: Final = ""
+"""Of a device that does not say which of the server's keys it trusts."""
 
 _KEYS: Final = select(DEVICE_KEY.c.thumbprint, DEVICE_KEY.c.public_key, DEVICE_KEY.c.status).where(
     DEVICE_KEY.c.device_id == bindparam("device"), (DEVICE_KEY.c.status == ACTIVE) | (DEVICE_KEY.c.status == NEXT)
@@ -35,6 +37,10 @@ _COUNT: Final = (
         last_signature_sha256=bindparam("signature"),
         last_seen_at=bindparam("now"),
         agent=bindparam("agent_now"),
+        server_key=case(
+            (bindparam("knows", type_=String) == KNOWS_AS_BEFORE, DEVICE.c.server_key),
+            else_=bindparam("knows", type_=String),
+        ),
     )
     .returning(DEVICE.c.status, DEVICE.c.policy, DEVICE.c.name)
 )
@@ -69,6 +75,8 @@ class Arrival:
     agent: str
     at: int
     """When it came, in milliseconds since 1970."""
+    knows: str | None = KNOWS_AS_BEFORE
+    """Thumbprint of the newest of the server's keys, where the device trusts it."""
 
 
 class Admission:
@@ -100,6 +108,7 @@ class Admission:
                 "signature": digest,
                 "now": arrival.at,
                 "agent_now": arrival.agent,
+                "knows": arrival.knows,
             },
         ).first()
         if counted is None:
@@ -143,6 +152,11 @@ class Admission:
         _note(connection, arrival.at, audit.Action.SEQUENCE_CONFLICT, device.id, numbers)
         if suspends:
             _note(connection, arrival.at, audit.Action.SUSPENDED, device.id, "sequence conflicts")
+
+
+def note_server_key(connection: Connection, device: str, thumbprint: str | None) -> None:
+    """Note that a device knows the server's key of this name."""
+    connection.execute(update(DEVICE).where(DEVICE.c.id == device).values(server_key=thumbprint))
 
 
 def standing(caller: Caller) -> Refusal | None:

@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI, Path, Request, Response
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
+from appliance.provisioning import keys
 from appliance.provisioning.protocol import (
     DEVICE_PATH,
     ENROL_PATH,
@@ -24,6 +25,7 @@ from appliance.provisioning.protocol import (
     SESSION_EVENTS_PATH,
     STATUS,
     TOKENS_PATH,
+    TRUSTED_KEYS_HEADER,
     DeviceView,
     EnrolRequest,
     EnrolResponse,
@@ -37,7 +39,7 @@ from appliance.provisioning.protocol import (
     TokenResponse,
 )
 from appliance.provisioning.server import problems
-from appliance.provisioning.server.desk import OK, Desk, Incoming
+from appliance.provisioning.server.desk import OK, Desk, Incoming, Told
 from appliance.provisioning.server.gate import Drain, Gate
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.ports import Upstream
@@ -79,6 +81,8 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     next_key: Ed25519PrivateKey | None = field(default=None, repr=False)
     """The one that will take the place of the server's own, and is announced until then."""
+    previous_key: Ed25519PrivateKey | None = field(default=None, repr=False)
+    """The one whose place the server's own has taken; it signs for devices that do not know the other yet."""
 
 
 PROTOCOL: Final = APIRouter()
@@ -87,8 +91,9 @@ SURROUNDINGS: Final = APIRouter(include_in_schema=False)
 
 def create_app(parts: Parts) -> FastAPI:
     """Return the application."""
-    server_keys = (parts.key, parts.next_key) if parts.next_key else (parts.key,)
-    desk = Desk(parts.settings, parts.upstream, parts.store, server_keys, parts.now, parts.metrics)
+    signer = AnswerSigner(parts.key, [key for key in (parts.next_key, parts.previous_key) if key is not None])
+    told = Told(signer.named, newest=keys.thumbprint(parts.next_key or parts.key))
+    desk = Desk(parts.settings, parts.upstream, parts.store, told, parts.now, parts.metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -108,8 +113,9 @@ def create_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="Provisioning", openapi_url=None, lifespan=lifespan)
     app.state.desk = desk
     app.state.parts = parts
+    app.state.named = signer.named
     problems.install(app)
-    app.add_middleware(Gate, signer=AnswerSigner(parts.key), now=parts.now, drain=parts.drain, metrics=parts.metrics)
+    app.add_middleware(Gate, signer=signer, now=parts.now, drain=parts.drain, metrics=parts.metrics)
     app.include_router(PROTOCOL)
     app.include_router(SURROUNDINGS)
     return app
@@ -257,6 +263,7 @@ async def _incoming(request: Request) -> Incoming:
         authority=request.headers.get("host", ""),
         agent=_printable(request.headers.get("user-agent", "")),
         client=request.client.host if request.client else "",
+        trusted=request.headers.get(TRUSTED_KEYS_HEADER),
     )
 
 

@@ -41,6 +41,8 @@ class Action(StrEnum):
     KEY_ROTATED = "key-rotated"
     SERVER_KEY_ANNOUNCED = "server-key-announced"
     SERVER_KEY_ROTATED = "server-key-rotated"
+    SERVER_KEY_RESTORED = "server-key-restored"
+    SERVER_KEY_DROPPED = "server-key-dropped"
     SEQUENCE_CONFLICT = "sequence-conflict"
 
 

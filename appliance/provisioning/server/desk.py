@@ -4,13 +4,12 @@ import asyncio
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
 from appliance.provisioning import join, keys
@@ -29,7 +28,14 @@ from appliance.provisioning.protocol import (
     TokenResponse,
 )
 from appliance.provisioning.server import closing, devices, enrolment, policy, quota, sessions
-from appliance.provisioning.server.admission import Admission, Arrival, Caller, standing
+from appliance.provisioning.server.admission import (
+    KNOWS_AS_BEFORE,
+    Admission,
+    Arrival,
+    Caller,
+    note_server_key,
+    standing,
+)
 from appliance.provisioning.server.agents import is_too_old
 from appliance.provisioning.server.failures import Failures
 from appliance.provisioning.server.metrics import Metrics
@@ -38,7 +44,7 @@ from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamErro
 from appliance.provisioning.server.refusals import Refusal, Refused, refused
 from appliance.provisioning.server.settings import Settings
 from appliance.provisioning.server.settling import Settling
-from appliance.provisioning.server.signatures import Presented, read, signed_by
+from appliance.provisioning.server.signatures import Presented, read, signed_by, trusted_keys
 from appliance.provisioning.server.store import Store
 from appliance.provisioning.signing import SignatureInvalid, SignedRequest
 
@@ -60,6 +66,23 @@ class Incoming:
     """The header ``User-Agent``."""
     client: str
     """The address it came from; not stored."""
+    trusted: str | None = None
+    """The header `TRUSTED_KEYS_HEADER`; None: the device is older than that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The server's keys, as devices are told of them."""
+
+    named: tuple[ServerKey, ...]
+    newest: str
+    """The thumbprint of the one that every device has to know before others can be dropped."""
+
+    def known(self, trusted: str | None) -> str | None:
+        """Return `newest` where a device with this header knows it, or `KNOWS_AS_BEFORE` where it does not say."""
+        if trusted is None:
+            return KNOWS_AS_BEFORE
+        return self.newest if self.newest in trusted_keys(trusted) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +96,14 @@ class _Granted:
 
 
 class Desk:
-    """Serves devices; for one event loop. ``server_keys`` are those that devices are told to trust."""
+    """Serves devices; for one event loop."""
 
     def __init__(
         self,
         settings: Settings,
         upstream: Upstream,
         store: Store,
-        server_keys: Sequence[Ed25519PrivateKey],
+        told: Told,
         now: Callable[[], datetime],
         metrics: Metrics,
     ) -> None:
@@ -94,7 +117,7 @@ class Desk:
         self._admission = Admission(settings.limits.clone_conflicts_day)
         self._failures = Failures()
         self._settling = Settling(store)
-        self._server_keys = tuple(ServerKey(kid=keys.thumbprint(one), x=keys.jwk(one).x) for one in server_keys)
+        self._told = told
         self.upstream_health: str = UNTRIED
         """How the last attempt to mint ended: "ok", or the code of the problem."""
 
@@ -116,6 +139,7 @@ class Desk:
             server_time=now,
             effective=policy.effective(granted.policy),
             quota=granted.answer.quota,
+            server_keys=self._told.named,
         )
 
     async def enrol(self, incoming: Incoming, asked: EnrolRequest | Refusal) -> tuple[EnrolResponse, bool]:
@@ -135,7 +159,7 @@ class Desk:
             device_id=outcome.device_id,
             status=outcome.status,
             limits=policy.limits(chosen),
-            server_keys=self._server_keys,
+            server_keys=self._told.named,
             server_time=now,
         )
         return answer, outcome.is_new
@@ -146,6 +170,9 @@ class Desk:
 
         def work(connection: Connection, caller: Caller, asked: None) -> DeviceView:
             del asked
+            if incoming.trusted is None:
+                # An older device learns keys from this answer and no other, and does not say that it has.
+                note_server_key(connection, caller.device_id, self._told.newest)
             chosen = policy.policy_for(connection, caller.policy, self._default)
             return DeviceView(
                 device_id=caller.device_id,
@@ -155,7 +182,7 @@ class Desk:
                 quota=_quota(connection, caller, chosen, now),
                 min_agent_version=self._settings.min_agent_version,
                 latest_agent_version=self._settings.latest_agent_version,
-                server_keys=self._server_keys,
+                server_keys=self._told.named,
                 server_time=now,
             )
 
@@ -168,7 +195,8 @@ class Desk:
         def work(connection: Connection, caller: Caller, asked: RotateRequest) -> str | Refusal:
             return standing(caller) or devices.rotate(connection, caller, asked, milliseconds(now))
 
-        return RotateResponse(thumbprint=await self._admitted(incoming, now, asked, work))
+        thumbprint = await self._admitted(incoming, now, asked, work)
+        return RotateResponse(thumbprint=thumbprint, server_keys=self._told.named)
 
     async def reset(self, incoming: Incoming) -> None:
         """Answer ``DELETE /v1/device``, to a suspended or pending device too; raises Refused."""
@@ -187,7 +215,8 @@ class Desk:
         def work(connection: Connection, caller: Caller, asked: SessionEvent) -> SessionEventResponse | Refusal:
             chosen = policy.policy_for(connection, caller.policy, self._default)
             refusal = closing.report(connection, caller.device_id, session_id, asked, chosen, milliseconds(now))
-            return refusal or SessionEventResponse(quota=_quota(connection, caller, chosen, now))
+            left = _quota(connection, caller, chosen, now)
+            return refusal or SessionEventResponse(quota=left, server_keys=self._told.named)
 
         return await self._admitted(incoming, now, asked, work)
 
@@ -211,7 +240,8 @@ class Desk:
         Raises:
             Refused: By the signature, by ``asked`` (told only to a device that is known), or by ``work``.
         """
-        arrival = Arrival(self._presented(incoming), incoming.agent[:80], milliseconds(now))
+        knows = self._told.known(incoming.trusted)
+        arrival = Arrival(self._presented(incoming), incoming.agent[:80], milliseconds(now), knows)
 
         def admitted(connection: Connection) -> T | Refusal:
             caller = self._admission.admit(connection, arrival)
@@ -293,6 +323,7 @@ class Desk:
             agent=incoming.agent[:80],
             sequence=presented.signer.sequence,
             at=milliseconds(now),
+            server_key=self._told.newest,
         )
 
 

@@ -9,7 +9,7 @@ from appliance.provisioning import keys
 from appliance.provisioning.join import Claim
 from appliance.provisioning.protocol import DeviceFacts, DeviceStatus, ProblemCode
 from appliance.provisioning.server import audit, claims
-from appliance.provisioning.server.admission import ACTIVE
+from appliance.provisioning.server.admission import ACTIVE, note_server_key
 from appliance.provisioning.server.moments import new_id
 from appliance.provisioning.server.refusals import Refusal
 from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY
@@ -30,6 +30,8 @@ class Applicant:
     agent: str
     sequence: int
     at: int
+    server_key: str | None = None
+    """Thumbprint of the newest of the server's keys that the answer names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,7 @@ def _enrolled_before(
         return _REFUSED
     behind = (DEVICE.c.id == known.id) & (DEVICE.c.last_sequence < applicant.sequence)
     connection.execute(update(DEVICE).where(behind).values(last_sequence=applicant.sequence))
+    note_server_key(connection, known.id, applicant.server_key)
     return Enrolled(known.id, status, known.policy, is_new=False)
 
 
@@ -92,6 +95,7 @@ def _new_device(connection: Connection, applicant: Applicant, taken: claims.Take
             last_seen_at=now,
             last_sequence=applicant.sequence,
             conflicts=0,
+            server_key=applicant.server_key,
             agent=applicant.agent,
             **applicant.facts.model_dump(),
         )

@@ -2,12 +2,20 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from appliance.provisioning.protocol import MAX_REQUEST_BYTES, PROBLEM_JSON, STATUS, ProblemCode
+from appliance.provisioning.protocol import (
+    MAX_REQUEST_BYTES,
+    PROBLEM_JSON,
+    STATUS,
+    TRUSTED_KEYS_HEADER,
+    ProblemCode,
+    ServerKey,
+)
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.problems import body_of, headers_of
 from appliance.provisioning.server.refusals import Refusal
@@ -16,6 +24,7 @@ from appliance.provisioning.signing import SIGNATURE_HEADERS
 
 PROTOCOL: Final = "/v1/"
 _SIGNATURE_NAMES: Final = frozenset(name.encode("ascii") for name in SIGNATURE_HEADERS)
+_TRUSTED: Final = TRUSTED_KEYS_HEADER.encode("ascii")
 _UNSIGNED: Final = Refusal(ProblemCode.SIGNATURE_INVALID)
 _DRAINING: Final = Refusal(ProblemCode.DRAINING, retry_after=2)
 
@@ -46,44 +55,52 @@ class Gate:
         self._now = now
         self._drain = drain
         self._metrics = metrics
-        self._unsigned = _ready_made(_UNSIGNED)
-        self._draining = _ready_made(_DRAINING)
+        self._unsigned = _ready_made(_UNSIGNED, signer.named)
+        self._draining = _ready_made(_DRAINING, signer.named)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http" or not scope["path"].startswith(PROTOCOL):
             await self._app(scope, receive, send)
             return
-        signature = _signature(scope)
-        if signature is None:
+        asked = _asked(scope)
+        if asked is None:
             self._metrics.refused(_UNSIGNED.code)
             self._metrics.answered(STATUS[_UNSIGNED.code])
             await _refuse(self._unsigned, scope, send)
             return
-        # As it was sent, and signed.
-        path = scope["raw_path"].decode("ascii")
-        answer = _SignedAnswer(send, self._sign, path, signature)
+        answer = _SignedAnswer(send, self._sign, asked)
         if self._drain.begun:
             self._metrics.refused(_DRAINING.code)
             await _refuse(self._draining, scope, answer.send)
         else:
             await self._app(scope, receive, answer.send)
 
-    def _sign(self, status: int, body: bytes, path: str, request_signature: str) -> dict[str, str]:
+    def _sign(self, status: int, body: bytes, asked: "_Asked") -> dict[str, str]:
         self._metrics.answered(status)
-        return self._signer.headers(status, body, path, request_signature, int(self._now().timestamp()))
+        created = int(self._now().timestamp())
+        return self._signer.headers(status, body, asked.path, asked.signature, created, asked.trusted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What of a request its answer's signature depends on."""
+
+    path: str
+    """As it was sent, and signed."""
+    signature: str
+    """The header."""
+    trusted: str
+    """The header `TRUSTED_KEYS_HEADER`; empty: none."""
 
 
 class _SignedAnswer:
     """Holds an answer back until its body is whole, and adds the signature. Answers are small and in one piece."""
 
-    def __init__(
-        self, send: Send, sign: Callable[[int, bytes, str, str], dict[str, str]], path: str, signature: str
-    ) -> None:
+    def __init__(self, send: Send, sign: Callable[[int, bytes, _Asked], dict[str, str]], asked: _Asked) -> None:
         self._send = send
         self._sign = sign
-        self._path = path
-        self._signature = signature
+        self._asked = asked
         self._start: Message = {}
         self._body = b""
 
@@ -94,16 +111,17 @@ class _SignedAnswer:
         self._body += message.get("body", b"")
         if message.get("more_body", False):
             return
-        headers = self._sign(self._start["status"], self._body, self._path, self._signature)
+        headers = self._sign(self._start["status"], self._body, self._asked)
         headers["x-request-id"] = secrets.token_hex(8)
         added = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         await self._send({**self._start, "headers": [*self._start["headers"], *added]})
         await self._send({"type": "http.response.body", "body": self._body})
 
 
-def _signature(scope: Scope) -> str | None:
-    """Return the request's header ``signature``; None where it is not signed in the right form, or signed twice."""
+def _asked(scope: Scope) -> _Asked | None:
+    """Read what matters of a request; None where it is not signed in the right form, or signed twice."""
     found: dict[str, str] = {}
+    trusted = ""
     if not scope["raw_path"].isascii():
         return None
     for name, value in scope["headers"]:
@@ -112,7 +130,11 @@ def _signature(scope: Scope) -> str | None:
             if key in found:
                 return None
             found[key] = value.decode("latin-1")
-    return found["signature"] if len(found) == len(_SIGNATURE_NAMES) and well_formed(found) else None
+        elif name == _TRUSTED:
+            trusted = value.decode("latin-1")
+    if len(found) != len(_SIGNATURE_NAMES) or not well_formed(found):
+        return None
+    return _Asked(scope["raw_path"].decode("ascii"), found["signature"], trusted)
 
 
 async def _refuse(ready_made: tuple[Message, Message], scope: Scope, send: Send) -> None:
@@ -134,8 +156,8 @@ def _is_small(scope: Scope) -> bool:
     return True
 
 
-def _ready_made(refusal: Refusal) -> tuple[Message, Message]:
-    body = body_of(refusal)
+def _ready_made(refusal: Refusal, named: tuple[ServerKey, ...]) -> tuple[Message, Message]:
+    body = body_of(refusal, named)
     headers = {
         **headers_of(refusal),
         "content-type": PROBLEM_JSON,

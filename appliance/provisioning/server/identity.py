@@ -1,7 +1,7 @@
 """The server's own key, with which it signs its answers: devices know it by the thumbprint in their join string.
 
-The next key lies beside it, under the same name with ``next-`` before: it is announced to devices, and signs nothing
-until it takes the place of the other.
+Two more may lie beside it, under the same name with a word before. ``next-``: announced to devices, signs nothing until
+it takes the place of the other. ``previous-``: signed before, and still does for devices that know no other.
 """
 
 import os
@@ -42,13 +42,49 @@ def make_next_key(settings: Settings) -> Ed25519PrivateKey:
     return _read(file)
 
 
+def previous_key(settings: Settings) -> Ed25519PrivateKey | None:
+    """Return the key that signed before; None: there is none. Raises ConfigurationError as `signing_key` does."""
+    file = _previous(_file(settings))
+    return _read(file) if file.exists() else None
+
+
 def take_next_key(settings: Settings) -> None:
-    """Put the next key in the place of the one that signs, which is gone; raises ConfigurationError."""
-    file = _file(settings)
+    """Put the next key in the place of the one that signs, which becomes the previous one.
+
+    Whatever a power cut leaves of it is put right by doing it again.
+
+    Raises:
+        ConfigurationError: The files cannot be changed, as those of a systemd credential.
+    """
+    _push(_next(_file(settings)), _file(settings), _previous(_file(settings)))
+
+
+def take_previous_key(settings: Settings) -> None:
+    """Put the previous key back in its place; the one that signs becomes the next one. Raises as `take_next_key`."""
+    _push(_previous(_file(settings)), _file(settings), _next(_file(settings)))
+
+
+def drop_previous_key(settings: Settings) -> None:
+    """Remove the previous key; raises ConfigurationError."""
+    file = _previous(_file(settings))
     try:
-        _next(file).replace(file)
+        file.unlink(missing_ok=True)
     except OSError as error:
-        raise _unusable(_next(file), error) from error
+        raise _unusable(file, error) from error
+
+
+def _push(new: Path, signing: Path, old: Path) -> None:
+    """Put ``new`` in the place of ``signing``, and that in the place of ``old``."""
+    spare = old.with_suffix(f".{os.getpid()}")
+    try:
+        os.link(signing, spare)
+        spare.replace(old)
+        new.replace(signing)
+    except OSError as error:
+        raise _unusable(new, error) from error
+    finally:
+        # Two names of one file are not replaced by one another: that is no error, and leaves both.
+        spare.unlink(missing_ok=True)
 
 
 def _file(settings: Settings) -> Path:
@@ -62,6 +98,10 @@ def _given(settings: Settings) -> Path | None:
 
 def _next(file: Path) -> Path:
     return file.with_name(f"next-{file.name}")
+
+
+def _previous(file: Path) -> Path:
+    return file.with_name(f"previous-{file.name}")
 
 
 def _read(file: Path) -> Ed25519PrivateKey:

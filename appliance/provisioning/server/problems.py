@@ -7,7 +7,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from appliance.provisioning.protocol import PROBLEM_JSON, STATUS, Problem, ProblemCode
+from appliance.provisioning.protocol import PROBLEM_JSON, STATUS, Problem, ProblemCode, ServerKey
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.refusals import Refusal, Refused
 from appliance.provisioning.server.store import StoreUnavailable
@@ -28,8 +28,8 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_broken)
 
 
-def body_of(refusal: Refusal) -> bytes:
-    """Return the problem details of a refusal."""
+def body_of(refusal: Refusal, named: tuple[ServerKey, ...]) -> bytes:
+    """Return the problem details of a refusal; ``named`` are the server's keys."""
     problem = Problem(
         type=f"urn:voice-appliance:problem:{refusal.code}",
         title=refusal.status.phrase,
@@ -38,6 +38,7 @@ def body_of(refusal: Refusal) -> bytes:
         code=refusal.code,
         retry_after=refusal.retry_after,
         last_sequence=refusal.last_sequence,
+        server_keys=named,
     )
     return problem.model_dump_json(exclude_none=True).encode()
 
@@ -80,4 +81,5 @@ async def _broken(request: Request, error: Exception) -> Response:
 def _answer(request: Request, refusal: Refusal) -> Response:
     metrics: Metrics = request.app.state.parts.metrics
     metrics.refused(refusal.code)
-    return Response(body_of(refusal), status_code=refusal.status, headers=headers_of(refusal), media_type=PROBLEM_JSON)
+    body = body_of(refusal, request.app.state.named)
+    return Response(body, status_code=refusal.status, headers=headers_of(refusal), media_type=PROBLEM_JSON)

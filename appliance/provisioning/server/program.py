@@ -29,7 +29,7 @@ from appliance.provisioning.server.database import open_store
 from appliance.provisioning.server.development import HOST, make_certificate
 from appliance.provisioning.server.doorway import PacedServer
 from appliance.provisioning.server.gate import Drain
-from appliance.provisioning.server.identity import next_key, signing_key
+from appliance.provisioning.server.identity import next_key, previous_key, signing_key
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.pool import UpstreamPool
 from appliance.provisioning.server.settings import Limits, Settings, load
@@ -156,6 +156,7 @@ def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, 
         drain=drain,
         metrics=counters,
         next_key=next_key(settings),
+        previous_key=previous_key(settings),
     )
     config = uvicorn.Config(
         create_app(parts),

@@ -81,9 +81,11 @@ DEVICE: Final = Table(
     Column("model", String(80)),
     Column("os", String(80)),
     Column("serial_sha256", String(64)),
+    Column("server_key", String(43)),
 )
 """``origin``: "claim", or "settings" for a device of the settings' table. ``last_signature_sha256`` knows a request
-that is sent a second time; ``conflicts``: numbers used twice since ``conflicts_since``."""
+that is sent a second time; ``conflicts``: numbers used twice since ``conflicts_since``. ``server_key``: the newest of
+the server's keys, by thumbprint, that the device is known to trust."""
 
 DEVICE_KEY: Final = Table(
     "device_key",

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.provisioning import keys
 from appliance.provisioning.keys import PublicKey
+from appliance.provisioning.protocol import ServerKey
 from appliance.provisioning.signing import (
     ANSWER_COMPONENTS,
     ANSWER_TAG,
@@ -110,13 +111,17 @@ def _address(url: str) -> tuple[str, str]:
 
 
 class AnswerSigner:
-    """Signs answers with the server's key."""
+    """Signs answers with the server's key, or with another one that it still has, for a device that knows only that."""
 
-    def __init__(self, key: Ed25519PrivateKey) -> None:
-        self._key = key
+    def __init__(self, key: Ed25519PrivateKey, others: Sequence[Ed25519PrivateKey] = ()) -> None:
         self._key_id = keys.thumbprint(key)
+        self._keys = {keys.thumbprint(one): one for one in (key, *others)}
+        self.named = tuple(ServerKey(kid=key_id, x=keys.jwk(one).x) for key_id, one in self._keys.items())
+        """What devices are told to trust; the first one signs."""
 
-    def headers(self, status: int, body: bytes, path: str, request_signature: str, created: int) -> dict[str, str]:
+    def headers(
+        self, status: int, body: bytes, path: str, request_signature: str, created: int, trusted: str = ""
+    ) -> dict[str, str]:
         """Return the headers that make an answer a signed one.
 
         Args:
@@ -125,13 +130,27 @@ class AnswerSigner:
             path: Of the request.
             request_signature: The request's header ``signature``.
             created: Seconds since 1970.
+            trusted: The request's header `TRUSTED_KEYS_HEADER`; empty: the device does not say what it trusts.
         """
         digest = content_digest(body)
+        key_id = self._key_for(trusted)
         parameters = (
-            f'({" ".join(ANSWER_COMPONENTS)});created={created};keyid="{self._key_id}";alg="ed25519";tag="{ANSWER_TAG}"'
+            f'({" ".join(ANSWER_COMPONENTS)});created={created};keyid="{key_id}";alg="ed25519";tag="{ANSWER_TAG}"'
         )
         values = (str(status), digest, path, request_signature)
         lines = [f"{component}: {value}" for component, value in zip(ANSWER_COMPONENTS, values, strict=True)]
         base = "\n".join((*lines, f'"@signature-params": {parameters}'))
-        signature = base64.b64encode(self._key.sign(base.encode("ascii"))).decode("ascii")
+        signature = base64.b64encode(self._keys[key_id].sign(base.encode("ascii"))).decode("ascii")
         return {"content-digest": digest, "signature-input": f"sig={parameters}", "signature": f"sig=:{signature}:"}
+
+    def _key_for(self, trusted: str) -> str:
+        """Return which key to sign with: the first that the device trusts, or else the first."""
+        if len(self._keys) == 1 or not trusted:
+            return self._key_id
+        known = trusted_keys(trusted)
+        return next((key_id for key_id in self._keys if key_id in known), self._key_id)
+
+
+def trusted_keys(header: str) -> frozenset[str]:
+    """Return the thumbprints in a header `TRUSTED_KEYS_HEADER`."""
+    return frozenset(name.strip() for name in header.split(","))

@@ -3,19 +3,34 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx2
 import pytest
+from pydantic import ConfigDict, create_model
 
 from appliance.errors import ConfigurationError, ExitCode
-from appliance.provisioning import keys
-from appliance.provisioning.protocol import DeviceView
-from appliance.provisioning.server import identity
+from appliance.provisioning import keys, signing
+from appliance.provisioning.protocol import TOKENS_PATH, TRUSTED_KEYS_HEADER, NamingAnswer, TokenResponse
+from appliance.provisioning.server import audit, devices, identity
 from appliance.provisioning.server.app import create_app
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.store import Store, open_engine
 from tests.clock import run_virtual
-from tests.provisioning.worlds import OPEN, InThisThread, World, server_settings, world
+from tests.provisioning.worlds import (
+    ASKED,
+    OPEN,
+    SERVER,
+    TOKEN,
+    FakeUpstream,
+    InThisThread,
+    World,
+    post,
+    server_settings,
+    signed_headers,
+    world,
+)
+from tests.provisioning.worlds import DEVICE as KITCHEN
 
 
 @pytest.fixture
@@ -33,53 +48,183 @@ def admin(tmp_path, capsys, monkeypatch):
 
 @pytest.fixture
 def here(admin, tmp_path) -> World:
-    """A server on the same database, with one device, now."""
+    """A server on the same database, with one device, now; it was started before anything is done about keys."""
     admin("show")
     store = Store(open_engine(f"sqlite:///{tmp_path / 'provisiond.sqlite'}"), InThisThread())
     OPEN.append(store)
-    made = world(store=store)
+    made = World(server_settings(state_dir=tmp_path), store, FakeUpstream())
+    made.work(lambda c: devices.take_in(c, made.settings.devices, made.ms))
     made.now = datetime.now(UTC)
+    start_again(made)
     return made
 
 
-def test_the_next_key_signs_once_every_device_has_been_heard_of(admin, here):
+def start_again(here: World) -> None:
+    """Start the server with the keys that lie in the state directory now."""
+    settings = here.settings
+    here.parts = replace(
+        here.parts,
+        key=identity.signing_key(settings),
+        next_key=identity.next_key(settings),
+        previous_key=identity.previous_key(settings),
+    )
+    here.transport = httpx2.ASGITransport(create_app(here.parts))
+
+
+def signed_with(response: httpx2.Response) -> str:
+    found = signing.answer_parameters(response.headers)
+    assert found
+    return found.key_id
+
+
+def named(response: httpx2.Response) -> list[str]:
+    return [key.kid for key in NamingAnswer.model_validate_json(response.content).server_keys]
+
+
+def test_the_next_key_signs_once_every_device_says_that_it_knows_it(admin, here):
     _, before = admin("show")
-    assert (before["announced"], before["unheard"]) == (None, None)
+    assert (before["announced"], before["previous"], before["unheard"]) == (None, None, None)
     code, announced = admin("announce")
     assert (code, announced["signs"], announced["unheard"]) == (ExitCode.OK, before["signs"], 1)
-    assert announced["announced"] not in {None, before["signs"]}
+    old, new = announced["signs"], announced["announced"]
+    assert new not in {None, old}
     assert admin("announce") == (code, announced)
+
+    def ask(trusted: str) -> httpx2.Response:
+        response: httpx2.Response = run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: trusted}))
+        return response
+
+    # Whatever a device asks of a server that has not been started again: nobody has told it.
+    assert named(ask(old)) == [old]
     code, words = admin("rotate")
     assert code == ExitCode.DATA
     assert "enrol again: 1 of the devices" in words
-
-    async def main() -> None:
-        here.later(minutes=1)
-        assert (await here.token()).status_code == 200
-
-    run_virtual(main)
-    assert admin("rotate") == (ExitCode.OK, {"signs": announced["announced"], "announced": None, "unheard": None})
+    start_again(here)
+    assert named(ask(old)) == [old, new]
+    assert admin("show")[1]["unheard"] == 1  # the answer may have been lost
+    ask(f"{old}, {new}")
+    rotated = {"signs": new, "announced": None, "previous": old, "unheard": 0}
+    assert admin("rotate") == (ExitCode.OK, rotated)
     assert admin("rotate")[0] == ExitCode.NO_INPUT
 
 
-def test_devices_can_be_left_behind(admin, here):
-    announced = admin("announce")[1]["announced"]
-    assert admin("rotate", "--leave-behind")[1]["signs"] == announced
-
-
-def test_devices_are_told_both_keys_and_the_first_one_signs(admin, here, tmp_path):
+def test_an_older_device_counts_as_told_by_the_one_answer_that_it_reads(admin, here):
     admin("announce")
-    settings = server_settings(state_dir=tmp_path)
-    after = identity.next_key(settings)
-    assert after
-    parts = replace(here.parts, key=identity.signing_key(settings), next_key=after)
-    here.transport = httpx2.ASGITransport(create_app(parts))
+    start_again(here)
+    run_virtual(here.token)
+    assert admin("rotate")[0] == ExitCode.DATA
+    run_virtual(lambda: here.ask("GET", "/v1/device"))
+    assert admin("rotate")[0] == ExitCode.OK
+
+
+def test_every_device_that_may_come_back_has_to_be_told(admin, here):
+    admin("announce")
+    for action in (audit.Action.SUSPENDED, audit.Action.REVOKED):
+        here.work(lambda c, action=action: devices.move(c, KITCHEN, action, here.ms, "admin"))
+        waits = action is audit.Action.SUSPENDED
+        assert admin("rotate")[0] == (ExitCode.DATA if waits else ExitCode.OK)
+
+
+def test_a_device_that_was_left_behind_is_answered_with_the_key_that_it_knows(admin, here):
+    old = admin("announce")[1]["signs"]
+    new = admin("rotate", "--leave-behind")[1]["signs"]
+    start_again(here)
 
     async def main() -> None:
-        response = await here.ask("GET", "/v1/device")
-        told = DeviceView.model_validate_json(response.content).server_keys
-        assert [key.kid for key in told] == [keys.thumbprint(key) for key in (parts.key, after)]
-        assert f'keyid="{told[0].kid}"' in response.headers["signature-input"]
+        behind = await here.token(headers={TRUSTED_KEYS_HEADER: old})
+        assert (signed_with(behind), named(behind)) == (old, [new, old])
+        assert signed_with(await here.token(headers={TRUSTED_KEYS_HEADER: f"{new},{old}"})) == new
+        assert signed_with(await here.token()) == new
+        assert signed_with(await here.token(headers={TRUSTED_KEYS_HEADER: "of another server"})) == new
+
+    run_virtual(main)
+
+
+def test_a_rotation_can_be_undone_and_done_again(admin, here):
+    assert admin("undo")[0] == ExitCode.NO_INPUT
+    announced = admin("announce")[1]
+    admin("rotate", "--leave-behind")
+    code, undone = admin("undo")
+    assert (code, undone) == (ExitCode.OK, announced)
+    assert admin("undo")[0] == ExitCode.NO_INPUT
+    assert admin("rotate", "--leave-behind")[1]["signs"] == announced["announced"]
+    actions = [entry.action for entry in here.work(lambda c: list(audit.last(c, 9)))]
+    assert actions == ["server-key-announced", "server-key-rotated", "server-key-restored", "server-key-rotated"]
+
+
+def test_the_previous_key_is_dropped_once_every_device_knows_a_newer_one(admin, here):
+    assert admin("drop")[0] == ExitCode.NO_INPUT
+    admin("announce")
+    new = admin("rotate", "--leave-behind")[1]["signs"]
+    start_again(here)
+    assert admin("drop")[0] == ExitCode.DATA
+    run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: new}))
+    newest = admin("announce")[1]["announced"]
+    assert admin("drop")[1] == {"signs": new, "announced": newest, "previous": None, "unheard": 1}
+    start_again(here)
+    assert named(run_virtual(here.token)) == [new, newest]
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_rotation_that_a_power_cut_ends_is_finished_by_doing_it_again(admin, here, monkeypatch, steps):
+    announced = admin("announce")[1]
+    renamed = Path.replace
+    left = [steps]
+
+    def replace_until_cut(self: Path, target: Path) -> Path:
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(5, "power cut")
+        return renamed(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace_until_cut)
+    admin("rotate", "--leave-behind")
+    monkeypatch.undo()
+    monkeypatch.setenv("STATE_DIRECTORY", str(here.settings.state_dir))
+    admin("rotate", "--leave-behind")
+    shown = admin("show")[1]
+    assert (shown["signs"], shown["previous"]) == (announced["announced"], announced["signs"])
+
+
+def test_every_signed_answer_with_a_body_names_the_keys(admin, here):
+    both = admin("announce")[1]
+    start_again(here)
+
+    async def main() -> None:
+        rotate = {"public_key": {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43}, "proof": "short"}
+        answers = [
+            await here.token(),
+            await here.ask("GET", "/v1/device"),
+            await here.ask("GET", "/v1/nothing"),
+            await here.ask("POST", "/v1/device/rotate", rotate),
+            await here.token(device="nobody"),
+            await here.enrol(here.claim(), keys.private_key(keys.new_private_key())),
+        ]
+        here.parts.drain.begin()
+        answers.append(await here.token())
+        assert [answer.status_code for answer in answers] == [200, 200, 404, 422, 401, 201, 503]
+        for answer in answers:
+            assert named(answer) == [both["signs"], both["announced"]]
+            assert signed_with(answer) == both["signs"]
+
+    run_virtual(main)
+
+
+def test_an_older_device_takes_an_answer_that_names_keys_and_does_not_read_them():
+    """It knows neither the field nor the header; the signature has the form that it asks for."""
+    before = {
+        name: (field.annotation, field) for name, field in TokenResponse.model_fields.items() if name != "server_keys"
+    }
+    older = create_model("Older", __config__=ConfigDict(extra="ignore"), **before)  # type: ignore[call-overload]
+
+    async def main() -> None:
+        made = world(previous_key=keys.private_key(keys.new_private_key()))
+        headers = signed_headers()
+        response = await post(made.transport, headers)
+        asked = signing.SignedRequest("POST", f"{SERVER}{TOKENS_PATH}", headers, ASKED)
+        answered = signing.SignedAnswer(response.status_code, dict(response.headers), response.content)
+        signing.verify_answer(answered, asked, {keys.thumbprint(made.key): made.key.public_key()})
+        assert older.model_validate_json(response.content).model_dump()["token"].get_secret_value() == TOKEN
 
     run_virtual(main)
 

@@ -232,14 +232,18 @@ def _add_policies(parser: ArgumentParser) -> "Verbs":
 
 def _add_keys(parser: ArgumentParser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    _verb(
-        verbs, "show", "show which key signs, which is announced, and how many devices do not know it yet"
-    ).set_defaults(act=_with_settings(rotation.show))
+    shown = _verb(verbs, "show", "show which key signs, which comes next, and how many devices do not know it yet")
+    shown.set_defaults(act=_with_settings(rotation.show))
     announce = _verb(verbs, "announce", "make the next key; from its next start on the server tells devices")
     announce.set_defaults(act=_with_settings(rotation.announce))
-    rotate = _verb(verbs, "rotate", "have the next key sign, from the server's next start on")
-    rotate.add_argument("--leave-behind", action="store_true", help="also where devices do not know it yet")
+    rotate = _verb(verbs, "rotate", "have the next key sign, from the server's next start on; the old one is kept")
     rotate.set_defaults(act=_with_settings(rotation.rotate))
+    undo = _verb(verbs, "undo", "have the previous key sign again, from the server's next start on")
+    undo.set_defaults(act=_with_settings(rotation.undo))
+    drop = _verb(verbs, "drop", "drop the previous key: from the server's next start on devices forget it")
+    drop.set_defaults(act=_with_settings(rotation.drop))
+    for verb in (rotate, drop):
+        verb.add_argument("--leave-behind", action="store_true", help="also where devices do not know the newer one")
     return verbs
 
 

@@ -1,9 +1,11 @@
 """How the server's own key is replaced: the next one is announced first, and signs once the devices know it.
 
-What is done here counts for a server from its next start on.
+The old one is kept until it is dropped: it signs for devices that know no other, and can be put back. What is done here
+counts for a server from its next start on.
 """
 
 from argparse import Namespace
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, select
 
@@ -18,52 +20,79 @@ from appliance.provisioning.server.settings import Settings
 
 
 def show(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
-    """Return the key that signs, the next one, and how many devices have not been heard of since it was announced."""
+    """Return the key that signs, its neighbours, and how many devices do not know the newest of them."""
     del operator, options
-    after = identity.next_key(settings)
-    about: dict[str, object] = {"signs": thumbprint(identity.signing_key(settings))}
-    if after is None:
-        return {**about, "announced": None, "unheard": None}
-    name = thumbprint(after)
-    return {**about, "announced": name, "unheard": _unheard(connection, name)}
+    after, before = identity.next_key(settings), identity.previous_key(settings)
+    signs = thumbprint(identity.signing_key(settings))
+    newest = signs if after is None else thumbprint(after)
+    return {
+        "signs": signs,
+        "announced": None if after is None else newest,
+        "previous": None if before is None else thumbprint(before),
+        "unheard": None if after is None and before is None else _untold(connection, [newest]),
+    }
 
 
 def announce(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
     """Make the next key, where there is none."""
     identity.signing_key(settings)
     name = thumbprint(identity.make_next_key(settings))
-    if _announced_at(connection, name) is None:
-        entry = audit.Entry(operator.now, operator.name, audit.Action.SERVER_KEY_ANNOUNCED, name)
-        audit.append(connection, entry)
+    announced = (AUDIT.c.action == audit.Action.SERVER_KEY_ANNOUNCED.value) & (AUDIT.c.subject == name)
+    if connection.execute(select(AUDIT.c.seq).where(announced)).first() is None:
+        _note(connection, operator, audit.Action.SERVER_KEY_ANNOUNCED, name)
     return show(connection, operator, options, settings)
 
 
 def rotate(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
-    """Put the next key in the place of the one that signs; raises InputError where devices would be left behind."""
+    """Put the next key in the place of the one that signs; raises InputError where devices do not know it yet."""
     after = identity.next_key(settings)
     if after is None:
         raise InputError("no key is announced: begin with `keys announce`", ExitCode.NO_INPUT)
-    name = thumbprint(after)
-    unheard = _unheard(connection, name)
-    if unheard and not options.leave_behind:
-        raise InputError(
-            f"not heard of since the key was announced, and would have to enrol again: {unheard} of the devices; "
-            "wait for them, or give --leave-behind"
-        )
-    audit.append(connection, audit.Entry(operator.now, operator.name, audit.Action.SERVER_KEY_ROTATED, name))
+    _all_know(connection, [thumbprint(after)], options)
+    _note(connection, operator, audit.Action.SERVER_KEY_ROTATED, thumbprint(after))
     identity.take_next_key(settings)
     return show(connection, operator, options, settings)
 
 
-def _unheard(connection: Connection, name: str) -> int:
-    """Return how many active devices have not been heard of since the key of this name was announced."""
-    since = _announced_at(connection, name)
-    active = DEVICE.c.status == DeviceStatus.ACTIVE.value
-    seen = func.coalesce(DEVICE.c.last_seen_at, 0)
-    late = active if since is None else active & (seen <= since)
+def undo(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+    """Put the previous key back in its place; the one that signs is announced again. Raises InputError."""
+    before = identity.previous_key(settings)
+    if before is None:
+        raise InputError("there is no previous key: nothing was rotated, or it was dropped", ExitCode.NO_INPUT)
+    _note(connection, operator, audit.Action.SERVER_KEY_RESTORED, thumbprint(before))
+    identity.take_previous_key(settings)
+    return show(connection, operator, options, settings)
+
+
+def drop(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+    """Drop the previous key: devices forget it. Raises InputError where some know no other."""
+    before = identity.previous_key(settings)
+    if before is None:
+        raise InputError("there is no previous key", ExitCode.NO_INPUT)
+    # Whoever knows the key that is announced was told of the one that signs in the same answer.
+    newer = [
+        thumbprint(key) for key in (identity.signing_key(settings), identity.next_key(settings)) if key is not None
+    ]
+    _all_know(connection, newer, options)
+    _note(connection, operator, audit.Action.SERVER_KEY_DROPPED, thumbprint(before))
+    identity.drop_previous_key(settings)
+    return show(connection, operator, options, settings)
+
+
+def _all_know(connection: Connection, names: Sequence[str], options: Namespace) -> None:
+    untold = _untold(connection, names)
+    if untold and not options.leave_behind:
+        raise InputError(
+            f"not told of the key yet, and would have to enrol again: {untold} of the devices; wait until they have "
+            "asked the server for something, or give --leave-behind"
+        )
+
+
+def _untold(connection: Connection, names: Sequence[str]) -> int:
+    """Return how many devices are not known to trust one of these keys; those that are revoked need not."""
+    late = (DEVICE.c.status != DeviceStatus.REVOKED.value) & func.coalesce(DEVICE.c.server_key, "").not_in(names)
     return connection.execute(select(func.count()).select_from(DEVICE).where(late)).scalar_one()
 
 
-def _announced_at(connection: Connection, name: str) -> int | None:
-    announced = (AUDIT.c.action == audit.Action.SERVER_KEY_ANNOUNCED.value) & (AUDIT.c.subject == name)
-    return connection.execute(select(func.min(AUDIT.c.at)).where(announced)).scalar()
+def _note(connection: Connection, operator: Operator, action: audit.Action, name: str) -> None:
+    audit.append(connection, audit.Entry(operator.now, operator.name, action, name))
