@@ -37,8 +37,8 @@ def missing() -> str | None:
     return f"containers cannot be made here: {able.stderr.decode().strip()}" if able.returncode else None
 
 
-def fresh_root(suite: str, folder: Path) -> Path:
-    """Copy a fresh Debian to ``folder``, with this project's sources in it; skips where none can be fetched."""
+def bare_root(suite: str, folder: Path) -> Path:
+    """Copy a fresh Debian to ``folder``; skips where none can be fetched."""
     base = MADE / suite
     if not (base / "etc/debian_version").exists():
         half = base.with_suffix(".half")
@@ -54,6 +54,12 @@ def fresh_root(suite: str, folder: Path) -> Path:
     subprocess.run(["cp", "-a", "--reflink=auto", base, root], check=True)
     # Certificates that this machine trusts, as a proxy on the way to the packages may need them.
     shutil.copyfile(f"/{_CERTIFICATES}", root / _CERTIFICATES)
+    return root
+
+
+def fresh_root(suite: str, folder: Path) -> Path:
+    """Copy a fresh Debian to ``folder``, with what the installer needs of this project in it."""
+    root = bare_root(suite, folder)
     source = root / SOURCE[1:]
     source.mkdir()
     subprocess.run(["cp", "-a", *(PROJECT / name for name in _WANTED), source], check=True)
