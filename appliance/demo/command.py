@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import signal
 import sys
 import wave
 from collections.abc import Iterator
@@ -135,13 +134,8 @@ class Demo:
     @contextmanager
     def _ended_by_signals(self) -> Iterator[None]:
         """End in order on SIGTERM, on Ctrl-C and when the terminal is closed."""
-        loop = asyncio.get_running_loop()
         with stop_signals(self._stop):
-            loop.add_signal_handler(signal.SIGHUP, self._stop)
-            try:
-                yield
-            finally:
-                loop.remove_signal_handler(signal.SIGHUP)
+            yield
 
     def _stop(self) -> None:
         if self._ending:

@@ -17,8 +17,9 @@ from google import genai
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 
+from appliance import log
 from appliance.core.state import Mode
-from appliance.errors import ConfigurationError, LinkCause, LinkError
+from appliance.errors import ConfigurationError
 from appliance.live.capabilities import Capabilities, Feature, capabilities
 from appliance.live.delivery import Delivery
 from appliance.live.ports import (
@@ -45,6 +46,8 @@ UPLINK_MIME_TYPE: Final = f"audio/pcm;rate={UPLINK.rate_hz}"
 MAX_STRANGE: Final = 20
 """So many messages in a row that the SDK cannot read end the link."""
 
+UNREADABLE: Final = (TypeError, ValueError, AttributeError, RecursionError)
+"""What the SDK raises for a message that it cannot read; the connection lives on."""
 _CLOSE_S: Final = 1.2
 """Longer than websockets' own ``close_timeout``: only a peer that has stopped reading needs it."""
 _WEBSOCKET: Final[dict[str, Any]] = {
@@ -71,15 +74,16 @@ class GenaiLink:
         self._delivery = Delivery()
         self.strange = 0
         """Messages that the SDK could not read."""
+        self.malformed = 0
+        """Parts of other messages that could not be used; the first is logged."""
 
     async def messages(self) -> AsyncGenerator[LinkMessage, None]:
         """Yield what the service sends, in order, turn after turn; ends only by LinkError."""
         in_a_row = 0
         while True:
             try:
-                message = await self._receive()
-            except (TypeError, ValueError, AttributeError, RecursionError) as error:
-                # A message that the SDK cannot read; the connection lives on.
+                message = await _receive(self._session)
+            except UNREADABLE as error:
                 self.strange += 1
                 in_a_row += 1
                 if in_a_row >= MAX_STRANGE:
@@ -88,18 +92,13 @@ class GenaiLink:
             except FOREIGN as error:
                 raise classify(error, Phase.OPEN) from None
             in_a_row = 0
-            for item in translate(message):
+            for item in translate(message, self._on_malformed):
                 yield item
 
-    async def _receive(self) -> types.LiveServerMessage:
-        """Return the next message.
-
-        The SDK's iterator ends with each turn and with each message that it cannot read, so it is used for one message
-        and entered anew for the next; nothing is lost in between.
-        """
-        received = cast("AsyncGenerator[types.LiveServerMessage, None]", self._session.receive())
-        async with aclosing(received):
-            return await anext(received)
+    def _on_malformed(self, what: str) -> None:
+        if not self.malformed:
+            log.event("link.malformed", level="warning", sent=what)
+        self.malformed += 1
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send 16 kHz mono s16le samples; raises LinkError."""
@@ -188,9 +187,9 @@ class GenaiConnector:
                     client = await stack.enter_async_context(self._client(token, wires))
                     connection = client.aio.live.connect(model=token.model, config=config)
                     session = await stack.enter_async_context(connection)
-            stack.push_async_callback(_hang_up, session)
-            if session.setup_complete is None:
-                raise LinkError("the Live service did not answer the set-up", LinkCause.PROTOCOL)
+                    stack.push_async_callback(_hang_up, session)
+                    if session.setup_complete is None:
+                        await _set_up(session)
             yield GenaiLink(session, wires, capabilities(token.model))
 
     def parts(self, model: str, request: Request) -> frozenset[Tier]:
@@ -249,6 +248,26 @@ def _classified(phase: Phase) -> Iterator[None]:
         yield
     except FOREIGN as error:
         raise classify(error, phase) from None
+
+
+async def _receive(session: AsyncSession) -> types.LiveServerMessage:
+    """Return the next message.
+
+    The SDK's iterator ends with each turn and with each message that it cannot read, so it is used for one message
+    and entered anew for the next; nothing is lost in between.
+    """
+    received = cast("AsyncGenerator[types.LiveServerMessage, None]", session.receive())
+    async with aclosing(received):
+        return await anext(received)
+
+
+async def _set_up(session: AsyncSession) -> None:
+    """Wait for the answer to the set-up, which the SDK expects first; nothing that comes before it matters yet."""
+    log.event("link.early-message", level="warning")
+    while True:
+        with suppress(*UNREADABLE):
+            if (await _receive(session)).setup_complete is not None:
+                return
 
 
 async def _hang_up(session: AsyncSession) -> None:

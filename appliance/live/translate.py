@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from google.genai import errors, types
@@ -47,22 +47,27 @@ MOST_CALLS: Final = 32
 """The most tool calls in one message; more are refused with the whole message."""
 
 
-def translate(message: types.LiveServerMessage) -> list[LinkMessage]:
+def _ignore(_: str) -> None:
+    pass
+
+
+def translate(message: types.LiveServerMessage, on_malformed: Callable[[str], None] = _ignore) -> list[LinkMessage]:
     """Return what one server message says, in the order in which it has to be acted upon.
 
     A server message may hold any combination of fields. An interruption comes first and takes the audio beside it
-    along; audio and transcripts come before the end of the turn that they belong to.
+    along; audio and transcripts come before the end of the turn that they belong to. A part that cannot be used is left
+    out, and ``on_malformed`` is called with what is wrong with it.
 
     Raises:
-        LinkError: The message breaks the contract (PROTOCOL).
+        LinkError: There are more than `MOST_CALLS` tool calls (PROTOCOL).
     """
     content = message.server_content or types.LiveServerContent()
     return [
         *([Interrupted()] if content.interrupted else []),
-        *_tools(message),
+        *_tools(message, on_malformed),
         *([Thinking()] if _is_at_work(content) else []),
         *_looked_up(content),
-        *([] if content.interrupted else _audio(content)),
+        *([] if content.interrupted else _audio(content, on_malformed)),
         *_transcripts(content),
         *([GenerationComplete()] if content.generation_complete else []),
         *_status(content),
@@ -72,17 +77,18 @@ def translate(message: types.LiveServerMessage) -> list[LinkMessage]:
     ]
 
 
-def _tools(message: types.LiveServerMessage) -> Iterator[LinkMessage]:
+def _tools(message: types.LiveServerMessage, on_malformed: Callable[[str], None]) -> Iterator[LinkMessage]:
     cancelled = message.tool_call_cancellation
     if cancelled and cancelled.ids:
         yield ToolCallsCancelled(tuple(cancelled.ids))
     calls = (message.tool_call and message.tool_call.function_calls) or ()
     if len(calls) > MOST_CALLS:
-        raise _violation(f"{len(calls)} tool calls in one message")
+        raise LinkError(f"the Live service sent {len(calls)} tool calls in one message", LinkCause.PROTOCOL)
     for call in calls:
         if not call.id or not call.name:
-            raise _violation("a tool call without an id or a name")
-        yield ToolCall(call.id, call.name, call.args or {})
+            on_malformed("a tool call without an id or a name")
+        else:
+            yield ToolCall(call.id, call.name, call.args or {})
 
 
 def _is_at_work(content: types.LiveServerContent) -> bool:
@@ -98,22 +104,21 @@ def _looked_up(content: types.LiveServerContent) -> Iterator[LookedUp]:
         yield LookedUp(tuple(web.uri for web in webs if web and web.uri))
 
 
-def _audio(content: types.LiveServerContent) -> Iterator[ReplyAudio]:
+def _audio(content: types.LiveServerContent, on_malformed: Callable[[str], None]) -> Iterator[ReplyAudio]:
     for part in (content.model_turn and content.model_turn.parts) or ():
         blob = part.inline_data
-        if part.thought or not blob or not blob.data or not (blob.mime_type or "").startswith("audio/"):
+        if part.thought or not blob or not blob.data:
             continue
-        if not _is_reply_format(blob.mime_type or ""):
-            raise _violation(f"audio as {blob.mime_type}, not as 16-bit samples at {REPLY.rate_hz} Hz")
-        if len(blob.data) % 2:
-            raise _violation("half an audio sample")
-        yield ReplyAudio(blob.data)
-
-
-def _is_reply_format(mime_type: str) -> bool:
-    kind, *parameters = (piece.strip().lower() for piece in mime_type.split(";"))
-    rates = [parameter for parameter in parameters if parameter.startswith("rate=")]
-    return kind == "audio/pcm" and rates in ([], [f"rate={REPLY.rate_hz}"])
+        kind, *parameters = (piece.strip() for piece in (blob.mime_type or "").lower().split(";"))
+        if not kind.startswith("audio/"):
+            continue
+        rates = [parameter for parameter in parameters if parameter.startswith("rate=")]
+        if kind != "audio/pcm" or rates not in ([], [f"rate={REPLY.rate_hz}"]):
+            on_malformed(f"audio that is not 16-bit PCM at {REPLY.rate_hz} Hz")
+        elif len(blob.data) % 2:
+            on_malformed("half an audio sample")  # on which side is unknown: played, it may be loud noise
+        else:
+            yield ReplyAudio(blob.data)
 
 
 def _transcripts(content: types.LiveServerContent) -> Iterator[LinkMessage]:
@@ -175,10 +180,6 @@ def _duration(text: str) -> Seconds:
     """Read a protobuf duration such as ``9.5s``; what cannot be read leaves no time."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)s", text)
     return Seconds(float(match[1]) if match else 0.0)
-
-
-def _violation(what: str) -> LinkError:
-    return LinkError(f"the Live service sent {what}", LinkCause.PROTOCOL)
 
 
 # Failures

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks the daemon to stop, the second ends the process."""
+"""SIGTERM, SIGINT and SIGHUP: the first asks the daemon to stop, the second ends the process."""
 
 import asyncio
 import os
@@ -11,26 +11,31 @@ from typing import Final, NoReturn
 
 from appliance.errors import ExitCode
 
-STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
 def stop_signals(on_stop: Callable[[], None]) -> Iterator[None]:
     """Call ``on_stop`` on the running loop at the first signal, once; end the process with 1 at the second.
 
-    Main thread only. The handlers are Python's, not the loop's: the second signal must work though the loop hangs.
+    A terminal that is closed sends SIGHUP more than once (kernel and shell), so a second SIGHUP ends nothing; where
+    SIGHUP is ignored (``nohup``), it stays so. Main thread only. The handlers are Python's, not the loop's: the second
+    signal must work though the loop hangs.
     """
     loop = asyncio.get_running_loop()
     asked = False
 
     def handle(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  as signal.signal wants it
         nonlocal asked
-        if asked:
+        if asked and signum != signal.SIGHUP:
             _exit_now()
+        if asked:
+            return
         asked = True
         loop.call_soon_threadsafe(on_stop)
 
-    before = {number: signal.signal(number, handle) for number in STOPPING}
+    heeded = [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
 """The command line of ``appliance-simulator``, and what it then does.
 
 Prints one line of JSON on the standard output when it is ready, events for people on the standard error, and ends in
-order on SIGTERM or SIGINT.
+order on SIGTERM, SIGINT or SIGHUP.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import ipaddress
 import json
 import logging
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from rich.table import Table
 
 from appliance.arguments import real, whole
 from appliance.errors import ApplianceError, ExitCode, InputError
+from appliance.service.signals import stop_signals
 from appliance.simulator.locks import GlobalLock
 from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy, VoiceActivity
 from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
@@ -49,9 +49,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 async def _serve(options: SimulatorOptions) -> None:
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    with stop_signals(stopped.set):
+        await _serve_until(stopped, options)
+
+
+async def _serve_until(stopped: asyncio.Event, options: SimulatorOptions) -> None:
     async with Simulator(options) as simulator:
         ready = {"base_url": simulator.base_url, "ca_file": str(simulator.ca_file)}
         with suppress(OSError):  # nobody reads it; clients are served all the same

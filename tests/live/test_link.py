@@ -148,15 +148,25 @@ def test_a_service_that_talks_only_strangely_is_given_up(tmp_path):
     assert ended.cause is LinkCause.PROTOCOL
 
 
-def test_audio_in_another_format_ends_the_link(tmp_path):
+def test_audio_in_another_format_is_passed_over_counted_and_logged_once(tmp_path, caplog):
     message = turn("AAA=")
     message["serverContent"]["modelTurn"]["parts"][0]["inlineData"]["mimeType"] = "audio/pcm;rate=16000"
 
-    async def main():
-        async with linked(tmp_path, saying(message)) as link:
-            return await read_to_the_end(link)
+    async def script(connection):
+        await set_up(connection)
+        await say(connection, turn("AAA="), *[message] * MAX_STRANGE, turn("AAA="))
+        await connection.close()
 
-    assert run_real(main)[1].cause is LinkCause.PROTOCOL
+    async def main():
+        async with linked(tmp_path, script) as link:
+            return await read_to_the_end(link), link.malformed
+
+    with caplog.at_level(logging.WARNING):
+        (got, ended), malformed = run_real(main)
+    assert got == [ReplyAudio(b"\0\0")] * 2
+    assert malformed == MAX_STRANGE
+    assert ended.cause is LinkCause.ENDED
+    assert [record.event for record in caplog.records if hasattr(record, "event")] == ["link.malformed"]
 
 
 ENDINGS = [
@@ -257,16 +267,34 @@ def test_an_upgrade_that_is_refused_says_why(tmp_path):
         assert str(status.value) in str(error)
 
 
-def test_a_first_message_that_does_not_answer_the_set_up_is_no_link(tmp_path):
+def test_messages_before_the_answer_to_the_set_up_are_passed_over(tmp_path):
+    async def script(connection):
+        await say(connection, {"sessionResumptionUpdate": {"resumable": False}})
+        await connection.send(b"not JSON")
+        await say(connection, {"goAway": {"timeLeft": "50s"}})
+        await set_up(connection)
+        await say(connection, TURN_COMPLETE)
+        await connection.close()
+
+    async def main():
+        async with linked(tmp_path, script) as link:
+            return await read_to_the_end(link)
+
+    got, ended = run_real(main)
+    assert got == [TurnComplete()]
+    assert ended.cause is LinkCause.ENDED
+
+
+def test_other_messages_instead_of_an_answer_to_the_set_up_are_given_up_in_time(tmp_path):
     async def script(connection):
         await say(connection, {"error": {"code": 429}})
         await connection.wait_closed()
 
     async def main():
         async with live_service(tmp_path, script) as service:
-            return await why_not(service.connector(), service.token())
+            return await why_not(service.connector(setup_timeout_s=0.5), service.token())
 
-    assert run_real(main).cause is LinkCause.PROTOCOL
+    assert run_real(main).cause is LinkCause.UNREACHABLE
 
 
 def test_a_set_up_that_is_never_answered_is_given_up_in_time(tmp_path):

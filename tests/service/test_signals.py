@@ -50,7 +50,7 @@ def line(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_first_signal_asks_the_daemon_to_stop(number: signal.Signals):
     with program("pass") as process:
         process.send_signal(number)
@@ -65,6 +65,26 @@ def test_the_second_signal_ends_the_process_though_the_loop_hangs():
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 1
         assert line(process) == "last words"
+
+
+def test_a_terminal_that_is_closed_may_say_so_twice():
+    with program("os.write(1, b'ending\\n'); await asyncio.sleep(0.2)") as process:
+        process.send_signal(signal.SIGHUP)
+        assert [line(process), line(process)] == ["asked\n", "ending\n"]
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(10) == 0
+        assert line(process) == "down\n"
+
+
+def test_hanging_up_is_ignored_where_it_was_before():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with program("pass") as process:
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(10) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_handlers_are_as_before_when_it_is_over():

@@ -37,6 +37,7 @@ ODD = {
     "not_json": "not JSON",
     "empty_message": "{}",
     "bad_audio": '"data": "!"',
+    "odd_audio": '"data": "AAAA"',
     "wrong_type": '"perhaps"',
 }
 
