@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_settings import NestedSecretsSettingsSource, SecretsSettingsSource
 
 from appliance.errors import ConfigurationError
-from appliance.layers import DEFAULT, ENVIRONMENT, Key, Tree, read, read_toml, resolve, variables
+from appliance.layers import DEFAULT, ENVIRONMENT, Key, Tree, read, read_file, resolve, variables
 from appliance.settings import Settings
 
 _NO_SETTINGS: Final = frozenset({"APPLIANCE_DEBUG", "APPLIANCE_PYTHON"})
@@ -36,7 +36,7 @@ def load(files: Sequence[Path], overrides: Tree | None = None) -> Effective:
     Raises:
         ConfigurationError: One line for each mistake, with file, key, what is wrong and what was perhaps meant.
     """
-    layers = [(str(path), read_toml(path)) for file in files for path in _with_drop_ins(file)]
+    layers = [(str(path), read_file(path, Settings)) for file in files for path in _with_drop_ins(file)]
     layers += [
         ("credential", _credentials()),
         (ENVIRONMENT, variables(Settings, besides=_NO_SETTINGS)),

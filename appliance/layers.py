@@ -8,7 +8,7 @@ import os
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -58,7 +58,7 @@ def resolve(
         origins = {key: name for name, tree in layers for key in _keys(tree)}
         merged = _merged(layers)
     except RecursionError:
-        raise ConfigurationError("sections are nested too deeply: there are no such settings") from None
+        raise _too_deep() from None
     try:
         return settings(**merged), origins
     except ValidationError as error:
@@ -66,7 +66,34 @@ def resolve(
         raise ConfigurationError(*(_mistake(settings, one, origins, told) for one in error.errors())) from None
 
 
-def read_toml(path: Path) -> Tree:
+def _too_deep() -> ConfigurationError:
+    return ConfigurationError("sections are nested too deeply: there are no such settings")
+
+
+def read_file(path: Path, settings: type[BaseSettings]) -> Tree:
+    """Read a settings file, in which relative paths count from the file; raises ConfigurationError."""
+    try:
+        return _rooted(_read_toml(path), [settings], path.absolute().parent)
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _rooted(tree: Tree, models: Sequence[type[BaseModel]], directory: Path) -> Tree:
+    """Return a section with all paths in it absolute; ``models`` are what it may be."""
+    rooted: Tree = {}
+    for name, value in tree.items():
+        kinds = [model.model_fields[name].annotation for model in models if name in model.model_fields]
+        if isinstance(value, dict):
+            below = [model for kind in kinds for model in _models_in(kind)]
+            rooted[name] = _rooted(value, below, directory)
+        elif isinstance(value, str) and value and any(Path in (kind, *get_args(kind)) for kind in kinds):
+            rooted[name] = str(directory / value)
+        else:
+            rooted[name] = value
+    return rooted
+
+
+def _read_toml(path: Path) -> Tree:
     """Read a file, with or without the byte order mark that some editors write; raises ConfigurationError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.effective import load
 from appliance.errors import ConfigurationError, ExitCode
-from appliance.settings import AlsaMicrophone, StatePins, WavMicrophone
+from appliance.settings import AlsaMicrophone, StatePins, WavMicrophone, WavSpeaker
 
 
 def _file(directory: Path, text: str, name: str = "appliance.toml") -> Path:
@@ -41,6 +41,19 @@ def test_later_sources_win_and_say_where_a_value_came_from(tmp_path: Path, monke
     assert key is not None
     assert key.get_secret_value() == "secret-key-text"
     assert "secret-key-text" not in repr(effective.settings)
+
+
+def test_relative_paths_of_a_file_count_from_it_also_in_a_section_of_several_kinds(tmp_path: Path):
+    path = _file(tmp_path, '[microphone]\nkind = "wav"\npath = "q.wav"\n[provisioning]\nca_file = "/ca.pem"\n')
+    (tmp_path / "appliance.toml.d").mkdir()
+    _file(tmp_path / "appliance.toml.d", '[speaker]\nkind = "wav"\npath = "a.wav"\n', "x.toml")
+    settings = load([path], {"provisioning": {"device_key_file": "k.pem"}}).settings
+    assert isinstance(settings.microphone, WavMicrophone)
+    assert settings.microphone.path == tmp_path / "q.wav"
+    assert isinstance(settings.speaker, WavSpeaker)
+    assert settings.speaker.path == tmp_path / "appliance.toml.d" / "a.wav"
+    assert settings.provisioning.ca_file == Path("/ca.pem")
+    assert settings.provisioning.device_key_file == Path("k.pem")
 
 
 def test_kinds_choose_the_form_of_a_section(tmp_path: Path):

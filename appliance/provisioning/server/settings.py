@@ -1,8 +1,9 @@
 """Every setting of the provisioning server, and what to say when one is wrong.
 
-Later sources win: the defaults here < ``STATE_DIRECTORY`` and ``GEMINI_API_KEY`` (these two only) < the TOML file < the
-systemd credential ``gemini-api-key`` < ``PROVISIOND_*`` variables (``PROVISIOND_LOCK__VOICE``) < command-line flags.
-The result is frozen; nothing reads the environment afterwards.
+Later sources win: the defaults here (the state directory's is ``state`` beside the TOML file) < ``STATE_DIRECTORY`` and
+``GEMINI_API_KEY`` (these two only) < the TOML file < the systemd credential ``gemini-api-key`` < ``PROVISIOND_*``
+variables (``PROVISIOND_LOCK__VOICE``) < command-line flags. Relative paths count from the file that holds them. The
+result is frozen; nothing reads the environment afterwards.
 """
 
 import os
@@ -25,12 +26,13 @@ from pydantic_core import PydanticKnownError
 from pydantic_settings import SettingsConfigDict
 
 from appliance.errors import ConfigurationError
-from appliance.layers import LayeredSettings, Tree, read_toml, resolve, variables
+from appliance.layers import LayeredSettings, Tree, read_file, resolve, variables
 from appliance.provisioning import keys
 from appliance.provisioning.protocol import DeviceId, HttpsUrl
 from appliance.provisioning.server.moments import UTC_NAME
 
 CREDENTIAL: Final = "gemini-api-key"
+STATE_NAME: Final = "state"
 DATABASE_FILE: Final = "provisiond.sqlite"
 SIGNING_KEY_FILE: Final = "signing-key.pem"
 
@@ -130,7 +132,7 @@ class Settings(LayeredSettings):
     public_url: HttpsUrl | None = None
     """Address under which devices reach this server, for join strings."""
     state_dir: Path | None = None
-    """Directory of the database and the server's key; empty: ``$STATE_DIRECTORY``."""
+    """Directory of the database and the server's key; empty: ``$STATE_DIRECTORY``, or ``state`` beside this file."""
     database_url: str | None = Field(default=None, repr=False)
     """``postgresql://user@host/name``; empty: SQLite in the state directory."""
     signing_key_file: Path | None = None
@@ -187,7 +189,9 @@ class Settings(LayeredSettings):
     def directory(self) -> Path:
         """Return the state directory; raises ConfigurationError where there is none."""
         if self.state_dir is None:
-            raise ConfigurationError("state_dir: not set, and there is no $STATE_DIRECTORY; or try --development DIR")
+            raise ConfigurationError(
+                "state_dir: not set; give --config FILE or $STATE_DIRECTORY; or try --development DIR"
+            )
         return self.state_dir
 
     def database(self) -> str:
@@ -214,9 +218,10 @@ def _layers(file: Path | None, flags: Tree) -> list[tuple[str, Tree]]:
     key = os.environ.get("GEMINI_API_KEY")
     state = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     return [
+        ("default", {"state_dir": str(file.absolute().parent / STATE_NAME)} if file else {}),
         ("STATE_DIRECTORY", {"state_dir": state} if state else {}),
         ("GEMINI_API_KEY", {"api_key": key} if key else {}),
-        (str(file), read_toml(file) if file else {}),
+        (str(file), read_file(file, Settings) if file else {}),
         ("credential", _credential()),
         ("environment", variables(Settings)),
         ("command line", flags),

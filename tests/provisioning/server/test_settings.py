@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -33,6 +34,30 @@ def test_later_sources_win(tmp_path, monkeypatch):
     assert (settings.lock.voice, settings.lock.language) == ("Puck", "de-DE")
     assert settings.devices == {"kitchen": KEY.public_key()}
     assert load(file, {"port": 3}).port == 3
+
+
+def test_relative_paths_count_from_the_file_that_holds_them(tmp_path, monkeypatch):
+    (tmp_path / "etc").mkdir()
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "etc" / "provisiond.toml"
+    file.write_text('state_dir = "state"\ntls_key = "/k.pem"\nhost = "h"\n[upstream]\nca_file = "../ca.pem"\n')
+    monkeypatch.setenv("PROVISIOND_TLS_CERTIFICATE", "c.pem")
+    for given in (file, file.relative_to(tmp_path)):
+        settings = load(given, {"api_key": API_KEY})
+        assert settings.state_dir == tmp_path / "etc" / "state"
+        assert (settings.tls_key, settings.host) == (Path("/k.pem"), "h")
+        assert settings.upstream.ca_file == tmp_path / "etc" / ".." / "ca.pem"
+        assert settings.tls_certificate == Path("c.pem"), "one of a variable counts from where the program runs"
+
+
+def test_the_state_directory_is_systemds_or_beside_the_file(tmp_path, monkeypatch):
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    file = write(tmp_path, 'host = "::"')
+    assert load(file, {"api_key": API_KEY}).directory() == tmp_path / "state"
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/x:/var/lib/y")
+    assert load(file, {"api_key": API_KEY}).directory() == Path("/var/lib/x")
+    write(tmp_path, 'state_dir = "own"')
+    assert load(file, {"api_key": API_KEY}).directory() == tmp_path / "own"
 
 
 def test_the_key_of_a_credential_goes_before_the_one_of_the_environment(tmp_path, monkeypatch):
