@@ -32,6 +32,10 @@ PublicKey: TypeAlias = Ed25519PublicKey | ec.EllipticCurvePublicKey
 
 _COORDINATE_BYTES: Final = 32
 _DIGEST: Final = ec.ECDSA(SHA256())
+_PRIME: Final = 2**255 - 19
+_ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
+_SMALL_ORDER: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
+"""The y of all points of edwards25519 whose order divides 8 (RFC 8032). Everybody can sign for such a key."""
 
 
 class Algorithm(StrEnum):
@@ -86,7 +90,7 @@ def public_key(text: str) -> PublicKey:
     """Read a public key from PEM, or an Ed25519 one from its 32 bytes in base64 (as `public_key_text` writes them).
 
     Raises:
-        ValueError: It is neither.
+        ValueError: It is neither, or a key for which everybody can sign.
     """
     try:
         if text.lstrip().startswith("-----BEGIN"):
@@ -96,7 +100,7 @@ def public_key(text: str) -> PublicKey:
     except (ValueError, binascii.Error, UnsupportedAlgorithm):
         key = None
     if isinstance(key, Ed25519PublicKey):
-        return key
+        return _checked(key)
     if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
         return key
     raise ValueError("neither an Ed25519 public key in PEM or as 32 bytes in base64, nor a P-256 one in PEM")
@@ -124,10 +128,11 @@ def key_of(jwk: Jwk) -> PublicKey:
     """Read a public key that has travelled.
 
     Raises:
-        ValueError: It is no key: coordinates that do not belong together, or to no point of the curve.
+        ValueError: It is no key: coordinates that do not belong together, or to no point of the curve, or to one for
+            which everybody can sign.
     """
     if (jwk.kty, jwk.crv) == ("OKP", "Ed25519") and jwk.y is None:
-        return Ed25519PublicKey.from_public_bytes(_bytes(jwk.x))
+        return _checked(Ed25519PublicKey.from_public_bytes(_bytes(jwk.x)))
     if (jwk.kty, jwk.crv) == ("EC", "P-256") and jwk.y is not None:
         x, y = (int.from_bytes(_bytes(text), "big") for text in (jwk.x, jwk.y))
         return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
@@ -167,6 +172,14 @@ def signature_fits(key: PublicKey, signature: bytes, data: bytes) -> bool:
 def rotation_text(device_id: str, old: str, new: str, sequence: int) -> bytes:
     """Return what a new key signs to take the place of an old one; keys by thumbprint, number of the request."""
     return f"{device_id}|{old}|{new}|{sequence}".encode("ascii")
+
+
+def _checked(key: Ed25519PublicKey) -> Ed25519PublicKey:
+    """Return a key; raises ValueError where it is a point of small order, or not spelled in the one way."""
+    y = int.from_bytes(key.public_bytes(Encoding.Raw, PublicFormat.Raw), "little") & (2**255 - 1)
+    if y >= _PRIME or y in _SMALL_ORDER:
+        raise ValueError("an Ed25519 key of small order: everybody can sign for it")
+    return key
 
 
 def _private(pem: str) -> object:

@@ -95,7 +95,7 @@ class Admission:
         presented = arrival.presented
         device = presented.signer.key_id
         rows = connection.execute(_KEYS, {"device": device}).all()
-        place = signed_by(presented, [_key(row.public_key) for row in rows], self._nobody)
+        place = signed_by(presented, [_key(row.public_key) or self._nobody for row in rows], self._nobody)
         if place is None:
             _log.info("refused: %sdevice %s: the signature does not fit", "" if rows else "unknown ", device)
             raise refused(ProblemCode.SIGNATURE_INVALID)
@@ -181,5 +181,9 @@ def _note(connection: Connection, at: int, action: audit.Action, device: str, de
 
 
 @lru_cache(maxsize=4096)
-def _key(text: str) -> keys.PublicKey:
-    return keys.public_key(text)
+def _key(text: str) -> keys.PublicKey | None:
+    """Return a key of the database; None where it is one that an older server has taken, and this one would not."""
+    try:
+        return keys.public_key(text)
+    except ValueError:
+        return None

@@ -46,7 +46,7 @@ from appliance.provisioning.server.ports import Upstream
 from appliance.provisioning.server.problems import NO_STORE
 from appliance.provisioning.server.refusals import Refusal, Refused, refused
 from appliance.provisioning.server.settings import Settings
-from appliance.provisioning.server.signatures import AnswerSigner
+from appliance.provisioning.server.signatures import AnswerSigner, normal_authority
 from appliance.provisioning.server.store import Store, StoreUnavailable, check
 from appliance.provisioning.signing import SIGNATURE_HEADERS, SignedRequest
 
@@ -115,7 +115,14 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.parts = parts
     app.state.named = signer.named
     problems.install(app)
-    app.add_middleware(Gate, signer=signer, now=parts.now, drain=parts.drain, metrics=parts.metrics)
+    app.add_middleware(
+        Gate,
+        signer=signer,
+        now=parts.now,
+        drain=parts.drain,
+        metrics=parts.metrics,
+        authorities=frozenset(map(normal_authority, parts.settings.names())),
+    )
     app.include_router(PROTOCOL)
     app.include_router(SURROUNDINGS)
     return app
@@ -260,7 +267,6 @@ async def _incoming(request: Request) -> Incoming:
     signed = SignedRequest(request.method, _url(request), _signature_headers(request), await _body(request))
     return Incoming(
         signed=signed,
-        authority=request.headers.get("host", ""),
         agent=_printable(request.headers.get("user-agent", "")),
         client=request.client.host if request.client else "",
         trusted=request.headers.get(TRUSTED_KEYS_HEADER),

@@ -61,7 +61,6 @@ class Incoming:
     """One request with a signature of the right form."""
 
     signed: SignedRequest
-    authority: str
     agent: str
     """The header ``User-Agent``."""
     client: str
@@ -113,7 +112,6 @@ class Desk:
         self._now = now
         self._metrics = metrics
         self._default = policy.of_settings(settings)
-        self._authorities = frozenset(name.lower() for name in settings.authorities)
         self._admission = Admission(settings.limits.clone_conflicts_day)
         self._failures = Failures()
         self._settling = Settling(store)
@@ -257,9 +255,6 @@ class Desk:
         return outcome
 
     def _presented(self, incoming: Incoming) -> Presented:
-        if self._authorities and incoming.authority.lower() not in self._authorities:
-            _log.info("refused: addressed to a name that is not in authorities")
-            raise refused(ProblemCode.SIGNATURE_INVALID)
         if is_too_old(incoming.agent, self._settings.min_agent_version):
             raise refused(ProblemCode.AGENT_TOO_OLD, f"at least {self._settings.min_agent_version}")
         try:

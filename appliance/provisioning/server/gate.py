@@ -1,5 +1,6 @@
 """What every request to the protocol passes, outside the application: junk ends here, and answers are signed here."""
 
+import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,14 +20,16 @@ from appliance.provisioning.protocol import (
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.problems import body_of, headers_of
 from appliance.provisioning.server.refusals import Refusal
-from appliance.provisioning.server.signatures import AnswerSigner, well_formed
+from appliance.provisioning.server.signatures import AnswerSigner, is_authority, normal_authority, well_formed
 from appliance.provisioning.signing import SIGNATURE_HEADERS
 
 PROTOCOL: Final = "/v1/"
-_SIGNATURE_NAMES: Final = frozenset(name.encode("ascii") for name in SIGNATURE_HEADERS)
+_HOST: Final = b"host"
 _TRUSTED: Final = TRUSTED_KEYS_HEADER.encode("ascii")
+_READ: Final = frozenset({_HOST, _TRUSTED, *(name.encode("ascii") for name in SIGNATURE_HEADERS)})
 _UNSIGNED: Final = Refusal(ProblemCode.SIGNATURE_INVALID)
 _DRAINING: Final = Refusal(ProblemCode.DRAINING, retry_after=2)
+_log = logging.getLogger(__name__)
 
 
 class Drain:
@@ -43,18 +46,33 @@ class Drain:
 class Gate:
     """An ASGI application around another.
 
-    A request to the protocol without a signature of the right form is refused before its body is read; answers to the
-    others are signed with the server's key, refusals too.
+    A request to the protocol without a signature of the right form, or for another server than this, is refused before
+    its body is read. Answers to those that are signed in the right form are signed with the server's key, refusals too.
+
+    Args:
+        app: The other one.
+        signer: Signs answers.
+        now: The time.
+        drain: Whether the server is about to end.
+        metrics: Counts answers.
+        authorities: Names of this server, as `normal_authority` returns them; none: any.
     """
 
     def __init__(
-        self, app: ASGIApp, signer: AnswerSigner, now: Callable[[], datetime], drain: Drain, metrics: Metrics
+        self,
+        app: ASGIApp,
+        signer: AnswerSigner,
+        now: Callable[[], datetime],
+        drain: Drain,
+        metrics: Metrics,
+        authorities: frozenset[str],
     ) -> None:
         self._app = app
         self._signer = signer
         self._now = now
         self._drain = drain
         self._metrics = metrics
+        self._authorities = authorities
         self._unsigned = _ready_made(_UNSIGNED, signer.named)
         self._draining = _ready_made(_DRAINING, signer.named)
 
@@ -70,7 +88,11 @@ class Gate:
             await _refuse(self._unsigned, scope, send)
             return
         answer = _SignedAnswer(send, self._sign, asked)
-        if self._drain.begun:
+        if self._authorities and normal_authority(asked.authority) not in self._authorities:
+            self._metrics.refused(_UNSIGNED.code)
+            _log.info("refused: addressed to a name that is not in authorities")
+            await _refuse(self._unsigned, scope, answer.send)
+        elif self._drain.begun:
             self._metrics.refused(_DRAINING.code)
             await _refuse(self._draining, scope, answer.send)
         else:
@@ -86,6 +108,8 @@ class Gate:
 class _Asked:
     """What of a request its answer's signature depends on."""
 
+    authority: str
+    """The header ``Host``."""
     path: str
     """As it was sent, and signed."""
     signature: str
@@ -119,22 +143,20 @@ class _SignedAnswer:
 
 
 def _asked(scope: Scope) -> _Asked | None:
-    """Read what matters of a request; None where it is not signed in the right form, or signed twice."""
-    found: dict[str, str] = {}
-    trusted = ""
-    if not scope["raw_path"].isascii():
-        return None
+    """Read what matters of a request; None where it is not signed in the right form, or anything comes twice."""
+    path: bytes = scope["raw_path"]
+    if path != scope["path"].encode():
+        return None  # escaped: the path that is served would be another one than is signed
+    found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
-        if name in _SIGNATURE_NAMES:
-            key = name.decode("ascii")
-            if key in found:
+        if name in _READ:
+            if name in found:
                 return None
-            found[key] = value.decode("latin-1")
-        elif name == _TRUSTED:
-            trusted = value.decode("latin-1")
-    if len(found) != len(_SIGNATURE_NAMES) or not well_formed(found):
+            found[name] = value.decode("latin-1")
+    signature = {name: found.get(name.encode("ascii"), "") for name in SIGNATURE_HEADERS}
+    if not is_authority(found.get(_HOST, "")) or not path.isascii() or not well_formed(signature):
         return None
-    return _Asked(scope["raw_path"].decode("ascii"), found["signature"], trusted)
+    return _Asked(found[_HOST], path.decode("ascii"), signature["signature"], found.get(_TRUSTED, ""))
 
 
 async def _refuse(ready_made: tuple[Message, Message], scope: Scope, send: Send) -> None:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -127,8 +128,8 @@ class Settings(LayeredSettings):
     tls_key: Path | None = None
     """Its private key, PEM."""
     authorities: tuple[str, ...] = ()
-    """Names under which devices address this server (``host`` or ``host:port``); empty: any. With names, a request
-    that was signed for another server is refused."""
+    """Names under which devices address this server (``host`` or ``host:port``); empty: that of ``public_url``, or any
+    where that is empty too. A request that was signed for another name is refused."""
     public_url: HttpsUrl | None = None
     """Address under which devices reach this server, for join strings."""
     state_dir: Path | None = None
@@ -181,6 +182,12 @@ class Settings(LayeredSettings):
             if other != device:
                 raise ValueError(f"devices: {device} and {other} have the same key")
         return self
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names under which devices address this server; none: any."""
+        if self.authorities or self.public_url is None:
+            return self.authorities
+        return (urlsplit(self.public_url).netloc,)
 
     def api_keys(self) -> tuple[str, ...]:
         """Return the API keys, in the order in which they were given."""

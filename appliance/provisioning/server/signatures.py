@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -36,8 +35,9 @@ _SIGNATURE_INPUT: Final = re.compile(
 )
 _SIGNATURE: Final = re.compile(r"sig=:[A-Za-z0-9+/]{85}[AQgw]==:")
 _METHOD: Final = re.compile(r"[A-Z]{1,10}")
-_PATH: Final = re.compile(r"/[A-Za-z0-9._~/-]{0,200}")
-_AUTHORITY: Final = re.compile(r"(?:[a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?")
+_AUTHORITY: Final = r"(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?"
+_HOST: Final = re.compile(_AUTHORITY)
+_ADDRESS: Final = re.compile(rf"https://(?P<authority>{_AUTHORITY})(?P<path>/[A-Za-z0-9._~/-]{{0,200}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +100,20 @@ def signed_by(presented: Presented, candidates: Sequence[PublicKey], nobody: Pub
 
 def _address(url: str) -> tuple[str, str]:
     """Return ``@authority`` and ``@path`` (RFC 9421 §2.2.3, §2.2.6) of an https address."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise SignatureInvalid("the address is not in the profile") from None
-    authority = parts.netloc.lower().removesuffix(":443")
-    if parts.scheme != "https" or parts.query or not _AUTHORITY.fullmatch(authority) or not _PATH.fullmatch(parts.path):
+    found = _ADDRESS.fullmatch(url)
+    if found is None:
         raise SignatureInvalid("the address is not in the profile")
-    return authority, parts.path
+    return normal_authority(found["authority"]), found["path"]
+
+
+def is_authority(host: str) -> bool:
+    """Say whether a header ``Host`` is ``host`` or ``host:port`` and nothing else: it is signed beside the path."""
+    return _HOST.fullmatch(host) is not None
+
+
+def normal_authority(name: str) -> str:
+    """Return ``host`` or ``host:port`` as signatures spell it: lower case, and without the port that https implies."""
+    return name.lower().removesuffix(":443")
 
 
 class AnswerSigner:

@@ -24,6 +24,7 @@ from tests.clock import run_virtual
 from tests.provisioning.worlds import (
     API_KEY,
     ASKED,
+    DEVICE,
     KEY,
     NOW,
     OPEN,
@@ -134,6 +135,77 @@ def test_a_request_that_was_signed_for_another_server_is_refused():
         )
         ours = transport(authorities=("other.test", "Provisioning.TEST"))
         assert (await post(ours, signed_headers())).status_code == 200
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"public_url": "https://Provisioning.test:443"},
+        {"public_url": "https://other.test", "authorities": ("provisioning.test:443",)},
+    ],
+)
+def test_the_name_of_the_public_address_is_the_one_that_counts(changed):
+    async def main() -> None:
+        assert (await post(transport(**changed), signed_headers())).status_code == 200
+        other = transport(public_url="https://other.test")
+        refused(await post(other, signed_headers()), ProblemCode.SIGNATURE_INVALID)
+        signed = await post(other, signed_headers())
+        assert "signature" in signed.headers
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("host", "signed_for"),
+    [
+        ("provisioning.test/v1/device/rotate#", "/v1/device/rotate"),
+        ("provisioning.test/v1/device/rotate?", "/v1/device/rotate"),
+        ("provisioning.test/v1", "/v1/v1/tokens"),
+        ("me@provisioning.test", "/v1/tokens"),
+        ("provisioning.test\\@other", "/v1/tokens"),
+        ("", "/v1/tokens"),
+    ],
+)
+@pytest.mark.parametrize("known", [(), ("provisioning.test",)])
+def test_a_request_that_was_signed_for_one_path_is_served_on_no_other(host, signed_for, known):
+    """The header ``Host`` and the path are two things, whatever either holds."""
+    request = signing.SignedRequest("POST", f"{SERVER}{signed_for}", {}, ASKED)
+    signed = signing.sign(request, KEY, signing.Signer(DEVICE, 1), NOW)
+
+    async def main() -> None:
+        server = transport(authorities=known)
+        headers = {**signed_headers(), **signed, "host": host}
+        refused(await post(server, headers), ProblemCode.SIGNATURE_INVALID)
+        assert (await post(server, signed_headers())).status_code == 200
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/device%2Frotate", "/%761/tokens", "/v1/tokens%23", "/v1/tokens?", "/v1/tokens?x"]
+)
+def test_a_path_that_is_not_the_one_that_is_served_is_refused(path):
+    request = signing.SignedRequest("POST", f"{SERVER}{path}", {}, ASKED)
+    signed = signing.sign(request, KEY, signing.Signer(DEVICE, 1), NOW)
+
+    async def main() -> None:
+        answer = await post(transport(), {**signed_headers(), **signed}, path=path)
+        if path == "/v1/tokens?":  # the client leaves it out
+            assert answer.status_code == 200
+        else:
+            refused(answer, ProblemCode.SIGNATURE_INVALID)
+
+    run_virtual(main)
+
+
+def test_a_request_to_two_names_is_refused():
+    async def main() -> None:
+        headers = [*signed_headers().items(), ("host", "provisioning.test"), ("host", "other.test")]
+        async with httpx2.AsyncClient(transport=transport()) as http:
+            response = await http.post(f"{SERVER}{TOKENS_PATH}", content=ASKED, headers=headers)
+        refused(response, ProblemCode.SIGNATURE_INVALID)
 
     run_virtual(main)
 
