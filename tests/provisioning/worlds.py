@@ -19,6 +19,7 @@ from appliance.provisioning import join, keys, signing
 from appliance.provisioning.protocol import ENROL_PATH, JSON, PROBLEM_JSON, STATUS, TOKENS_PATH, Problem, ProblemCode
 from appliance.provisioning.server import claims, devices, migrate
 from appliance.provisioning.server.app import Parts, create_app
+from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.settings import Settings
@@ -122,6 +123,7 @@ class World:
     key: Ed25519PrivateKey = SERVER_KEY
     next_key: Ed25519PrivateKey | None = None
     previous_key: Ed25519PrivateKey | None = None
+    certificate: Certificate | None = None
 
     def __post_init__(self) -> None:
         self.parts = Parts(
@@ -132,6 +134,7 @@ class World:
             lambda: self.now,
             next_key=self.next_key,
             previous_key=self.previous_key,
+            certificate=self.certificate,
         )
         self.app = create_app(self.parts)
         self.transport = httpx2.ASGITransport(self.app, raise_app_exceptions=False)

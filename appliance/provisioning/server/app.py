@@ -39,6 +39,7 @@ from appliance.provisioning.protocol import (
     TokenResponse,
 )
 from appliance.provisioning.server import problems
+from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.desk import OK, Desk, Incoming, Told
 from appliance.provisioning.server.gate import Drain, Gate
 from appliance.provisioning.server.metrics import Metrics
@@ -53,7 +54,7 @@ from appliance.provisioning.signing import SIGNATURE_HEADERS, SignedRequest
 BODY_S: Final = 5.0
 """The longest wait for a request's body."""
 SWEEP_S: Final = 60.0
-"""How often sessions are looked for that were counted and got no token."""
+"""How often sessions are looked for that were counted and got no token, and files for a renewed certificate."""
 CONTACT_DAYS: Final = 180
 M = TypeVar("M", bound=BaseModel)
 _NO_DATABASE: Final = Refusal(
@@ -63,7 +64,8 @@ SessionId = Annotated[str, Path(pattern=r"^ses_[0-9a-z]{26}$")]
 _log = logging.getLogger(__name__)
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """Return the time of day."""
     return datetime.now(UTC)
 
 
@@ -76,9 +78,11 @@ class Parts:
     store: Store
     key: Ed25519PrivateKey = field(repr=False)
     """The server's own."""
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = utc_now
     drain: Drain = field(default_factory=Drain)
     metrics: Metrics = field(default_factory=Metrics)
+    certificate: Certificate | None = None
+    """Looked after while the application runs; None: TLS ends elsewhere."""
     next_key: Ed25519PrivateKey | None = field(default=None, repr=False)
     """The one that will take the place of the server's own, and is announced until then."""
     previous_key: Ed25519PrivateKey | None = field(default=None, repr=False)
@@ -101,7 +105,7 @@ def create_app(parts: Parts) -> FastAPI:
         ended = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_sweep_until(ended, desk))
+                group.create_task(_sweep_until(ended, desk, parts))
                 try:
                     yield
                 finally:
@@ -128,8 +132,11 @@ def create_app(parts: Parts) -> FastAPI:
     return app
 
 
-async def _sweep_until(ended: asyncio.Event, desk: Desk) -> None:
+async def _sweep_until(ended: asyncio.Event, desk: Desk, parts: Parts) -> None:
     while not ended.is_set():
+        if parts.certificate is not None:
+            parts.certificate.look()
+            parts.metrics.certificate(parts.certificate.expires_at)
         try:
             await desk.sweep()
         except StoreUnavailable:

@@ -27,7 +27,7 @@ from appliance.provisioning.protocol import (
     TokenRequest,
     TokenResponse,
 )
-from appliance.provisioning.server import closing, devices, enrolment, policy, quota, sessions
+from appliance.provisioning.server import census, closing, devices, enrolment, policy, quota, sessions
 from appliance.provisioning.server.admission import (
     KNOWS_AS_BEFORE,
     Admission,
@@ -219,9 +219,10 @@ class Desk:
         return await self._admitted(incoming, now, asked, work)
 
     async def sweep(self) -> None:
-        """Take back what was counted and never minted."""
+        """Take back what was counted and never minted, and count what there is."""
         now = milliseconds(self._now())
         taken_back = await self._store.transact(partial(sessions.sweep, now=now, time_zone=self._default.time_zone))
+        self._metrics.census(await self._store.transact(partial(census.take, now=now)))
         if taken_back:
             self._metrics.taken_back(taken_back)
             _log.warning("%d sessions had been counted and got no token: taken back", taken_back)

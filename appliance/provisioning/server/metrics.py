@@ -1,16 +1,20 @@
-"""Counters for Prometheus, on a port of their own on the loopback address."""
+"""Counters and gauges for Prometheus, on a port of their own on the loopback address."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from appliance.provisioning.protocol import DeviceStatus
+from appliance.provisioning.server.census import Census
 
 HOST = "127.0.0.1"
 _SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 
 
 class Metrics:
-    """What one server counts; nothing in it names a device."""
+    """What one server counts, and what its database holds; nothing in it names a device."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -19,6 +23,15 @@ class Metrics:
         self._mints = Counter("provisiond_mints", "Tokens asked of the service", ["result"], registry=self.registry)
         self._seconds = Histogram(
             "provisiond_mint_seconds", "Time the service took for a token", buckets=_SECONDS, registry=self.registry
+        )
+        self._devices = Gauge(
+            "provisiond_devices", "Devices in the database by status", ["status"], registry=self.registry
+        )
+        self._in_use = Gauge("provisiond_sessions_in_use", "Tokens whose session may go on", registry=self.registry)
+        self._expires_at = Gauge(
+            "provisiond_certificate_expires_at_seconds",
+            "End of the TLS certificate in use, since 1970",
+            registry=self.registry,
         )
         self._taken_back = Counter("provisiond_taken_back", "Sessions counted, never minted", registry=self.registry)
 
@@ -34,6 +47,16 @@ class Metrics:
         """Count a request to the service: "ok", or the code of the problem."""
         self._mints.labels(result).inc()
         self._seconds.observe(seconds)
+
+    def census(self, found: Census) -> None:
+        """Note how many devices and sessions the database has; several servers of one database say the same."""
+        for status in DeviceStatus:
+            self._devices.labels(status.value).set(found.devices.get(status.value, 0))
+        self._in_use.set(found.in_use)
+
+    def certificate(self, expires_at: datetime) -> None:
+        """Note when the certificate in use ends."""
+        self._expires_at.set(expires_at.timestamp())
 
     def taken_back(self, sessions: int) -> None:
         """Count what a sweep has taken back."""

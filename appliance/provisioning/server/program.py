@@ -24,7 +24,8 @@ import uvicorn
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.provisioning.protocol import MAX_REQUEST_BYTES
 from appliance.provisioning.server import devices, loop, metrics
-from appliance.provisioning.server.app import Parts, create_app
+from appliance.provisioning.server.app import Parts, create_app, utc_now
+from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.database import open_store
 from appliance.provisioning.server.development import HOST, make_certificate
 from appliance.provisioning.server.doorway import PacedServer
@@ -147,6 +148,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, Path | None]:
 def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, stack: ExitStack) -> uvicorn.Config:
     if settings.tls_certificate is None or settings.tls_key is None:
         raise ConfigurationError("tls_certificate, tls_key: both have to be set; or try --development DIR")
+    certificate = Certificate(settings.tls_certificate, settings.tls_key, utc_now)
     upstream = UpstreamPool([GenaiUpstream(settings, key) for key in settings.api_keys()])
     parts = Parts(
         settings,
@@ -155,6 +157,7 @@ def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, 
         signing_key(settings),
         drain=drain,
         metrics=counters,
+        certificate=certificate,
         next_key=next_key(settings),
         previous_key=previous_key(settings),
     )
@@ -175,12 +178,9 @@ def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, 
         # It is annotated as a whole number, and handed to asyncio.wait_for.
         timeout_graceful_shutdown=GRACE_S,  # type: ignore[arg-type]
     )
-    try:
-        config.load()
-    except OSError as error:
-        raise ConfigurationError(
-            f"tls_certificate, tls_key: {settings.tls_certificate} and {settings.tls_key} cannot be used: {error}"
-        ) from error
+    config.load()
+    if config.ssl is not None:
+        certificate.serves(config.ssl)
     return config
 
 

@@ -1,0 +1,112 @@
+"""The server's certificate while it serves: a renewed one is taken without a restart, an end that is near is told."""
+
+import logging
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+
+from appliance.errors import ConfigurationError
+
+NEAR: Final = timedelta(days=21)
+"""A certificate that ends within this is told of every day; one that lives for months only, in its last quarter."""
+_NEAR_PART: Final = 4
+TOLD_EVERY: Final = timedelta(days=1)
+_log = logging.getLogger(__name__)
+
+
+_Stamps = tuple[tuple[int, int, int], ...]
+"""What a file that has another content has different: its time, number and size."""
+
+
+class Certificate:
+    """One certificate chain and its private key, PEM, as files.
+
+    Args:
+        chain: The server's certificate, and those that lead to its authority.
+        key: The private key.
+        now: The wall clock, with a time zone.
+
+    Raises:
+        ConfigurationError: The files cannot be used.
+    """
+
+    def __init__(self, chain: Path, key: Path, now: Callable[[], datetime]) -> None:
+        self._chain, self._key, self._now = chain, key, now
+        self._contexts: list[ssl.SSLContext] = []
+        self._told_at: datetime | None = None
+        self._seen: _Stamps | None = None
+        self._failed: _Stamps | None = None
+        try:
+            self._seen, leaf = self._read()
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"tls_certificate, tls_key: {chain} and {key} cannot be used: {error}") from None
+        self._leaf = leaf
+
+    @property
+    def expires_at(self) -> datetime:
+        """When the certificate that is in use ends."""
+        return self._leaf.not_valid_after_utc
+
+    def serves(self, context: ssl.SSLContext) -> None:
+        """Give ``context`` each renewed certificate; it has this one."""
+        self._contexts.append(context)
+
+    def look(self) -> None:
+        """Take a renewed certificate, and tell of one that ends soon; for whoever comes by every minute or so.
+
+        Files that do not fit together are left for the next time: they may be in the middle of being replaced.
+        """
+        try:
+            self._take_renewed()
+        except (OSError, ValueError) as error:
+            _log.error("the renewed certificate in %s cannot be used, the old one stays: %s", self._chain, error)
+        self._tell()
+
+    def _take_renewed(self) -> None:
+        stamps = self._stamps()
+        if stamps in (self._seen, self._failed):
+            return
+        try:
+            self._seen, self._leaf = self._read()
+        except (OSError, ValueError):
+            self._failed = stamps
+            raise
+        for context in self._contexts:
+            context.load_cert_chain(self._chain, self._key)
+        self._failed, self._told_at = None, None
+        _log.info("a renewed certificate is in use, good until %s", _day(self.expires_at))
+
+    def _read(self) -> tuple[_Stamps, x509.Certificate]:
+        """Read the files and check that they fit together; raises OSError (ssl.SSLError is one) and ValueError."""
+        stamps = self._stamps()
+        leaf = x509.load_pem_x509_certificate(self._chain.read_bytes())
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._chain, self._key)
+        return stamps, leaf
+
+    def _stamps(self) -> _Stamps:
+        found = (file.stat() for file in (self._chain, self._key))
+        return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in found)
+
+    def _tell(self) -> None:
+        """Tell once a day of a certificate that ends soon, and as soon as it has ended."""
+        now, before = self._now(), self._told_at
+        near = min(NEAR, (self.expires_at - self._leaf.not_valid_before_utc) / _NEAR_PART)
+        has_just_ended = before is not None and before < self.expires_at <= now
+        is_due = before is None or now >= before + TOLD_EVERY or has_just_ended
+        if now < self.expires_at - near or not is_due:
+            return
+        self._told_at = now
+        if now >= self.expires_at:
+            _log.error(
+                "the certificate %s has expired on %s: no device can connect", self._chain, _day(self.expires_at)
+            )
+        else:
+            _log.warning("the certificate %s expires on %s: renew it", self._chain, _day(self.expires_at))
+
+
+def _day(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
