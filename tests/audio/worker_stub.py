@@ -54,7 +54,9 @@ match behaviour:
         open_microphone()
         begun_at = time.monotonic()
         for number in range(10):
-            time.sleep(0.02)
-            say(Captured(SampleIndex(number * 320), now(), np.full(320, number, np.int16)))
+            # As a card captures: in step with time, however late a busy machine takes the samples.
+            captured_at = Seconds(begun_at + 0.02 * (number + 1))
+            time.sleep(max(0.0, captured_at - now()))
+            say(Captured(SampleIndex(number * 320), captured_at, np.full(320, number, np.int16)))
             say(Beat(captured=number * 320))
         os._exit(3)
