@@ -68,7 +68,6 @@ def _wav(path: Path, width: int, seconds: float = 0.5) -> Path:
         (lambda folder: folder, ExitCode.DATA, "not a file"),
         (lambda folder: _empty(folder / "empty.wav"), ExitCode.DATA, "empty"),
         (lambda folder: _text(folder / "song.wav"), ExitCode.DATA, "WAV"),
-        (lambda folder: _wav(folder / "eight.wav", 1), ExitCode.DATA, "8-bit"),
         (lambda folder: _wav(folder / "none.wav", 2, 0), ExitCode.DATA, "no samples"),
         (lambda folder: _wav(folder / "long.wav", 2, 481), ExitCode.DATA, "trim 0 480"),
     ],

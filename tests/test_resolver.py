@@ -77,7 +77,7 @@ def test_a_name_is_looked_up(new_loop: Callable[[], asyncio.AbstractEventLoop]):
         found = await loop.getaddrinfo("localhost", 443, family=socket.AF_INET, type=socket.SOCK_STREAM)
         assert [address for *_, address in found] == [("127.0.0.1", 443)]
         with pytest.raises(UnicodeError):
-            await loop.getaddrinfo("x" * 70 + ".example", 443)
+            await loop.getaddrinfo("ä" * 70 + ".example", 443)
 
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(main())
