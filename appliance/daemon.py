@@ -74,7 +74,7 @@ DEVICE_DEAD_S: Final = 5.0
 """A card that has been silent for so long without reporting a failure has taken the daemon with it."""
 
 
-_PERSONS: Final = frozenset({State.CONNECTING, State.LISTENING, State.THINKING, State.RECONNECTING})
+_PERSONS: Final = frozenset({State.CONNECTING, State.LISTENING, State.THINKING, State.INTERRUPTED, State.RECONNECTING})
 """States in which the microphone's own word for speech counts."""
 
 

@@ -138,6 +138,8 @@ class LinkLost:
     link: int
     resumable: bool
     trouble: Trouble
+    speaks: bool = False
+    """Somebody speaks at the microphone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,8 @@ class Unanswered:
 
     link: int
     repeatable: bool
+    heard: bool = True
+    """Without it, what has no answer need not have been speech: only the microphone has heard it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ def link_lost(c: Context, event: LinkLost) -> Step:
 
 
 def link_lost_while_listening(c: Context, event: LinkLost) -> Step:
-    """Resume, unless that has not helped before; where nobody is waiting for anything, end quietly."""
-    if c.listening is Listening.FOLLOW_UP and c.talk is not Talk.HELD and not c.tools:
+    """Resume, unless that has not helped before; where nobody speaks or is waiting for anything, end quietly."""
+    if c.listening is Listening.FOLLOW_UP and c.talk is not Talk.HELD and not (c.tools or event.speaks):
         return leave(_unlinked(c))
     return link_lost(c, event)
 
@@ -83,8 +83,10 @@ def connecting_took_too_long(c: Context, _: DeadlineReached) -> Step:
 
 
 def unanswered(c: Context, event: Unanswered) -> Step:
-    """Ask once more on a new session; where that cannot be, tell that the service does not answer."""
-    return _ask_again(c) if event.repeatable else give_up(c, Trouble.SILENT_SERVICE)
+    """Ask once more on a new session; where that cannot be, tell that the service does not answer, if it was asked."""
+    if event.repeatable:
+        return _ask_again(c)
+    return give_up(c, Trouble.SILENT_SERVICE) if event.heard else leave(c)
 
 
 def stalled(c: Context, _: PlaybackStalled) -> Step:

@@ -138,7 +138,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _row(rows.leave_now, FAREWELL, to=_REST)
     | _no(LISTENING, THINKING, INTERRUPTED, why="nothing is being played")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    Unanswered: _row(link_rows.unanswered, THINKING, SPEAKING, to=(RECONNECTING, TROUBLE))
+    Unanswered: _row(link_rows.unanswered, THINKING, SPEAKING, to=(RECONNECTING, TROUBLE, *_REST))
     | _no(LISTENING, INTERRUPTED, FAREWELL, why="nobody waits for an answer")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     CapReached: _row(rows.cap_reached, LISTENING, to=(TROUBLE,))
@@ -225,9 +225,9 @@ def _timed_earlier(context: Context, event: DeadlineReached | ToolTimeOver) -> b
 
 def _link_of(event: Event) -> int | None:
     match event:
-        case LinkOpened(link, _) | LinkDelayed(link, _) | LinkFailed(link, _) | LinkLost(link, _, _):
+        case LinkOpened(link, _) | LinkDelayed(link, _) | LinkFailed(link, _) | LinkLost(link, _, _, _):
             return link
-        case UserSpeech(link) | UserSilent(link) | Unanswered(link, _) | CapReached(link, _):
+        case UserSpeech(link) | UserSilent(link) | Unanswered(link, _, _) | CapReached(link, _):
             return link
         case ReplyStarted(link, _) | ReplyEnded(link, _) | ServerInterrupted(link):
             return link

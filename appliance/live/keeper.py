@@ -7,7 +7,6 @@ for a connection that is about to end.
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from typing import Final
@@ -31,9 +30,9 @@ from appliance.core.state import Mode
 from appliance.errors import ApplianceError, LinkCause, LinkError, ProvisioningError
 from appliance.live.capabilities import Feature, capabilities
 from appliance.live.dialler import Opened, trouble_of
+from appliance.live.findings import Finding, Kind, Remedy
 from appliance.live.outbox import Outbox
-from appliance.live.outlets import Candour, Outlets, Playback, Uplink
-from appliance.live.patience import Finding, Kind, Remedy
+from appliance.live.outlets import Candour, KeeperCounts, Outlets, Playback, Uplink
 from appliance.live.ports import Seed, Speaker, ToolResult, Turn, Way
 from appliance.live.reader import Aides, Reader
 from appliance.live.rotation import Busy, Swap
@@ -44,22 +43,6 @@ DRAIN_S: Final = 0.5
 """How long a closing link waits for what was captured to be sent."""
 BEAT_S: Final = 0.25
 """How often an open link is looked after."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeeperCounts:
-    """What was dropped or delayed since the start."""
-
-    audio_bytes_dropped: int
-    """Of replies that were interrupted."""
-    waits_for_playback: int
-    """How often a link was not read because playback was full."""
-    tool_results_dropped: int
-    """For lack of the session that asked."""
-    texts_dropped: int
-    """For lack of a link."""
-    swaps: int
-    """Links that were replaced without the conversation knowing."""
 
 
 class _Left(Enum):
@@ -106,8 +89,6 @@ class Keeper:
         """What was said in writing and has no answer."""
         self._text_on: Opened | None = None
         """The link that it was sent over."""
-        self._heard: OpenLink | None = None
-        """The newest order over whose link the person was heard here before the service told."""
         self._swaps = 0
 
     @property
@@ -293,8 +274,8 @@ class Keeper:
     def _beat(self, opened: Opened, order: OpenLink) -> bool:
         """Look after the link once; return whether to swap it."""
         now = _now()
-        if self._heard is not order and self._vigil.speaks_unnoticed(order.mode):
-            self._heard = order
+        if self._vigil.speaks_unnoticed(order.mode):
+            self._vigil.begins_here(now)
             self.tell(order, UserSpeech(order.link))
         stopped_s = self._vigil.unnoticed_s(order.mode)
         if stopped_s is not None:
@@ -307,7 +288,7 @@ class Keeper:
         swap = self._vigil.swap(now).swap
         if swap is Swap.FORCED and self._vigil.busy & {Busy.MODEL, Busy.TOOL}:
             error = LinkError("the Live service is about to end the connection", LinkCause.ENDED)
-            self._end(order, LinkLost(order.link, self._dialler.lost(error), trouble_of(error)), error)
+            self._end(order, self._lost_event(order, error), error)
             return False
         if self._wanted is not order or (swap is Swap.LATER and not self._stalled):
             return False
@@ -317,7 +298,7 @@ class Keeper:
     async def _lost(self, order: OpenLink, error: LinkError) -> None:
         await self._reader.rest()
         if self._wanted is order:
-            self._end(order, LinkLost(order.link, self._dialler.lost(error), trouble_of(error)), error)
+            self._end(order, self._lost_event(order, error), error)
 
     def _delayed(self, order: OpenLink, left: _Left | None, error: ApplianceError) -> None:
         """An attempt has failed. One to swap a link is no secret any more: the conversation is to show it."""
@@ -325,7 +306,12 @@ class Keeper:
             self._outlets.on_error(error)
             self.tell(order, LinkDelayed(order.link, trouble_of(error)))
         else:
-            self._end(order, LinkLost(order.link, resumable=True, trouble=trouble_of(error)), error)
+            speaks = self._vigil.speech_begins
+            self._end(order, LinkLost(order.link, resumable=True, trouble=trouble_of(error), speaks=speaks), error)
+
+    def _lost_event(self, order: OpenLink, error: LinkError) -> LinkLost:
+        """Return what is told of an open link that has ended; the next attempt is planned by why."""
+        return LinkLost(order.link, self._dialler.lost(error), trouble_of(error), self._vigil.speech_begins)
 
     def _end(self, order: OpenLink, event: LinkFailed | LinkLost, error: ApplianceError | None = None) -> None:
         """Report the end of a link that nobody asked for; from then on it is no longer wanted."""
@@ -385,9 +371,10 @@ class Keeper:
             if self._opened is not None:
                 self._uplink.take_back(self._opened.link.undelivered())
             error = LinkError("what is sent does not leave, again", LinkCause.DROPPED)
-            self._end(order, LinkLost(order.link, self._dialler.lost(error), trouble_of(error)), error)
+            self._end(order, self._lost_event(order, error), error)
         else:
-            self.tell(order, Unanswered(order.link, finding.remedy is Remedy.RETRY_UTTERANCE))
+            heard = finding.kind is not Kind.NO_REPLY or not self._vigil.doubtful
+            self.tell(order, Unanswered(order.link, finding.remedy is Remedy.RETRY_UTTERANCE, heard))
 
 
 def _now() -> Seconds:

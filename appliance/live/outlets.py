@@ -69,3 +69,19 @@ class Outlets:
     """What somebody said, when it is said to its end. Words that people speak: not for the log by default."""
     on_error: Callable[[ApplianceError], None]
     """Why an attempt to open a link failed, or a link was lost; called before that is posted."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeeperCounts:
+    """What was dropped or delayed since the start."""
+
+    audio_bytes_dropped: int
+    """Of replies that were interrupted."""
+    waits_for_playback: int
+    """How often a link was not read because playback was full."""
+    tool_results_dropped: int
+    """For lack of the session that asked."""
+    texts_dropped: int
+    """For lack of a link."""
+    swaps: int
+    """Links that were replaced without the conversation knowing."""

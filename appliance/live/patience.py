@@ -7,15 +7,16 @@ is no fault.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import Enum
 from math import inf
 from statistics import median
 from typing import Final
 
 import numpy as np
 
+from appliance.live.findings import Finding, Kind, Remedy
 from appliance.live.ports import (
     GenerationComplete,
+    HeardText,
     Interaction,
     Interrupted,
     LinkMessage,
@@ -30,42 +31,6 @@ from appliance.live.ports import (
     UsageReported,
 )
 from appliance.units import REPLY, Seconds
-
-
-class Kind(Enum):
-    """What is wrong."""
-
-    NO_REPLY = "no-reply"
-    """The person has stopped speaking, and nothing comes."""
-    MUTE_REPLY = "mute-reply"
-    """Audio comes, and there is nothing on it."""
-    STUCK = "stuck"
-    """The service works and works."""
-    PHANTOM_INTERRUPTION = "phantom-interruption"
-    """The service heard an interruption that was none, and has been silent since."""
-    STALLED_UPLINK = "stalled-uplink"
-    """What is sent does not leave this device."""
-    LATENCY_CREEP = "latency-creep"
-    """Answers take longer and longer."""
-
-
-class Remedy(Enum):
-    """What to do about it."""
-
-    RETRY_UTTERANCE = "retry-utterance"
-    """A fresh session, and what the person said once more; then `Patience.stopped` once it is sent."""
-    ROTATE = "rotate"
-    """Another connection: for STALLED_UPLINK at once, else in silence."""
-    APOLOGISE = "apologise"
-    """The retry was in vain too: say so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What is wrong, and what to do."""
-
-    kind: Kind
-    remedy: Remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +285,7 @@ class Patience:
                 self._answer.tools_done(message.ids, now)
             case StatusReported():
                 self._status(message.status, now)
-            case Thinking() | LookedUp() | UsageReported() | SpokenText():
+            case Thinking() | LookedUp() | UsageReported() | HeardText() | SpokenText():
                 self._alive(now)
         return None
 

@@ -22,11 +22,11 @@ from appliance.core.events import (
 from appliance.core.state import Mode
 from appliance.errors import LinkError
 from appliance.live.dialler import Dialler, Opened
+from appliance.live.findings import Finding
 from appliance.live.handover import HandOver
 from appliance.live.hearing import Hearing
 from appliance.live.meter import Meter
 from appliance.live.outlets import Outlets, Playback
-from appliance.live.patience import Finding
 from appliance.live.ports import (
     HandleUpdated,
     LinkMessage,
@@ -170,7 +170,7 @@ class Reader:
         finding = self._aides.vigil.feed(message, _now())
         for turn in self._aides.recollection.feed(message):
             self._outlets.on_said(turn)
-        for fact in self._gate.feed(message):
+        for fact in self._gate.feed(message, _now()):
             await self._fact(fact, order)
         self._heard(message, order)
         self._rest_of(message, order)
@@ -180,7 +180,7 @@ class Reader:
     def _heard(self, message: LinkMessage, order: OpenLink) -> None:
         """Take what the message says of the person; after what it says of a reply, which they may have interrupted."""
         vigil = self._aides.vigil
-        said = None if vigil.old(message) else self._hearing.feed(message)
+        said = None if vigil.old(message, _now()) else self._hearing.feed(message)
         if isinstance(said, UserSpeech):
             vigil.person_begins(_now())
         elif said is not None:

@@ -1,8 +1,12 @@
-"""Which audio belongs to which reply, and which is to be thrown away: the epochs of the model's turns. Pure."""
+"""Which audio belongs to which reply, and which is to be thrown away: the epochs of the model's turns.
+
+Pure; times are monotonic.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from appliance.core.events import ReplyEnded, ReplyStarted, ServerInterrupted
 from appliance.live.ports import (
@@ -15,7 +19,10 @@ from appliance.live.ports import (
     ToolCall,
     TurnComplete,
 )
-from appliance.units import Epoch
+from appliance.units import Epoch, Seconds
+
+STALE_S: Final = 0.5
+"""Audio of a turn that the service has cut comes without a longer pause; no answer to an interruption comes sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,8 @@ class ReplyGate:
     interrupted or discarded has no end besides.
 
     What follows an interruption is dropped until the turn's TurnComplete or GenerationComplete; should both be missing,
-    until something shows that a later turn has begun. An interruption while no audio is being sent (the reply is only
+    until something shows that a later turn has begun: a transcript, an end of speech, a tool call, or audio after a
+    pause, since a service may tell none of these. An interruption while no audio is being sent (the reply is only
     being played still, or has not begun) drops nothing.
     """
 
@@ -59,6 +67,8 @@ class ReplyGate:
         self._link = 0
         self._epoch = Epoch(0)
         self._turn = _Turn.NONE
+        self._cut_at = Seconds(0.0)
+        """When the last of a turn that the service has cut came."""
         self.dropped_bytes = 0
         """Audio that was not admitted since the start."""
 
@@ -72,14 +82,14 @@ class ReplyGate:
         if self._turn is _Turn.AUDIBLE:
             self._turn = _Turn.DISCARDED
 
-    def feed(self, message: LinkMessage) -> Iterator[ReplyFact]:
+    def feed(self, message: LinkMessage, now: Seconds) -> Iterator[ReplyFact]:
         """Yield what ``message`` means for the replies, in order; to be read to its end.
 
         A `discard` between the beginning of a reply and its first audio holds that audio back.
         """
         match message:
             case ReplyAudio():
-                yield from self._audio(message.pcm)
+                yield from self._audio(message.pcm, now)
             case GenerationComplete() if self._turn is not _Turn.NONE:
                 yield from self._end(_Turn.SPENT)
             case TurnComplete() if self._turn is _Turn.NONE:
@@ -87,11 +97,14 @@ class ReplyGate:
             case TurnComplete():
                 yield from self._end(_Turn.NONE)
             case Interrupted():
+                self._cut_at = now
                 yield from self._interrupted()
             case HeardText() | SpeechEnded() | ToolCall() if self._turn is _Turn.CUT:
                 self._turn = _Turn.SPENT
 
-    def _audio(self, pcm: bytes) -> Iterator[ReplyFact]:
+    def _audio(self, pcm: bytes, now: Seconds) -> Iterator[ReplyFact]:
+        if self._turn is _Turn.CUT and now - self._cut_at >= STALE_S:
+            self._turn = _Turn.SPENT
         if self._turn in {_Turn.NONE, _Turn.SPENT}:
             self._turn = _Turn.AUDIBLE
             self._epoch = Epoch(self._epoch + 1)
@@ -99,6 +112,7 @@ class ReplyGate:
         if self._turn is _Turn.AUDIBLE:
             yield ReplyChunk(self._epoch, pcm)
         else:
+            self._cut_at = now
             self.dropped_bytes += len(pcm)
 
     def _end(self, turn: _Turn) -> Iterator[ReplyFact]:

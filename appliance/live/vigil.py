@@ -7,7 +7,8 @@ It joins the watchdogs (`patience`), the moment for a swap (`rotation`) and the 
 from typing import Final
 
 from appliance.core.state import Mode
-from appliance.live.patience import Finding, Kind, Limits, Patience, Remedy
+from appliance.live.findings import Finding, Kind, Remedy
+from appliance.live.patience import Limits, Patience
 from appliance.live.ports import (
     GenerationComplete,
     GoAway,
@@ -32,6 +33,8 @@ from appliance.units import Dbfs, Seconds
 
 OVERDUE_S: Final = 4.0
 """A service that tells when speech begins is given so long to tell of its end, once it is quiet at the microphone."""
+LATE_S: Final = 2.0
+"""So long after a turn of the model, the transcript of what it has answered may still come."""
 _LIMITS: Final = Limits()
 
 
@@ -51,7 +54,13 @@ class Vigil:
         self._speaks = False
         self._repeating = False
         self._noticed = False
-        """The service has heard something, or is not expected to."""
+        """The service has heard what is being said, or what may be said is not for it."""
+        self._first = True
+        """The model has not had a turn yet."""
+        self._turn_at: Seconds | None = None
+        """When there was the last sign of a turn of the model that is no question any more."""
+        self.heard = False
+        """The service has given a sign of having heard what has no answer yet."""
         self.acted = False
         """A tool was called for what the person has said."""
         self._tells = False
@@ -88,9 +97,15 @@ class Vigil:
         self._speaks = self._noticed = True
         self.turn_begins(now)
 
+    def begins_here(self, now: Seconds) -> None:
+        """The person speaks, and only the microphone tells."""
+        self._speaks = True
+        self.turn_begins(now)
+
     def person_stops(self, now: Seconds) -> None:
         """The person has said what there was to say: from now on an answer is due."""
-        self._speaks, self._noticed = False, True
+        self._speaks, self._noticed = False, self._tells
+        self._voice.reset()
         self._patience.stopped(now)
 
     def repeated(self, sent_at: Seconds) -> None:
@@ -103,27 +118,43 @@ class Vigil:
         self._voice.feed(level, duration)
 
     def speaks_unnoticed(self, mode: Mode) -> bool:
-        """Return whether the person says first words of which the service gives no sign yet; it may at their end."""
-        return mode is Mode.HANDS_FREE and not self._noticed and self._voice.speaks
+        """Return whether the person says words of which the service gives no sign yet; it may at their end.
+
+        Where it has been found to tell when speech begins, only the first words count: later ones that it does not
+        hear need not be meant for it.
+        """
+        return mode is Mode.HANDS_FREE and not (self._noticed or self._speaks) and self._voice.speaks
 
     def unnoticed_s(self, mode: Mode) -> float | None:
         """Return how long ago the person has stopped speaking where the service should have told and does not.
 
-        It may not have heard the first words after the wake word; later ones need not be meant for it, and so count
-        only where it has. Not every model tells of the end, and one that falls silent does not either.
+        Not every model tells of the end, and one that falls silent does not either.
         """
-        stopped_s = self._voice.stopped_s
-        if mode is not Mode.HANDS_FREE or stopped_s is None:
+        if mode is not Mode.HANDS_FREE:
             return None
         if not self._noticed:
-            return 0.0  # it may be sent only now
-        told = stopped_s >= OVERDUE_S if self._tells else True
-        return stopped_s if self._speaks and told else None
+            stopped_s = self._voice.stopped_s
+            return 0.0 if stopped_s is not None and self._first else stopped_s  # first words may be sent only now
+        if not self._speaks:
+            return None
+        stopped_s = self._voice.stopped_s
+        if stopped_s is None and not self._tells:
+            stopped_s = self._voice.pause_s  # a short word, or a soft voice: the service alone has heard it
+        elif not self._tells:
+            return stopped_s
+        return None if stopped_s is None or stopped_s < OVERDUE_S else stopped_s
 
-    def old(self, message: LinkMessage) -> bool:
+    def old(self, message: LinkMessage, now: Seconds) -> bool:
         """Return whether what the service hears was said before: transcripts come late, and repetitions are none."""
-        repeats = isinstance(message, HeardText) or (self._repeating and isinstance(message, SpeechStarted))
-        return repeats and self.waiting and self._voice.stopped_s is not None
+        if self._voice.begins:
+            return False
+        match message:
+            case HeardText():
+                return self.waiting or (self._turn_at is not None and now - self._turn_at < LATE_S)
+            case SpeechStarted():
+                return self._repeating and self.waiting
+            case _:
+                return False
 
     # The service
 
@@ -131,34 +162,58 @@ class Vigil:
         """Take one message; return what is to be done about it at once."""
         match message:
             case ReplyAudio():
-                if self._speaks and not self._tells:
-                    self._patience.stopped(now)
-                self._answers = self._noticed = True
-                self._speaks = False
-                self._voice.reset()
+                if not (self._tells or self.waiting):
+                    self._answered_before_a_pause(now)
+                self._answers = True
+                self._answered_so_far(now)
             case Thinking():
                 self._answers = True
-            case TurnComplete():
+            case TurnComplete() | GenerationComplete() | Interrupted():
+                self.heard = self.heard and not self._answers
                 self._answers = False
-                self._speaks = self._speaks and self._tells
-            case GenerationComplete() | Interrupted():
-                self._answers = False
+                self._turn_at = now
+                if isinstance(message, TurnComplete) and not self.audible:
+                    self._answered_with_silence(now)
             case SpeechStarted() | SpeechEnded():
-                self._noticed = self._tells = True
+                self._noticed = self._tells = self.heard = True
                 self._patience.speech(now)
             case _:
                 self._session(message, now)
         finding = self._patience.feed(message, now)
-        self._repeating = self._repeating and not self.audible
+        if self.audible and isinstance(message, ReplyAudio):
+            self._repeating = self._first = False
+            self.heard = True
         return self._urgent(finding, now)
+
+    def _answered_before_a_pause(self, now: Seconds) -> None:
+        """An answer comes before the end of the words was noticed here: they ended with the last sound."""
+        since_s = self._voice.since_s
+        if since_s is not None:
+            self._patience.stopped(Seconds(now - since_s))
+        elif self._speaks:
+            self._patience.stopped(now)
+
+    def _answered_with_silence(self, now: Seconds) -> None:
+        self._first = self.heard = False
+        if not self._tells:
+            self._answered_so_far(now)
+
+    def _answered_so_far(self, now: Seconds) -> None:
+        """What was said so far has its answer; what is said from now on is new."""
+        self._noticed = self._tells
+        self._speaks = False
+        self._turn_at = now
+        self._voice.reset()
 
     def _session(self, message: LinkMessage, now: Seconds) -> None:
         match message:
             case ToolCall():
                 self._tools.add(message.id)
-                self._noticed = self.acted = True
+                self._noticed = self.acted = self.heard = True
             case ToolCallsCancelled():
                 self._tools.difference_update(message.ids)
+            case HeardText():
+                self.heard = True
             case StatusReported():
                 self._works = message.status is Interaction.IN_PROGRESS
             case HandleUpdated():
@@ -184,10 +239,20 @@ class Vigil:
         return self._patience.waiting
 
     @property
+    def speech_begins(self) -> bool:
+        """Whether somebody speaks at the microphone, or may be about to."""
+        return self._speaks or self._voice.begins
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether what has no answer may have been no speech at all: nobody but the microphone has heard it."""
+        return not (self._first or self.heard)
+
+    @property
     def busy(self) -> frozenset[Busy]:
         """What a swap would break."""
         found = {
-            Busy.PERSON: self._speaks,
+            Busy.PERSON: self.speech_begins,
             Busy.MODEL: self._answers or self._works or self._patience.waiting,
             Busy.TOOL: bool(self._tools),
             Busy.SESSION: not self._resumable,

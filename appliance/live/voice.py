@@ -54,5 +54,19 @@ class Voice:
     @property
     def stopped_s(self) -> float | None:
         """How long ago somebody stopped speaking; None while nobody has, or may go on."""
-        over = self._spoken_s >= self._loudness.spoken_s and self._quiet_s >= self._loudness.pause_s
-        return self._quiet_s if over else None
+        return self.pause_s if self._spoken_s >= self._loudness.spoken_s else None
+
+    @property
+    def pause_s(self) -> float | None:
+        """How long nobody has spoken, if that is too long for a pause between words; since `reset` at the most."""
+        return self._quiet_s if self._quiet_s >= self._loudness.pause_s else None
+
+    @property
+    def begins(self) -> bool:
+        """Whether there was a sound just now that may become speech."""
+        return self._spoken_s > 0.0 and self._quiet_s < self._loudness.pause_s
+
+    @property
+    def since_s(self) -> float | None:
+        """How long ago there was the last sound that counts; None: there was none."""
+        return self._quiet_s if self._spoken_s > 0.0 else None

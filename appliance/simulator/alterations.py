@@ -142,6 +142,16 @@ class InterruptWithAudio(Alteration):
         return replace(plan, interruption=Interruption.WITH_AUDIO)
 
 
+class InterruptWithoutEnd(Alteration):
+    """Sends no turnComplete after ``interrupted``."""
+
+    do: Literal["interrupt_without_end"]
+
+    @override
+    def alter(self, plan: TurnPlan) -> TurnPlan:
+        return replace(plan, interruption=Interruption.WITHOUT_END)
+
+
 class ScriptedCall(BaseModel):
     """A tool and its arguments."""
 
@@ -164,5 +174,5 @@ class CallTools(Alteration):
 
 AnyAlteration = (
     NoReply | IgnoreTurn | EmptyTurn | MuteAudio | CutShort | Think | Pace | Burst | StayInProgress | CompleteEarly
-    | InterruptWithAudio | CallTools
+    | InterruptWithAudio | InterruptWithoutEnd | CallTools
 )  # fmt: skip

@@ -42,6 +42,8 @@ class Interruption(Enum):
     ALONE = "alone"
     WITH_AUDIO = "with-audio"
     """In one message with audio of the discarded reply."""
+    WITHOUT_END = "without-end"
+    """No turnComplete follows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

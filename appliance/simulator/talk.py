@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from appliance.simulator.handles import Snapshot
 from appliance.simulator.models import Behavior
-from appliance.simulator.plan import Answer, Status, TurnPlan
+from appliance.simulator.plan import Answer, Interruption, Status, TurnPlan
 from appliance.simulator.record import TurnRecord
 from appliance.simulator.scene import Scene
 from appliance.simulator.steps import Moment
@@ -227,7 +227,8 @@ class Talk:
         if turn.pending:
             await self._scene.send(tool_call_cancellation(turn.pending))
         await self._scene.send(turn.interruption())
-        await self._scene.send(self._end(turn))
+        if turn.plan.interruption is not Interruption.WITHOUT_END:
+            await self._scene.send(self._end(turn))
         await turn.transcript.send_rest()
         self._scene.reached(Moment.TURN_END)
         await self._offer_handle()

@@ -82,7 +82,7 @@ class ModelTurn:
 
     def interruption(self) -> Message:
         """Return the message that tells of an interruption."""
-        if self.plan.interruption is Interruption.ALONE:
+        if self.plan.interruption is not Interruption.WITH_AUDIO:
             return server_content(interrupted=True)
         start = self.record.sent_samples
         return server_content(interrupted=True, modelTurn=model_turn(self._rest(start)))

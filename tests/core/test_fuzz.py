@@ -164,9 +164,9 @@ class ConversationMachine(RuleBasedStateMachine):
         self._post(ev.LinkFailed(self.world.link or 0, trouble))
 
     @precondition(lambda self: self.world.link_open)
-    @rule(resumable=st.booleans(), trouble=st.sampled_from(ev.Trouble))
-    def link_lost(self, resumable: bool, trouble: ev.Trouble) -> None:
-        self._post(ev.LinkLost(self.world.link or 0, resumable, trouble))
+    @rule(resumable=st.booleans(), trouble=st.sampled_from(ev.Trouble), speaks=st.booleans())
+    def link_lost(self, resumable: bool, trouble: ev.Trouble, speaks: bool) -> None:
+        self._post(ev.LinkLost(self.world.link or 0, resumable, trouble, speaks))
 
     @precondition(lambda self: self.world.link_open)
     @rule(data=st.data())
@@ -210,9 +210,9 @@ class ConversationMachine(RuleBasedStateMachine):
         self._post(self.world.timer)
 
     @precondition(lambda self: self.world.link_open)
-    @rule(repeatable=st.booleans())
-    def unanswered(self, repeatable: bool) -> None:
-        self._post(ev.Unanswered(self.world.link or 0, repeatable))
+    @rule(repeatable=st.booleans(), heard=st.booleans())
+    def unanswered(self, repeatable: bool, heard: bool) -> None:
+        self._post(ev.Unanswered(self.world.link or 0, repeatable, heard))
 
     @precondition(lambda self: self.world.link_open)
     @rule()

@@ -297,6 +297,20 @@ def test_a_service_that_does_not_answer_is_asked_once_more_on_a_new_session():
     assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.SILENT_SERVICE)]
 
 
+def test_what_nobody_but_the_microphone_has_heard_is_no_reason_to_apologise():
+    story = thinking().tell(ev.Unanswered(1, repeatable=False, heard=False))
+    assert story.at(State.IDLE)
+    assert not story.did(fx.Announce)
+
+
+@pytest.mark.parametrize(("speaks", "state"), [(True, State.RECONNECTING), (False, State.IDLE)])
+def test_a_link_that_is_lost_while_one_could_go_on_is_resumed_for_whoever_speaks(speaks: bool, state: State):
+    story = speaking().tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7))
+    assert story.context.listening is Listening.FOLLOW_UP
+    lost = ev.LinkLost(1, resumable=True, trouble=ev.Trouble.NETWORK, speaks=speaks)
+    assert story.tell(lost).at(state)
+
+
 def test_a_question_that_a_tool_has_acted_upon_is_not_asked_again():
     story = thinking().tell(ev.ToolsCalled(1, ("a",)), ev.ToolDone("a"), ev.Unanswered(1, repeatable=True))
     assert story.at(State.TROUBLE)

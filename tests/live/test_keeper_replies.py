@@ -15,8 +15,7 @@ from appliance.core.events import (
 )
 from appliance.core.state import Mode
 from appliance.live.handover import CAPACITY_S
-from appliance.live.keeper import KeeperCounts
-from appliance.live.outlets import Candour
+from appliance.live.outlets import Candour, KeeperCounts
 from appliance.live.ports import (
     GenerationComplete,
     GoAway,

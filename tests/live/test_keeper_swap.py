@@ -261,7 +261,7 @@ def test_a_second_stall_without_an_answer_is_a_loss_that_is_told():
             house.connector.links[1].on_its_way = Traffic(5000, 5000)
             house.connector.links[1].never_arrived = 640
             await asyncio.sleep(2.5)
-            assert house.events[1:] == [LinkLost(1, resumable=True, trouble=Trouble.LOST)]
+            assert house.events[1:] == [LinkLost(1, resumable=True, trouble=Trouble.LOST, speaks=True)]
             assert house.uplink.log[-3:] == ["take back 640", "drained", "detach"], (
                 "what does not leave goes over the next link"
             )

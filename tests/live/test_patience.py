@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.live.patience import Finding, Kind, Limits, Patience, Remedy
+from appliance.live.findings import Finding, Kind, Remedy
+from appliance.live.patience import Limits, Patience
 from appliance.live.ports import (
     GenerationComplete,
     Interaction,

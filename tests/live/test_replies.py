@@ -20,7 +20,7 @@ from appliance.live.ports import (
     TurnComplete,
     UsageReported,
 )
-from appliance.live.replies import ReplyChunk, ReplyFact, ReplyGate
+from appliance.live.replies import STALE_S, ReplyChunk, ReplyFact, ReplyGate
 from appliance.units import Epoch, Seconds
 
 A, B, C = (ReplyAudio(bytes([n, n])) for n in (1, 2, 3))
@@ -28,8 +28,8 @@ SAID = HeardText("hello")
 CALL = ToolCall("1", "get_time", {})
 
 
-def fed(gate: ReplyGate, *messages: LinkMessage) -> list[ReplyFact]:
-    return [fact for message in messages for fact in gate.feed(message)]
+def fed(gate: ReplyGate, *messages: LinkMessage, at: float = 0.0) -> list[ReplyFact]:
+    return [fact for message in messages for fact in gate.feed(message, Seconds(at))]
 
 
 def opened() -> ReplyGate:
@@ -77,6 +77,20 @@ def test_after_an_interruption_nothing_is_admitted_until_the_turn_has_ended():
 def test_an_interruption_that_is_never_followed_by_an_end_does_not_mute_the_next_turn(sign):
     facts = fed(opened(), A, Interrupted(), B, sign, C)
     assert facts == [started(1), chunk(1, A), ServerInterrupted(7), started(2), chunk(2, C)]
+
+
+def test_nor_does_it_where_the_service_tells_nothing_at_all_before_the_next_turn():
+    gate = opened()
+    fed(gate, A, Interrupted())
+    assert fed(gate, B, at=STALE_S / 2) == fed(gate, B, at=STALE_S) == [], "it is still the old one"
+    assert fed(gate, C, at=2 * STALE_S) == [started(2), chunk(2, C)]
+
+
+def test_what_we_discard_does_not_begin_anew_after_a_pause():
+    gate = opened()
+    fed(gate, A)
+    gate.discard()
+    assert fed(gate, B, at=60.0) == []
 
 
 def test_an_end_that_comes_after_such_a_sign_is_not_taken_for_a_silent_turn():
@@ -198,7 +212,7 @@ def play(gate: ReplyGate, steps: Iterable[Step]) -> list[ReplyFact]:
         if isinstance(step, str):
             gate.discard()
         else:
-            facts += gate.feed(step)
+            facts += fed(gate, step)
     return facts
 
 

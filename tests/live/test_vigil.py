@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.core.state import Mode
-from appliance.live.patience import Finding, Kind, Remedy
+from appliance.live.findings import Finding, Kind, Remedy
 from appliance.live.ports import (
     GoAway,
     HandleUpdated,
@@ -21,7 +21,7 @@ from appliance.live.ports import (
     TurnComplete,
 )
 from appliance.live.rotation import MAX_AGE_S, Busy, Swap
-from appliance.live.vigil import Vigil
+from appliance.live.vigil import LATE_S, Vigil
 from appliance.units import Dbfs, Seconds
 from tests.live.test_patience import LOUD, MUTE
 
@@ -164,7 +164,7 @@ def test_first_words_of_which_the_service_gives_no_sign_are_noticed_here():
     assert story.vigil.unnoticed_s(Mode.HANDS_FREE) is None, "once"
 
 
-@pytest.mark.parametrize("sign", [SpeechStarted(), LOUD, CALL])
+@pytest.mark.parametrize("sign", [SpeechStarted(), CALL])
 def test_a_service_that_has_heard_is_left_to_judge(sign):
     story = Story().hear(sign).room(-65, 1.0).room(-30, 1.0).room(-65, 2.0)
     assert story.vigil.unnoticed_s(Mode.HANDS_FREE) is None
@@ -181,12 +181,51 @@ def test_a_service_that_has_heard_and_does_not_tell_of_the_end_is_not_waited_for
 
 def test_what_is_transcribed_after_the_end_was_said_before_it():
     story = Story().room(-65, 1.0).room(-30, 1.0).room(-65, 1.3)
-    assert not story.vigil.old(HeardText("hello"))
+    assert not story.vigil.old(HeardText("hello"), story.at)
     story.vigil.person_stops(story.at)
-    assert story.vigil.old(HeardText("hello"))
-    assert not story.vigil.old(SpeechStarted())
+    assert story.vigil.old(HeardText("hello"), story.at)
+    assert not story.vigil.old(SpeechStarted(), story.at)
     story.vigil.repeated(story.at)
-    assert story.vigil.old(SpeechStarted())
+    assert story.vigil.old(SpeechStarted(), story.at)
+
+
+def test_the_transcript_of_what_was_answered_is_old_unless_somebody_speaks_again():
+    story = Story().ask().hear(LOUD, TurnComplete())
+    assert story.vigil.old(HeardText("hello"), story.at)
+    story.now += LATE_S
+    assert not story.vigil.old(HeardText("hello"), story.at), "it is of something new"
+    story.hear(LOUD, Interrupted()).room(-65, 1.0).room(-30, 0.1)
+    assert not story.vigil.old(HeardText("hello"), story.at), "somebody speaks"
+
+
+def test_a_service_that_never_tells_is_told_here_of_every_question_and_not_only_of_the_first():
+    story = Story().room(-65, 1.0).hear(LOUD, TurnComplete()).room(-30, 0.5)
+    assert story.vigil.speaks_unnoticed(Mode.HANDS_FREE)
+    story.vigil.begins_here(story.at)
+    assert not story.vigil.speaks_unnoticed(Mode.HANDS_FREE), "once"
+    assert story.vigil.busy == {Busy.PERSON}
+    assert story.room(-65, 1.3).vigil.unnoticed_s(Mode.HANDS_FREE) == pytest.approx(1.3)
+    story.vigil.person_stops(story.at)
+    assert story.room(-30, 0.5).vigil.speaks_unnoticed(Mode.HANDS_FREE), "they go on"
+
+
+def test_what_only_the_microphone_has_heard_after_an_answer_is_doubtful():
+    story = Story()
+    assert not story.vigil.doubtful, "after the wake word, words are meant"
+    assert story.hear(LOUD, TurnComplete()).vigil.doubtful
+    assert not story.hear(HeardText("hello")).vigil.doubtful
+
+
+def test_a_turn_without_audio_answers_all_that_was_said():
+    story = Story().room(-65, 1.0).room(-30, 1.0).room(-65, 0.7).hear(TurnComplete()).room(-65, 1.0)
+    assert story.vigil.unnoticed_s(Mode.HANDS_FREE) is None
+
+
+def test_a_short_word_that_the_service_alone_has_heard_has_an_end():
+    story = Story().room(-65, 1.0).room(-30, 0.2).hear(HeardText("yes"))
+    story.vigil.person_begins(story.at)
+    assert story.room(-65, 3.9).vigil.unnoticed_s(Mode.HANDS_FREE) is None
+    assert story.room(-65, 0.2).vigil.unnoticed_s(Mode.HANDS_FREE) == pytest.approx(4.1)
 
 
 def test_another_conversation_knows_nothing_of_the_last():

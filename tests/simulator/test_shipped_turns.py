@@ -210,6 +210,12 @@ def test_an_interruption_can_bring_audio_along():
     assert told["modelTurn"]["parts"]
 
 
+def test_an_interruption_can_come_without_an_end_of_the_turn():
+    messages = run_real(lambda: interrupted("interruption_without_end"))
+    ends = messages[[bool(content(message).get("interrupted")) for message in messages].index(True) :]
+    assert not any(turn_complete(message) for message in ends[:2])
+
+
 def test_an_interruption_can_come_after_the_end_of_the_turn():
     messages = run_real(lambda: interrupted("interruption_after_turn"))
     ends = [index for index, message in enumerate(messages) if turn_complete(message)]

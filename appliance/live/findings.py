@@ -1,0 +1,40 @@
+"""What can be wrong with a service that is connected, and what to do about it."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """What is wrong."""
+
+    NO_REPLY = "no-reply"
+    """The person has stopped speaking, and nothing comes."""
+    MUTE_REPLY = "mute-reply"
+    """Audio comes, and there is nothing on it."""
+    STUCK = "stuck"
+    """The service works and works."""
+    PHANTOM_INTERRUPTION = "phantom-interruption"
+    """The service heard an interruption that was none, and has been silent since."""
+    STALLED_UPLINK = "stalled-uplink"
+    """What is sent does not leave this device."""
+    LATENCY_CREEP = "latency-creep"
+    """Answers take longer and longer."""
+
+
+class Remedy(Enum):
+    """What to do about it."""
+
+    RETRY_UTTERANCE = "retry-utterance"
+    """A fresh session, and what the person said once more; then `Patience.stopped` once it is sent."""
+    ROTATE = "rotate"
+    """Another connection: for STALLED_UPLINK at once, else in silence."""
+    APOLOGISE = "apologise"
+    """The retry was in vain too: say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong, and what to do."""
+
+    kind: Kind
+    remedy: Remedy
