@@ -121,6 +121,16 @@ class Conversation(Section):
     """After the wake word, the wait for words before that."""
     follow_up_s: float = Field(default=8.0, ge=0.5, le=60)
     """After an answer, the wait for more without the wake word."""
+    longest_s: float = Field(default=300.0, ge=30, le=3600)
+    """The longest conversation without another wake word or press, for example beside a television; then the model
+    says goodbye."""
+    farewell: str = Field(
+        default="This conversation has lasted as long as it may. Say goodbye in one short sentence.", max_length=500
+    )
+    """What the model is told in writing at that moment; empty: the conversation ends without its words."""
+    unanswered_turns: int = Field(default=3, ge=1, le=20)
+    """After this many turns in a row that the model leaves unanswered, the conversation ends: they were not meant for
+    it."""
     answer_s: float = Field(default=6.5, ge=2, le=60)
     """The longest wait for a sign that an answer is coming; then what was said is sent once more, over a new
     connection."""
@@ -140,6 +150,9 @@ class Conversation(Section):
             greeting=self.greeting,
             greeting_s=self.greeting_s,
             follow_up_s=self.follow_up_s,
+            longest_s=self.longest_s,
+            farewell=self.farewell,
+            unanswered_turns=self.unanswered_turns,
             thinking_s=self.thinking_s + _LAST_RESORT_S,
         )
 

@@ -6,7 +6,7 @@ What lasts as long as a state (light, gates, deadline) is no effect: it follows 
 from dataclasses import dataclass, field
 from enum import Enum
 
-from appliance.core.events import ToolTimeOver, Trouble
+from appliance.core.events import ConversationTimeOver, ToolTimeOver, Trouble
 from appliance.core.state import Mode, State
 
 
@@ -164,7 +164,7 @@ class SendToolResult:
 class StartTimer:
     """Post ``expiry`` after ``after_s``, in place of an earlier one of its kind; one that is late is ignored."""
 
-    expiry: ToolTimeOver
+    expiry: ToolTimeOver | ConversationTimeOver
     after_s: float
 
 

@@ -242,6 +242,13 @@ class ToolTimeOver:
 
 
 @dataclass(frozen=True, slots=True)
+class ConversationTimeOver:
+    """So much time has passed since turn-taking number ``request``: a wake word, a press or a text."""
+
+    request: int
+
+
+@dataclass(frozen=True, slots=True)
 class EndRequested:
     """The conversation is to end after this reply (a tool asked for it)."""
 
@@ -292,6 +299,7 @@ Event = (
     | ToolDone
     | ToolSlow
     | ToolTimeOver
+    | ConversationTimeOver
     | EndRequested
     | PlaybackDrained
     | PlaybackStalled
@@ -323,6 +331,7 @@ EVENTS: tuple[type[Event], ...] = (
     ToolDone,
     ToolSlow,
     ToolTimeOver,
+    ConversationTimeOver,
     EndRequested,
     PlaybackDrained,
     PlaybackStalled,

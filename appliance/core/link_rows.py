@@ -15,7 +15,7 @@ from appliance.core.events import (
     Trouble,
     Unanswered,
 )
-from appliance.core.moves import Step, drop_tools, enter, give_up, leave, reconnect, stay
+from appliance.core.moves import Step, drop_tools, enter, give_up, leave, listen, reconnect, stay
 from appliance.core.state import Context, Listening, Reply, State, Talk
 
 
@@ -35,7 +35,8 @@ def link_opened_again(c: Context, event: LinkOpened) -> Step:
         return enter(c, State.THINKING, owed=False)
     again = () if whole or c.tools or c.acted else (Resend(),)
     c, effects = (c, ()) if whole else stay(c, *drop_tools(c), tools=frozenset())
-    return enter(c, State.THINKING if c.talk is Talk.RELEASED else State.LISTENING, effects, again)
+    c, entering = enter(c, State.THINKING, then=again) if c.talk is Talk.RELEASED else listen(c, *again)
+    return c, (*effects, *entering)
 
 
 def link_delayed(c: Context, event: LinkDelayed) -> Step:

@@ -22,6 +22,7 @@ from appliance.core.events import (
     ButtonPressed,
     ButtonReleased,
     CapReached,
+    ConversationTimeOver,
     DeadlineReached,
     EndRequested,
     Event,
@@ -93,7 +94,8 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     FaultCleared: _row(rows.fault_cleared, *(state for state in State if state not in {FAULT, STOPPED}))
     | _row(rows.fault_cleared_at_rest, FAULT, to=(IDLE,)),
     StopRequested: _row(rows.stop, *(state for state in State if state is not STOPPED), to=(STOPPED,)),
-    WakeDetected: _row(rows.wake, IDLE, TROUBLE, FAREWELL, FAULT, LISTENING, THINKING, to=(CONNECTING,))
+    WakeDetected: _row(rows.wake, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
+    | _row(rows.wake_again, LISTENING, THINKING, to=(LISTENING, CONNECTING))
     | _row(rows.wake_while_speaking, SPEAKING, to=(INTERRUPTED, CONNECTING))
     | _no(STARTING, why="the appliance is not ready")
     | _no(*_WAITING, INTERRUPTED, why="the person has the word already"),
@@ -108,7 +110,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _row(rows.tap, THINKING, SPEAKING, to=_REST)  # a tap: the person's turn was over before it was
     | _no(STARTING, IDLE, FAREWELL, TROUBLE, FAULT, why="the press was over before"),
     LinkOpened: _row(link_rows.link_opened, CONNECTING, to=(LISTENING, THINKING))
-    | _row(link_rows.link_opened_again, RECONNECTING, to=(LISTENING, THINKING, TROUBLE))
+    | _row(link_rows.link_opened_again, RECONNECTING, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
     | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
     LinkDelayed: _row(link_rows.link_delayed, *_WAITING) | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
     LinkFailed: _row(link_rows.link_failed, *_WAITING, to=(TROUBLE,))
@@ -119,7 +121,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _row(link_rows.link_lost_while_speaking, SPEAKING, to=(FAREWELL, TROUBLE, RECONNECTING))
     | _row(link_rows.link_lost_in_farewell, FAREWELL, to=_REST)
     | _no(*_NO_LINK, why=_NO_LINK_WHY),
-    UserSpeech: _row(rows.user_speech, LISTENING, THINKING, to=(LISTENING,))
+    UserSpeech: _row(rows.user_speech, LISTENING, THINKING, to=(LISTENING, FAREWELL))
     | _row(rows.user_speech_while_interrupted, INTERRUPTED)
     | _no(SPEAKING, FAREWELL, why="the service tells if that interrupts the reply")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
@@ -131,7 +133,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ReplyEnded: _row(rows.reply_ended, SPEAKING)
     | _row(rows.reply_ended_in_farewell, FAREWELL, to=_REST)
-    | _row(rows.turn_without_reply, LISTENING, THINKING, to=(LISTENING, TROUBLE))
+    | _row(rows.turn_without_reply, LISTENING, THINKING, to=(LISTENING, FAREWELL, TROUBLE, *_REST))
     | _no(INTERRUPTED, why="that reply was cut off")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ServerInterrupted: _row(rows.server_interrupted, SPEAKING, to=(INTERRUPTED,))
@@ -160,10 +162,14 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ToolTimeOver: _row(tool_rows.tool_time_over, RECONNECTING, *_DIALOGUE, FAREWELL)
     | _no(CONNECTING, *_NO_LINK, why="the conversation with that question is over"),
+    ConversationTimeOver: _row(rows.lasted_long, LISTENING, to=(FAREWELL, TROUBLE))
+    | _row(rows.lasts_long, RECONNECTING, THINKING, SPEAKING, INTERRUPTED)
+    | _no(CONNECTING, why="the conversation has only begun")
+    | _no(*_NO_LINK, FAREWELL, why="the conversation is over or ending"),
     EndRequested: _row(rows.end_requested, *_DIALOGUE, to=(FAREWELL,))
     | _row(rows.leave_now, *_WAITING, to=_REST)
     | _no(*_NO_LINK, FAREWELL, why="the conversation is over or ending"),
-    PlaybackDrained: _row(rows.drained, SPEAKING, to=(LISTENING, THINKING, TROUBLE))
+    PlaybackDrained: _row(rows.drained, SPEAKING, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
     | _row(rows.leave_now, FAREWELL, to=_REST)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, why="no reply is being played"),
     PlaybackStalled: _row(link_rows.stalled, SPEAKING, to=(RECONNECTING, TROUBLE))
@@ -174,7 +180,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _row(rows.nobody_speaks, LISTENING, to=(THINKING, *_REST))
     | _row(rows.leave_now, SPEAKING, FAREWELL, to=_REST)
     | _row(rows.no_answer, THINKING, to=(TROUBLE,))
-    | _row(rows.interruption_seen, INTERRUPTED, to=(LISTENING, THINKING, TROUBLE))
+    | _row(rows.interruption_seen, INTERRUPTED, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
     | _row(rows.trouble_told, TROUBLE, to=_REST)
     | _row(rows.recover, FAULT)
     | _no(IDLE, why="a resting state has no deadline"),
@@ -199,7 +205,7 @@ def _late(context: Context, event: Event) -> str | None:
     match event:
         case _ if context.state is State.STOPPED:
             return _ENDING_WHY
-        case DeadlineReached() | ToolTimeOver() if _timed_earlier(context, event):
+        case DeadlineReached() | ToolTimeOver() | ConversationTimeOver() if _timed_earlier(context, event):
             return "late: that time was for something that is over"
         case PlaybackDrained(epoch) | PlaybackStalled(epoch) if not epoch or epoch != context.epoch:
             return "late: that reply is over"
@@ -215,12 +221,14 @@ def _late(context: Context, event: Event) -> str | None:
             return None
 
 
-def _timed_earlier(context: Context, event: DeadlineReached | ToolTimeOver) -> bool:
+def _timed_earlier(context: Context, event: DeadlineReached | ToolTimeOver | ConversationTimeOver) -> bool:
     match event:
         case DeadlineReached(entry):
             return entry != context.entry
         case ToolTimeOver(question):
             return question != context.question
+        case ConversationTimeOver(request):
+            return request != context.request
 
 
 def _link_of(event: Event) -> int | None:

@@ -22,8 +22,9 @@ from appliance.core.effects import (
     PlayEarcon,
     SendText,
     Session,
+    StartTimer,
 )
-from appliance.core.events import Fault, Trouble
+from appliance.core.events import ConversationTimeOver, Fault, Trouble
 from appliance.core.state import Context, Listening, Mode, Reply, State, Talk, deadline_s
 
 Step = tuple[Context, tuple[Effect, ...]]
@@ -40,6 +41,9 @@ class Changes(TypedDict, total=False):
     reply: Reply
     epoch: int
     tools: frozenset[str]
+    request: int
+    overtime: bool
+    unanswered: int
     question: int
     calls: int
     greeted: bool
@@ -59,6 +63,8 @@ _AFRESH: Final[Changes] = {
     "reply": Reply.NONE,
     "epoch": 0,
     "tools": frozenset(),
+    "overtime": False,
+    "unanswered": 0,
     "calls": 0,
     "greeted": False,
     "acted": False,
@@ -73,6 +79,13 @@ _AFRESH: Final[Changes] = {
 def asks(context: Context) -> Context:
     """The person says something new: tools may be called for it anew."""
     return replace(context, question=context.question + 1, calls=0)
+
+
+def takes_the_word(context: Context) -> tuple[Context, StartTimer]:
+    """The person shows, by wake word, button or in writing, that they want the conversation: its time begins anew."""
+    request = context.request + 1
+    timer = StartTimer(ConversationTimeOver(request), context.policy.longest_s)
+    return replace(asks(context), request=request, overtime=False, unanswered=0), timer
 
 
 def stay(context: Context, *effects: Effect, **changes: Unpack[Changes]) -> Step:
@@ -110,6 +123,20 @@ def leave(context: Context) -> Step:
     return hang_up(context, rest(context), PlayEarcon(Earcon.END))
 
 
+def say_goodbye(context: Context) -> Step:
+    """End the conversation once the model has said goodbye."""
+    if not context.policy.farewell:
+        return leave(context)
+    return enter(context, State.FAREWELL, then=(SendText(context.policy.farewell),), reply=Reply.NONE, epoch=0)
+
+
+def listen(context: Context, *then: Effect) -> Step:
+    """Give the person the word, unless the conversation has cost or lasted all that it may."""
+    if context.talk is Talk.HELD or not (context.cap or context.overtime):
+        return enter(context, State.LISTENING, then=then)
+    return give_up(context, context.cap) if context.cap else say_goodbye(context)
+
+
 def break_off(context: Context, state: State, *then: Effect, **changes: Unpack[Changes]) -> Step:
     """End the conversation before it is over: what is unsent stays here."""
     return hang_up(context, state, *then, unsent=(DropUnsent(),), **changes)
@@ -132,7 +159,7 @@ def begin_in_writing(context: Context, text: str) -> Step:
 
 
 def _begin(context: Context, mode: Mode, talk: Talk, said: BeginSpeech | SendText) -> Step:
-    context = asks(context)
+    context, timer = takes_the_word(context)
     link = context.link + 1
     goes_on = context.state in {State.LISTENING, State.THINKING, State.SPEAKING}
     return hang_up(
@@ -140,6 +167,7 @@ def _begin(context: Context, mode: Mode, talk: Talk, said: BeginSpeech | SendTex
         State.CONNECTING,
         OpenLink(link, mode, Session.SAME if goes_on else Session.REMEMBERED),
         said,
+        timer,
         PlayEarcon(Earcon.WAKE),
         link=link,
         linked=True,
@@ -187,8 +215,9 @@ def interrupt(context: Context, *then: Effect, talk: Talk, listening: Listening)
 
 def interrupt_here(context: Context, at: int, talk: Talk) -> Step:
     """Cut the reply off for a reason that the service does not know yet: what still comes of it is dropped."""
-    said = (DiscardReply(), BeginSpeech(at, context.mode))
-    return interrupt(asks(context), *said, talk=talk, listening=Listening.FIRST)
+    context, timer = takes_the_word(context)
+    said = (DiscardReply(), BeginSpeech(at, context.mode), timer)
+    return interrupt(context, *said, talk=talk, listening=Listening.FIRST)
 
 
 def drop_tools(context: Context) -> tuple[Effect, ...]:

@@ -19,6 +19,7 @@ from appliance.core.events import (
     ButtonPressed,
     ButtonReleased,
     CapReached,
+    ConversationTimeOver,
     DeadlineReached,
     EndRequested,
     Event,
@@ -49,8 +50,11 @@ from appliance.core.moves import (
     interrupt,
     interrupt_here,
     leave,
+    listen,
     rest,
+    say_goodbye,
     stay,
+    takes_the_word,
 )
 from appliance.core.state import DISABLING, Context, Listening, Mode, Reply, State, Talk, greets
 
@@ -104,8 +108,20 @@ def recover(c: Context, _: DeadlineReached) -> Step:
 
 
 def wake(c: Context, event: WakeDetected) -> Step:
-    """Begin; out of a push-to-talk conversation, go on hands-free on a link of its own."""
+    """Begin."""
     return begin(c, event.speech_from, Mode.HANDS_FREE)
+
+
+def wake_again(c: Context, event: WakeDetected) -> Step:
+    """Give the person the word, and the conversation its time, anew; out of push-to-talk, begin hands-free."""
+    if c.mode is Mode.PUSH_TO_TALK:
+        return begin(c, event.speech_from, Mode.HANDS_FREE)
+    c, timer = takes_the_word(c)
+    if c.state is State.LISTENING and c.listening is Listening.SPEECH:
+        return stay(c, timer)
+    drop = (DiscardReply(),) if c.state is State.THINKING else ()
+    first = (*drop, BeginSpeech(event.speech_from, c.mode), timer)
+    return enter(c, State.LISTENING, first, listening=Listening.FIRST, acted=bool(c.tools))
 
 
 def wake_while_speaking(c: Context, event: WakeDetected) -> Step:
@@ -126,22 +142,25 @@ def press_while_connecting(c: Context, event: ButtonPressed) -> Step:
     """Keep the word; in push-to-talk, a new turn begins."""
     if c.talk is Talk.HELD:
         return stay(c, Ignored("the button is down already"))
-    return stay(asks(c), *_manual(c, event.speech_from), talk=Talk.HELD, owed=False)
+    c, timer = takes_the_word(c)
+    return stay(c, *_manual(c, event.speech_from), timer, talk=Talk.HELD, owed=False)
 
 
 def press_in_turn(c: Context, event: ButtonPressed) -> Step:
     """Keep the word for as long as the button is down."""
     if c.talk is Talk.HELD:
         return stay(c, Ignored("the button is down already"))
-    return enter(asks(c), c.state, _manual(c, event.speech_from), talk=Talk.HELD)
+    c, timer = takes_the_word(c)
+    return enter(c, c.state, (*_manual(c, event.speech_from), timer), talk=Talk.HELD)
 
 
 def press_while_thinking(c: Context, event: ButtonPressed) -> Step:
     """Take the word back; an answer that is on its way is dropped."""
+    c, timer = takes_the_word(c)
     return enter(
-        asks(c),
+        c,
         State.LISTENING,
-        (DiscardReply(), *_manual(c, event.speech_from)),
+        (DiscardReply(), *_manual(c, event.speech_from), timer),
         talk=Talk.HELD,
         listening=Listening.FIRST,
         acted=bool(c.tools),
@@ -191,10 +210,10 @@ def _released(c: Context) -> Talk:
 
 
 def user_speech(c: Context, _: UserSpeech) -> Step:
-    """Give the person time to finish."""
+    """Give the person time to finish, unless the conversation has lasted long enough."""
     if c.state is State.THINKING and c.mode is Mode.PUSH_TO_TALK:
         return stay(c, Ignored("the button says when the person speaks"))
-    return enter(asks(c), State.LISTENING, listening=Listening.SPEECH)
+    return say_goodbye(c) if c.overtime else enter(asks(c), State.LISTENING, listening=Listening.SPEECH)
 
 
 def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
@@ -229,7 +248,7 @@ def reply_started(c: Context, event: ReplyStarted) -> Step:
         return stay(c, DiscardReply())
     if c.state is State.SPEAKING:
         return stay(c, reply=Reply.COMING, epoch=event.epoch)
-    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch, greeted=True)
+    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch, greeted=True, unanswered=0)
 
 
 def last_words(c: Context, event: ReplyStarted) -> Step:
@@ -252,12 +271,13 @@ def reply_ended_in_farewell(c: Context, event: ReplyEnded) -> Step:
 
 
 def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
-    """Listen again: the model chose silence."""
+    """Listen again: the model chose silence; when it has chosen it time after time, end the conversation."""
     if event.epoch or c.tools or c.talk is Talk.HELD:
         return stay(c, Ignored("the turn goes on"))
-    if c.cap:
-        return give_up(c, c.cap)
-    return enter(c, State.LISTENING, talk=Talk.NONE, listening=Listening.FOLLOW_UP, acted=False)
+    unanswered = c.unanswered + 1
+    if unanswered >= c.policy.unanswered_turns and not c.cap:
+        return leave(c)
+    return listen(stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, acted=False, unanswered=unanswered)[0])
 
 
 def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
@@ -267,9 +287,7 @@ def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
 
 def interruption_seen(c: Context, _: DeadlineReached) -> Step:
     """Listen; while tools run, wait for the answer; where a cap was reached, say so."""
-    if c.tools and c.talk is not Talk.HELD:
-        return enter(c, State.THINKING)
-    return give_up(c, c.cap) if c.cap else enter(c, State.LISTENING)
+    return enter(c, State.THINKING) if c.tools and c.talk is not Talk.HELD else listen(c)
 
 
 def drained(c: Context, _: PlaybackDrained) -> Step:
@@ -278,9 +296,7 @@ def drained(c: Context, _: PlaybackDrained) -> Step:
         return stay(c, Ignored("the reply goes on"))
     acted = bool(c.tools) or c.reply is Reply.CONTINUED
     after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, acted=acted)[0]
-    if acted:
-        return enter(after, State.THINKING)
-    return give_up(after, after.cap) if after.cap else enter(after, State.LISTENING)
+    return enter(after, State.THINKING) if acted else listen(after)
 
 
 def no_answer(c: Context, _: DeadlineReached) -> Step:
@@ -310,7 +326,8 @@ def text(c: Context, event: TextEntered) -> Step:
 
 def text_while_connecting(c: Context, event: TextEntered) -> Step:
     """Send it once the link is open."""
-    return stay(asks(c), SendText(event.text))
+    c, timer = takes_the_word(c)
+    return stay(c, SendText(event.text), timer)
 
 
 def text_in_dialogue(c: Context, event: TextEntered) -> Step:
@@ -318,10 +335,11 @@ def text_in_dialogue(c: Context, event: TextEntered) -> Step:
     if c.talk is Talk.HELD:
         return stay(c, Ignored("the person has the word"))
     silence = () if c.reply is Reply.NONE else (FlushPlayback(), DiscardReply())
+    c, timer = takes_the_word(c)
     return enter(
-        asks(c),
+        c,
         State.THINKING,
-        (*silence, SendText(event.text)),
+        (*silence, SendText(event.text), timer),
         talk=_released(c),
         reply=Reply.NONE,
         epoch=0,
@@ -342,6 +360,16 @@ def end_requested(c: Context, _: EndRequested) -> Step:
 def leave_now(c: Context, _: Event | EndRequested) -> Step:
     """End the conversation."""
     return leave(c)
+
+
+def lasted_long(c: Context, _: ConversationTimeOver) -> Step:
+    """Have the model say goodbye; while the button is held, once the answer was heard."""
+    return listen(stay(c, overtime=True)[0]) if c.talk is not Talk.HELD else stay(c, overtime=True)
+
+
+def lasts_long(c: Context, _: ConversationTimeOver) -> Step:
+    """Have the model say goodbye once the answer was heard."""
+    return stay(c, overtime=True)
 
 
 def trouble_told(c: Context, _: DeadlineReached) -> Step:

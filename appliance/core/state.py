@@ -140,6 +140,12 @@ class Policy:
     """The last resort: the watchdogs of the link notice earlier that no answer comes."""
     tools_s: float = 40.0
     """The wait while tools run, which have limits of their own."""
+    longest_s: float = 300.0
+    """From the last wake word, press or text on; then the conversation ends after the answer that is under way."""
+    farewell: str = field(default="", repr=False)
+    """What the model is told in writing to have it say goodbye then; empty: nothing."""
+    unanswered_turns: int = 3
+    """After so many turns in a row that the model leaves unanswered, the conversation ends."""
     tool_calls: int = 12
     """The most calls that are run for one question; the next ones are refused, and then the conversation ends."""
     tool_time_s: float = 60.0
@@ -175,6 +181,12 @@ class Context:
     """The reply that is being received or played; 0 for none."""
     tools: frozenset[str] = frozenset()
     """Calls whose results the model still waits for."""
+    request: int = 0
+    """Number of the newest wake word, press or text."""
+    overtime: bool = False
+    """The longest time since then is over."""
+    unanswered: int = 0
+    """Turns in a row that the model has left unanswered."""
     question: int = 0
     """Number of what the person says, or said last."""
     calls: int = 0
@@ -223,8 +235,9 @@ def _wake(context: Context) -> Wake:
             return Wake.ARMED
         case State.SPEAKING if context.policy.barge_in is not BargeIn.BUTTON:
             return Wake.ARMED
-        case State.LISTENING | State.THINKING if context.mode is Mode.PUSH_TO_TALK and context.talk is not Talk.HELD:
-            return Wake.ARMED
+        case State.LISTENING | State.THINKING if context.talk is not Talk.HELD:
+            first = context.state is State.LISTENING and context.listening is Listening.FIRST
+            return Wake.DISARMED if first and context.mode is Mode.HANDS_FREE else Wake.ARMED
         case _:
             return Wake.DISARMED
 

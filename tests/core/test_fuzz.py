@@ -28,7 +28,7 @@ class World:
     mode: Mode = Mode.HANDS_FREE
     turn_open: bool = False
     tools: set[str] = field(default_factory=set)
-    timer: ev.ToolTimeOver = field(default_factory=lambda: ev.ToolTimeOver(0))
+    timers: dict[type[ev.Event], ev.Event] = field(default_factory=dict)
     playing: int = 0
     deadline: tuple[int, float | None] = (0, 60.0)
     state: State = State.STARTING
@@ -65,7 +65,7 @@ class World:
             case fx.Repeat():
                 assert self.link_open, "repeated to nobody"
             case fx.StartTimer(expiry):
-                self.timer = expiry
+                self.timers[type(expiry)] = expiry
             case fx.FlushPlayback():
                 self.playing = 0
             case fx.FinishReply(epoch):
@@ -87,7 +87,7 @@ class ConversationMachine(RuleBasedStateMachine):
 
     @initialize(barge_in=st.sampled_from(BargeIn))
     def start(self, barge_in: BargeIn) -> None:
-        self.context = Context(Policy(barge_in=barge_in, greeting="a", tool_calls=3))
+        self.context = Context(Policy(barge_in=barge_in, greeting="a", tool_calls=3, farewell="b"))
         self.world = World()
         self.epoch = 0
         self.calls = 0
@@ -205,9 +205,10 @@ class ConversationMachine(RuleBasedStateMachine):
     def tool_slow(self, number: int) -> None:
         self._post(ev.ToolSlow(f"call-{number}"))
 
-    @rule()
-    def tool_time_over(self) -> None:
-        self._post(self.world.timer)
+    @rule(kind=st.sampled_from([ev.ToolTimeOver, ev.ConversationTimeOver]))
+    def time_over(self, kind: type[ev.Event]) -> None:
+        if kind in self.world.timers:
+            self._post(self.world.timers[kind])
 
     @precondition(lambda self: self.world.link_open)
     @rule(repeatable=st.booleans(), heard=st.booleans())

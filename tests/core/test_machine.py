@@ -86,6 +86,7 @@ def test_a_whole_hands_free_conversation():
     assert story.effects[1:] == (
         fx.OpenLink(1, Mode.HANDS_FREE, fx.Session.REMEMBERED),
         fx.BeginSpeech(1600, Mode.HANDS_FREE),
+        fx.StartTimer(ev.ConversationTimeOver(1), Policy().longest_s),
         fx.PlayEarcon(fx.Earcon.WAKE),
     )
     assert story.tell(ev.LinkOpened(1)).at(State.LISTENING)
@@ -546,3 +547,58 @@ def test_a_person_who_speaks_is_not_greeted(said: ev.Event):
     story = greeting(said)
     assert (deadline_s(story.context) or 0) > 3.0
     assert story.deadline().did(fx.SendText) == []
+
+
+def test_a_conversation_that_has_lasted_long_ends_after_the_answer_with_a_goodbye():
+    story = Story()
+    story.context = Context(replace(Policy(), farewell="Say goodbye."))
+    story.tell(ev.Ready(), ev.WakeDetected(0))
+    over = ev.ConversationTimeOver(story.context.request)
+    assert story.did(fx.StartTimer) == [fx.StartTimer(over, Policy().longest_s)]
+    story.tell(ev.LinkOpened(1), ev.UserSilent(1), ev.ReplyStarted(1, 7), over)
+    assert story.at(State.SPEAKING)
+    assert story.tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7)).at(State.FAREWELL)
+    assert story.did(fx.SendText) == [fx.SendText("Say goodbye.")]
+    assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
+    assert story.tell(ev.ReplyStarted(1, 8), ev.ReplyEnded(1, 8), ev.PlaybackDrained(8)).at(State.IDLE)
+
+
+def test_a_conversation_that_has_lasted_long_ends_while_somebody_talks_on():
+    story = Story()
+    story.context = Context(replace(Policy(), farewell="Say goodbye."))
+    story.tell(ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.UserSpeech(1), ev.ConversationTimeOver(1))
+    assert story.at(State.FAREWELL)
+    story = listening().tell(ev.UserSilent(1), ev.ConversationTimeOver(1), ev.UserSpeech(1))
+    assert story.at(State.IDLE), "without a farewell, it ends as it is"
+
+
+@pytest.mark.parametrize("again", [ev.WakeDetected(0), ev.ButtonPressed(0), ev.TextEntered("hello")])
+def test_whoever_asks_for_the_conversation_anew_has_all_its_time_again(again: ev.Event):
+    story = listening().tell(ev.UserSilent(1), ev.ConversationTimeOver(1), again)
+    assert not story.context.overtime
+    assert fx.StartTimer(ev.ConversationTimeOver(2), Policy().longest_s) in story.effects
+    assert not story.tell(ev.ConversationTimeOver(1)).context.overtime, "that time is no longer counted"
+
+
+def test_turns_that_the_model_leaves_unanswered_end_the_conversation():
+    story = listening()
+    for _ in range(Policy().unanswered_turns - 1):
+        assert story.tell(ev.UserSpeech(1), ev.UserSilent(1), ev.ReplyEnded(1, 0)).at(State.LISTENING)
+    story.tell(ev.UserSilent(1), ev.ReplyStarted(1, 7), ev.ReplyEnded(1, 7), ev.PlaybackDrained(7))
+    for _ in range(Policy().unanswered_turns - 1):
+        assert story.tell(ev.UserSpeech(1), ev.UserSilent(1), ev.ReplyEnded(1, 0)).at(State.LISTENING)
+    assert story.tell(ev.UserSpeech(1), ev.UserSilent(1), ev.ReplyEnded(1, 0)).at(State.IDLE)
+    assert story.did(fx.PlayEarcon) == [fx.PlayEarcon(fx.Earcon.END)]
+
+
+def test_the_wake_word_counts_wherever_the_person_does_not_have_the_word():
+    assert gates(listening().context).wake is Wake.DISARMED, "it has just been said"
+    thinking = listening().tell(ev.UserSilent(1))
+    assert gates(thinking.context).wake is Wake.ARMED
+    assert thinking.tell(ev.WakeDetected(500)).at(State.LISTENING)
+    assert {fx.DiscardReply(), fx.BeginSpeech(500, Mode.HANDS_FREE)} <= set(thinking.effects)
+    follow_up = speaking().tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7))
+    assert gates(follow_up.context).wake is Wake.ARMED
+    assert follow_up.tell(ev.WakeDetected(500)).context.listening is Listening.FIRST
+    talk = speaking().tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7), ev.UserSpeech(1), ev.WakeDetected(500))
+    assert talk.context.listening is Listening.SPEECH, "who talks on is not cut short"
