@@ -44,6 +44,9 @@ class Action(StrEnum):
     SERVER_KEY_RESTORED = "server-key-restored"
     SERVER_KEY_DROPPED = "server-key-dropped"
     SEQUENCE_CONFLICT = "sequence-conflict"
+    BACKED_UP = "backed-up"
+    RESTORED = "restored"
+    MOVED = "moved"
 
 
 ALERTS: Final = frozenset({Action.CLAIM_REUSED, Action.CLAIM_LOCKED, Action.SEQUENCE_CONFLICT})

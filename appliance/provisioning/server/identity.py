@@ -5,6 +5,7 @@ it takes the place of the other. ``previous-``: signed before, and still does fo
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ from appliance.provisioning import keys
 from appliance.provisioning.server.settings import SIGNING_KEY_FILE, Settings
 
 CREDENTIAL: Final = "signing-key"
+KEY_FILES: Final = (SIGNING_KEY_FILE, f"next-{SIGNING_KEY_FILE}", f"previous-{SIGNING_KEY_FILE}")
+"""Under which names a backup holds the keys: the one that signs, the next one and the previous one."""
 
 
 def signing_key(settings: Settings) -> Ed25519PrivateKey:
@@ -23,7 +26,7 @@ def signing_key(settings: Settings) -> Ed25519PrivateKey:
     Raises:
         ConfigurationError: There is no place for it, or what is there is no key.
     """
-    file = _file(settings)
+    file = signing_key_file(settings)
     if _given(settings) is None and not file.exists():
         _make(file)
     return _read(file)
@@ -31,21 +34,51 @@ def signing_key(settings: Settings) -> Ed25519PrivateKey:
 
 def next_key(settings: Settings) -> Ed25519PrivateKey | None:
     """Return the key that will sign one day; None: there is none. Raises ConfigurationError as `signing_key` does."""
-    file = _next(_file(settings))
+    file = _next(signing_key_file(settings))
     return _read(file) if file.exists() else None
 
 
 def make_next_key(settings: Settings) -> Ed25519PrivateKey:
     """Return the key that will sign one day, made where missing; raises ConfigurationError as `signing_key` does."""
-    file = _next(_file(settings))
+    file = _next(signing_key_file(settings))
     _make(file)
     return _read(file)
 
 
 def previous_key(settings: Settings) -> Ed25519PrivateKey | None:
     """Return the key that signed before; None: there is none. Raises ConfigurationError as `signing_key` does."""
-    file = _previous(_file(settings))
+    file = _previous(signing_key_file(settings))
     return _read(file) if file.exists() else None
+
+
+def key_files(settings: Settings) -> dict[str, bytes]:
+    """Return the keys that there are, as their files, under the names of `KEY_FILES`; raises ConfigurationError."""
+    return {name: _content(file) for name, file in _places(settings).items() if file.exists()}
+
+
+def put_key_files(settings: Settings, given: Mapping[str, bytes]) -> None:
+    """Put keys in their places, and whatever is there aside, as ``….before``.
+
+    Raises:
+        ConfigurationError: One of them is no key; or the key comes from the operator, and is another one.
+    """
+    for name, content in given.items():
+        try:
+            keys.private_key(content.decode("ascii"))
+        except ValueError:
+            raise ConfigurationError(f"{name}: is no key") from None
+    for name, file in _places(settings).items():
+        before = _content(file) if file.exists() else None
+        if name not in given or before == given[name]:
+            continue
+        if _given(settings) is not None:
+            raise ConfigurationError(f"signing_key_file: {file} is not the key of the backup: put that there first")
+        try:
+            if before is not None:
+                file.replace(file.with_name(f"{file.name}.before"))
+        except OSError as error:
+            raise _unusable(file, error) from error
+        _make(file, given[name].decode("ascii"))
 
 
 def take_next_key(settings: Settings) -> None:
@@ -56,19 +89,31 @@ def take_next_key(settings: Settings) -> None:
     Raises:
         ConfigurationError: The files cannot be changed, as those of a systemd credential.
     """
-    _push(_next(_file(settings)), _file(settings), _previous(_file(settings)))
+    _push(_next(signing_key_file(settings)), signing_key_file(settings), _previous(signing_key_file(settings)))
 
 
 def take_previous_key(settings: Settings) -> None:
     """Put the previous key back in its place; the one that signs becomes the next one. Raises as `take_next_key`."""
-    _push(_previous(_file(settings)), _file(settings), _next(_file(settings)))
+    _push(_previous(signing_key_file(settings)), signing_key_file(settings), _next(signing_key_file(settings)))
 
 
 def drop_previous_key(settings: Settings) -> None:
     """Remove the previous key; raises ConfigurationError."""
-    file = _previous(_file(settings))
+    file = _previous(signing_key_file(settings))
     try:
         file.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unusable(file, error) from error
+
+
+def _places(settings: Settings) -> dict[str, Path]:
+    file = signing_key_file(settings)
+    return dict(zip(KEY_FILES, (file, _next(file), _previous(file)), strict=True))
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
     except OSError as error:
         raise _unusable(file, error) from error
 
@@ -87,7 +132,8 @@ def _push(new: Path, signing: Path, old: Path) -> None:
         spare.unlink(missing_ok=True)
 
 
-def _file(settings: Settings) -> Path:
+def signing_key_file(settings: Settings) -> Path:
+    """Return where the key is, or would be; raises ConfigurationError where there is no place for it."""
     return _given(settings) or settings.directory() / SIGNING_KEY_FILE
 
 
@@ -113,14 +159,14 @@ def _read(file: Path) -> Ed25519PrivateKey:
         raise ConfigurationError(f"signing_key_file: {file}: {error}") from None
 
 
-def _make(file: Path) -> None:
-    """Write a new key, unless there is one."""
+def _make(file: Path, pem: str | None = None) -> None:
+    """Write a key, a new one if none is given, unless there is one."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         # A name of its own until it is whole: another process may be reading.
         new = file.with_suffix(f".{os.getpid()}")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
-            stream.write(keys.new_private_key())
+            stream.write(pem or keys.new_private_key())
             stream.flush()
             os.fsync(stream.fileno())
         try:

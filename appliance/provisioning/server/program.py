@@ -25,12 +25,13 @@ from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.provisioning.protocol import MAX_REQUEST_BYTES
 from appliance.provisioning.server import devices, loop, metrics
 from appliance.provisioning.server.app import Parts, create_app, utc_now
+from appliance.provisioning.server.belonging import own_key
 from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.database import open_store
 from appliance.provisioning.server.development import HOST, make_certificate
 from appliance.provisioning.server.doorway import PacedServer
 from appliance.provisioning.server.gate import Drain
-from appliance.provisioning.server.identity import next_key, previous_key, signing_key
+from appliance.provisioning.server.identity import next_key, previous_key
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.pool import UpstreamPool
 from appliance.provisioning.server.settings import Limits, Settings, load
@@ -149,12 +150,13 @@ def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, 
     if settings.tls_certificate is None or settings.tls_key is None:
         raise ConfigurationError("tls_certificate, tls_key: both have to be set; or try --development DIR")
     certificate = Certificate(settings.tls_certificate, settings.tls_key, utc_now)
+    store = _store(settings, stack)
     upstream = UpstreamPool([GenaiUpstream(settings, key) for key in settings.api_keys()])
     parts = Parts(
         settings,
         upstream,
-        _store(settings, stack),
-        signing_key(settings),
+        store,
+        store.transact_here(partial(own_key, settings=settings)),
         drain=drain,
         metrics=counters,
         certificate=certificate,

@@ -21,7 +21,7 @@ from appliance.errors import ApplianceError, ConfigurationError, ExitCode, Input
 from appliance.provisioning.join import Join
 from appliance.provisioning.keys import thumbprint
 from appliance.provisioning.server import audit, claims
-from appliance.provisioning.server.admin import actions, rotation, show
+from appliance.provisioning.server.admin import actions, backup, rotation, show
 from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.arguments import (
     address,
@@ -34,8 +34,8 @@ from appliance.provisioning.server.admin.arguments import (
     tools,
 )
 from appliance.provisioning.server.admin.show import Answer, Form, Row
+from appliance.provisioning.server.belonging import own_key
 from appliance.provisioning.server.database import open_store
-from appliance.provisioning.server.identity import signing_key
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.settings import Settings, load_for_admin
 from appliance.provisioning.server.store import Store
@@ -106,7 +106,7 @@ def _create_claim(connection: Connection, operator: Operator, options: Namespace
         raise ConfigurationError("public_url: not set: devices have to know where this server is; or give --url")
     if not joins(url):
         raise ConfigurationError("public_url: too long for a join string")
-    key = thumbprint(signing_key(settings))
+    key = thumbprint(own_key(connection, settings))
     claim = actions.create_claim(connection, operator, options)
     expires_at = operator.now + round(options.hours * actions.HOUR_MS)
     about = {"claim": claim.id, "expires_at": expires_at, "uses": options.uses}
@@ -149,11 +149,27 @@ def _parser() -> ArgumentParser:
     usage = _verb(topics, "usage", "show the conversations of each device, and their minutes")
     usage.add_argument("--days", type=whole(1, 3660), default=31, metavar="N", help="of how many days (31)")
     usage.set_defaults(act=_with_settings(actions.list_usage))
+    kept = _add_keeping(topics)
     lines = [(f"{topic} {name}", verb) for topic, those in verbs.items() for name, verb in those.choices.items()]
-    lines.append(("usage", usage))
+    lines += [("usage", usage), *kept]
     told = "\n".join(f"  {name:19}  {verb.description}" for name, verb in lines)
     parser.epilog = f"commands (each with --help):\n{told}"
     return parser
+
+
+def _add_keeping(topics: "Verbs") -> list[tuple[str, ArgumentParser]]:
+    kept = _verb(topics, "backup", "write the database and the server's keys to a new file, which is secret")
+    kept.add_argument("file", type=Path, metavar="FILE")
+    kept.set_defaults(act=_with_settings(backup.backup))
+    restored = _verb(
+        topics, "restore", "put a backup into an empty database, and its keys beside it; stop the server first"
+    )
+    restored.add_argument("file", type=Path, metavar="FILE")
+    restored.set_defaults(act=_with_settings(backup.restore))
+    moved = _verb(topics, "move", "copy the database into the empty one of other settings; stop the server first")
+    moved.add_argument("settings", type=Path, metavar="FILE", help="settings file with the other database_url")
+    moved.set_defaults(act=_with_settings(backup.move))
+    return [("backup", kept), ("restore", restored), ("move", moved)]
 
 
 def _verb(verbs: "Verbs", name: str, words: str) -> ArgumentParser:

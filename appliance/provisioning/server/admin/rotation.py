@@ -15,6 +15,7 @@ from appliance.provisioning.protocol import DeviceStatus
 from appliance.provisioning.server import audit, identity
 from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.show import Row
+from appliance.provisioning.server.belonging import own_key
 from appliance.provisioning.server.schema import AUDIT, DEVICE
 from appliance.provisioning.server.settings import Settings
 
@@ -23,7 +24,7 @@ def show(connection: Connection, operator: Operator, options: Namespace, setting
     """Return the key that signs, its neighbours, and how many devices do not know the newest of them."""
     del operator, options
     after, before = identity.next_key(settings), identity.previous_key(settings)
-    signs = thumbprint(identity.signing_key(settings))
+    signs = thumbprint(own_key(connection, settings))
     newest = signs if after is None else thumbprint(after)
     return {
         "signs": signs,
@@ -35,7 +36,7 @@ def show(connection: Connection, operator: Operator, options: Namespace, setting
 
 def announce(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
     """Make the next key, where there is none."""
-    identity.signing_key(settings)
+    own_key(connection, settings)
     name = thumbprint(identity.make_next_key(settings))
     announced = (AUDIT.c.action == audit.Action.SERVER_KEY_ANNOUNCED.value) & (AUDIT.c.subject == name)
     if connection.execute(select(AUDIT.c.seq).where(announced)).first() is None:
@@ -70,9 +71,7 @@ def drop(connection: Connection, operator: Operator, options: Namespace, setting
     if before is None:
         raise InputError("there is no previous key", ExitCode.NO_INPUT)
     # Whoever knows the key that is announced was told of the one that signs in the same answer.
-    newer = [
-        thumbprint(key) for key in (identity.signing_key(settings), identity.next_key(settings)) if key is not None
-    ]
+    newer = [thumbprint(key) for key in (own_key(connection, settings), identity.next_key(settings)) if key is not None]
     _all_know(connection, newer, options)
     _note(connection, operator, audit.Action.SERVER_KEY_DROPPED, thumbprint(before))
     identity.drop_previous_key(settings)
