@@ -157,6 +157,7 @@ def audio_engine(settings: Settings) -> Engine | None:
         speaker=speaker.device if isinstance(speaker, AlsaSpeaker) else None,
         period_ms=speaker.period_ms if isinstance(speaker, AlsaSpeaker) else PERIODS_MS[1],
         prebuffer_s=settings.playback.prebuffer_ms / 1000,
+        channel=microphone.channel if isinstance(microphone, AlsaMicrophone) else None,
     )
     return None if wanted.microphone is None and wanted.speaker is None else Engine(wanted)
 

@@ -30,6 +30,8 @@ class AlsaMicrophone(Section):
     device: str = ""
     """The card: its ALSA id, "usb:" and its port, its name or a part of that, or a PCM of asound.conf
     (`appliance devices` shows them); empty: the only one there is."""
+    channel: int | None = Field(default=None, ge=1, le=32)
+    """The channel that hears the voice, counted from 1; empty: the only one, or the first two mixed."""
 
 
 class WavMicrophone(Section):

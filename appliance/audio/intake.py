@@ -57,11 +57,21 @@ class Clock:
 class Intake:
     """Takes periods, delivers blocks; all on one thread."""
 
-    def __init__(self, layout: AudioFormat, deliver: Callable[[SampleIndex, Seconds, Pcm], None]) -> None:
-        """``deliver`` gets the index of the first sample, when the last was captured, and the samples."""
+    def __init__(
+        self,
+        layout: AudioFormat,
+        deliver: Callable[[SampleIndex, Seconds, Pcm], None],
+        channel: int | None = None,
+    ) -> None:
+        """``deliver`` gets the index of the first sample, when the last was captured, and the samples.
+
+        ``channel``, counted from 1, is the one that is heard; None: all of them, mixed.
+        """
         self._layout = layout
         self._deliver = deliver
-        self._resampler = Resampler(layout, UPLINK.rate_hz, Quality.PROMPT)
+        self._heard = slice(None) if channel is None else slice(channel - 1, channel)
+        heard = layout if channel is None else AudioFormat(layout.rate_hz)
+        self._resampler = Resampler(heard, UPLINK.rate_hz, Quality.PROMPT)
         self._clock = Clock(layout.rate_hz)
         self._waiting: Pcm = np.zeros(0, np.int16)
         self._held_back_s = 0.0
@@ -101,7 +111,7 @@ class Intake:
         self._taken += len(frames)
         if started_at is not None:
             self._clock.note(ended_at, self._taken)
-        samples = self._resampler.feed(frames)
+        samples = self._resampler.feed(frames[:, self._heard])
         self._held_back_s += length_s - UPLINK.duration(len(samples))
         self._waiting = np.concatenate((self._waiting, samples))
         if len(self._waiting) >= LEAST:

@@ -10,8 +10,9 @@ that raises ends the stream without a word.
 
 import ctypes
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from appliance.audio.intake import Clock
 from appliance.audio.realtime import PRIORITY, real_time
 from appliance.audio.wire import Scheduling
 from appliance.errors import DeviceError
-from appliance.units import REPLY, UPLINK, AudioFormat, Hz, Pcm, Seconds
+from appliance.units import AudioFormat, Pcm, Seconds
 
 CAPTURE_PERIOD_S: Final = 0.02
 CAPTURE_PERIODS: Final = 16
@@ -30,8 +31,6 @@ PLAYBACK_PERIODS: Final = 3
 """What is in them delays every interruption; with less than 3, one late wake-up is heard."""
 PLAUSIBLE_S: Final = 1.0
 """Some drivers give no moment in their first callbacks; a distance beyond this is no moment of a buffer."""
-RATES: Final = {Direction.INPUT: (UPLINK.rate_hz, 48_000, 44_100), Direction.OUTPUT: (REPLY.rate_hz, 48_000, 44_100)}
-"""In the order in which they are tried: what needs no conversion first."""
 
 
 def load() -> Any:
@@ -63,21 +62,23 @@ class PortAudio:
         for number, device in enumerate(self._library.query_devices()):
             if target.is_portaudio(device["name"]) and device[count] > 0:
                 return number
-        raise direction.error(f"{target.label} is there, but PortAudio cannot use it as a {direction.noun}")
+        raise direction.error(f"it is there, but PortAudio cannot use it as a {direction.noun}")
 
-    def layout(self, device: int, direction: Direction, rates: Sequence[int] | None = None) -> AudioFormat:
-        """Return the format nearest to the appliance's own that a device takes; raises the direction's error."""
+    def layout(self, device: int, direction: Direction, wanted: Iterable[AudioFormat]) -> AudioFormat:
+        """Return the first layout that a device takes, of one or more; raises the direction's error."""
         check = getattr(self._library, f"check_{direction.value}_settings")
-        reason = ""
-        for rate_hz in rates or RATES[direction]:
-            for channels in (1, 2):
-                try:
-                    check(device=device, channels=channels, dtype="int16", samplerate=rate_hz)
-                except self.error as error:
-                    reason = str(error)
-                else:
-                    return AudioFormat(Hz(rate_hz), channels)
-        raise direction.error(f"it takes none of {', '.join(map(str, rates or RATES[direction]))} Hz: {reason}")
+        first: tuple[AudioFormat, Exception] | None = None
+        for layout in wanted:
+            try:
+                check(device=device, channels=layout.channels, dtype="int16", samplerate=layout.rate_hz)
+            except self.error as error:
+                first = first or (layout, error)
+            else:
+                return layout
+        if first is None:
+            raise AssertionError
+        best, reason = first
+        raise direction.error(f"it does not open, best with {best.channels} channels at {best.rate_hz} Hz: {reason}")
 
     def open(self, direction: Direction, settings: dict[str, Any], periods: int) -> Any:
         """Return a stream that is not started; raises the direction's error."""
@@ -96,13 +97,22 @@ def _set_periods(library: Any, periods: int) -> None:
         ctypes.CDLL(name).PaAlsa_SetNumPeriods(periods)
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A card to open."""
+
+    target: Target
+    layouts: Sequence[AudioFormat]
+    """One or more, the best one first."""
+
+
 class CardStream:
     """One direction of a card, running. Its callback is PortAudio's thread."""
 
-    def __init__(self, portaudio: PortAudio, target: Target, direction: Direction, period_s: float) -> None:
-        device = portaudio.find(target, direction)
+    def __init__(self, portaudio: PortAudio, device: Device, direction: Direction, period_s: float) -> None:
+        number = portaudio.find(device.target, direction)
         self.direction = direction
-        self.layout = portaudio.layout(device, direction)
+        self.layout = portaudio.layout(number, direction, device.layouts)
         self.period = self.layout.frames(period_s)
         self.clock = Clock(self.layout.rate_hz)
         self.called_at = 0.0
@@ -116,7 +126,7 @@ class CardStream:
         self._stream = portaudio.open(
             direction,
             {
-                "device": device,
+                "device": number,
                 "samplerate": self.layout.rate_hz,
                 "channels": self.layout.channels,
                 # A microphone's callback takes what there is: PortAudio would hold back what is more than a block, and
@@ -164,10 +174,10 @@ class CaptureStream(CardStream):
     """A microphone."""
 
     def __init__(
-        self, portaudio: PortAudio, target: Target, make_take: Callable[[AudioFormat], Callable[..., None]]
+        self, portaudio: PortAudio, device: Device, make_take: Callable[[AudioFormat], Callable[..., None]]
     ) -> None:
         """``make_take`` returns what takes the periods: `intake.Intake.take` for the card's layout."""
-        super().__init__(portaudio, target, Direction.INPUT, CAPTURE_PERIOD_S)
+        super().__init__(portaudio, device, Direction.INPUT, CAPTURE_PERIOD_S)
         self._take = make_take(self.layout)
 
     def _serve(self, content: Any, frames: int, moment: Any, now: float) -> None:  # noqa: ARG002
@@ -182,12 +192,12 @@ class PlaybackStream(CardStream):
     def __init__(
         self,
         portaudio: PortAudio,
-        target: Target,
+        device: Device,
         period_s: float,
         make_pull: Callable[[AudioFormat], Callable[[int, Seconds], Pcm]],
     ) -> None:
         """``make_pull`` returns what gives the periods, mono at the card's rate."""
-        super().__init__(portaudio, target, Direction.OUTPUT, period_s)
+        super().__init__(portaudio, device, Direction.OUTPUT, period_s)
         self._pull = make_pull(self.layout)
 
     def _serve(self, content: Any, frames: int, moment: Any, now: float) -> None:

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from appliance.audio.alsa import Presence, probe
+from appliance.audio.alsa import Presence, Probed, probe
 from appliance.audio.devices import Direction, Target, cards, resolve
+from appliance.audio.hardware import Hardware
 from appliance.errors import DeviceError
 
 
@@ -16,16 +17,18 @@ class Found:
     presence: Presence
     text: str
     """One line that says what to do; empty where it can be opened."""
+    hardware: Hardware | None = None
+    """What it takes; None where it cannot be opened."""
 
 
 def look_for(wanted: str, direction: Direction) -> Found:
     """Look for a card; takes some milliseconds, more where a driver is slow."""
     try:
         target = resolve(wanted, direction, cards())
-        presence = probe(target.pcm, direction)
+        probed = probe(target.pcm, direction)
     except DeviceError as error:
         return Found(None, Presence.ABSENT, str(error))
-    return Found(target, presence, _words(target.label, direction.noun, presence))
+    return Found(target, probed.presence, _words(target, direction.noun, probed), probed.hardware)
 
 
 def check(wanted: str, direction: Direction) -> Target:
@@ -36,8 +39,9 @@ def check(wanted: str, direction: Direction) -> Target:
     return found.target
 
 
-def _words(label: str, noun: str, presence: Presence) -> str:
-    match presence:
+def _words(target: Target, noun: str, probed: Probed) -> str:
+    label, complaint = target.label, probed.complaint
+    match probed.presence:
         case Presence.PRESENT:
             return ""
         case Presence.BUSY:
@@ -45,6 +49,8 @@ def _words(label: str, noun: str, presence: Presence) -> str:
         case Presence.DENIED:
             return f"this user may not use the {noun} {label}: add it to the group audio"
         case Presence.BROKEN:
-            return f"the {noun} {label} cannot be opened"
+            return f"the {noun} {label} cannot be opened" + (f": ALSA says: {complaint}" if complaint else "")
         case _:
-            return f"the {noun} {label} is not there: `appliance devices` shows what is"
+            text = f"the {noun} {label} is not there: `appliance devices` shows what is"
+            # What it is made of, by asound.conf, may be what is not there.
+            return text if complaint in {"", f"Unknown PCM {target.pcm}"} else f"{text}; ALSA says: {complaint}"

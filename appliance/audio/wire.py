@@ -53,6 +53,8 @@ class Wanted:
     period_ms: int = 10
     """Of the speaker, one of `PERIODS_MS`."""
     prebuffer_s: float = 0.06
+    channel: int | None = None
+    """Of the microphone, counted from 1; None: the only one, or two of them mixed."""
 
     def document(self) -> str:
         """Return it as one argument."""

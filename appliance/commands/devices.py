@@ -6,10 +6,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from appliance.audio.alsa import Presence, probe
+from appliance.audio.alsa import Presence, Probed, probe
 from appliance.audio.devices import Card, Direction, cards, resolve, stable_name
 from appliance.audio.holders import holder
-from appliance.audio.presence import look_for
 from appliance.errors import DeviceError, ExitCode
 from appliance.settings import AlsaMicrophone, AlsaSpeaker, Settings
 from appliance.stdout import show, show_json
@@ -66,8 +65,7 @@ def _rows(direction: Direction, name: str | None, root: Path) -> Iterator[Row]:
         is_chosen = chosen is not None and chosen.startswith(f"hw:CARD={card.id},")
         yield Row(direction.noun, value, other or None, card.name, state, is_chosen)
     if name and chosen == name:  # a PCM of asound.conf
-        found = look_for(name, direction)
-        yield Row(direction.noun, name, None, "of asound.conf", _state(found.presence, None), chosen=True)
+        yield Row(direction.noun, name, None, "of asound.conf", _state(probe(name, direction), None), chosen=True)
 
 
 def _chosen(name: str | None, direction: Direction, present: Sequence[Card]) -> str | None:
@@ -80,8 +78,8 @@ def _chosen(name: str | None, direction: Direction, present: Sequence[Card]) -> 
         return None
 
 
-def _state(presence: Presence, held_by: str | None) -> str:
-    match presence:
+def _state(probed: Probed, held_by: str | None) -> str:
+    match probed.presence:
         case Presence.PRESENT:
             return "free"
         case Presence.BUSY:
@@ -91,7 +89,7 @@ def _state(presence: Presence, held_by: str | None) -> str:
         case Presence.ABSENT:
             return "not there"
         case _:
-            return "cannot be opened"
+            return f"cannot be opened: {probed.complaint}" if probed.complaint else "cannot be opened"
 
 
 def _table(rows: Sequence[Row]) -> Table:

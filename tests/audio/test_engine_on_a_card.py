@@ -19,7 +19,6 @@ from appliance.audio.ports import Block
 from appliance.audio.wire import Wanted
 from appliance.units import Epoch, Seconds
 from tests.audio.enginehouse import LAP, counting, household, runs, sounded
-from tests.audio.tones import tone
 from tests.clock import run_real
 from tests.soundcard.card import RING, Fault, Hardware
 from tests.soundcard.fixture import PlugIn
@@ -211,7 +210,7 @@ def test_a_card_that_cannot_be_opened_is_told_once_and_taken_when_it_can(plug_in
 
 
 def test_a_card_that_portaudio_cannot_use_is_told_once_and_not_tried_all_the_time(plug_in: PlugIn):
-    plug_in(speaker=Hardware(8_000))
+    plug_in(speaker=Hardware(4_000))
 
     async def main():
         async with household() as house:
@@ -221,42 +220,9 @@ def test_a_card_that_portaudio_cannot_use_is_told_once_and_not_tried_all_the_tim
             await asyncio.sleep(1.0)
             assert house.engine.workers == workers
             assert len(house.errors) == 1
-            assert "virtual_speaker: it takes none of 24000, 48000, 44100 Hz" in house.errors[0]
+            assert house.errors[0] == "the speaker virtual_speaker: it has no rate from 8 to 192 kHz"
 
     run_real(main)
-
-
-@pytest.mark.parametrize(
-    ("microphone", "speaker"),
-    [
-        (Hardware(48_000, (2, 2)), Hardware(48_000, (2, 2))),
-        pytest.param(Hardware(44_100, (1, 1)), Hardware(44_100, (2, 2), sample_bytes=4), marks=pytest.mark.slow),
-        (Hardware(16_000, (1, 2), sample_bytes=4), Hardware(24_000, (1, 1))),
-    ],
-)
-def test_cards_of_other_shapes_sound_the_same(plug_in: PlugIn, microphone: Hardware, speaker: Hardware):
-    card = plug_in(microphone=microphone, speaker=speaker)
-    t = np.arange(RING) / microphone.rate_hz
-    card.microphone.fill((8_000 * np.sin(2 * np.pi * 440 * t)).astype(np.int16))
-
-    async def main():
-        async with household() as house:
-            await house.hearing()
-            begun_at = house.now
-            await house.playback.write(REPLY, tone(RATE, 1.0))
-            house.playback.finish(REPLY)
-            await house.until(lambda: house.drained)
-            said = np.concatenate([block.samples for block in house.blocks])
-            start, stop = card.speaker.frame(begun_at), card.speaker.now
-            return said, card.speaker.channels(start, stop)
-
-    said, played = run_real(main)
-    middle = said[len(said) // 2 - 2_000 : len(said) // 2 + 2_000].astype(float)
-    assert np.argmax(np.abs(np.fft.rfft(middle * np.hanning(4_000)))) * 4 == pytest.approx(440, abs=4)
-    loud = np.flatnonzero(played[:, 0])
-    assert (loud[-1] - loud[0]) / speaker.rate_hz == pytest.approx(1.0, abs=0.01)
-    if speaker.channels[0] == 2:
-        assert np.array_equal(played[:, 0], played[:, 1])
 
 
 def test_a_card_that_loses_samples_is_a_jump_of_the_index(plug_in: PlugIn):

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from appliance.audio.devices import Direction, Target
-from appliance.audio.portaudio import CaptureStream, PlaybackStream, PortAudio
+from appliance.audio.hardware import Hardware, layouts
+from appliance.audio.portaudio import CaptureStream, Device, PlaybackStream, PortAudio
 from appliance.errors import MicrophoneError, SpeakerError
 from appliance.units import AudioFormat, Pcm, Seconds
 
@@ -78,15 +79,21 @@ class Taken:
         return lambda *period: self.periods.append(period)
 
 
+def device(direction: Direction, *formats: tuple[int, int]) -> Device:
+    """The card, as ALSA tells of it."""
+    hardware = Hardware({rate_hz: (channels, channels) for rate_hz, channels in formats}, frozenset({"S16_LE"}))
+    return Device(USB, [*layouts(hardware, direction)])
+
+
 def capture(*formats: tuple[int, int]) -> tuple[CaptureStream, Stream, Taken]:
     library, taken = Library(*formats), Taken()
-    stream = CaptureStream(PortAudio(library), USB, taken.make)
+    stream = CaptureStream(PortAudio(library), device(Direction.INPUT, *formats), taken.make)
     return stream, library.streams[0], taken
 
 
 def playback(pull: Any, *formats: tuple[int, int]) -> tuple[PlaybackStream, Stream]:
     library = Library(*formats)
-    stream = PlaybackStream(PortAudio(library), USB, 0.01, lambda _: pull)
+    stream = PlaybackStream(PortAudio(library), device(Direction.OUTPUT, *formats), 0.01, lambda _: pull)
     return stream, library.streams[0]
 
 
@@ -104,13 +111,20 @@ def test_a_microphone_runs_at_the_rate_that_needs_least_conversion(formats, chos
     assert stream.settings["samplerate"], stream.settings["channels"] == chosen
 
 
-def test_a_card_that_portaudio_does_not_list_or_that_takes_no_format_is_told_as_such():
-    with pytest.raises(
-        MicrophoneError, match=r"Device .USB PnP. is there, but PortAudio cannot use it as a microphone"
-    ):
-        CaptureStream(PortAudio(Library((16_000, 1), name="Other (hw:7,0)")), USB, Taken().make)
-    with pytest.raises(SpeakerError, match="takes none of 24000, 48000, 44100 Hz: Invalid sample rate"):
-        PlaybackStream(PortAudio(Library((8_000, 1))), USB, 0.01, lambda _: None)  # type: ignore[arg-type, return-value]
+def test_a_card_that_portaudio_does_not_list_is_told_as_such():
+    portaudio = PortAudio(Library((16_000, 1), name="Other (hw:7,0)"))
+    with pytest.raises(MicrophoneError, match=r"^it is there, but PortAudio cannot use it as a microphone$"):
+        CaptureStream(portaudio, device(Direction.INPUT, (16_000, 1)), Taken().make)
+
+
+def test_a_card_that_takes_no_format_is_told_with_the_reason_of_the_best_one():
+    class Library8(Library):
+        def check_output_settings(self, **settings: Any) -> None:
+            raise Failure(f"no {settings['samplerate']} Hz")
+
+    wanted = device(Direction.OUTPUT, (8_000, 1), (48_000, 2), (16_000, 1))
+    with pytest.raises(SpeakerError, match=r"^it does not open, best with 2 channels at 48000 Hz: no 48000 Hz$"):
+        PlaybackStream(PortAudio(Library8()), wanted, 0.01, lambda _: None)  # type: ignore[arg-type, return-value]
 
 
 def test_moments_are_distances_from_now_so_that_a_step_of_the_wall_clock_changes_nothing():

@@ -49,14 +49,27 @@ class Fault(IntEnum):
     """Not for this user (EACCES)."""
 
 
+class Sample(IntEnum):
+    """What a sample is, by ALSA's names; the numbers are those of pcm_virtual.c."""
+
+    S16_LE = 0
+    S24_3LE = 1
+    """24 bits in three bytes, as USB cards have them."""
+    S24_LE = 2
+    """24 bits in four bytes, as I2S cards have them; PortAudio does not know it."""
+    S32_LE = 3
+    IEC958_SUBFRAME_LE = 4
+    """The frames of a digital wire, as a Raspberry Pi's HDMI takes them, and nothing else."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hardware:
     """What a jack can do: one rate, one format."""
 
     rate_hz: int
     channels: tuple[int, int] = (1, 2)
-    """The fewest and the most."""
-    sample_bytes: int = 2
+    """The fewest and the most. Of a microphone, those beyond the second hear the same as the second."""
+    sample: Sample = Sample.S16_LE
 
 
 class Jack:
@@ -74,7 +87,7 @@ class Jack:
         self._ring = np.frombuffer(self._map, np.int16, RING * _CHANNELS, _HEADER).reshape(RING, _CHANNELS)
         struct.pack_into("<qdd", self._map, _BASE_NS, time.monotonic_ns(), 0.0, 0.0)
         struct.pack_into("<I", self._map, _IS_SPEAKER, direction is Direction.OUTPUT)
-        struct.pack_into("<5I", self._map, 0, _MAGIC, hardware.rate_hz, *hardware.channels, hardware.sample_bytes)
+        struct.pack_into("<5I", self._map, 0, _MAGIC, hardware.rate_hz, *hardware.channels, hardware.sample)
 
     def close(self) -> None:
         """Forget it all."""
@@ -123,16 +136,25 @@ class Jack:
         index = np.arange(frame, frame + len(samples)) % RING
         self._ring[index] = samples[:, np.newaxis]
 
-    def fill(self, lap: Pcm) -> None:
-        """Let a microphone hear `RING` samples over and over: frame f is ``lap[f % RING]``."""
-        self._ring[:] = lap[:, np.newaxis]
+    def fill(self, lap: Pcm, channel: int | None = None) -> None:
+        """Let a microphone hear `RING` samples over and over: frame f is ``lap[f % RING]``.
+
+        On all channels, or on channel 1 or 2 alone.
+        """
+        if channel is None:
+            self._ring[:] = lap[:, np.newaxis]
+        else:
+            self._ring[:, channel - 1] = lap
 
     def played(self, start: int, stop: int) -> Pcm:
         """Return what a speaker played in these frames, on its first channel."""
         return self.channels(start, stop)[:, 0]
 
     def channels(self, start: int, stop: int) -> Pcm:
-        """Return what is in these frames, shape (frames, 2)."""
+        """Return what is in these frames, shape (frames, 2).
+
+        The second column is what the quietest of a speaker's other channels played.
+        """
         if stop - start > RING:
             raise ValueError("so much is not remembered")
         return self._ring[np.arange(start, stop) % RING].copy()

@@ -21,13 +21,17 @@
 #define MAGIC 0x56434431u /* "VCD1" */
 #define HEADER_BYTES 4096
 #define RING_FRAMES (1u << 22) /* a power of two; card.py has the same number */
-#define CHANNELS 2             /* of the ring; a mono jack uses the first */
+#define CHANNELS 2             /* of the ring; a mono jack uses the first, one with more than two see below */
 #define LATE_NS 100000         /* a poll wakes this long after its frames are there, never before them */
+
+/* What a sample is; card.py has the same order. */
+static const unsigned int formats[] = {SND_PCM_FORMAT_S16_LE, SND_PCM_FORMAT_S24_3LE, SND_PCM_FORMAT_S24_LE,
+				       SND_PCM_FORMAT_S32_LE, SND_PCM_FORMAT_IEC958_SUBFRAME_LE};
 
 enum fault { FINE, GONE, STALLED, DISCONNECTED, ABSENT, BUSY, DENIED };
 
 struct header {
-	uint32_t magic, rate, channels_min, channels_max, bytes_per_sample;
+	uint32_t magic, rate, channels_min, channels_max, format; /* the last one an index of formats */
 	volatile int32_t fault;
 	/* The clock: frame = base_frame + (now - base_ns) * rate * (1 + ppm / 1e6). Odd while it is being changed. */
 	_Atomic uint32_t clock_version;
@@ -204,7 +208,47 @@ static snd_pcm_sframes_t jack_pointer(snd_pcm_ioplug_t *io)
 	return elapsed % (int64_t)io->buffer_size;
 }
 
-/* Move frames between the program's buffer and the ring; samples of 32 bits keep their upper half. */
+/* The upper 16 bits of a sample; of a subframe of IEC 60958, those of its audio, bits 12 to 27. */
+static int16_t sample_from(unsigned int format, const uint8_t *at)
+{
+	switch (format) {
+	case SND_PCM_FORMAT_S16_LE:
+		return (int16_t)(at[0] | at[1] << 8);
+	case SND_PCM_FORMAT_S32_LE:
+		return (int16_t)(at[2] | at[3] << 8);
+	case SND_PCM_FORMAT_IEC958_SUBFRAME_LE:
+		return (int16_t)(at[1] >> 4 | at[2] << 4 | at[3] << 12);
+	default: /* 24 bits, in three bytes or in four */
+		return (int16_t)(at[1] | at[2] << 8);
+	}
+}
+
+static void sample_to(unsigned int format, uint8_t *at, int16_t sample)
+{
+	int width = snd_pcm_format_physical_width((snd_pcm_format_t)format) / 8;
+	int upper = format == SND_PCM_FORMAT_S24_LE ? 2 : width - 1;
+	memset(at, 0, (size_t)width);
+	at[upper - 1] = (uint8_t)sample;
+	at[upper] = (uint8_t)(sample >> 8);
+	if (format == SND_PCM_FORMAT_S24_LE && sample < 0)
+		at[3] = 0xff;
+}
+
+/* A microphone's channels beyond the first all hear what is in the second of the ring. A speaker's all count: in the
+ * second of the ring is what the quietest of them plays. */
+static void move(struct jack *jack, int16_t *frame, unsigned int channel, uint8_t *at)
+{
+	int16_t sample;
+	if (!is_playback(jack)) {
+		sample_to(jack->io.format, at, frame[channel ? 1 : 0]);
+		return;
+	}
+	sample = sample_from(jack->io.format, at);
+	if (channel < 2 || abs(sample) < abs(frame[1]))
+		frame[channel ? 1 : 0] = sample;
+}
+
+/* Move frames between the program's buffer and the ring. */
 static snd_pcm_sframes_t jack_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas,
 				       snd_pcm_uframes_t offset, snd_pcm_uframes_t size)
 {
@@ -217,16 +261,7 @@ static snd_pcm_sframes_t jack_transfer(snd_pcm_ioplug_t *io, const snd_pcm_chann
 					       : jack->early + (index % (int64_t)io->buffer_size) * CHANNELS;
 		for (unsigned int channel = 0; channel < io->channels; channel++) {
 			const snd_pcm_channel_area_t *area = areas + channel;
-			char *sample = (char *)area->addr + (area->first + (offset + i) * area->step) / 8;
-			if (io->format == SND_PCM_FORMAT_S16_LE) {
-				if (is_playback(jack))
-					frame[channel] = *(int16_t *)sample;
-				else
-					*(int16_t *)sample = frame[channel];
-			} else if (is_playback(jack))
-				frame[channel] = (int16_t)(*(int32_t *)sample >> 16);
-			else
-				*(int32_t *)sample = (int32_t)((uint32_t)(uint16_t)frame[channel] << 16);
+			move(jack, frame, channel, (uint8_t *)area->addr + (area->first + (offset + i) * area->step) / 8);
 		}
 	}
 	jack->moved += size;
@@ -352,7 +387,7 @@ static int constrain(struct jack *jack)
 {
 	static const unsigned int access[] = {SND_PCM_ACCESS_RW_INTERLEAVED, SND_PCM_ACCESS_MMAP_INTERLEAVED};
 	const struct header *header = jack->header;
-	unsigned int format = header->bytes_per_sample == 4 ? SND_PCM_FORMAT_S32_LE : SND_PCM_FORMAT_S16_LE;
+	unsigned int format = formats[header->format % (sizeof formats / sizeof *formats)];
 	snd_pcm_ioplug_t *io = &jack->io;
 	int error = snd_pcm_ioplug_set_param_list(io, SND_PCM_IOPLUG_HW_ACCESS, 2, access);
 	if (!error)

@@ -15,12 +15,14 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.alsa import Presence
+from appliance.audio.converter import converted
 from appliance.audio.deck import RingDeck
-from appliance.audio.devices import Direction, Target
+from appliance.audio.devices import Direction
+from appliance.audio.hardware import layouts, why_none
 from appliance.audio.intake import Intake
-from appliance.audio.portaudio import CaptureStream, CardStream, PlaybackStream, PortAudio
+from appliance.audio.portaudio import CaptureStream, CardStream, Device, PlaybackStream, PortAudio
 from appliance.audio.ports import Pulled
-from appliance.audio.presence import look_for
+from appliance.audio.presence import Found, look_for
 from appliance.audio.wire import (
     MAX_BYTES,
     PERIODS_MS,
@@ -68,7 +70,10 @@ class _Slot:
     def __init__(self, direction: Direction, name: str) -> None:
         self.direction = direction
         self.name = name
-        self.target: Target | None = None
+        self.found: Found | None = None
+        """What came of looking for it, the last time."""
+        self.device: Device | None = None
+        """How it is opened, once that is known."""
         self.stream: CardStream | None = None
         self.started_at = 0.0
         self.told = False
@@ -76,6 +81,11 @@ class _Slot:
         self.refused: Refused | None = None
         self.again_at = 0.0
         """Before this, opening it is not tried again."""
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return self.found.target.label if self.found and self.found.target else self.name
 
     def age(self, now: float) -> float:
         """Return how long its card has not called."""
@@ -168,45 +178,68 @@ class Worker:
 
     def _look(self) -> bool:
         """Open what is not open; tell whether a new process is needed for that."""
-        for slot in self._slots:
-            if slot.stream is not None:
-                continue
-            found = look_for(slot.name, slot.direction)
-            if found.target is None or found.presence is not Presence.PRESENT:
-                self._refuse(slot, found.presence, found.text)
-                slot.again_at = 0.0
-                continue
-            if time.monotonic() < slot.again_at:
-                continue
-            if slot.refused is not None and self._portaudio is not None:
-                return True
-            try:
-                self._open(slot, found.target)
-            except DeviceError as error:
-                self._refuse(slot, Presence.BROKEN, str(error))
-                slot.again_at = time.monotonic() + UNUSABLE_S
+        there = [slot for slot in self._slots if slot.stream is None and self._is_there(slot)]
+        if self._portaudio is not None and any(slot.refused is not None for slot in there):
+            return True
+        if self._portaudio is None:
+            # All of them first: PortAudio lists what ALSA knows when it is initialised.
+            there = [slot for slot in there if self._try(slot, self._prepare)]
+        for slot in there:
+            self._try(slot, self._open)
         return False
 
-    def _open(self, slot: _Slot, target: Target) -> None:
+    def _is_there(self, slot: _Slot) -> bool:
+        """Tell whether a card can be opened, and is to be tried now."""
+        slot.found = look_for(slot.name, slot.direction)
+        if slot.found.presence is not Presence.PRESENT:
+            self._refuse(slot, slot.found.presence, slot.found.text)
+            slot.again_at = 0.0
+            return False
+        return time.monotonic() >= slot.again_at
+
+    def _try(self, slot: _Slot, do: Callable[[_Slot], None]) -> bool:
+        """Do something for a card; tell whether it worked, and refuse the card where not."""
+        try:
+            do(slot)
+        except DeviceError as error:
+            self._refuse(slot, Presence.BROKEN, f"the {slot.direction.noun} {slot.label}: {error}")
+            slot.again_at = time.monotonic() + UNUSABLE_S
+            return False
+        return True
+
+    def _prepare(self, slot: _Slot) -> None:
+        """Find out how to open a card."""
+        if slot.device is not None:
+            return
+        found, channel = slot.found, self._wanted.channel
+        if found is None or found.target is None or found.hardware is None:
+            raise AssertionError
+        wanted = [*layouts(found.hardware, slot.direction, channel)]
+        if not wanted:
+            raise slot.direction.error(why_none(found.hardware, channel))
+        slot.device = Device(converted(found.target, found.hardware, slot.direction, wanted[0]), wanted)
+
+    def _open(self, slot: _Slot) -> None:
         if self._portaudio is None:
             self._portaudio = PortAudio()
-        slot.target = target
+        if slot.device is None:
+            raise AssertionError
         try:
-            slot.stream = self._stream(slot.direction, self._portaudio, target)
+            slot.stream = self._stream(slot.direction, self._portaudio, slot.device)
             slot.started_at = time.monotonic()
             slot.stream.start()
-        except DeviceError as error:
+        except DeviceError:
             slot.stream = None
-            raise slot.direction.error(f"{target.label}: {error}") from error
+            raise
         slot.refused = None
 
-    def _stream(self, direction: Direction, portaudio: PortAudio, target: Target) -> CardStream:
+    def _stream(self, direction: Direction, portaudio: PortAudio, device: Device) -> CardStream:
         if direction is Direction.INPUT:
-            return CaptureStream(portaudio, target, self._make_take)
-        return PlaybackStream(portaudio, target, self._period_ms / 1000, self._make_pull)
+            return CaptureStream(portaudio, device, self._make_take)
+        return PlaybackStream(portaudio, device, self._period_ms / 1000, self._make_pull)
 
     def _make_take(self, layout: AudioFormat) -> Callable[..., None]:
-        self._intake = Intake(layout, self._on_block)
+        self._intake = Intake(layout, self._on_block, self._wanted.channel)
         return self._intake.take
 
     def _make_pull(self, layout: AudioFormat) -> Callable[[int, Seconds], Pcm]:
@@ -224,8 +257,7 @@ class Worker:
     def _is_lost(self, now: float) -> bool:
         for slot in self._slots:
             if slot.stream is not None and slot.age(now) > slot.limit():
-                label = slot.target.label if slot.target else slot.name
-                self._outbox.send(Lost(slot.direction, f"{label} has stopped: check its plug"))
+                self._outbox.send(Lost(slot.direction, f"{slot.label} has stopped: check its plug"))
                 return True
         return False
 
@@ -264,7 +296,7 @@ class Worker:
             period=stream.period,
             buffer_s=stream.buffer_s,
             at=at,
-            label=slot.target.label if slot.target else slot.name,
+            label=slot.label,
         )
 
     def _climb(self, now: float) -> bool:
@@ -285,7 +317,7 @@ class Worker:
     def _reopen(self, slot: _Slot, stream: PlaybackStream) -> bool:
         """Open the speaker with the next longer periods; tell whether it runs."""
         longer = [period for period in PERIODS_MS if period > self._period_ms]
-        if not longer or slot.target is None:
+        if not longer:
             return True
         self._underflows.clear()
         self._seen_underflows = 0
@@ -294,7 +326,7 @@ class Worker:
         stream.abort()
         slot.stream = None
         try:
-            self._open(slot, slot.target)
+            self._open(slot)
         except DeviceError as error:
             self._outbox.send(Lost(slot.direction, str(error)))
             return False

@@ -1,0 +1,225 @@
+"""Cards as they are sold: whatever their rates, channels and formats, a voice is heard and an answer is played."""
+
+import asyncio
+import os
+
+import numpy as np
+import pytest
+
+from appliance.audio.alsa import Presence, probe
+from appliance.audio.converter import definition
+from appliance.audio.devices import Direction
+from appliance.audio.engine import Engine
+from appliance.audio.hardware import Hardware as Facts
+from appliance.audio.hardware import layouts
+from appliance.audio.wire import Wanted
+from appliance.units import AudioFormat, Epoch, Hz, Pcm
+from tests.audio.enginehouse import household
+from tests.audio.tones import tone
+from tests.clock import run_real
+from tests.soundcard.card import RING, Hardware, Sample, VirtualCard
+from tests.soundcard.fixture import PlugIn
+
+pytestmark = pytest.mark.realtime
+
+RATE = 24_000
+PEAK = 8_000
+HZ = 440
+TRIES = 8
+
+MICROPHONES = {
+    "USB, 48 kHz stereo": Hardware(48_000, (2, 2)),
+    "USB, 44.1 kHz mono": Hardware(44_100, (1, 1)),
+    "USB, 24 bits": Hardware(48_000, (2, 2), Sample.S24_3LE),
+    "I2S, 32 bits": Hardware(48_000, (2, 2), Sample.S32_LE),
+    "I2S, 24 bits in four bytes": Hardware(48_000, (2, 2), Sample.S24_LE),
+    "four microphones": Hardware(16_000, (4, 4)),
+    "six channels": Hardware(16_000, (6, 6)),
+    "eight channels, 32 bits": Hardware(48_000, (8, 8), Sample.S32_LE),
+    "8 kHz": Hardware(8_000, (1, 1)),
+    "22.05 kHz": Hardware(22_050, (1, 1)),
+    "24 kHz": Hardware(24_000, (1, 1)),
+    "32 kHz": Hardware(32_000, (1, 1)),
+    "a rate that nobody else has": Hardware(37_500, (1, 2)),
+    "96 kHz": Hardware(96_000, (2, 2)),
+    "192 kHz": Hardware(192_000, (2, 2), Sample.S32_LE),
+}
+SPEAKERS = {
+    "speakerphone, 16 kHz stereo": Hardware(16_000, (2, 2)),
+    "16 kHz, 24 bits": Hardware(16_000, (2, 2), Sample.S24_3LE),
+    "8 kHz": Hardware(8_000, (1, 1)),
+    "32 kHz": Hardware(32_000, (2, 2)),
+    "44.1 kHz, 32 bits": Hardware(44_100, (2, 2), Sample.S32_LE),
+    "48 kHz mono": Hardware(48_000, (1, 1)),
+    "I2S, 24 bits in four bytes": Hardware(48_000, (2, 2), Sample.S24_LE),
+    "96 kHz": Hardware(96_000, (2, 2)),
+    "192 kHz": Hardware(192_000, (2, 2), Sample.S32_LE),
+    "eight channels": Hardware(48_000, (8, 8), Sample.S32_LE),
+    "a Raspberry Pi's HDMI": Hardware(48_000, (2, 8), Sample.IEC958_SUBFRAME_LE),
+}
+USUAL = {"USB, 48 kHz stereo", "I2S, 24 bits in four bytes", "six channels", "8 kHz", "speakerphone, 16 kHz stereo"}
+USUAL |= {"eight channels", "a Raspberry Pi's HDMI"}
+
+
+def kinds(hardware: dict[str, Hardware]) -> list[object]:
+    """Return parameters: a few always run, the others in the slow run."""
+    return [
+        pytest.param(one, id=name, marks=() if name in USUAL else pytest.mark.slow) for name, one in hardware.items()
+    ]
+
+
+def loudness(samples: Pcm, rate_hz: int) -> float:
+    """Return the amplitude of 440 Hz in the last half of what was heard or played."""
+    late = samples[len(samples) // 2 :].astype(float)
+    wave = np.exp(-2j * np.pi * HZ * np.arange(len(late)) / rate_hz)
+    return float(2 * np.abs((late * wave).mean()))
+
+
+def say(card: VirtualCard, channel: int | None = None) -> None:
+    """Let the microphone hear a tone without end."""
+    turns = round(HZ * RING / card.microphone.rate_hz)
+    card.microphone.fill((PEAK * np.sin(2 * np.pi * turns * np.arange(RING) / RING)).astype(np.int16), channel)
+
+
+def heard(card: VirtualCard, wanted: Wanted) -> float:
+    """Run the engine until half a second was heard without a gap; return how loud it was."""
+
+    async def main() -> Pcm:
+        async with household(Engine(wanted)) as house:
+            for _ in range(TRIES):
+                house.blocks.clear()
+                xruns = card.microphone.xruns
+                await house.until(lambda: house.errors or sum(len(block.samples) for block in house.blocks) > 8_000)
+                assert not house.errors
+                if card.microphone.xruns == xruns:  # or the machine had no time for its card
+                    break
+            return np.concatenate([block.samples for block in house.blocks])
+
+    return loudness(run_real(main), 16_000)
+
+
+def played(card: VirtualCard, device: str) -> Pcm:
+    """Play a tone of half a second; return what the speaker's two channels played of it."""
+
+    async def main() -> Pcm:
+        async with household(Engine(Wanted("virtual_mic", device))) as house:
+            await house.hearing()
+            for epoch in range(1, TRIES + 1):
+                xruns, begun_at = card.speaker.xruns, house.now
+                await house.playback.write(Epoch(epoch), tone(RATE, 0.5, peak=PEAK))
+                house.playback.finish(Epoch(epoch))
+                await house.until(lambda: house.drained or house.errors)
+                house.drained.clear()
+                assert not house.errors
+                await asyncio.sleep(0.05)
+                if card.speaker.xruns == xruns:  # or the machine had no time for its card
+                    break
+            return card.speaker.channels(card.speaker.frame(begun_at), card.speaker.now)
+
+    frames = run_real(main)
+    loud = np.flatnonzero(frames[:, 0])
+    return frames[loud[0] : loud[-1] + 1]
+
+
+WANTED = Wanted("virtual_mic", "virtual_speaker")
+
+
+@pytest.mark.parametrize("hardware", kinds(MICROPHONES))
+def test_a_microphone_of_any_kind_is_heard(plug_in: PlugIn, hardware: Hardware):
+    card = plug_in(microphone=hardware)
+    say(card)
+    assert heard(card, WANTED) == pytest.approx(PEAK, rel=0.05)
+
+
+@pytest.mark.parametrize("hardware", kinds(SPEAKERS))
+def test_a_speaker_of_any_kind_plays_all_of_an_answer_on_all_of_its_channels(plug_in: PlugIn, hardware: Hardware):
+    frames = played(plug_in(speaker=hardware), "virtual_speaker")
+    assert len(frames) / hardware.rate_hz == pytest.approx(0.5, abs=0.02)
+    assert loudness(frames[:, 0], hardware.rate_hz) == pytest.approx(PEAK, rel=0.1)
+    if hardware.channels[0] > 1:
+        assert np.array_equal(frames[:, 0], frames[:, 1])
+
+
+@pytest.mark.parametrize(
+    "hardware", kinds({"USB, 48 kHz stereo": Hardware(48_000, (2, 2)), "six": MICROPHONES["six channels"]})
+)
+def test_a_voice_on_the_second_channel_is_heard(plug_in: PlugIn, hardware: Hardware):
+    card = plug_in(microphone=hardware)
+    say(card, channel=2)
+    assert heard(card, WANTED) == pytest.approx(PEAK / 2, rel=0.05)
+
+
+@pytest.mark.parametrize(("channel", "level"), [(1, 0.0), (2, PEAK), (4, PEAK)])
+def test_a_channel_can_be_chosen(plug_in: PlugIn, channel: int, level: float):
+    card = plug_in(microphone=Hardware(16_000, (4, 4)))
+    say(card, channel=2)
+    wanted = Wanted("virtual_mic", "virtual_speaker", channel=channel)
+    assert heard(card, wanted) == pytest.approx(level, abs=PEAK / 20)
+
+
+def test_a_channel_that_a_card_does_not_have_is_told(plug_in: PlugIn):
+    plug_in(microphone=Hardware(16_000, (2, 2)))
+
+    async def main() -> str:
+        async with household(Engine(Wanted("virtual_mic", "virtual_speaker", channel=3))) as house:
+            await house.until(lambda: house.errors)
+            return house.errors[0]
+
+    says = "the microphone virtual_mic: microphone.channel: it has no channel 3, only 2"
+    assert run_real(main) == says
+
+
+def test_a_card_in_a_format_of_its_own_works_beside_one_in_another(plug_in: PlugIn):
+    card = plug_in(
+        microphone=Hardware(48_000, (2, 2), Sample.S24_LE), speaker=Hardware(48_000, (2, 8), Sample.IEC958_SUBFRAME_LE)
+    )
+    say(card)
+    assert heard(card, WANTED) == pytest.approx(PEAK, rel=0.05)
+    assert loudness(played(card, "virtual_speaker")[:, 0], 48_000) == pytest.approx(PEAK, rel=0.1)
+
+
+def test_nothing_of_what_is_defined_for_the_worker_is_left_to_this_process(plug_in: PlugIn):
+    played(plug_in(speaker=SPEAKERS["a Raspberry Pi's HDMI"]), "virtual_speaker")
+    assert "memfd" not in os.environ["ALSA_CONFIG_PATH"]
+    assert probe("appliance_speaker", Direction.OUTPUT).presence is Presence.ABSENT
+
+
+@pytest.mark.parametrize(
+    ("sample", "says"),
+    [
+        (Sample.IEC958_SUBFRAME_LE, 'type iec958 slave { pcm "hw:CARD=vc4hdmi1,DEV=0" format IEC958_SUBFRAME_LE }'),
+        (Sample.S24_LE, 'type plug slave { pcm "hw:CARD=vc4hdmi1,DEV=0" rate 48000 channels 2 }'),
+        (Sample.S16_LE, None),
+        (Sample.S24_3LE, None),
+    ],
+)
+def test_a_converter_stands_before_the_card_that_is_meant_and_before_no_other(sample, says):
+    made = definition("hw:CARD=vc4hdmi1,DEV=0", Facts({}, frozenset({sample.name})), AudioFormat(Hz(48_000), 2))
+    assert (made is None) if says is None else (made is not None and says in made)
+
+
+# What is tried, and in which order.
+
+
+def facts(*layouts: tuple[int, int, int]) -> Facts:
+    return Facts({rate_hz: (fewest, most) for rate_hz, fewest, most in layouts}, frozenset({"S16_LE"}))
+
+
+@pytest.mark.parametrize(
+    ("direction", "there", "order"),
+    [
+        (Direction.INPUT, [(48_000, 1, 2), (16_000, 1, 2)], [(16_000, 1), (48_000, 1)]),
+        (Direction.INPUT, [(8_000, 1, 1), (44_100, 2, 2), (37_500, 1, 1)], [(44_100, 2), (37_500, 1), (8_000, 1)]),
+        (Direction.INPUT, [(16_000, 2, 2), (48_000, 1, 2)], [(16_000, 2), (48_000, 1)]),
+        (Direction.OUTPUT, [(16_000, 2, 2), (48_000, 2, 2)], [(48_000, 2), (16_000, 2)]),
+        (Direction.OUTPUT, [(24_000, 1, 2), (48_000, 8, 8)], [(24_000, 1), (48_000, 8)]),
+        (Direction.OUTPUT, [], []),
+    ],
+)
+def test_what_needs_the_least_conversion_is_tried_first(direction, there, order):
+    assert [(one.rate_hz, one.channels) for one in layouts(facts(*there), direction)] == order
+
+
+def test_rates_without_the_wanted_channel_are_not_tried():
+    there = facts((16_000, 1, 1), (48_000, 1, 2))
+    assert [(one.rate_hz, one.channels) for one in layouts(there, Direction.INPUT, channel=2)] == [(48_000, 2)]
