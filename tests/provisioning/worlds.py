@@ -231,10 +231,10 @@ def plain(content: bytes, status: int = 200, headers: Mapping[str, str] = {}) ->
 
 
 def signed_headers(
-    sequence: int = 1, body: bytes = ASKED, device: str = DEVICE, key: keys.PrivateKey = KEY
+    sequence: int = 1, body: bytes = ASKED, device: str = DEVICE, key: keys.PrivateKey = KEY, at: datetime = NOW
 ) -> dict[str, str]:
     request = signing.SignedRequest("POST", f"{SERVER}{TOKENS_PATH}", {}, body)
-    return {"content-type": JSON, **signing.sign(request, key, signing.Signer(device, sequence), NOW)}
+    return {"content-type": JSON, **signing.sign(request, key, signing.Signer(device, sequence), at)}
 
 
 async def post(

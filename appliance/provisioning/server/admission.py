@@ -35,6 +35,7 @@ _COUNT: Final = (
     .values(
         last_sequence=bindparam("number"),
         last_signature_sha256=bindparam("signature"),
+        last_created=bindparam("created"),
         last_seen_at=bindparam("now"),
         agent=bindparam("agent_now"),
         server_key=case(
@@ -106,6 +107,8 @@ class Admission:
                 "device": device,
                 "number": presented.signer.sequence,
                 "signature": digest,
+                # No later than now: a copy of the key with a clock ahead would hide what the device itself signs.
+                "created": min(presented.created, arrival.at // 1000),
                 "now": arrival.at,
                 "agent_now": arrival.agent,
                 "knows": arrival.knows,
@@ -135,23 +138,37 @@ class Admission:
             answered = connection.execute(_ANSWERED, since).first()
             code = ProblemCode.ALREADY_MINTED if answered else ProblemCode.SEQUENCE_CONFLICT
             return Refusal(code, last_sequence=device.last_sequence)
-        _log.warning("device %s: sequence number %d after %d", device.id, signer.sequence, device.last_sequence)
-        self._count_conflict(connection, device, arrival)
+        self._count_conflict(connection, device, arrival, digest)
         return Refusal(ProblemCode.SEQUENCE_CONFLICT, last_sequence=device.last_sequence)
 
-    def _count_conflict(self, connection: Connection, device: Row[tuple[object, ...]], arrival: Arrival) -> None:
+    def _count_conflict(
+        self, connection: Connection, device: Row[tuple[object, ...]], arrival: Arrival, digest: bytes
+    ) -> None:
+        """Count a number that two devices seem to have used; enough of them suspend the device.
+
+        A request that somebody has taken down and sends again is none: it was signed before the last one that counted,
+        or was counted already. Nothing is written once there are as many in a day as suspend a device.
+        """
+        if arrival.presented.created < (device.last_created or 0) or digest == device.conflict_signature_sha256:
+            return
         fresh = device.conflicts_since is None or arrival.at - device.conflicts_since > DAY_MS
         conflicts = 1 if fresh else device.conflicts + 1
-        values = {"conflicts": conflicts, "conflicts_since": arrival.at if fresh else device.conflicts_since}
         suspends = 0 < self._conflicts_day <= conflicts and device.status == DeviceStatus.ACTIVE
+        if conflicts > max(self._conflicts_day, 1) and not suspends:
+            return
+        values = {
+            "conflicts": conflicts,
+            "conflicts_since": arrival.at if fresh else device.conflicts_since,
+            "conflict_signature_sha256": digest,
+        }
+        numbers = f"{arrival.presented.signer.sequence} after {device.last_sequence}"
+        _log.warning("device %s: sequence number %s", device.id, numbers)
+        _note(connection, arrival.at, audit.Action.SEQUENCE_CONFLICT, device.id, numbers)
         if suspends:
             values["status"] = DeviceStatus.SUSPENDED.value
             _log.error("device %s: suspended: its key seems to be in use twice", device.id)
-        connection.execute(update(DEVICE).where(DEVICE.c.id == device.id).values(**values))
-        numbers = f"{arrival.presented.signer.sequence} after {device.last_sequence}"
-        _note(connection, arrival.at, audit.Action.SEQUENCE_CONFLICT, device.id, numbers)
-        if suspends:
             _note(connection, arrival.at, audit.Action.SUSPENDED, device.id, "sequence conflicts")
+        connection.execute(update(DEVICE).where(DEVICE.c.id == device.id).values(**values))
 
 
 def note_server_key(connection: Connection, device: str, thumbprint: str | None) -> None:

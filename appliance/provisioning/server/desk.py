@@ -37,7 +37,7 @@ from appliance.provisioning.server.admission import (
     standing,
 )
 from appliance.provisioning.server.agents import is_too_old
-from appliance.provisioning.server.failures import Failures
+from appliance.provisioning.server.failures import Failures, origin
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
@@ -49,6 +49,11 @@ from appliance.provisioning.server.store import Store
 from appliance.provisioning.signing import SignatureInvalid, SignedRequest
 
 RETRY_AFTER_S: Final = {ProblemCode.UPSTREAM_QUOTA: 60, ProblemCode.UPSTREAM_UNAVAILABLE: 5}
+POLLS: Final = 30
+"""How often in a minute a device may ask how it stands."""
+TURNED_AWAY: Final = 30
+"""How often in a minute a pending or suspended device may ask for what it does not get."""
+STANDING: Final = frozenset({ProblemCode.DEVICE_PENDING, ProblemCode.DEVICE_SUSPENDED})
 UNTRIED: Final = "untried"
 OK: Final = "ok"
 T = TypeVar("T")
@@ -114,6 +119,8 @@ class Desk:
         self._default = policy.of_settings(settings)
         self._admission = Admission(settings.limits.clone_conflicts_day)
         self._failures = Failures()
+        self._polls = Failures(POLLS)
+        self._turned_away = Failures(TURNED_AWAY)
         self._settling = Settling(store)
         self._told = told
         self.upstream_health: str = UNTRIED
@@ -122,7 +129,7 @@ class Desk:
     async def tokens(self, incoming: Incoming, asked: TokenRequest | Refusal) -> TokenResponse:
         """Answer ``POST /v1/tokens``; raises Refused."""
         now = self._now()
-        granted = await self._admitted(incoming, now, asked, partial(self._grant, now=now))
+        granted = await self._admitted(incoming, now, asked, partial(self._grant, now=now), self._turned_away)
         token = await self._mint(granted)
         _log.info("device %s: token for session %s", granted.spec.holder, granted.session_id)
         return TokenResponse(
@@ -143,12 +150,13 @@ class Desk:
     async def enrol(self, incoming: Incoming, asked: EnrolRequest | Refusal) -> tuple[EnrolResponse, bool]:
         """Answer ``POST /v1/enroll``, and say whether the device is new; raises Refused."""
         now = self._now()
-        if wait_s := self._failures.wait_s(incoming.client, time.monotonic()):
-            raise refused(ProblemCode.RATE_LIMITED, retry_after=wait_s)
+        claim = "" if isinstance(asked, Refusal) else _claim(asked.claim.get_secret_value()).id
+        guesser = f"{claim} {origin(incoming.client)}"
+        _give_way(self._failures, guesser)
         applicant = self._applicant(incoming, asked, now)
         outcome = await self._store.transact(partial(enrolment.enrol, applicant=applicant))
         if isinstance(outcome, Refusal):
-            self._failures.add(incoming.client, time.monotonic())
+            self._failures.add(guesser, time.monotonic())
             raise Refused(outcome)
         chosen = await self._store.transact(
             lambda connection: policy.policy_for(connection, outcome.policy, self._default)
@@ -184,7 +192,7 @@ class Desk:
                 server_time=now,
             )
 
-        return await self._admitted(incoming, now, None, work)
+        return await self._admitted(incoming, now, None, work, self._polls)
 
     async def rotate(self, incoming: Incoming, asked: RotateRequest | Refusal) -> RotateResponse:
         """Answer ``POST /v1/device/rotate``; raises Refused."""
@@ -193,7 +201,7 @@ class Desk:
         def work(connection: Connection, caller: Caller, asked: RotateRequest) -> str | Refusal:
             return standing(caller) or devices.rotate(connection, caller, asked, milliseconds(now))
 
-        thumbprint = await self._admitted(incoming, now, asked, work)
+        thumbprint = await self._admitted(incoming, now, asked, work, self._turned_away)
         return RotateResponse(thumbprint=thumbprint, server_keys=self._told.named)
 
     async def reset(self, incoming: Incoming) -> None:
@@ -233,14 +241,22 @@ class Desk:
         now: datetime,
         asked: Asked | Refusal,
         work: Callable[[Connection, Caller, Asked], T | Refusal],
+        throttle: Failures | None = None,
     ) -> T:
         """Do ``work`` for the device that signed, in the transaction that counts its sequence number.
 
+        ``throttle`` counts what the device itself has asked too often; what somebody sends again in its name does not
+        count.
+
         Raises:
-            Refused: By the signature, by ``asked`` (told only to a device that is known), or by ``work``.
+            Refused: By the throttle, by the signature, by ``asked`` (told only to a device that is known), or by
+                ``work``.
         """
         knows = self._told.known(incoming.trusted)
         arrival = Arrival(self._presented(incoming), incoming.agent[:80], milliseconds(now), knows)
+        device = arrival.presented.signer.key_id
+        if throttle is not None:
+            _give_way(throttle, device)
 
         def admitted(connection: Connection) -> T | Refusal:
             caller = self._admission.admit(connection, arrival)
@@ -251,6 +267,9 @@ class Desk:
             return work(connection, caller, asked)
 
         outcome = await self._store.transact(admitted)
+        code = outcome.code if isinstance(outcome, Refusal) else None
+        if throttle is not None and (code in STANDING or (code is None and throttle is self._polls)):
+            throttle.add(device, time.monotonic())
         if isinstance(outcome, Refusal):
             raise Refused(outcome)
         return outcome
@@ -327,6 +346,12 @@ def _quota(connection: Connection, caller: Caller, chosen: policy.Policy, now: d
     """Return what a device has left."""
     so_far = quota.used(connection, caller.device_id, chosen.time_zone, milliseconds(now))
     return quota.left(so_far, chosen, milliseconds(now))
+
+
+def _give_way(throttle: Failures, name: str) -> None:
+    """Raise Refused where ``name`` has to wait."""
+    if wait_s := throttle.wait_s(name, time.monotonic()):
+        raise refused(ProblemCode.RATE_LIMITED, retry_after=wait_s)
 
 
 def _claim(text: str) -> join.Claim:

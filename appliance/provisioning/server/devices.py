@@ -4,17 +4,20 @@ import base64
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from appliance.provisioning import keys
 from appliance.provisioning.protocol import DeviceStatus, ProblemCode, RotateRequest
 from appliance.provisioning.server import audit
-from appliance.provisioning.server.admission import ACTIVE, NEXT, RETIRED, REVOKED, Caller
+from appliance.provisioning.server.admission import ACTIVE, DAY_MS, NEXT, RETIRED, REVOKED, Caller
 from appliance.provisioning.server.enrolment import add_key
 from appliance.provisioning.server.refusals import Refusal
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY
 
 BY_SETTINGS: Final = "settings"
+KEYS_DAY: Final = 10
+"""Keys that a device may bring in a day: each is kept for ever."""
+KEYS_WAIT_S: Final = 3600
 _MOVES: Final[Mapping[audit.Action, tuple[frozenset[DeviceStatus], DeviceStatus]]] = {
     audit.Action.APPROVED: (frozenset({DeviceStatus.PENDING}), DeviceStatus.ACTIVE),
     audit.Action.SUSPENDED: (frozenset({DeviceStatus.ACTIVE, DeviceStatus.PENDING}), DeviceStatus.SUSPENDED),
@@ -38,6 +41,9 @@ def rotate(connection: Connection, caller: Caller, asked: RotateRequest, now: in
     if existing is not None:
         own = existing.device_id == caller.device_id and existing.status in {ACTIVE, NEXT}
         return thumbprint if own else Refusal(ProblemCode.INVALID_REQUEST, "wrong: public_key")
+    lately = (DEVICE_KEY.c.device_id == caller.device_id) & (DEVICE_KEY.c.created_at > now - DAY_MS)
+    if connection.execute(select(func.count()).select_from(DEVICE_KEY).where(lately)).scalar_one() >= KEYS_DAY:
+        return Refusal(ProblemCode.RATE_LIMITED, f"more than {KEYS_DAY} keys in a day", retry_after=KEYS_WAIT_S)
     of_device = (DEVICE_KEY.c.device_id == caller.device_id) & (DEVICE_KEY.c.status == NEXT)
     connection.execute(update(DEVICE_KEY).where(of_device).values(status=RETIRED))
     add_key(connection, caller.device_id, new, NEXT, now)

@@ -9,7 +9,7 @@ from appliance.provisioning import keys
 from appliance.provisioning.join import Claim
 from appliance.provisioning.protocol import DeviceFacts, DeviceStatus, ProblemCode
 from appliance.provisioning.server import audit, claims
-from appliance.provisioning.server.admission import ACTIVE, note_server_key
+from appliance.provisioning.server.admission import ACTIVE, DAY_MS, note_server_key
 from appliance.provisioning.server.moments import new_id
 from appliance.provisioning.server.refusals import Refusal
 from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY
@@ -128,8 +128,10 @@ def _device_with(connection: Connection, thumbprint: str) -> Row[tuple[object, .
 
 
 def _report_reuse(connection: Connection, claim: Claim, now: int) -> None:
-    """Raise an alert where a device has enrolled with this claim: its secret has been read by somebody else."""
-    used_up = connection.execute(select(CLAIM.c.uses_left).where(CLAIM.c.id == claim.id)).scalar() == 0
-    _log.warning("enrolment refused: %s: %s", claim, "used before, with another key" if used_up else "expired or ended")
-    if used_up:
+    """Raise an alert, once a day, where a device has enrolled with this claim: somebody else has read its secret."""
+    found = connection.execute(select(CLAIM.c.uses_left, CLAIM.c.reused_at).where(CLAIM.c.id == claim.id)).one()
+    used_up = found.uses_left == 0
+    _log.info("enrolment refused: %s: %s", claim, "used before, with another key" if used_up else "expired or ended")
+    if used_up and (found.reused_at is None or now - found.reused_at > DAY_MS):
+        connection.execute(update(CLAIM).where(CLAIM.c.id == claim.id).values(reused_at=now))
         audit.append(connection, audit.Entry(now, "server", audit.Action.CLAIM_REUSED, claim.id))

@@ -1,32 +1,51 @@
-"""Who has failed to enrol too often of late: guesses are slowed down by where they come from. Pure."""
+"""Who has done something too often of late that nobody needs to do often. Pure.
+
+Each kind has counts of its own, so that one never stands in the way of another: wrong claims, by claim and address;
+questions and refusals, by device.
+"""
 
 from collections import OrderedDict
+from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Final
 
 ALLOWED: Final = 5
 WINDOW_S: Final = 60.0
 REMEMBERED: Final = 10_000
-"""Addresses; when there are more, the one that failed least recently is forgotten."""
+"""Names; when there are more, the one that failed least recently is forgotten."""
+_V6_NETWORK: Final = 64
+"""Bits of an IPv6 address that one household, or one attacker, has as a whole."""
 
 
 class Failures:
-    """Counts failures by address; times are seconds of one monotonic clock."""
+    """Counts by name; times are seconds of one monotonic clock. ``allowed``: in `WINDOW_S`, without a wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowed: int = ALLOWED) -> None:
+        self._allowed = allowed
         self._of: OrderedDict[str, list[float]] = OrderedDict()
         self.forgotten = 0
-        """Addresses that were dropped because there were too many."""
+        """Names that were dropped because there were too many."""
 
-    def wait_s(self, address: str, now: float) -> int:
-        """Return how long ``address`` has to wait, in whole seconds; 0: not at all."""
-        recent = [at for at in self._of.get(address, ()) if now - at < WINDOW_S]
-        return ceil(recent[0] + WINDOW_S - now) if len(recent) >= ALLOWED else 0
+    def wait_s(self, name: str, now: float) -> int:
+        """Return how long ``name`` has to wait, in whole seconds; 0: not at all."""
+        recent = [at for at in self._of.get(name, ()) if now - at < WINDOW_S]
+        return ceil(recent[0] + WINDOW_S - now) if len(recent) >= self._allowed else 0
 
-    def add(self, address: str, now: float) -> None:
-        """Count a failure."""
-        recent = [at for at in self._of.pop(address, ()) if now - at < WINDOW_S]
-        self._of[address] = [*recent, now][-ALLOWED:]
+    def add(self, name: str, now: float) -> None:
+        """Count once."""
+        recent = [at for at in self._of.pop(name, ()) if now - at < WINDOW_S]
+        self._of[name] = [*recent, now][-self._allowed :]
         if len(self._of) > REMEMBERED:
             self._of.popitem(last=False)
             self.forgotten += 1
+
+
+def origin(address: str) -> str:
+    """Return what stands for whoever has ``address``: of IPv6 the network, as nobody has a single address of it."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
+        return str(ip_network((parsed, _V6_NETWORK), strict=False))
+    return address

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from appliance.errors import ConfigurationError
 from appliance.provisioning.server.store import StoreUnavailable, cause_of, first_line, is_misplaced
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The newest revision in migrations/versions."""
 BASE: Final = "base"
 _LOCK: Final = 7_021_934

@@ -59,8 +59,10 @@ CLAIM: Final = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
+    Column("reused_at", BigInteger),
 )
-"""``approval`` 1: a device that enrols with it waits for the operator. ``failures``: wrong secrets so far."""
+"""``approval`` 1: a device that enrols with it waits for the operator. ``failures``: wrong secrets so far.
+``reused_at``: when the operator was last told that it was presented again."""
 
 DEVICE: Final = Table(
     "device",
@@ -82,9 +84,12 @@ DEVICE: Final = Table(
     Column("os", String(80)),
     Column("serial_sha256", String(64)),
     Column("server_key", String(43)),
+    Column("last_created", BigInteger),
+    Column("conflict_signature_sha256", LargeBinary(32)),
 )
 """``origin``: "claim", or "settings" for a device of the settings' table. ``last_signature_sha256`` knows a request
-that is sent a second time; ``conflicts``: numbers used twice since ``conflicts_since``. ``server_key``: the newest of
+that is sent a second time, ``last_created`` is when it was signed; ``conflicts``: numbers used twice since
+``conflicts_since``, the last of them with the signature ``conflict_signature_sha256``. ``server_key``: the newest of
 the server's keys, by thumbprint, that the device is known to trust."""
 
 DEVICE_KEY: Final = Table(

@@ -8,6 +8,7 @@ result is frozen; nothing reads the environment afterwards.
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Annotated, Final, Self
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     field_validator,
     model_validator,
@@ -130,6 +132,9 @@ class Settings(LayeredSettings):
     authorities: tuple[str, ...] = ()
     """Names under which devices address this server (``host`` or ``host:port``); empty: that of ``public_url``, or any
     where that is empty too. A request that was signed for another name is refused."""
+    proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses or networks (``10.0.0.0/24``) of the proxies in front of this server; empty: there is none. They say in
+    ``X-Forwarded-For`` where a request comes from; nobody else is believed."""
     public_url: HttpsUrl | None = None
     """Address under which devices reach this server, for join strings."""
     state_dir: Path | None = None
@@ -188,6 +193,15 @@ class Settings(LayeredSettings):
         if self.authorities or self.public_url is None:
             return self.authorities
         return (urlsplit(self.public_url).netloc,)
+
+    def forwarders(self) -> list[str]:
+        """Return the networks of `proxies`, also as they are seen where this server listens on IPv6."""
+        mapped = [
+            f"::ffff:{network.network_address}/{96 + network.prefixlen}"
+            for network in self.proxies
+            if isinstance(network, IPv4Network)
+        ]
+        return [*map(str, self.proxies), *mapped]
 
     def api_keys(self) -> tuple[str, ...]:
         """Return the API keys, in the order in which they were given."""

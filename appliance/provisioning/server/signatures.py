@@ -30,7 +30,7 @@ from appliance.provisioning.signing import (
 _CONTENT_DIGEST: Final = re.compile(r"sha-256=:[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=:")
 _SIGNATURE_INPUT: Final = re.compile(
     r'sig=(?P<parameters>\("@method" "@authority" "@path" "content-digest"\)'
-    r';created=[1-9][0-9]{0,10};keyid="(?P<key_id>[A-Za-z0-9._-]{1,64})";alg="(?P<algorithm>ed25519|ecdsa-p256-sha256)"'
+    r';created=(?P<created>[1-9][0-9]{0,10});keyid="(?P<key_id>[A-Za-z0-9._-]{1,64})";alg="(?P<algorithm>ed25519|ecdsa-p256-sha256)"'
     r';nonce="(?P<sequence>[1-9][0-9]{0,14})";tag="va1")'
 )
 _SIGNATURE: Final = re.compile(r"sig=:[A-Za-z0-9+/]{85}[AQgw]==:")
@@ -50,6 +50,8 @@ class Presented:
     """What was signed."""
     signature: bytes
     """64 bytes."""
+    created: int
+    """When it was signed, by the clock of the device, in seconds since 1970."""
 
 
 def well_formed(headers: Mapping[str, str]) -> bool:
@@ -84,6 +86,7 @@ def read(request: SignedRequest) -> Presented:
         algorithm=presented["algorithm"],
         base=base.encode("ascii"),
         signature=base64.b64decode(signature[len("sig=:") : -1]),
+        created=int(presented["created"]),
     )
 
 

@@ -83,6 +83,17 @@ def test_a_second_rotation_takes_the_place_of_one_that_was_not_used():
     run_virtual(main)
 
 
+def test_a_device_brings_ten_keys_a_day_and_no_more():
+    async def main() -> None:
+        here = world()
+        answers = [await here.ask("POST", "/v1/device/rotate", rotation(here, new_key())) for _ in range(11)]
+        assert [answer.status_code for answer in answers] == [200] * 9 + [429] * 2  # the first of its keys is of today
+        here.later(hours=25)
+        assert (await here.ask("POST", "/v1/device/rotate", rotation(here, new_key()))).status_code == 200
+
+    run_virtual(main)
+
+
 def test_a_factory_reset_ends_the_device_and_forgets_what_is_personal():
     async def main() -> None:
         here = world()

@@ -1,3 +1,4 @@
+import httpx2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
@@ -101,9 +102,39 @@ def test_guesses_from_one_address_are_slowed_down():
         here = world()
         for _ in range(5):
             refused(await here.enrol("zzzzzz.0000000000000000", new_key()), ProblemCode.CLAIM_INVALID)
-        problem = refused(await here.enrol(here.claim(), new_key()), ProblemCode.RATE_LIMITED)
+        problem = refused(await here.enrol("zzzzzz.0000000000000000", new_key()), ProblemCode.RATE_LIMITED)
         assert problem.retry_after
         assert 1 <= problem.retry_after <= 60
+        # Others there, who have a good claim, are not.
+        assert (await here.enrol(here.claim(), new_key())).status_code == 201
+
+    run_virtual(main)
+
+
+def test_guesses_at_a_claim_slow_down_nobody_elsewhere():
+    async def main() -> None:
+        here = world()
+        claim, other = here.claim(), here.claim()
+        guess = f"{claim[:7]}{other[7:]}"
+        for _ in range(5):
+            refused(await here.enrol(guess, new_key()), ProblemCode.CLAIM_INVALID)
+        refused(await here.enrol(claim, new_key()), ProblemCode.RATE_LIMITED)
+        here.transport = httpx2.ASGITransport(here.app, client=("192.0.2.1", 1))
+        assert (await here.enrol(claim, new_key())).status_code == 201
+
+    run_virtual(main)
+
+
+def test_a_claim_that_is_presented_again_and_again_is_told_once_a_day():
+    async def main() -> None:
+        here = world()
+        claim = here.claim()
+        assert (await here.enrol(claim, new_key())).status_code == 201
+        for hours in (0, 1, 1, 24):
+            here.later(hours=hours)
+            other = World(here.settings, here.store, here.upstream, here.now)
+            refused(await other.enrol(claim, new_key()), ProblemCode.CLAIM_INVALID)
+        assert actions(here).count("claim-reused") == 2
 
     run_virtual(main)
 
