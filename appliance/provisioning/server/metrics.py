@@ -34,6 +34,12 @@ class Metrics:
             registry=self.registry,
         )
         self._taken_back = Counter("provisiond_taken_back", "Sessions counted, never minted", registry=self.registry)
+        self._severed = Counter(
+            "provisiond_severed_connections",
+            "Connections ended by the server because it waited for them too long, or others had to have their place",
+            ["stage"],
+            registry=self.registry,
+        )
 
     def answered(self, status: int) -> None:
         """Count an answer of the protocol."""
@@ -57,6 +63,10 @@ class Metrics:
     def certificate(self, expires_at: datetime) -> None:
         """Note when the certificate in use ends."""
         self._expires_at.set(expires_at.timestamp())
+
+    def severed(self, stage: str) -> None:
+        """Count a connection that the server has ended, by the stage it was at."""
+        self._severed.labels(stage).inc()
 
     def taken_back(self, sessions: int) -> None:
         """Count what a sweep has taken back."""

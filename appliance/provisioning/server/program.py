@@ -8,6 +8,7 @@ import argparse
 import errno
 import json
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -34,27 +35,33 @@ from appliance.provisioning.server.gate import Drain
 from appliance.provisioning.server.identity import next_key, previous_key
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.pool import UpstreamPool
+from appliance.provisioning.server.room import MAX_CONNECTIONS, Room
 from appliance.provisioning.server.settings import Limits, Settings, load
 from appliance.provisioning.server.store import Store
+from appliance.provisioning.server.throttle import Throttle
 from appliance.provisioning.server.upstream import GenaiUpstream
 
 KEEP_ALIVE_S = 75
 """Longer than devices keep an unused connection."""
 GRACE_S = 0.3
 """What an answer under way may still take at the end; a device without one asks again."""
-BACKLOG = 256
+BACKLOG = 1024
 """Connections that wait to be taken in, or for the server to start; more have to try again, which their kernels do."""
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
-MAX_CONNECTIONS = 1000
-"""More are answered with 503."""
+OTHER_FILES = 256
+"""Open files that are not devices' connections: the database's, the upstream's, the libraries' own."""
+MIN_CONNECTIONS = 16
+"""However few files may be open."""
 
 
 class _AnnouncingServer(PacedServer):
     """Prints the ready line once connections are accepted, and takes no new requests once it is told to end."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket, ready: str, drain: Drain) -> None:
-        super().__init__(config, listener)
-        self._ready = ready
+    def __init__(
+        self, config: uvicorn.Config, listener: socket.socket, ready: str, drain: Drain, counters: metrics.Metrics
+    ) -> None:
+        super().__init__(config, listener, room=Room(_connections(), on_severed=counters.severed))
+        self._ready_line = ready
         self._drain = drain
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -65,7 +72,7 @@ class _AnnouncingServer(PacedServer):
         await super().startup(sockets)
         if self.started:
             with suppress(OSError):  # nobody reads it; devices are served all the same
-                print(self._ready, flush=True)
+                print(self._ready_line, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(given)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    _log_to_standard_error()
     try:
         settings, ca_file = _settings(options)
         with ExitStack() as stack:
@@ -93,6 +100,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ApplianceError as error:
         _complain(str(error))
         return error.exit_code
+
+
+def _log_to_standard_error() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Throttle())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(levelname)s %(name)s: %(message)s")
 
 
 def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
@@ -109,7 +122,7 @@ def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
         _complain(f"cannot listen on {address}: {reason}")
         return ExitCode.UNAVAILABLE
     ready = {"url": _url(listener), "ca_file": str(ca_file) if ca_file else None, "metrics_port": metrics_port}
-    _AnnouncingServer(config, listener, json.dumps(ready), drain).run(sockets=[])
+    _AnnouncingServer(config, listener, json.dumps(ready), drain, counters).run(sockets=[])
     return ExitCode.OK
 
 
@@ -178,7 +191,6 @@ def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, 
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=settings.forwarders(),
         h11_max_incomplete_event_size=MAX_REQUEST_BYTES,
-        limit_concurrency=MAX_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_S,
         # It is annotated as a whole number, and handed to asyncio.wait_for.
         timeout_graceful_shutdown=GRACE_S,  # type: ignore[arg-type]
@@ -212,6 +224,17 @@ def listen(settings: Settings) -> socket.socket:
             raise
     logging.getLogger(__name__).warning("this machine has no IPv6: listening on IPv4 alone")
     return socket.create_server(("0.0.0.0", settings.port), backlog=BACKLOG)  # noqa: S104  as "::" says
+
+
+def _connections() -> int:
+    """Return how many connections there may be, with as many open files as the system lets this process have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHER_FILES
+    if soft < wanted:
+        with suppress(OSError, ValueError):  # a sandbox may forbid it
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return max(MIN_CONNECTIONS, min(MAX_CONNECTIONS, allowed - OTHER_FILES))
 
 
 def _url(listener: socket.socket) -> str:
