@@ -15,8 +15,9 @@ from appliance import log
 from appliance.audio.capture import Capture
 from appliance.audio.level import measure
 from appliance.audio.playback import Playback, Reports
-from appliance.audio.ports import Block, Deck, Microphone, Plays, Pulled, Speaker
+from appliance.audio.ports import Block, Microphone, Speaker
 from appliance.audio.preroll import PreRoll
+from appliance.audio.pulse import Pulse
 from appliance.audio.sounds import PhrasesOnly, Sounds
 from appliance.audio.uplink import Uplink
 from appliance.button.gesture import Gesture
@@ -28,9 +29,11 @@ from appliance.core.events import (
     EndRequested,
     Event,
     Fault,
+    OverlapEnded,
     PlaybackDrained,
     PlaybackStalled,
     Ready,
+    ReplyAudible,
     StopRequested,
     TextEntered,
     ToolDone,
@@ -38,11 +41,12 @@ from appliance.core.events import (
     WakeDetected,
 )
 from appliance.core.machine import step
-from appliance.core.state import Policy, State
+from appliance.core.state import Overlap, Policy, State
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
 from appliance.indicator.ports import Light
 from appliance.live.dialler import Dialler, Sources
+from appliance.live.doubletalk import DoubleTalk
 from appliance.live.keeper import Keeper
 from appliance.live.meter import Meter
 from appliance.live.outlets import Candour, Outlets
@@ -159,8 +163,9 @@ class Appliance:
 
         self._listener: WakeListener | None = None
         self._newest: Block | None = None
+        self._double_talk = DoubleTalk()
         self._capture = Capture(chosen.microphone, self.ring, self.uplink, [self._on_block])
-        self._pulse = _Pulse(self._playback, self._on_speaker)
+        self._pulse = Pulse(self._playback, self._on_speaker)
         self._microphone = Attendant(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)
         self._speaker = Attendant(Fault.SPEAKER, self._run_speaker, self._post, observers.on_error)
         self._wake = Attendant(Fault.WAKE_WORD, self._run_wake, self._post, observers.on_error)
@@ -286,8 +291,14 @@ class Appliance:
         self._newest = block
         self._microphone.works()
         self._observers.on_block(block)
-        if self.conversation.context.state in _PERSONS:
-            self._keeper.listen(measure(block.samples).rms, UPLINK.duration(len(block.samples)))
+        context = self.conversation.context
+        if context.state in _PERSONS or context.overlap is not Overlap.NONE:
+            level, duration = measure(block.samples).rms, UPLINK.duration(len(block.samples))
+            self._double_talk.feed(level, duration)
+            if context.state in _PERSONS:
+                self._keeper.listen(level, duration)
+            elif context.overlap is Overlap.SPEECH and self._double_talk.over:
+                self._post(OverlapEnded())
         if self._listener is not None:
             self._listener.feed(block)
 
@@ -308,13 +319,16 @@ class Appliance:
         self._speaker.works()
         self._observers.on_speaker(audible_at)
 
-    def _on_audible(self, _: Epoch, at: Seconds) -> None:
+    def _on_audible(self, epoch: Epoch, at: Seconds) -> None:
         self.conversation.audible(at)
+        self._post(ReplyAudible(epoch, self._double_talk.begins()))
 
     def _on_silent(self, at: Seconds) -> None:
         self.conversation.silent(at)
 
     def _on_moment(self, moment: Moment) -> None:
+        if moment.before.state is State.SPEAKING or isinstance(moment.event, ToolSlow):
+            self._double_talk.sounded()
         if moment.after.state is not moment.before.state and moment.after.state is not State.STOPPED:
             self._chosen.manager.status(moment.after.state.value)
         self._observers.on_moment(moment)
@@ -366,30 +380,3 @@ class Appliance:
 
     def _last(self, fault: Fault, at: Seconds | None) -> Seconds | None:
         return None if fault in self.conversation.context.faults else at
-
-
-class _Pulse:
-    """Stands between the speaker and playback, and notes that the speaker lives; see `Plays`."""
-
-    def __init__(self, playback: Plays, on_connected: Callable[[Seconds], None]) -> None:
-        self.last_at: Seconds | None = None
-        """Loop time of the newest sign of life; None while there is no speaker."""
-        self._playback = playback
-        self._on_connected = on_connected
-        self._loop = asyncio.get_running_loop()
-
-    def connect(self, deck: Deck, audible_at: Seconds) -> None:
-        self.beat()
-        self._playback.connect(deck, audible_at)
-        self._on_connected(audible_at)
-
-    def pulled(self, pulled: Pulled) -> None:
-        self._playback.pulled(pulled)
-
-    def beat(self) -> None:
-        self.last_at = Seconds(self._loop.time())
-        self._playback.beat()
-
-    def disconnect(self) -> None:
-        self.last_at = None
-        self._playback.disconnect()

@@ -165,6 +165,19 @@ class ReplyStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyAudible:
+    """The first sample of a reply is heard; ``over_speech``: the person is speaking at that moment."""
+
+    epoch: int
+    over_speech: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OverlapEnded:
+    """The person has finished what they were saying as the reply was first heard."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyEnded:
     """The model has finished its turn: no more audio comes for it; ``epoch`` 0 where it had none."""
 
@@ -289,6 +302,8 @@ Event = (
     | UserSpeech
     | UserSilent
     | ReplyStarted
+    | ReplyAudible
+    | OverlapEnded
     | ReplyEnded
     | ServerInterrupted
     | Unanswered
@@ -321,6 +336,8 @@ EVENTS: tuple[type[Event], ...] = (
     UserSpeech,
     UserSilent,
     ReplyStarted,
+    ReplyAudible,
+    OverlapEnded,
     ReplyEnded,
     ServerInterrupted,
     Unanswered,

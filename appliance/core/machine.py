@@ -1,6 +1,6 @@
 """The conversation's transition table and `step`, the only way to change a conversation.
 
-Rule 1: everything that decides what the appliance does next stands here, in the two modules of rows and in `moves`; the
+Rule 1: everything that decides what the appliance does next stands here, in the modules of rows and in `moves`; the
 shell obeys.
 Rule 2: `step` is pure and total. It reads no clock and draws no lot; for every (state, event) pair there is a row, and
 a row that changes nothing says why.
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.core import link_rows, rows, tool_rows
+from appliance.core import link_rows, overlap_rows, rows, tool_rows
 from appliance.core.effects import Ignored
 from appliance.core.events import (
     EVENTS,
@@ -32,10 +32,12 @@ from appliance.core.events import (
     LinkFailed,
     LinkLost,
     LinkOpened,
+    OverlapEnded,
     PlaybackDrained,
     PlaybackStalled,
     Press,
     Ready,
+    ReplyAudible,
     ReplyEnded,
     ReplyStarted,
     ServerInterrupted,
@@ -131,6 +133,10 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     ReplyStarted: _row(rows.reply_started, LISTENING, THINKING, INTERRUPTED, SPEAKING, to=(SPEAKING,))
     | _row(rows.last_words, FAREWELL)
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ReplyAudible: _row(overlap_rows.reply_audible, SPEAKING)
+    | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, FAREWELL, why="the microphone does not depend on it"),
+    OverlapEnded: _row(overlap_rows.overlap_ended, SPEAKING)
+    | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, FAREWELL, why="no reply is being played"),
     ReplyEnded: _row(rows.reply_ended, SPEAKING)
     | _row(rows.reply_ended_in_farewell, FAREWELL, to=_REST)
     | _row(rows.turn_without_reply, LISTENING, THINKING, to=(LISTENING, FAREWELL, TROUBLE, *_REST))
@@ -207,7 +213,7 @@ def _late(context: Context, event: Event) -> str | None:
             return _ENDING_WHY
         case DeadlineReached() | ToolTimeOver() | ConversationTimeOver() if _timed_earlier(context, event):
             return "late: that time was for something that is over"
-        case PlaybackDrained(epoch) | PlaybackStalled(epoch) if not epoch or epoch != context.epoch:
+        case ReplyAudible() | PlaybackDrained() | PlaybackStalled() if not event.epoch or event.epoch != context.epoch:
             return "late: that reply is over"
         case ToolDone(call) | ToolSlow(call) if call not in context.tools:
             return "late: that tool call is over"

@@ -25,7 +25,7 @@ from appliance.core.effects import (
     StartTimer,
 )
 from appliance.core.events import ConversationTimeOver, Fault, Trouble
-from appliance.core.state import Context, Listening, Mode, Reply, State, Talk, deadline_s
+from appliance.core.state import Context, Listening, Mode, Overlap, Reply, State, Talk, deadline_s
 
 Step = tuple[Context, tuple[Effect, ...]]
 
@@ -40,6 +40,7 @@ class Changes(TypedDict, total=False):
     listening: Listening
     reply: Reply
     epoch: int
+    overlap: Overlap
     tools: frozenset[str]
     request: int
     overtime: bool
@@ -101,6 +102,8 @@ def enter(
     **changes: Unpack[Changes],
 ) -> Step:
     """Begin a state, or begin it anew with a new deadline."""
+    if state is not State.SPEAKING:
+        changes["overlap"] = Overlap.NONE
     context = replace(context, state=state, entry=context.entry + 1, **changes)
     return context, (*first, Enter(state, context.entry, deadline_s(context)), *then)
 

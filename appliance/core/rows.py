@@ -56,7 +56,7 @@ from appliance.core.moves import (
     stay,
     takes_the_word,
 )
-from appliance.core.state import DISABLING, Context, Listening, Mode, Reply, State, Talk, greets
+from appliance.core.state import DISABLING, Context, Listening, Mode, Overlap, Reply, State, Talk, greets
 
 # Start, stop, faults
 
@@ -248,6 +248,7 @@ def reply_started(c: Context, event: ReplyStarted) -> Step:
         return stay(c, DiscardReply())
     if c.state is State.SPEAKING:
         return stay(c, reply=Reply.COMING, epoch=event.epoch)
+    c = stay(c, overlap=Overlap.POSSIBLE)[0]
     return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch, greeted=True, unanswered=0)
 
 

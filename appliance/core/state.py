@@ -87,6 +87,16 @@ class Reply(Enum):
     """The same; and a tool's result was sent since, about which the model has something to say."""
 
 
+class Overlap(Enum):
+    """Whether the person may be speaking on while a reply begins."""
+
+    NONE = "none"
+    POSSIBLE = "possible"
+    """The reply cannot be heard yet: what the microphone hears is not its echo."""
+    SPEECH = "speech"
+    """The person speaks, and began before the reply could be heard."""
+
+
 class BargeIn(Enum):
     """What can interrupt a reply; the button always can."""
 
@@ -179,6 +189,8 @@ class Context:
     reply: Reply = Reply.NONE
     epoch: int = 0
     """The reply that is being received or played; 0 for none."""
+    overlap: Overlap = Overlap.NONE
+    """Only in SPEAKING: until its first reply is heard, and to the end of what the person was saying then."""
     tools: frozenset[str] = frozenset()
     """Calls whose results the model still waits for."""
     request: int = 0
@@ -221,10 +233,14 @@ def _uplink(context: Context) -> Uplink:
             return Uplink.OPEN
         case State.LISTENING | State.INTERRUPTED if context.talk is Talk.HELD:
             return Uplink.OPEN
-        case State.SPEAKING if context.mode is Mode.HANDS_FREE and context.policy.barge_in is BargeIn.VOICE:
+        case State.SPEAKING if context.mode is Mode.HANDS_FREE and _hears_over_reply(context):
             return Uplink.OPEN
         case _:
             return Uplink.CLOSED
+
+
+def _hears_over_reply(context: Context) -> bool:
+    return context.policy.barge_in is BargeIn.VOICE or context.overlap is not Overlap.NONE
 
 
 def _wake(context: Context) -> Wake:

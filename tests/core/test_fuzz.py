@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.machine import TABLE, Row, step
-from appliance.core.state import UNHEARD, BargeIn, Context, Mode, Policy, Reply, State, Talk, Uplink, gates
+from appliance.core.state import UNHEARD, BargeIn, Context, Mode, Overlap, Policy, Reply, State, Talk, Uplink, gates
 
 RESTING = {State.IDLE, State.STOPPED}
 
@@ -229,6 +229,15 @@ class ConversationMachine(RuleBasedStateMachine):
         self._post(ev.EndRequested())
 
     @precondition(lambda self: self.world.playing)
+    @rule(over_speech=st.booleans())
+    def reply_audible(self, over_speech: bool) -> None:
+        self._post(ev.ReplyAudible(self.context.epoch, over_speech))
+
+    @rule()
+    def overlap_ended(self) -> None:
+        self._post(ev.OverlapEnded())
+
+    @precondition(lambda self: self.world.playing)
     @rule()
     def drained(self) -> None:
         if self.context.reply in {Reply.COMPLETE, Reply.CONTINUED}:
@@ -279,6 +288,12 @@ class ConversationMachine(RuleBasedStateMachine):
             assert self.world.link_open
         if self.context.state in UNHEARD:
             assert uplink is Uplink.CLOSED
+
+    @invariant()
+    def only_a_reply_overlaps(self) -> None:
+        if not hasattr(self, "context"):
+            return
+        assert self.context.overlap is Overlap.NONE or self.context.state is State.SPEAKING
 
     @invariant()
     def a_held_button_has_the_word(self) -> None:

@@ -13,6 +13,7 @@ from appliance.core.state import (
     Gates,
     Listening,
     Mode,
+    Overlap,
     Policy,
     State,
     Talk,
@@ -52,6 +53,10 @@ def listening(barge_in: BargeIn = BargeIn.WAKE_WORD) -> Story:
 
 
 def speaking(barge_in: BargeIn = BargeIn.WAKE_WORD) -> Story:
+    return beginning(barge_in).tell(ev.ReplyAudible(7, over_speech=False))
+
+
+def beginning(barge_in: BargeIn = BargeIn.WAKE_WORD) -> Story:
     return listening(barge_in).tell(ev.UserSpeech(1), ev.UserSilent(1), ev.ReplyStarted(1, 7))
 
 
@@ -95,6 +100,7 @@ def test_a_whole_hands_free_conversation():
     assert story.tell(ev.UserSilent(1)).at(State.THINKING)
     assert gates(story.context).uplink is OPEN
     assert story.tell(ev.ReplyStarted(1, 1)).at(State.SPEAKING)
+    story.tell(ev.ReplyAudible(1, over_speech=False))
     assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
     assert story.tell(ev.ReplyEnded(1, 1)).effects == (fx.FinishReply(1),)
     assert story.at(State.SPEAKING), "the card is still playing"
@@ -152,6 +158,31 @@ def test_the_setting_decides_what_may_interrupt():
     assert gates(speaking(BargeIn.BUTTON).context) == Gates(CLOSED, Wake.DISARMED)
     story = speaking(BargeIn.BUTTON).tell(ev.WakeDetected(5))
     assert story.at(State.SPEAKING)
+
+
+def test_until_a_reply_is_heard_and_while_the_person_speaks_on_the_microphone_stays_open():
+    for barge_in in BargeIn:
+        story = beginning(barge_in)
+        assert gates(story.context).uplink is OPEN, "what is heard now is no echo"
+        assert gates(story.tell(ev.ReplyAudible(7, over_speech=True)).context).uplink is OPEN
+        assert gates(story.tell(ev.OverlapEnded()).context).uplink is (OPEN if barge_in is BargeIn.VOICE else CLOSED)
+
+
+def test_only_the_first_reply_of_a_turn_can_begin_over_speech():
+    story = speaking().tell(ev.ReplyStarted(1, 8), ev.ReplyAudible(8, over_speech=True))
+    assert gates(story.context).uplink is CLOSED, "it may be the echo of the reply before"
+
+
+def test_speech_over_the_beginning_is_forgotten_with_the_reply():
+    for event in (ev.ServerInterrupted(1), ev.LinkLost(1, resumable=True, trouble=ev.Trouble.LOST)):
+        story = beginning().tell(ev.ReplyAudible(7, over_speech=True), event)
+        assert story.context.overlap is Overlap.NONE
+
+
+def test_in_push_to_talk_the_button_alone_opens_the_microphone():
+    story = held().tell(ev.ButtonReleased(ev.Press.HOLD, 900), ev.ReplyStarted(1, 1))
+    assert gates(story.context).uplink is CLOSED
+    assert gates(story.tell(ev.ReplyAudible(1, over_speech=True)).context).uplink is CLOSED
 
 
 def test_interrupted_is_for_the_eye_only_and_listens_all_the_while():

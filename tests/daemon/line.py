@@ -146,6 +146,9 @@ class SimulatedConnector:
 
     service: SimulatedService
     on_attempt: Callable[[Request], None] = lambda _: None
+    detection: dict[str, int] = field(default_factory=dict)
+    """How the service is asked to detect speech, beside whether."""
+    interruption: str = "START_OF_ACTIVITY_INTERRUPTS"
     on_audio: Callable[[], None] = lambda: None
     """Called as audio is handed over, and once it has been taken."""
     links: list[SimulatedLink] = field(default_factory=list)
@@ -166,7 +169,7 @@ class SimulatedConnector:
                 async with asyncio.timeout(UPGRADE_S):
                     session = await stack.enter_async_context(self.service.connect(caller))
                 async with asyncio.timeout(SETUP_S):
-                    await session.send({"setup": _wanted(request)})
+                    await session.send({"setup": self._wanted(request)})
                     while b'"setupComplete"' not in await session.receive_raw():
                         pass
             except (ConnectionEndedError, UpgradeRefusedError, TimeoutError) as error:
@@ -181,15 +184,15 @@ class SimulatedConnector:
                 await _hang_up(session)
                 self.connections -= 1
 
-
-def _wanted(request: Request) -> dict[str, Any]:
-    return {
-        **setup(request.handle)["setup"],
-        "model": f"models/{MODEL}",
-        "realtimeInputConfig": {"automaticActivityDetection": {"disabled": request.mode is Mode.PUSH_TO_TALK}},
-        **({} if Tier.TRANSCRIPTION in request.without else {"outputAudioTranscription": {}}),
-        **({"historyConfig": {"initialHistoryInClientContent": True}} if request.seeded else {}),
-    }
+    def _wanted(self, request: Request) -> dict[str, Any]:
+        detection = {**self.detection, "disabled": request.mode is Mode.PUSH_TO_TALK}
+        return {
+            **setup(request.handle)["setup"],
+            "model": f"models/{MODEL}",
+            "realtimeInputConfig": {"automaticActivityDetection": detection, "activityHandling": self.interruption},
+            **({} if Tier.TRANSCRIPTION in request.without else {"outputAudioTranscription": {}}),
+            **({"historyConfig": {"initialHistoryInClientContent": True}} if request.seeded else {}),
+        }
 
 
 async def _hang_up(session: SimulatedSession) -> None:

@@ -1,0 +1,38 @@
+"""Signs of life of the speaker. Loop thread only."""
+
+import asyncio
+from collections.abc import Callable
+
+from appliance.audio.ports import Deck, Plays, Pulled
+from appliance.units import Seconds
+
+
+class Pulse:
+    """`Plays` between the speaker and playback; notes that the speaker lives."""
+
+    def __init__(self, playback: Plays, on_connected: Callable[[Seconds], None]) -> None:
+        self.last_at: Seconds | None = None
+        """Loop time of the newest sign of life; None while there is no speaker."""
+        self._playback = playback
+        self._on_connected = on_connected
+        self._loop = asyncio.get_running_loop()
+
+    def connect(self, deck: Deck, audible_at: Seconds) -> None:
+        """The speaker runs."""
+        self.beat()
+        self._playback.connect(deck, audible_at)
+        self._on_connected(audible_at)
+
+    def pulled(self, pulled: Pulled) -> None:
+        """The speaker has taken audio."""
+        self._playback.pulled(pulled)
+
+    def beat(self) -> None:
+        """The speaker lives."""
+        self.last_at = Seconds(self._loop.time())
+        self._playback.beat()
+
+    def disconnect(self) -> None:
+        """There is no speaker any more."""
+        self.last_at = None
+        self._playback.disconnect()

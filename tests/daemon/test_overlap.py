@@ -1,0 +1,79 @@
+"""What is said over the beginning of an answer, with the default barge-in: sent to its end, or counted as not sent."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from appliance.core.state import State
+from appliance.daemon import Appliance
+from appliance.simulator.memory import SimulatedService
+from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.replies import Reply
+from appliance.units import UPLINK
+from tests.clock import run_virtual
+from tests.daemon.household import reach
+from tests.daemon.simulated import Home, settings_with
+from tests.simulator.client import said
+
+STORY = Reply(said(12.0, seed=4), text="once upon a time there was a voice in a box", heard="tell me a story")
+INTERRUPTS = "START_OF_ACTIVITY_INTERRUPTS"
+
+
+async def living(story: Callable[[Home, Appliance], Awaitable[None]], interruption: str = INTERRUPTS) -> None:
+    """Tell a story with a service that needs half a second of speech before it says so, and 0.8 s for an answer."""
+    async with SimulatedService(SimulatorOptions(replies=(STORY,), thinking_s=0.8)) as service:
+        home = Home(service, settings_with())
+        home.connector.detection = {"prefixPaddingMs": 500}
+        home.connector.interruption = interruption
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(0.5)
+            home.room.call()
+            home.room.speak(1.2, after_s=0.3)
+            await story(home, appliance)
+
+
+def sent_of(appliance: Appliance, begin: int, seconds: float) -> float:
+    end = begin + UPLINK.frames(seconds)
+    spans = appliance.uplink.counts.spans
+    return sum(max(0, min(stop, end) - max(start, begin)) for start, stop in spans) / UPLINK.rate_hz
+
+
+@pytest.mark.parametrize(("pause_s", "cut_off"), [(0.4, False), (0.8, False), (1.0, True), (1.2, True)])
+def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_begins(pause_s: float, cut_off: bool):
+    async def story(home: Home, appliance: Appliance) -> None:
+        begin = home.room.next + UPLINK.frames(1.5 + pause_s)
+        home.room.speak(2.0, after_s=1.5 + pause_s)
+        await reach(appliance, State.CONNECTING)
+        await reach(appliance, State.IDLE, 60)
+        assert sent_of(appliance, begin, 2.0) == pytest.approx(2.0)
+        states = [state for _, state in home.light.shown]
+        assert (State.INTERRUPTED in states) is cut_off
+        assert states.count(State.SPEAKING) == 1 + cut_off, "the whole question is answered"
+
+    run_virtual(lambda: living(story))
+
+
+def test_an_answer_that_nobody_speaks_over_closes_the_microphone_as_it_is_heard():
+    async def story(home: Home, appliance: Appliance) -> None:
+        await reach(appliance, State.SPEAKING)
+        began = home.room.next
+        home.room.speak(3.0, after_s=0.4)  # as loud as an echo
+        await reach(appliance, State.LISTENING)
+        assert sent_of(appliance, began, 3.0) < 0.3
+        assert State.INTERRUPTED not in [state for _, state in home.light.shown]
+
+    run_virtual(lambda: living(story))
+
+
+def test_a_noise_that_does_not_end_does_not_keep_the_microphone_open():
+    async def story(home: Home, appliance: Appliance) -> None:
+        await reach(appliance, State.THINKING)
+        home.room.speak(20.0, after_s=0.4)
+        await reach(appliance, State.SPEAKING)
+        began = home.room.next
+        await reach(appliance, State.LISTENING)
+        assert 4.5 < sent_of(appliance, began, 12.0) < 5.5
+
+    run_virtual(lambda: living(story, "NO_INTERRUPTION"))
