@@ -41,7 +41,8 @@ from appliance.core.events import (
     WakeDetected,
 )
 from appliance.core.machine import step
-from appliance.core.state import Overlap, Policy, State
+from appliance.core.state import Overlap, Policy, State, gates
+from appliance.core.state import Uplink as Gate
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
 from appliance.indicator.ports import Light
@@ -322,6 +323,8 @@ class Appliance:
     def _on_audible(self, epoch: Epoch, at: Seconds) -> None:
         self.conversation.audible(at)
         self._post(ReplyAudible(epoch, self._double_talk.begins()))
+        if gates(self.conversation.context).uplink is Gate.CLOSED:
+            self.uplink.nothing_said()
 
     def _on_silent(self, at: Seconds) -> None:
         self.conversation.silent(at)

@@ -182,6 +182,11 @@ class Uplink:
         """What was sent so far is being answered."""
         self._answering_to = self._taken_to
 
+    def nothing_said(self) -> None:
+        """Nobody has spoken since what is being answered: the rest up to now needs no answer of its own."""
+        if self._answering_to is not None:
+            self._answering_to = self._ring.end
+
     def answered(self) -> None:
         """That has its answer, or where nothing was being answered, all: `repeat` does not go back behind it."""
         self._answered_to = self._taken_to if self._answering_to is None else self._answering_to
@@ -332,8 +337,6 @@ class Uplink:
             return self._chunk
         return waiting if end == span.stop else 0
 
-    # Spans
-
     @property
     def _opened(self) -> Span | None:
         return self._spans[-1] if self._spans and self._spans[-1].stop is None else None
@@ -375,8 +378,6 @@ class Uplink:
         self._reported_dropped = self._dropped
         if new and self._on_dropped is not None:
             self._on_dropped(new)
-
-    # Waiting
 
     def _changed(self) -> None:
         """Wake the sender, and whoever waits for it to have nothing left."""

@@ -299,3 +299,22 @@ def test_what_was_forgotten_with_a_change_of_mode_is_not_repeated():
         return last
 
     assert run_virtual(main).heard == stream(32_000, 40_000).tolist()
+
+
+def test_what_was_captured_as_an_answer_began_and_holds_no_speech_is_not_asked_again():
+    async def main() -> RecordingLink:
+        link = RecordingLink()
+        async with running() as room:
+            room.uplink.attach(link)
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(1.0)
+            room.uplink.answering()
+            await room.listen(0.1)
+            room.uplink.set_gate(Gate.CLOSED)
+            room.uplink.nothing_said()
+            room.uplink.answered()
+            room.uplink.repeat()
+            await room.uplink.drained()
+        return link
+
+    assert run_virtual(main).heard == stream(0, 17_600).tolist()
