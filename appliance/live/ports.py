@@ -10,6 +10,9 @@ from appliance.audio.ports import UplinkSink
 from appliance.core.state import Mode
 from appliance.units import Seconds
 
+GOOGLE_SEARCH: Final = "google_search"
+"""What `Locks.tools` calls the service's own search of the web."""
+
 
 @dataclass(frozen=True, slots=True)
 class Locks:
@@ -18,7 +21,7 @@ class Locks:
     voice: str | None = None
     language: str | None = None
     tools: frozenset[str] | None = None
-    """The only tools that may be offered, by name."""
+    """The only tools that may be offered, by name; `GOOGLE_SEARCH` among them allows the search."""
     tag: str = ""
     """Another one with every change of what is fixed: a session cannot be resumed across it."""
 

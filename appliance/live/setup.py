@@ -11,7 +11,7 @@ from google.genai import types
 
 from appliance.core.state import Mode
 from appliance.live.capabilities import Capabilities, Feature, capabilities
-from appliance.live.ports import UNLOCKED, Locks, Pace, Request, Tier, ToolDeclaration
+from appliance.live.ports import GOOGLE_SEARCH, UNLOCKED, Locks, Pace, Request, Tier, ToolDeclaration
 from appliance.settings import Live
 
 
@@ -116,14 +116,18 @@ def _tools(declarations: Sequence[ToolDeclaration], asked: _Asked) -> types.Tool
             behavior=_behavior(tool, asked),
         )
         for tool in declarations
-        if asked.locks.tools is None or tool.name in asked.locks.tools
+        if _allows(asked.locks, tool.name)
     ]
     tools: types.ToolListUnion = []
     if functions:
         tools.append(types.Tool(function_declarations=functions))
-    if asked.settings.google_search and asked.keeps(Tier.SEARCH):
+    if asked.settings.google_search and asked.keeps(Tier.SEARCH) and _allows(asked.locks, GOOGLE_SEARCH):
         tools.append(types.Tool(google_search=types.GoogleSearch()))
     return tools or None
+
+
+def _allows(locks: Locks, tool: str) -> bool:
+    return locks.tools is None or tool in locks.tools
 
 
 def _behavior(tool: ToolDeclaration, asked: _Asked) -> types.Behavior | None:

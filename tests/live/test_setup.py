@@ -124,6 +124,16 @@ def test_search_is_a_tool_of_its_own():
 
 
 @pytest.mark.parametrize(
+    ("allowed", "offered"),
+    [(None, True), (set(), False), ({"get_time"}, False), ({"google_search"}, True)],
+)
+def test_the_search_is_one_of_the_tools_that_a_token_allows(allowed, offered):
+    locks = Locks(tools=None if allowed is None else frozenset(allowed))
+    config = live_config(Live(google_search=True), PLAIN, HANDS_FREE, (), locks)
+    assert (config.tools is not None) is offered
+
+
+@pytest.mark.parametrize(
     ("field", "model"),
     [("enable_affective_dialog", OLDER), ("proactivity", OLDER), ("history_config", OLD)],
 )

@@ -93,6 +93,7 @@ def mint_spec(policy: Policy, purpose: Purpose, now: datetime, holder: str) -> M
         voice=policy.voice,
         language=policy.language,
         instruction=policy.instruction,
+        has_tools=policy.tools != (),
         holder=holder,
     )
 

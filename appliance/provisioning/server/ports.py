@@ -19,6 +19,8 @@ class MintSpec:
     voice: str | None = None
     language: str | None = None
     instruction: str | None = None
+    has_tools: bool = True
+    """Whether the device may offer any."""
     holder: str = ""
     """Whom it is for: tokens of one holder come from one API key, so that its sessions can be resumed."""
 

@@ -57,6 +57,7 @@ FIELDS: Final[Mapping[str, Chosen]] = {
     "seed": Chosen.BY_DEVICE,
     "thinking_config": Chosen.BY_DEVICE,
     "enable_affective_dialog": Chosen.BY_DEVICE,
+    # But for a policy that allows none.
     "tools": Chosen.BY_DEVICE,
     "input_audio_transcription": Chosen.BY_DEVICE,
     "output_audio_transcription": Chosen.BY_DEVICE,
@@ -88,7 +89,8 @@ def token_config(spec: MintSpec) -> types.CreateAuthTokenConfig:
         new_session_expire_time=spec.new_session_expires_at,
         expire_time=spec.expires_at,
         live_connect_constraints=_constraints(spec.model, spec.voice, spec.language, spec.instruction),
-        lock_additional_fields=list(ALWAYS_LOCKED),
+        # Named with no value, the field is empty whatever the device sends: no function and no search.
+        lock_additional_fields=[*ALWAYS_LOCKED, *(() if spec.has_tools else ("tools",))],
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 from appliance.errors import ExitCode
 from appliance.provisioning import keys
 from appliance.provisioning.join import read_join
-from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.protocol import ProblemCode, Purpose
 from appliance.provisioning.server import policy
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import AUDIT
@@ -36,6 +36,28 @@ def admin(tmp_path, capsys, monkeypatch):
         return code, out, err
 
     return do
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("local_time", "no device has a tool 'local_time': "),
+        ("get_time,set_volum", "did you mean set_volume?"),
+        ("nothing like it", "there are get_time, end_conversation, set_volume, forget_conversation, google_search"),
+    ],
+)
+def test_a_tool_that_no_device_has_is_told_with_what_there_is(admin, capsys, given, told):
+    with pytest.raises(SystemExit):
+        admin("policies", "set", "kids", "--tools", given)
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_policy_without_tools_locks_that_in_the_token(admin, here):
+    for listed, locked in (("", True), ("google_search", False), ("get_time, get_time", False)):
+        admin("policies", "set", "kids", "--tools", listed)
+        chosen = here.work(lambda c: policy.policy_for(c, "kids", policy.of_settings(here.settings)))
+        assert chosen.tools == tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name))
+        assert policy.mint_spec(chosen, Purpose.NEW, here.now, "kitchen").has_tools is not locked
 
 
 @pytest.fixture
@@ -68,7 +90,7 @@ def test_a_device_is_brought_in_with_what_the_command_prints(admin, here, tmp_pa
         assert answer(admin("--json", "devices", "suspend", device))["status"] == "suspended"
         refused(await here.token(device=device, key=key), ProblemCode.DEVICE_SUSPENDED)
         assert answer(admin("--json", "devices", "resume", device))["status"] == "active"
-        answer(admin("--json", "policies", "set", "children", "--sessions-day", "1", "--tools", "set_volume,clock"))
+        answer(admin("--json", "policies", "set", "children", "--sessions-day", "1", "--tools", "set_volume,get_time"))
         answer(admin("--json", "devices", "set-policy", device, "children"))
         refused(await here.token(device=device, key=key), ProblemCode.QUOTA_SESSIONS)
         shown = answer(admin("--json", "devices", "show", device))
@@ -117,14 +139,14 @@ def test_a_policy_keeps_what_is_not_given_again(admin):
 
 
 def test_what_is_given_as_an_empty_text_is_as_in_the_settings_again(admin):
-    admin("policies", "set", "kids", "--model", "m", "--burst", "3", "--max-session-s", "60", "--tools", "clock")
+    admin("policies", "set", "kids", "--model", "m", "--burst", "3", "--max-session-s", "60", "--tools", "get_time")
     admin("policies", "set", "kids", "--model", "", "--burst", " ", "--max-session-s", "")
     (row,) = answer(admin("policies", "list", "--json"))
-    assert [row[name] for name in ("model", "burst", "max_session_s", "tools")] == [None, None, None, '["clock"]']
+    assert [row[name] for name in ("model", "burst", "max_session_s", "tools")] == [None, None, None, '["get_time"]']
     store = Store(open_engine(f"sqlite:///{os.environ['STATE_DIRECTORY']}/provisiond.sqlite"))
     OPEN.append(store)
     default = policy.of_settings(server_settings())
-    assert store.transact_here(lambda c: policy.policy_for(c, "kids", default)) == replace(default, tools=("clock",))
+    assert store.transact_here(lambda c: policy.policy_for(c, "kids", default)) == replace(default, tools=("get_time",))
     admin("policies", "set", "kids", "--tools", "")
     assert answer(admin("policies", "list", "--json"))[0]["tools"] == "[]"
 

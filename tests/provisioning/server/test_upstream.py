@@ -50,6 +50,7 @@ def test_a_token_holds_only_fields_that_the_server_chooses():
         ({"voice": "Kore"}, {"generationConfig.speechConfig"}),
         ({"language": "de-DE"}, {"generationConfig.speechConfig"}),
         ({"instruction": "Be brief."}, {"systemInstruction.parts", "systemInstruction.role"}),
+        ({"has_tools": False}, {"tools"}),
     ],
 )
 def test_the_wire_carries_one_use_both_times_and_a_mask_of_just_what_is_locked(tmp_path, monkeypatch, chosen, mask):

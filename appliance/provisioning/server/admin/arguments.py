@@ -1,7 +1,7 @@
 """What may stand on the operator's command line: types for argparse, which say in one line what is wanted."""
 
+import difflib
 import json
-import re
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -10,10 +10,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from appliance.provisioning.join import Join, new_claim, read_join
 from appliance.provisioning.protocol import Short
+from appliance.tools.names import NAMES
 
 T = TypeVar("T")
-_TOOL: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_MAX_TOOLS: Final = 64
 _THUMBPRINT: Final = "-" * 43
 _LATEST: Final = 9_999_999_999
 """An expiry with as many digits as any has."""
@@ -64,9 +63,12 @@ def policy_name(text: str) -> str:
 def tools(text: str) -> str:
     """Read names of tools, with commas between, into a JSON list; blank: the list that has none."""
     names = [name.strip() for name in text.split(",") if name.strip()]
-    if len(names) > _MAX_TOOLS or not all(_TOOL.fullmatch(name) for name in names):
-        raise ArgumentTypeError(f"has to be at most {_MAX_TOOLS} names, with commas between")
-    return json.dumps(names)
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        meant = difflib.get_close_matches(unknown[0], NAMES, 1)
+        instead = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(NAMES)}"
+        raise ArgumentTypeError(f"no device has a tool {unknown[0][:64]!r}: {instead}")
+    return json.dumps(list(dict.fromkeys(names)))
 
 
 def address(text: str) -> str:

@@ -39,6 +39,7 @@ from appliance.provisioning.server.database import open_store
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.settings import Settings, load_for_admin
 from appliance.provisioning.server.store import Store
+from appliance.tools.names import NAMES
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[ArgumentParser]  # noqa: SLF001  has no public name
@@ -240,7 +241,7 @@ def _add_policies(parser: ArgumentParser) -> "Verbs":
         type=tools,
         default=SUPPRESS,
         metavar="A,B",
-        help="names of the tools that devices may offer; '': none",
+        help=f"names of the tools that devices may offer, of {', '.join(NAMES)}; '': none",
     )
     change.set_defaults(act=_plain(actions.set_policy))
     return verbs
