@@ -6,19 +6,20 @@ The only module that knows adapters. Those whose libraries a laptop may lack are
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from appliance.audio.devices import Direction
 from appliance.audio.engine import Engine
 from appliance.audio.ports import Microphone, Speaker
 from appliance.audio.wavfile import WavMicrophone as WavFileMicrophone
 from appliance.audio.wavfile import WavSpeaker as WavFileSpeaker
-from appliance.audio.wire import PERIODS_MS, Wanted
+from appliance.audio.wire import PERIODS_MS, Opened, Wanted
 from appliance.button.ports import Button
 from appliance.daemon import Adapters, Appliance, Observers
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, DeviceError
 from appliance.indicator.off import NoLight
 from appliance.indicator.ports import Light
 from appliance.indicator.terminal import TerminalLight
@@ -149,23 +150,42 @@ def _directory(variable: str) -> Path | None:
     return Path(found) if (found := os.environ.get(variable)) else None
 
 
-def audio_engine(settings: Settings) -> Engine | None:
+def audio_engine(settings: Settings, directions: Collection[Direction] = tuple(Direction)) -> Engine | None:
     """Return what serves the sound cards that the settings name; None where they name none."""
     microphone, speaker = settings.microphone, settings.speaker
+    hears = isinstance(microphone, AlsaMicrophone) and Direction.INPUT in directions
+    plays = isinstance(speaker, AlsaSpeaker) and Direction.OUTPUT in directions
     wanted = Wanted(
-        microphone=microphone.device if isinstance(microphone, AlsaMicrophone) else None,
-        speaker=speaker.device if isinstance(speaker, AlsaSpeaker) else None,
+        microphone=microphone.device if isinstance(microphone, AlsaMicrophone) and hears else None,
+        speaker=speaker.device if isinstance(speaker, AlsaSpeaker) and plays else None,
         period_ms=speaker.period_ms if isinstance(speaker, AlsaSpeaker) else PERIODS_MS[1],
         prebuffer_s=settings.playback.prebuffer_ms / 1000,
         channel=microphone.channel if isinstance(microphone, AlsaMicrophone) else None,
     )
-    return None if wanted.microphone is None and wanted.speaker is None else Engine(wanted)
+    return Engine(wanted) if hears or plays else None
+
+
+async def open_cards(settings: Settings, directions: Collection[Direction]) -> Mapping[Direction, Opened | DeviceError]:
+    """Open cards that the settings name, all at once and as the daemon does, and close them again."""
+    engine = audio_engine(settings, directions)
+    found: dict[Direction, Opened | DeviceError] = {}
+    if engine is None:
+        return found
+    async with asyncio.TaskGroup() as group:
+        serving = group.create_task(engine.run())
+        for direction in directions:
+            try:
+                found[direction] = await engine.opened(direction)
+            except DeviceError as error:
+                found[direction] = error
+        serving.cancel()
+    return found
 
 
 @asynccontextmanager
 async def microphone_alone(settings: Settings) -> AsyncIterator[Microphone]:
     """Yield the microphone that the settings name, served, without anything else."""
-    engine = audio_engine(settings.model_copy(update={"speaker": WavSpeaker(kind="wav", path=Path("unused.wav"))}))
+    engine = audio_engine(settings, {Direction.INPUT})
     async with asyncio.TaskGroup() as group:
         serving = None if engine is None else group.create_task(engine.run())
         try:

@@ -89,6 +89,19 @@ class _Side:
         self.running, self.refusal = None, None
         self._changed.set()
 
+    async def opened(self) -> Opened:
+        """Wait until it runs; raise the direction's error where it cannot."""
+        while self.running is None:
+            self._changed.clear()
+            if self.refusal is not None:
+                self._complain(self.refusal)
+            try:
+                async with asyncio.timeout(self._patience_s):
+                    await self._changed.wait()
+            except TimeoutError:
+                self._complain(self._late())
+        return self.running
+
     async def failed(self) -> None:
         """Run as long as the card does, or comes back soon; raise the direction's error once each time that it fails.
 
@@ -103,7 +116,10 @@ class _Side:
                 async with asyncio.timeout(self._patience_s if unknown and not self._complained else None):
                     await self._changed.wait()
             except TimeoutError:
-                self._complain(f"the {self._direction.noun} does not come up; the journal may say why")
+                self._complain(self._late())
+
+    def _late(self) -> str:
+        return f"the {self._direction.noun} does not come up; the journal may say why"
 
     def _complain(self, text: str) -> None:
         self._complained = True
@@ -152,6 +168,10 @@ class Engine:
                 for side in self._sides.values():
                     side.refuse("the audio worker does not start: the journal says why")
             await asyncio.sleep(pause_s)
+
+    async def opened(self, direction: Direction) -> Opened:
+        """Wait until a card runs; raises the direction's error where it cannot."""
+        return await self._sides[direction].opened()
 
     def replace(self) -> None:
         """Have another worker instead of this one."""

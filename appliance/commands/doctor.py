@@ -19,7 +19,7 @@ STYLES: Final = {Severity.OK: "green", Severity.NOTE: "yellow", Severity.PROBLEM
 def doctor_command(settings: Settings, *, as_json: bool) -> int:
     """Run all checks and show what they found; return the exit code."""
     checks = (*sound.CHECKS, *wakeword.CHECKS, *provisioning.CHECKS)
-    return show_findings([check(settings) for check in checks], as_json=as_json)
+    return show_findings([*sound.cards(settings), *(check(settings) for check in checks)], as_json=as_json)
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:

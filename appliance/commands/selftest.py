@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import Final
 
 from appliance import app
-from appliance.audio.devices import Direction
-from appliance.audio.presence import check
 from appliance.commands.doctor import show_findings
 from appliance.commands.say import RUNTIME
 from appliance.core.state import Mode
+from appliance.doctor import sound
 from appliance.doctor.finding import Finding, Severity
-from appliance.errors import ApplianceError, DeviceError, ExitCode, InputError, LinkAction, LinkError, Owner
+from appliance.errors import ApplianceError, ExitCode, InputError, LinkAction, LinkError, Owner
 from appliance.live.loop import run
 from appliance.live.ports import LinkConnector, Request, TokenSource
 from appliance.service.intercom import SOCKET
-from appliance.settings import AlsaMicrophone, AlsaSpeaker, Settings
+from appliance.settings import Settings
 
 _ADVICE: Final = {
     Owner.INSTALLER: "look at the settings (`appliance config`), or ask who runs the provisioning server",
@@ -37,24 +36,13 @@ def selftest_command(settings: Settings, *, as_json: bool, runtime: Path = RUNTI
             "the appliance is running: systemctl stop appliance, test, and systemctl start appliance",
             ExitCode.UNAVAILABLE,
         )
-    cards = [_card(direction, settings) for direction in Direction]
+    cards = sound.cards(settings, busy=Severity.PROBLEM)
     return show_findings(cards + run(_service(settings)), as_json=as_json)
 
 
 def _daemon_runs(runtime: Path) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
         return line.connect_ex(str(runtime / SOCKET)) == 0
-
-
-def _card(direction: Direction, settings: Settings) -> Finding:
-    section = settings.microphone if direction is Direction.INPUT else settings.speaker
-    if not isinstance(section, AlsaMicrophone | AlsaSpeaker):
-        return Finding(direction.noun, Severity.NOTE, "the settings name a file instead of a card")
-    try:
-        target = check(section.device, direction)
-    except DeviceError as error:
-        return Finding(direction.noun, Severity.PROBLEM, str(error))
-    return Finding(direction.noun, Severity.OK, f"{target.label} opens")
 
 
 async def _service(settings: Settings) -> list[Finding]:

@@ -1,32 +1,48 @@
 """Checks of the sound cards, and of what serves them."""
 
+import asyncio
 import ctypes
 import threading
-from functools import partial
 from typing import Final
 
+from appliance import app
 from appliance.audio.alsa import Presence
 from appliance.audio.devices import Direction
-from appliance.audio.presence import look_for
+from appliance.audio.presence import Found, look_for
 from appliance.audio.realtime import PRIORITY, real_time
-from appliance.audio.wire import Scheduling
+from appliance.audio.wire import Opened, Scheduling
 from appliance.doctor.finding import Check, Finding, Severity
+from appliance.errors import DeviceError
 from appliance.settings import AlsaMicrophone, AlsaSpeaker, Settings
 
 
-def card(direction: Direction, settings: Settings) -> Finding:
-    """Tell whether the card that the settings name can be opened."""
-    section = settings.microphone if direction is Direction.INPUT else settings.speaker
-    if not isinstance(section, AlsaMicrophone | AlsaSpeaker):
-        return Finding(direction.noun, Severity.NOTE, "the settings name a file instead of a card")
-    found = look_for(section.device, direction)
-    if found.target is not None and found.presence is Presence.PRESENT:
-        return Finding(direction.noun, Severity.OK, f"{found.target.label} is there and free")
+def cards(settings: Settings, busy: Severity = Severity.NOTE) -> list[Finding]:
+    """Tell whether the cards that the settings name open, as the daemon opens them; ``busy`` is one in use."""
+    sections = {Direction.INPUT: settings.microphone, Direction.OUTPUT: settings.speaker}
+    named = {
+        direction: look_for(section.device, direction)
+        for direction, section in sections.items()
+        if isinstance(section, AlsaMicrophone | AlsaSpeaker)
+    }
+    free = [direction for direction, found in named.items() if found.presence is Presence.PRESENT]
+    opened = asyncio.run(app.open_cards(settings, free))
+    return [_card(direction, named.get(direction), opened.get(direction), busy) for direction in Direction]
+
+
+def _card(direction: Direction, found: Found | None, opened: Opened | DeviceError | None, busy: Severity) -> Finding:
+    name = direction.noun
+    if found is None:
+        return Finding(name, Severity.NOTE, "the settings name a file instead of a card")
+    match opened:
+        case Opened():
+            channels = "mono" if opened.channels == 1 else f"{opened.channels} channels"
+            return Finding(name, Severity.OK, f"{opened.label} opens: {opened.rate_hz} Hz, {channels}")
+        case DeviceError():
+            return Finding(name, Severity.PROBLEM, str(opened))
     if found.presence is Presence.BUSY:
-        return Finding(
-            direction.noun, Severity.NOTE, found.text, "all is well if that is the daemon: systemctl status appliance"
-        )
-    return Finding(direction.noun, Severity.PROBLEM, found.text)
+        advice = "all is well if that is the daemon: systemctl status appliance" if busy is Severity.NOTE else ""
+        return Finding(name, busy, found.text, advice)
+    return Finding(name, Severity.PROBLEM, found.text)
 
 
 def portaudio(_: Settings) -> Finding:
@@ -61,8 +77,6 @@ def _scheduling() -> Scheduling:
 
 
 CHECKS: Final[tuple[Check, ...]] = (
-    partial(card, Direction.INPUT),
-    partial(card, Direction.OUTPUT),
     portaudio,
     priority,
 )

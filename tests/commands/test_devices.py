@@ -48,3 +48,11 @@ def test_a_pcm_of_asound_conf_that_the_settings_name_is_listed_too(plug_in: Plug
     [row] = json.loads(capsys.readouterr().out)
     assert (row["value"], row["chosen"]) == ("virtual_mic", True)
     assert row["state"].startswith(state)
+
+
+def test_a_mistake_in_asound_conf_is_told_in_alsas_own_words(plug_in: PlugIn, tmp_path, capsys):
+    plug_in().configure("pcm.extra {\n type plug\n")
+    assert devices_command(settings("virtual_mic"), as_json=True, root=tmp_path / "bare") == ExitCode.OK
+    [row] = json.loads(capsys.readouterr().out)
+    assert row["state"].startswith("cannot be opened: ")
+    assert "asound.conf may be old or corrupted" in row["state"]

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audio.devices import Direction
 from appliance.commands import selftest
 from appliance.commands.selftest import selftest_command
 from appliance.core.state import Mode
+from appliance.doctor import sound
 from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode, InputError, ProvisioningUnreachable, TokenRefused
 from appliance.live.ports import LinkConnector, LiveToken, TokenSource
-from appliance.provisioning.signing import new_private_key
+from appliance.provisioning.keys import new_private_key, private_key, public_key_text
 from appliance.settings import AlsaMicrophone, AlsaSpeaker, Provisioning, Settings, WavMicrophone, WavSpeaker
 from tests.clock import run_real
 from tests.live.loopback import live_service, saying
@@ -26,7 +26,10 @@ FILES = Settings(
     microphone=WavMicrophone(kind="wav", path=Path("a.wav")),
     speaker=WavSpeaker(kind="wav", path=Path("b.wav")),
     provisioning=Provisioning(
-        url="https://127.0.0.1:9", device_id="kitchen", device_key=new_private_key(), server_keys=(f"{'A' * 43}=",)
+        url="https://127.0.0.1:9",
+        device_id="kitchen",
+        device_key=new_private_key(),
+        server_keys=(public_key_text(private_key(new_private_key())),),
     ),
 )
 
@@ -97,7 +100,7 @@ def test_what_does_not_work_is_exit_4(tmp_path: Path, capsys):
 def test_a_card_has_to_open(plug_in: PlugIn, fault, severity):
     plug_in().microphone.fail(fault)
     settings = Settings(microphone=AlsaMicrophone(device="virtual_mic"), speaker=AlsaSpeaker(device="virtual_speaker"))
-    assert [selftest._card(direction, settings).severity for direction in Direction] == [severity, Severity.OK]
+    assert [finding.severity for finding in sound.cards(settings, Severity.PROBLEM)] == [severity, Severity.OK]
 
 
 def test_a_daemon_that_runs_is_not_disturbed(tmp_path: Path):

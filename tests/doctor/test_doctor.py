@@ -1,6 +1,7 @@
 """The doctor: what is fit, what could be better, what does not work, and what to do."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from appliance.commands.doctor import doctor_command, show_findings
 from appliance.doctor import sound, wakeword
 from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
-from appliance.provisioning.keys import new_private_key
+from appliance.provisioning.keys import new_private_key, private_key, public_key_text
 from appliance.settings import (
     AlsaMicrophone,
     AlsaSpeaker,
@@ -18,24 +19,27 @@ from appliance.settings import (
     Provisioning,
     Settings,
     WavMicrophone,
+    WavSpeaker,
 )
-from tests.soundcard.card import Fault
+from tests.soundcard.card import Fault, Hardware, Sample
 from tests.soundcard.fixture import PlugIn
 
 VIRTUAL = Settings(
     microphone=AlsaMicrophone(device="virtual_mic"),
     speaker=AlsaSpeaker(device="virtual_speaker"),
     provisioning=Provisioning(
-        url="https://server.test", device_id="kitchen", device_key=new_private_key(), server_keys=(f"{'A' * 43}=",)
+        url="https://server.test",
+        device_id="kitchen",
+        device_key=new_private_key(),
+        server_keys=(public_key_text(private_key(new_private_key())),),
     ),
 )
-MICROPHONE = sound.CHECKS[0]
 
 
 @pytest.mark.parametrize(
     ("fault", "severity", "says"),
     [
-        (Fault.FINE, Severity.OK, "is there and free"),
+        (Fault.FINE, Severity.OK, "virtual_mic opens: 16000 Hz, mono"),
         (Fault.BUSY, Severity.NOTE, "another program has"),
         (Fault.ABSENT, Severity.PROBLEM, "is not there"),
         (Fault.DENIED, Severity.PROBLEM, "add it to the group audio"),
@@ -43,9 +47,47 @@ MICROPHONE = sound.CHECKS[0]
 )
 def test_a_card_is_looked_for_under_its_name(plug_in: PlugIn, fault, severity, says):
     plug_in().microphone.fail(fault)
-    finding = MICROPHONE(VIRTUAL)
-    assert (finding.name, finding.severity) == ("microphone", severity)
-    assert says in finding.found
+    microphone, speaker = sound.cards(VIRTUAL)
+    assert (microphone.name, microphone.severity) == ("microphone", severity)
+    assert says in microphone.found
+    assert (speaker.name, speaker.severity) == ("speaker", Severity.OK)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "severity", "says"),
+    [
+        (Hardware(16_000, (2, 2)), Severity.OK, "virtual_speaker opens: 16000 Hz, 2 channels"),
+        (Hardware(48_000, (2, 8), Sample.IEC958_SUBFRAME_LE), Severity.OK, "virtual_speaker opens: 48000 Hz"),
+        (Hardware(4_000), Severity.PROBLEM, "the speaker virtual_speaker: it has no rate from 8 to 192 kHz"),
+    ],
+)
+def test_a_card_that_is_there_is_fit_only_if_the_daemon_can_open_it(plug_in: PlugIn, hardware, severity, says):
+    plug_in(speaker=hardware)
+    microphone, speaker = sound.cards(VIRTUAL)
+    assert microphone.severity is Severity.OK
+    assert speaker.severity is severity
+    assert says in speaker.found
+
+
+@pytest.mark.parametrize(
+    ("mistake", "says"),
+    [
+        ("pcm.extra {\n type plug\n", r"cannot be opened: ALSA says: .*Unexpected.*; .*/asound\.conf may be old"),
+        ("this is no setting\n}\n", r"cannot be opened: ALSA says: .*:5:1:Unexpected.*; .*/asound\.conf may be old"),
+        (
+            '@hooks [ { func hook_of_nobody lib "libasound_module_conf_nobody.so" errors false } ]\n',
+            r"cannot be opened: ALSA says: .*hook_of_nobody",
+        ),
+        ("pcm.!virtual_mic { type nobody }\n", r"cannot be opened: ALSA says: .*libasound_module_pcm_nobody\.so"),
+        ('pcm.!virtual_mic { type plug slave.pcm "gone" }\n', "is not there: .*; ALSA says: Unknown PCM gone"),
+    ],
+)
+def test_what_is_wrong_with_asound_conf_is_told_in_alsas_own_words(plug_in: PlugIn, mistake, says):
+    plug_in().configure(mistake)
+    microphone, _ = sound.cards(VIRTUAL)
+    assert microphone.severity is Severity.PROBLEM
+    assert re.search(says, microphone.found)
+    assert "\n" not in microphone.found
 
 
 @pytest.mark.parametrize("severity", Severity)
@@ -57,8 +99,10 @@ def test_what_was_found_is_shown_as_it_was_said(capsys: pytest.CaptureFixture[st
 
 
 def test_a_file_instead_of_a_card_is_noted():
-    finding = MICROPHONE(Settings(microphone=WavMicrophone(kind="wav", path=Path("a.wav"))))
-    assert finding.severity is Severity.NOTE
+    settings = Settings(
+        microphone=WavMicrophone(kind="wav", path=Path("a.wav")), speaker=WavSpeaker(kind="wav", path=Path("b.wav"))
+    )
+    assert [finding.severity for finding in sound.cards(settings)] == [Severity.NOTE, Severity.NOTE]
 
 
 def test_priority_is_allowed_or_its_cost_is_told():

@@ -219,6 +219,11 @@ class VirtualCard:
         """What a process has to have in its environment to see the card."""
         return {"ALSA_CONFIG_PATH": f"{_ALSA_CONF}:{self._config}"}
 
+    def configure(self, text: str) -> None:
+        """Add something to asound.conf."""
+        with self._config.open("a", encoding="utf-8") as file:
+            file.write(text)
+
     def close(self) -> None:
         """Remove it."""
         self.microphone.close()
