@@ -36,6 +36,8 @@ class Action(StrEnum):
     REVOKED = "revoked"
     RESET = "reset"
     """By the device itself: its personal fields were deleted."""
+    RENAMED = "renamed"
+    DELETED = "deleted"
     POLICY_GIVEN = "policy-given"
     POLICY_CREATED = "policy-created"
     KEY_ROTATED = "key-rotated"
@@ -90,10 +92,14 @@ def first_break(connection: Connection) -> int | None:
     return None if (head.seq, head.hash) == (expected - 1, previous) else expected
 
 
-def last(connection: Connection, count: int) -> Iterator[Row[tuple[object, ...]]]:
-    """Yield the last entries, oldest first."""
-    rows = connection.execute(select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(count)).all()
-    yield from reversed(rows)
+def last(
+    connection: Connection, count: int, skip: int = 0, about: str | None = None
+) -> Iterator[Row[tuple[object, ...]]]:
+    """Yield the last entries but ``skip``, oldest first; of those that ``about`` did or was done to, where given."""
+    wanted = select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(count).offset(skip)
+    if about is not None:
+        wanted = wanted.where((AUDIT.c.subject == about) | (AUDIT.c.actor == about))
+    yield from reversed(connection.execute(wanted).all())
 
 
 def _hash(previous: bytes, *values: object) -> bytes:

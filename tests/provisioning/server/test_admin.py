@@ -85,7 +85,11 @@ def test_a_device_is_brought_in_with_what_the_command_prints(admin, here, tmp_pa
     async def main() -> None:
         device = (await here.enrol(join.claim.text(), key)).json()["device_id"]
         refused(await here.token(device=device, key=key), ProblemCode.DEVICE_PENDING)
-        assert answer(admin("--json", "devices", "approve", device)) == {"id": device, "status": "active"}
+        assert answer(admin("--json", "devices", "approve", device)) == {
+            "id": device,
+            "name": "kitchen",
+            "status": "active",
+        }
         assert (await here.token(device=device, key=key)).status_code == 200
         assert answer(admin("--json", "devices", "suspend", device))["status"] == "suspended"
         refused(await here.token(device=device, key=key), ProblemCode.DEVICE_SUSPENDED)
@@ -236,7 +240,7 @@ def test_a_claim_can_be_ended_once(admin):
         (("devices", "show", "x"), ExitCode.NO_INPUT, "there is no device x"),
         (("devices", "suspend", "x"), ExitCode.NO_INPUT, "there is no device x"),
         (("devices", "set-policy", "x", "none"), ExitCode.NO_INPUT, "there is no device x"),
-        (("devices", "set-policy", "x", "y"), ExitCode.NO_INPUT, "there is no policy y"),
+        (("devices", "set-policy", "x", "y"), ExitCode.NO_INPUT, "there is no device x"),
         (("claims", "create", "--url", URL, "--policy", "y"), ExitCode.NO_INPUT, "there is no policy y"),
         (("claims", "create"), ExitCode.CONFIGURATION, "public_url: not set"),
         (("--config", "/absent.toml", "devices", "list"), ExitCode.CONFIGURATION, "/absent.toml: cannot be read"),

@@ -40,24 +40,19 @@ def create_claim(connection: Connection, operator: Operator, options: Namespace)
 
 
 def list_claims(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
-    """Return all claims, newest first; not their secrets, which nobody knows."""
-    del operator, options
+    """Return the claims, newest first; not their secrets, which nobody knows."""
     columns = [column for column in CLAIM.c if column.name != "secret_sha256"]
-    return _rows(connection, select(*columns).order_by(CLAIM.c.created_at.desc()))
+    wanted = select(*columns).order_by(CLAIM.c.created_at.desc(), CLAIM.c.id)
+    if options.open:
+        is_open = CLAIM.c.revoked_at.is_(None) & (CLAIM.c.uses_left > 0) & (CLAIM.c.expires_at > operator.now)
+        wanted = wanted.where(is_open)
+    return _rows(connection, wanted.limit(options.limit).offset(options.skip))
 
 
 def revoke_claim(connection: Connection, operator: Operator, options: Namespace) -> None:
     """End a claim; raises InputError."""
     if not claims.revoke(connection, options.claim, operator.now, operator.name):
         raise InputError(f"there is no claim {options.claim} that could be revoked", ExitCode.NO_INPUT)
-
-
-def list_devices(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
-    """Return all devices, those seen last first."""
-    del operator, options
-    names = ("id", "name", "status", "policy", "last_seen_at", "agent", "conflicts", "created_at")
-    wanted = select(*(DEVICE.c[name] for name in names))
-    return _rows(connection, wanted.order_by(func.coalesce(DEVICE.c.last_seen_at, 0).desc(), DEVICE.c.id))
 
 
 def show_device(connection: Connection, operator: Operator, options: Namespace) -> Row:
@@ -80,7 +75,7 @@ def move_device(connection: Connection, operator: Operator, options: Namespace) 
     if status is None:
         show_device(connection, operator, options)
         raise InputError(f"the device {options.device} is in no state to be {options.action}")
-    return {"id": options.device, "status": status.value}
+    return {"id": options.device, "name": _name(connection, options.device), "status": status.value}
 
 
 def give_policy(connection: Connection, operator: Operator, options: Namespace) -> Row:
@@ -89,7 +84,7 @@ def give_policy(connection: Connection, operator: Operator, options: Namespace) 
     _known_policy(connection, name)
     if not devices.give_policy(connection, options.device, name, operator.now, operator.name):
         raise _no_device(options.device)
-    return {"id": options.device, "policy": name}
+    return {"id": options.device, "name": _name(connection, options.device), "policy": name}
 
 
 def list_policies(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
@@ -121,9 +116,12 @@ def list_usage(connection: Connection, operator: Operator, options: Namespace, s
         .select_from(joined)
         .where(USAGE.c.day >= first)
         .group_by(DEVICE.c.id, DEVICE.c.name)
-        .order_by(func.sum(USAGE.c.reserved_s).desc())
+        .order_by(func.sum(USAGE.c.reserved_s).desc(), DEVICE.c.id)
     )
-    return [{name: _number(value) for name, value in row.items()} for row in _rows(connection, wanted)]
+    if options.device:
+        wanted = wanted.where(DEVICE.c.id == options.device)
+    page = wanted.limit(options.limit).offset(options.skip)
+    return [{name: _number(value) for name, value in row.items()} for row in _rows(connection, page)]
 
 
 def tail_audit(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
@@ -139,13 +137,17 @@ def tail_audit(connection: Connection, operator: Operator, options: Namespace) -
             "detail": entry.detail,
             "alert": "!" if entry.action in audit.ALERTS else "",
         }
-        for entry in audit.last(connection, options.count)
+        for entry in audit.last(connection, options.count, options.skip, options.about)
     ]
 
 
 def _known_policy(connection: Connection, name: str | None) -> None:
     if name is not None and not _rows(connection, select(POLICY.c.name).where(POLICY.c.name == name).limit(1)):
         raise InputError(f"there is no policy {name}: make it with `policies set`", ExitCode.NO_INPUT)
+
+
+def _name(connection: Connection, device: str) -> str | None:
+    return connection.execute(select(DEVICE.c.name).where(DEVICE.c.id == device)).scalar()
 
 
 def _no_device(device: str) -> InputError:

@@ -20,8 +20,9 @@ from appliance.arguments import real, whole
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode, InputError
 from appliance.provisioning.join import Join
 from appliance.provisioning.keys import thumbprint
+from appliance.provisioning.protocol import DeviceStatus
 from appliance.provisioning.server import audit, claims
-from appliance.provisioning.server.admin import actions, backup, rotation, show
+from appliance.provisioning.server.admin import actions, backup, fleet, rotation, show
 from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.arguments import (
     address,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[ArgumentParser]  # noqa: SLF001  has no public name
 
 _JSON: Final = "answer in JSON"
+_WHICH: Final = "its id, its name, or the beginning of either"
 _MANY: Final = 9_999_999
 """More than anybody has devices, sessions or minutes."""
 _COUNT: Final = whole(1, _MANY)
@@ -127,6 +129,17 @@ def _plain(do: Callable[[Connection, Operator, Namespace], Row | Sequence[Row] |
     return lambda connection, operator, options, _: Answer(do(connection, operator, options))
 
 
+def _of_device(do: Act) -> Act:
+    """Return ``do`` with the device of the options, if any, by its id: it may be given by name, or in part."""
+
+    def act(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Answer:
+        if options.device is not None:
+            options.device = fleet.find(connection, options.device)
+        return do(connection, operator, options, settings)
+
+    return act
+
+
 def _with_settings(do: Callable[[Connection, Operator, Namespace, Settings], Row | Sequence[Row]]) -> Act:
     return lambda connection, operator, options, settings: Answer(do(connection, operator, options, settings))
 
@@ -149,7 +162,9 @@ def _parser() -> ArgumentParser:
     }
     usage = _verb(topics, "usage", "show the conversations of each device, and their minutes")
     usage.add_argument("--days", type=whole(1, 3660), default=31, metavar="N", help="of how many days (31)")
-    usage.set_defaults(act=_with_settings(actions.list_usage))
+    _add_paging(usage)
+    usage.add_argument("device", nargs="?", metavar="DEVICE", help=f"of one device: {_WHICH}")
+    usage.set_defaults(act=_of_device(_with_settings(actions.list_usage)))
     kept = _add_keeping(topics)
     lines = [(f"{topic} {name}", verb) for topic, those in verbs.items() for name, verb in those.choices.items()]
     lines += [("usage", usage), *kept]
@@ -192,7 +207,9 @@ def _add_claims(parser: ArgumentParser) -> "Verbs":
     create.add_argument("--approval", action="store_true", help="devices wait until they are approved")
     create.add_argument("--url", type=address, help="address of the server, instead of public_url")
     create.set_defaults(act=_create_claim)
-    listed = _verb(verbs, "list", "list all claims, without their secrets")
+    listed = _verb(verbs, "list", "list the claims, newest first, without their secrets")
+    listed.add_argument("--open", action="store_true", help="those that devices can still enrol with")
+    _add_paging(listed)
     listed.set_defaults(act=_plain(actions.list_claims))
     revoke = _verb(verbs, "revoke", "end a claim: nobody else enrols with it")
     revoke.add_argument("claim", metavar="ID")
@@ -202,11 +219,14 @@ def _add_claims(parser: ArgumentParser) -> "Verbs":
 
 def _add_devices(parser: ArgumentParser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    listed = _verb(verbs, "list", "list all devices, those seen last first")
-    listed.set_defaults(act=_plain(actions.list_devices))
-    shown = _verb(verbs, "show", "show all about one device")
-    shown.add_argument("device", metavar="ID")
-    shown.set_defaults(act=_plain(actions.show_device))
+    listed = _verb(verbs, "list", "list the devices, those seen last first")
+    listed.add_argument("--name", metavar="TEXT", help="with this in their name")
+    listed.add_argument("--status", choices=[status.value for status in DeviceStatus])
+    listed.add_argument("--policy", metavar="NAME", help="with this policy; none: without one")
+    listed.add_argument("--unseen-days", type=_COUNT, metavar="N", help="not heard of for so many days")
+    _add_paging(listed)
+    listed.set_defaults(act=_plain(fleet.list_devices))
+    _about_device(verbs, "show", "show all about one device", _plain(actions.show_device))
     moves = {
         "approve": (audit.Action.APPROVED, "let a new device in that waits for it"),
         "suspend": (audit.Action.SUSPENDED, "give a device no tokens until it is resumed"),
@@ -214,14 +234,28 @@ def _add_devices(parser: ArgumentParser) -> "Verbs":
         "revoke": (audit.Action.REVOKED, "never accept the keys of a device again"),
     }
     for verb, (action, words) in moves.items():
-        move = _verb(verbs, verb, words)
-        move.add_argument("device", metavar="ID")
-        move.set_defaults(act=_plain(actions.move_device), action=action.value)
-    policy = _verb(verbs, "set-policy", "give a device a policy; none: takes it away")
-    policy.add_argument("device", metavar="ID")
+        move = _about_device(verbs, verb, words, _plain(actions.move_device))
+        move.set_defaults(action=action.value)
+    words = "give a device a policy; none: takes it away"
+    policy = _about_device(verbs, "set-policy", words, _plain(actions.give_policy))
     policy.add_argument("policy", metavar="NAME")
-    policy.set_defaults(act=_plain(actions.give_policy))
+    rename = _about_device(verbs, "rename", "give a device another name", _plain(fleet.rename))
+    rename.add_argument("name", type=label, metavar="NAME")
+    words = "delete a device that is revoked, with what was counted of it"
+    _about_device(verbs, "delete", words, _plain(fleet.remove))
     return verbs
+
+
+def _about_device(verbs: "Verbs", name: str, words: str, act: Act) -> ArgumentParser:
+    verb = _verb(verbs, name, words)
+    verb.add_argument("device", metavar="DEVICE", help=_WHICH)
+    verb.set_defaults(act=_of_device(act))
+    return verb
+
+
+def _add_paging(listing: ArgumentParser) -> None:
+    listing.add_argument("--limit", type=_COUNT, default=_MANY, metavar="N", help="so many at most")
+    listing.add_argument("--skip", type=whole(0, _MANY), default=0, metavar="N", help="without the first so many")
 
 
 def _add_policies(parser: ArgumentParser) -> "Verbs":
@@ -268,6 +302,8 @@ def _add_audit(parser: ArgumentParser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     tail = _verb(verbs, "tail", "show the last entries; alerts are marked !")
     tail.add_argument("-n", type=_COUNT, default=20, dest="count", metavar="N", help="how many (20)")
+    tail.add_argument("--skip", type=whole(0, _MANY), default=0, metavar="N", help="without the last so many")
+    tail.add_argument("--about", metavar="ID", help="what this device, claim, policy or person did, or was done to it")
     tail.set_defaults(act=_plain(actions.tail_audit))
     _verb(verbs, "verify", "tell whether all entries are as they were written (exit code 65: no)").set_defaults(
         act=_verify_audit

@@ -19,6 +19,23 @@ Row = Mapping[str, object]
 _MOMENTS: Final = ("at", "created_at", "expires_at", "last_seen_at", "revoked_at")
 
 
+_WHOLE: Final = frozenset({"id", "status", "uses_left", "sessions", "reserved_s", "reported_s", *_MOMENTS})
+_SECONDS: Final = frozenset({"reserved_s", "reported_s"})
+"""Shown in started minutes."""
+_FOR_PROGRAMS: Final = frozenset({"agent", "conflicts", "created_at", "failures", "approval", "instruction"})
+"""What lists leave out for people; `devices show` and ``--json`` have it."""
+_HEADINGS: Final[Mapping[str, str]] = {
+    "label": "name",
+    "last_seen_at": "last seen (UTC)",
+    "expires_at": "expires (UTC)",
+    "revoked_at": "ended (UTC)",
+    "uses_left": "uses left",
+    "sessions": "conversations",
+    "reserved_s": "minutes",
+    "reported_s": "talked",
+}
+
+
 class Form(Enum):
     """For whom an answer is."""
 
@@ -59,12 +76,40 @@ def _rows(found: Sequence[Row], form: Form) -> None:
     if not told:
         show_text("none")
         return
+    if "seq" in told[0]:
+        show_text("\n".join(map(_entry, found)))
+    else:
+        show(_table(found))
+
+
+def _table(found: Sequence[Row]) -> Table:
+    """Return what people need of a list, no wider than a terminal of 80 columns; the rest is for programs."""
     table = Table(box=None, pad_edge=False)
-    for name in told[0]:
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for row in told:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
-    show(table)
+    columns = [name for name in found[0] if name not in _FOR_PROGRAMS]
+    for name in columns:
+        # Whoever copies an id or a date wants it whole; names and texts are folded.
+        table.add_column(_HEADINGS.get(name, name.replace("_", " ")), overflow="fold", no_wrap=name in _WHOLE)
+    for row in found:
+        table.add_row(*(_short(name, row[name]) for name in columns))
+    return table
+
+
+def _entry(row: Row) -> str:
+    """Return an entry of the audit in two lines."""
+    detail = f": {row['detail']}" if row["detail"] else ""
+    who = f"{row['alert'] or ' ':1} {row['seq']:>5} {_short('at', row['at'])} {row['action']} by {row['actor']}"
+    return f"{who}\n{'':8}{row['subject']}{detail}"
+
+
+def _short(name: str, value: object) -> str:
+    """Return a value as a table has room for it."""
+    if value is None:
+        return ""
+    if name in _MOMENTS and isinstance(value, int):
+        return moment(value).strftime("%Y-%m-%d %H:%M")
+    if name in _SECONDS and isinstance(value, int):
+        return str(-(-value // 60))
+    return str(value)
 
 
 def _one(found: Row, form: Form) -> Reader:

@@ -1,0 +1,90 @@
+"""Devices as an operator speaks of them: by id, by name, or by the beginning of either; listed, renamed, deleted."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, delete, func, or_, select, update
+
+from appliance.errors import ExitCode, InputError
+from appliance.provisioning.protocol import DeviceStatus
+from appliance.provisioning.server import audit
+from appliance.provisioning.server.admin.actions import DAY_MS, Operator
+from appliance.provisioning.server.admin.show import Row
+from appliance.provisioning.server.devices import BY_SETTINGS
+from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION, USAGE
+
+_SHOWN: Final = 5
+"""Devices that are named where a name fits several."""
+_LISTED: Final = ("id", "name", "status", "policy", "last_seen_at", "agent", "conflicts", "created_at")
+
+
+def find(connection: Connection, text: str) -> str:
+    """Return the id of the one device that ``text`` is the id or the name of, or the beginning of either.
+
+    Case does not matter in names. Of several that fit equally well, those that are revoked are passed over.
+
+    Raises:
+        InputError: There is none, or there are several.
+    """
+    low = text.lower()
+    # As it is, too: SQLite's lower() leaves other letters than ASCII's alone.
+    named = (DEVICE.c.name == text) | (func.lower(DEVICE.c.name) == low)
+    begins = [
+        DEVICE.c.id.startswith(text, autoescape=True),
+        DEVICE.c.name.startswith(text, autoescape=True),
+        func.lower(DEVICE.c.name).startswith(low, autoescape=True),
+    ]
+    for fits in (DEVICE.c.id == text, named, or_(*begins)):
+        wanted = select(DEVICE.c.id, DEVICE.c.name, DEVICE.c.status).where(fits).order_by(DEVICE.c.id)
+        found = connection.execute(wanted.limit(_SHOWN + 1)).all()
+        alive = [row for row in found if row.status != DeviceStatus.REVOKED] or found
+        if len(alive) == 1:
+            return str(alive[0].id)
+        if alive:
+            raise InputError(_several(text, alive))
+    raise InputError(f"there is no device {text}", ExitCode.NO_INPUT)
+
+
+def list_devices(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
+    """Return the devices that fit the options, those seen last first."""
+    wanted = select(*(DEVICE.c[name] for name in _LISTED))
+    if options.name:
+        wanted = wanted.where(func.lower(DEVICE.c.name).contains(options.name.lower(), autoescape=True))
+    if options.status:
+        wanted = wanted.where(DEVICE.c.status == options.status)
+    if options.policy:
+        name = None if options.policy == "none" else options.policy
+        wanted = wanted.where(DEVICE.c.policy.is_(None) if name is None else DEVICE.c.policy == name)
+    if options.unseen_days:
+        wanted = wanted.where(func.coalesce(DEVICE.c.last_seen_at, 0) < operator.now - options.unseen_days * DAY_MS)
+    newest_first = wanted.order_by(func.coalesce(DEVICE.c.last_seen_at, 0).desc(), DEVICE.c.id)
+    page = newest_first.limit(options.limit).offset(options.skip)
+    return [dict(row) for row in connection.execute(page).mappings()]
+
+
+def rename(connection: Connection, operator: Operator, options: Namespace) -> Row:
+    """Give a device another name."""
+    connection.execute(update(DEVICE).where(DEVICE.c.id == options.device).values(name=options.name))
+    audit.append(connection, audit.Entry(operator.now, operator.name, audit.Action.RENAMED, options.device))
+    return {"id": options.device, "name": options.name}
+
+
+def remove(connection: Connection, operator: Operator, options: Namespace) -> Row:
+    """Delete a device that is revoked, with all that was counted of it; raises InputError."""
+    device = options.device
+    row = connection.execute(select(DEVICE.c.name, DEVICE.c.status, DEVICE.c.origin).where(DEVICE.c.id == device)).one()
+    if row.status != DeviceStatus.REVOKED:
+        raise InputError(f"the device {device} is {row.status}: `devices revoke` it first")
+    if row.origin == BY_SETTINGS:
+        raise InputError(f"the device {device} is one of the settings, and not deleted")
+    for table in (SESSION, USAGE, DEVICE_KEY):
+        connection.execute(delete(table).where(table.c.device_id == device))
+    connection.execute(delete(DEVICE).where(DEVICE.c.id == device))
+    audit.append(connection, audit.Entry(operator.now, operator.name, audit.Action.DELETED, device))
+    return {"id": device, "name": row.name, "status": "deleted"}
+
+
+def _several(text: str, found: Sequence[Any]) -> str:
+    named = ", ".join(f"{row.id} ({row.name or 'no name'})" for row in found[:_SHOWN])
+    return f"{text} fits several devices: {named}{' and others' if len(found) > _SHOWN else ''}"
