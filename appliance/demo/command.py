@@ -192,11 +192,9 @@ class Demo:
 
     def report(self) -> Report:
         """Sum up; exit 0 only where all went well, every sample having arrived once, or somebody stopped it."""
-        captured = self.recording.captured(self.owed.spans)
         received = self._received()
-        samples = None if received is None else account(captured, received)
-        outcome, trouble = self._outcome(samples)
-        return summed_up(self.recording, self._stopwatch, samples, len(captured), outcome, trouble)
+        samples = None if received is None else account(self.recording.captured(self.owed.spans), received)
+        return summed_up(self.recording, self.owed, self._stopwatch, samples, *self._outcome(samples))
 
     def _outcome(self, samples: Account | None) -> tuple[ExitCode, str | None]:
         if self.recording.errors:

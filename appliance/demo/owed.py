@@ -4,13 +4,16 @@ The uplink keeps its own accounts; a proof that took its word for what was to be
 """
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from appliance.conversation import Moment
 from appliance.core.events import WakeDetected
-from appliance.core.state import Uplink, gates
-from appliance.units import SampleIndex
+from appliance.core.state import UNHEARD, Uplink, gates
+from appliance.units import UPLINK, SampleIndex
 
 Span = tuple[SampleIndex, SampleIndex]
+_WAKE_WORD: Final = UPLINK.frames(1.2)
+"""A long one."""
 
 
 @dataclass(slots=True)
@@ -19,8 +22,14 @@ class Owed:
 
     spans: list[Span] = field(default_factory=list)
     """Those that have ended, in order; they do not overlap."""
+    conversations: list[Span] = field(default_factory=list)
+    """Those that have ended, from the beginning of what was said to the state of rest."""
+    wake_words: list[Span] = field(default_factory=list)
+    """Where they were said; nobody wants to have them sent."""
     _start: SampleIndex | None = None
     """Of the one that has not."""
+    _begun: SampleIndex | None = None
+    """Where the conversation began that has not ended."""
 
     def on_moment(self, moment: Moment, end: SampleIndex) -> None:
         """Follow a step of the conversation; ``end`` is the index after the newest microphone sample."""
@@ -32,3 +41,11 @@ class Owed:
         elif not lets_through and self._start is not None:
             self.spans.append((self._start, end))
             self._start = None
+        if isinstance(moment.event, WakeDetected):
+            said_from, said_to = moment.event.speech_from - _WAKE_WORD, moment.event.speech_from
+            self.wake_words.append((SampleIndex(max(said_from, 0)), SampleIndex(said_to)))
+        if moment.after.state in UNHEARD and self._begun is not None:
+            self.conversations.append((self._begun, end))
+            self._begun = None
+        elif moment.after.state not in UNHEARD and self._begun is None:
+            self._begun = end if self._start is None else self._start

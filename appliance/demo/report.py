@@ -12,8 +12,11 @@ from appliance.core.events import ReplyStarted
 from appliance.core.latency import Latency, Stopwatch
 from appliance.core.state import State
 from appliance.demo.accounting import Account
+from appliance.demo.owed import Owed
 from appliance.demo.recorder import Recording
+from appliance.demo.unsent import unsent_speech_s
 from appliance.errors import ExitCode
+from appliance.units import Seconds
 from appliance.wake.ports import Detection
 
 
@@ -27,6 +30,8 @@ class Report:
     uplink: Account | None
     """None where the service does not tell what it received."""
     captured: int
+    unsent_speech_s: Seconds
+    """Said in the conversation while nothing was let through."""
     latencies_ms: dict[Latency, tuple[float, ...]]
     states: Sequence[tuple[float, State]]
     trouble: str | None
@@ -46,6 +51,7 @@ class Report:
                 "lost": account.lost if account else None,
                 "duplicated": account.duplicated if account else None,
                 "strange": account.strange if account else None,
+                "unsent_speech_s": self.unsent_speech_s,
             },
             "latency_ms": {
                 latency.value: round(median(taken), 1) if taken else None
@@ -70,6 +76,7 @@ class Report:
         if self.uplink:
             table.add_row("samples received by the service", f"{self.uplink.received:,}")
             table.add_row("lost, duplicated", f"{self.uplink.lost}, {self.uplink.duplicated}")
+        table.add_row("said while an answer played, and not sent (s)", f"{self.unsent_speech_s:.1f}")
         for latency, taken in self.latencies_ms.items():
             shown = ", ".join(f"{ms:.1f}" for ms in taken)
             table.add_row(f"{latency.value.replace('_', ' ')} (ms)", shown or "-")
@@ -78,9 +85,9 @@ class Report:
 
 def summed_up(
     recording: Recording,
+    owed: Owed,
     stopwatch: Stopwatch,
     uplink: Account | None,
-    captured: int,
     outcome: ExitCode,
     trouble: str | None,
 ) -> Report:
@@ -91,7 +98,8 @@ def summed_up(
         turns=sum(map(_admitted, moments)),
         interruptions=sum(moment.after.state is State.INTERRUPTED is not moment.before.state for moment in moments),
         uplink=uplink,
-        captured=captured,
+        captured=len(recording.captured(owed.spans)),
+        unsent_speech_s=unsent_speech_s(recording.microphone(), owed.conversations, [*owed.spans, *owed.wake_words]),
         latencies_ms={latency: stopwatch.taken_ms(latency) for latency in Latency},
         states=recording.states(),
         trouble=trouble,

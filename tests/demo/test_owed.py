@@ -57,3 +57,21 @@ def test_no_sample_is_owed_twice():
         (WakeDetected(4800), State.CONNECTING, 5100),
         (DEADLINE, State.IDLE, 9000),
     ) == [(900, 5000), (5000, 9000)]
+
+
+def test_a_conversation_lasts_to_its_rest_and_the_wake_word_is_not_missed():
+    owed, before = Owed(), Context(policy=Policy(barge_in=BargeIn.WAKE_WORD), state=State.IDLE)
+    steps = (
+        (WakeDetected(40_000), State.CONNECTING, 41_000),
+        (DEADLINE, State.SPEAKING, 60_000),
+        (WakeDetected(80_000), State.INTERRUPTED, 81_000),
+        (DEADLINE, State.TROUBLE, 90_000),
+        (DEADLINE, State.IDLE, 95_000),
+    )
+    for event, state, end in steps:
+        after = replace(before, state=state)
+        owed.on_moment(Moment(Seconds(0.0), event, before, after), SampleIndex(end))
+        before = after
+    assert owed.spans == [(40_000, 60_000), (80_000, 90_000)]
+    assert owed.conversations == [(40_000, 90_000)]
+    assert owed.wake_words == [(20_800, 40_000), (60_800, 80_000)]
