@@ -6,10 +6,10 @@ The only module that knows adapters. Those whose libraries a laptop may lack are
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from appliance.audio.devices import Direction
 from appliance.audio.engine import Engine
@@ -17,9 +17,13 @@ from appliance.audio.ports import Microphone, Speaker
 from appliance.audio.wavfile import WavMicrophone as WavFileMicrophone
 from appliance.audio.wavfile import WavSpeaker as WavFileSpeaker
 from appliance.audio.wire import PERIODS_MS, Opened, Wanted
+from appliance.button.gpio import GpioButton as GpioPushButton
+from appliance.button.keyboard import KeyboardButton as KeyboardSwitch
 from appliance.button.ports import Button
 from appliance.daemon import Adapters, Appliance, Observers
-from appliance.errors import ConfigurationError, DeviceError
+from appliance.errors import DeviceError
+from appliance.gpiochip import GpioChip
+from appliance.indicator.gpio import GpioLight
 from appliance.indicator.off import NoLight
 from appliance.indicator.ports import Light
 from appliance.indicator.terminal import TerminalLight
@@ -27,6 +31,7 @@ from appliance.live import loop
 from appliance.live.jsonfile import JsonFile, Nowhere
 from appliance.live.link import GenaiConnector
 from appliance.live.ports import LinkConnector, TokenSource
+from appliance.provisioning.awaited import AwaitedTokens
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.enrolment import STANDING_FILE
 from appliance.provisioning.links import CountedLinks
@@ -39,6 +44,8 @@ from appliance.settings import (
     GpioButton,
     GpioIndicator,
     KeyboardButton,
+    NoButton,
+    NoIndicator,
     NoWakeWord,
     OpenWakeWord,
     Prefetch,
@@ -53,9 +60,6 @@ from appliance.wake.detector import rule_for
 from appliance.wake.ports import WakeEngine
 from appliance.wallclock import local_now
 
-if TYPE_CHECKING:
-    from gpiozero.pins import Factory
-
 
 def serve(settings: Settings) -> None:
     """`run` to its end, on an event loop that does not wait for addresses that lead nowhere."""
@@ -68,20 +72,19 @@ async def run(settings: Settings) -> None:
     Raises:
         ApplianceError: It cannot start.
     """
-    async with AsyncExitStack() as stack:
-        appliance = await make(settings, stack)
-        with stop_signals(appliance.stop):
-            await appliance.run()
+    appliance = await make(settings)
+    with stop_signals(appliance.stop):
+        await appliance.run()
 
 
-async def make(settings: Settings, stack: AsyncExitStack, observers: Observers | None = None) -> "Appliance":
-    """Open what the settings name and join it; ``stack`` closes it again.
+async def make(settings: Settings, observers: Observers | None = None) -> "Appliance":
+    """Choose what the settings name and join it.
 
     Raises:
         ApplianceError: Something cannot be opened, and trying again would not help.
     """
     acts = Acts()
-    appliance = Appliance(settings, await _choose(settings, acts, stack), observers or Observers())
+    appliance = Appliance(settings, await _choose(settings, acts), observers or Observers())
     acts.appliance = appliance
     return appliance
 
@@ -107,25 +110,24 @@ class Acts:
             self.appliance.forget()
 
 
-async def _choose(settings: Settings, acts: "Acts", stack: AsyncExitStack) -> Adapters:
+async def _choose(settings: Settings, acts: "Acts") -> Adapters:
     state, runtime = _directory("STATE_DIRECTORY"), _directory("RUNTIME_DIRECTORY")
     registry = _registry(settings, acts)
     connector = GenaiConnector(settings.live, registry.declarations)
     await connector.warm_up()
-    tokens = await stack.enter_async_context(_tokens(settings, state, registry))
-    chip = stack.enter_context(_chip()) if _needs_pins(settings) else None
-    light = _light(settings, chip)
-    stack.callback(light.close)
+    tokens = AwaitedTokens(lambda: _tokens(settings, state, registry))
+    chip = GpioChip()
     engine = audio_engine(settings)
     return Adapters(
         microphone=_microphone(settings, engine),
         speaker=_speaker(settings, engine),
         engine=None if engine is None else engine.run,
         wake=_wake(settings),
-        light=light,
+        light=_light(settings, chip),
         button=_button(settings, chip),
         connector=CountedLinks(connector, tokens),
         tokens=tokens,
+        enrolment=tokens.run,
         usage=JsonFile(state / "usage.json") if state else Nowhere(),
         lessons=JsonFile(state / "models.json") if state else Nowhere(),
         registry=registry,
@@ -246,43 +248,25 @@ def _wake(settings: Settings) -> Callable[[], WakeEngine] | None:
             assert_never(never)
 
 
-def _needs_pins(settings: Settings) -> bool:
-    return isinstance(settings.indicator, GpioIndicator) or isinstance(settings.button, GpioButton)
-
-
-@contextmanager
-def _chip() -> Iterator["Factory"]:
-    try:
-        from appliance.gpiochip import gpio_chip  # noqa: PLC0415
-    except ImportError:
-        raise ConfigurationError(
-            "GPIO pins need gpiozero: install voice-appliance[device], or set another indicator.kind and button.kind"
-        ) from None
-    with gpio_chip() as chip:
-        yield chip
-
-
-def _light(settings: Settings, chip: "Factory | None") -> Light:
+def _light(settings: Settings, chip: GpioChip) -> Light:
     match settings.indicator:
-        case GpioIndicator() as gpio if chip is not None:
-            from appliance.indicator.gpio import GpioLight  # noqa: PLC0415
-
+        case GpioIndicator() as gpio:
             return GpioLight(gpio, chip)
         case TerminalIndicator():
             return TerminalLight(sys.stdout)
-        case _:
+        case NoIndicator():
             return NoLight()
+        case _ as never:
+            assert_never(never)
 
 
-def _button(settings: Settings, chip: "Factory | None") -> Button | None:
+def _button(settings: Settings, chip: GpioChip) -> Button | None:
     match settings.button:
-        case GpioButton() as gpio if chip is not None:
-            from appliance.button.gpio import GpioButton as GpioPushButton  # noqa: PLC0415
-
+        case GpioButton() as gpio:
             return GpioPushButton(gpio, chip)
         case KeyboardButton():
-            from appliance.button.keyboard import KeyboardButton as KeyboardSwitch  # noqa: PLC0415
-
             return KeyboardSwitch(sys.stdin)
-        case _:
+        case NoButton():
             return None
+        case _ as never:
+            assert_never(never)

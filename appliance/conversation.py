@@ -119,7 +119,7 @@ class Voice(Protocol):
     def earcon(self, earcon: fx.Earcon) -> Pcm | None:
         """Return a short sound, 24 kHz mono."""
 
-    def phrase(self, trouble: ev.Trouble) -> Pcm | None:
+    def phrase(self, trouble: ev.Trouble | ev.Fault) -> Pcm | None:
         """Return a spoken sentence, 24 kHz mono."""
 
 

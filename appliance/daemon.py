@@ -41,7 +41,7 @@ from appliance.core.events import (
     WakeDetected,
 )
 from appliance.core.machine import step
-from appliance.core.state import Overlap, Policy, State, gates
+from appliance.core.state import Overlap, Policy, State, gates, in_words
 from appliance.core.state import Uplink as Gate
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
@@ -104,6 +104,8 @@ class Adapters:
     """The directory in which people on this machine find the daemon; None: they do not."""
     engine: Callable[[], Coroutine[Any, Any, None]] | None = None
     """Serves microphone and speaker as long as it runs, where they need it."""
+    enrolment: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
+    """Serves tokens as long as it runs, where they need it, and tells when there are some."""
     place: Place = Place.THREAD
     """Where the wake engine is loaded and computes."""
 
@@ -171,6 +173,8 @@ class Appliance:
         self._speaker = Attendant(Fault.SPEAKER, self._run_speaker, self._post, observers.on_error)
         self._wake = Attendant(Fault.WAKE_WORD, self._run_wake, self._post, observers.on_error)
         self._button = Attendant(Fault.BUTTON, self._run_button, self._post, observers.on_error)
+        self._light = Attendant(Fault.LIGHT, self._run_light, self._post, observers.on_error)
+        self._enrolment = Attendant(Fault.ENROLMENT, self._run_enrolment, self._post, observers.on_error)
 
     def end(self) -> None:
         """End the conversation after the reply."""
@@ -216,6 +220,8 @@ class Appliance:
                     ("keeper", self._keeper.run()),
                     ("toolbox", self._toolbox.run()),
                     ("lights", self._player.run()),
+                    ("light", self._light.run()),
+                    ("enrolment", self._enrolment.run()),
                     ("intercom", Intercom(self._chosen.runtime, self.say).run()),
                     ("watchdog", self._make_watchdog().run()),
                     ("start", self._become_ready()),
@@ -279,9 +285,16 @@ class Appliance:
         finally:
             presses.close()
 
+    async def _run_light(self) -> None:
+        await self._chosen.light.run(self._light.works)
+
+    async def _run_enrolment(self) -> None:
+        if self._chosen.enrolment is not None:
+            await self._chosen.enrolment(self._enrolment.works)
+
     def _recover(self) -> None:
-        for attendant in (self._microphone, self._speaker, self._wake, self._button):
-            attendant.recover()
+        for one in (self._microphone, self._speaker, self._wake, self._button, self._light, self._enrolment):
+            one.recover()
 
     # What happens
 
@@ -332,8 +345,9 @@ class Appliance:
     def _on_moment(self, moment: Moment) -> None:
         if moment.before.state is State.SPEAKING or isinstance(moment.event, ToolSlow):
             self._double_talk.sounded()
-        if moment.after.state is not moment.before.state and moment.after.state is not State.STOPPED:
-            self._chosen.manager.status(moment.after.state.value)
+        status = in_words(moment.after)
+        if status != in_words(moment.before) and moment.after.state is not State.STOPPED:
+            self._chosen.manager.status(status)
         self._observers.on_moment(moment)
 
     def _on_error(self, error: ApplianceError) -> None:

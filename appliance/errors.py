@@ -2,9 +2,10 @@
 
 * ApplianceError
     * ConfigurationError: a setting is wrong (owner installer, exit 78)
+        * NotEnrolled: this device has no identity yet
     * InputError: a file given on the command line cannot be used (owner installer, exit 65 or 66)
     * DeviceError: something soldered or plugged (owner hardware, retried)
-        * MicrophoneError · SpeakerError · WakeModelError · GpioError
+        * MicrophoneError · SpeakerError · WakeModelError · GpioError · EnrolmentError
     * ProvisioningError: no token, with a `LinkAction` that says what to do about it
         * ProvisioningUnreachable (network, retried) · ClockWrong · ServerUntrusted (both count as unreachable)
         * TokenRefused (installer, not retried)
@@ -78,6 +79,12 @@ class ConfigurationError(ApplianceError):
         self.mistakes = mistakes
 
 
+class NotEnrolled(ConfigurationError):  # noqa: N818  names a condition, as ConnectionRefused does
+    """This device has no identity with a provisioning server, or none that can be read."""
+
+    code = "not-enrolled"
+
+
 class InputError(ApplianceError):
     """A file or device named on the command line cannot be used."""
 
@@ -118,9 +125,16 @@ class WakeModelError(DeviceError):
 
 
 class GpioError(DeviceError):
-    """A pin cannot be claimed."""
+    """A pin cannot be claimed, or has failed."""
 
     code = "gpio"
+
+
+class EnrolmentError(DeviceError):
+    """This device cannot ask for tokens: it has not enrolled yet, or another program uses its identity."""
+
+    code = "enrolment"
+    owner = Owner.INSTALLER
 
 
 class LinkCause(Enum):
@@ -159,6 +173,8 @@ class LinkAction(Enum):
     """No attempt with these settings can succeed."""
     GIVE_UP_AUTH = "give-up-auth"
     """No attempt with this account can succeed."""
+    NOT_ENROLLED = "not-enrolled"
+    """No attempt can succeed before this device has enrolled."""
     OFFLINE = "offline"
     """This network does not lead to the service: try again until it does."""
     CLOCK_WRONG = "clock-wrong"

@@ -1,27 +1,83 @@
-"""The board's GPIO chip, opened once for the LEDs and the button."""
+"""The board's GPIO chip, shared by the LEDs and the button."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-
-from gpiozero.pins import Factory
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from appliance.errors import GpioError, translated
 
+if TYPE_CHECKING:
+    from gpiozero.pins import Factory
 
-@contextmanager
-def gpio_chip() -> Iterator[Factory]:
-    """Open the chip through lgpio, by name: gpiozero's own choice would hide why lgpio failed behind fall-backs.
+HEADERS: Final = ("pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835")
+"""Labels of the chips that have the 40-pin header: on a Pi 5, on a Pi 4, on those before. Which number such a chip has
+depends on the kernel."""
+DEVICES: Final = Path("/dev")
 
-    Importing lgpio starts a thread and leaves a pipe in the working directory, so it waits until a chip is wanted.
+
+class GpioChip:
+    """Open while anybody uses it, so that a chip that was absent or has failed is opened anew; loop thread only.
+
+    Args:
+        open_factory: Opens it, by lgpio unless another is given: gpiozero's own choice would hide why lgpio failed
+            behind fall-backs.
+    """
+
+    def __init__(self, open_factory: "Callable[[], Factory] | None" = None) -> None:
+        self._open_factory = open_factory or _open_lgpio
+        self._factory: Factory | None = None
+        self._users = 0
+
+    @contextmanager
+    def opened(self) -> "Iterator[Factory]":
+        """Yield what makes pins.
+
+        Raises:
+            GpioError: A library is not installed, this is no Raspberry Pi, or the chip may not be opened.
+        """
+        if self._factory is None:
+            # Below gpiozero, the pin library raises exceptions derived from Exception only.
+            with translated({Exception: GpioError}, "the GPIO chip cannot be opened"):
+                self._factory = self._open_factory()
+        factory = self._factory
+        self._users += 1
+        try:
+            yield factory
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._factory = None
+                factory.close()
+
+
+def header_chip(labels: Mapping[int, str]) -> int:
+    """Return the number of the chip that has the 40-pin header, of chips with these labels.
 
     Raises:
-        GpioError: lgpio is not installed, this is not a Raspberry Pi, or the chip may not be opened.
+        GpioError: None has.
     """
-    with translated({Exception: GpioError}, "the GPIO chip cannot be opened"):
-        from gpiozero.pins.lgpio import LGPIOFactory  # noqa: PLC0415  see above
+    for header in HEADERS:
+        for number, label in sorted(labels.items()):
+            if label == header:
+                return number
+    there = ", ".join(f"gpiochip{number} is {label}" for number, label in sorted(labels.items()))
+    raise GpioError(f"no chip with a Raspberry Pi's header ({there or 'there is none in /dev that may be opened'})")
 
-        factory = LGPIOFactory()
+
+def _open_lgpio() -> "Factory":
+    """Importing lgpio starts a thread and leaves a pipe in the working directory, so it waits until now."""
     try:
-        yield factory
-    finally:
-        factory.close()
+        import lgpio  # noqa: PLC0415
+        from gpiozero.pins.lgpio import LGPIOFactory  # noqa: PLC0415
+    except ImportError as error:
+        raise GpioError(f"{error.name} is not installed; on Raspberry Pi OS: sudo apt install python3-lgpio") from error
+    labels = {}
+    for device in DEVICES.glob("gpiochip*"):
+        try:
+            handle = lgpio.gpiochip_open(int(device.name.removeprefix("gpiochip")))
+        except (lgpio.error, ValueError):
+            continue  # it is another's, or a link beside the chips
+        labels[int(device.name.removeprefix("gpiochip"))] = lgpio.gpio_get_chip_info(handle)[3]
+        lgpio.gpiochip_close(handle)
+    return LGPIOFactory(chip=header_chip(labels))

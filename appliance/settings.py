@@ -291,6 +291,8 @@ class GpioIndicator(Section):
     kind: Literal["gpio"] = "gpio"
     brightness: float = Field(default=1.0, gt=0, le=1)
     """Of all LEDs."""
+    required: bool = False
+    """Hold no conversation while the light does not work."""
     pins: AnyPins = RgbPins()
     """Which LEDs there are."""
 
@@ -433,6 +435,7 @@ class Settings(LayeredSettings):
             tools_s=self.tools.timeout_s + self.conversation.thinking_s,
             tool_calls=self.tools.calls_per_question,
             tool_time_s=self.tools.question_s,
+            light_required=isinstance(self.indicator, GpioIndicator) and self.indicator.required,
         )
 
     @model_validator(mode="after")

@@ -95,7 +95,7 @@ class Recording:
     def earcon(self, earcon: fx.Earcon) -> Pcm | None:
         return np.zeros(10, np.int16) if earcon is fx.Earcon.WAKE else None
 
-    def phrase(self, trouble: ev.Trouble) -> Pcm | None:
+    def phrase(self, trouble: ev.Trouble | ev.Fault) -> Pcm | None:
         return np.zeros(20, np.int16)
 
     def recover(self) -> None:

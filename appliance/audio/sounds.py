@@ -8,7 +8,7 @@ import numpy as np
 
 from appliance.audio import earcons
 from appliance.core.effects import Earcon
-from appliance.core.events import Trouble
+from appliance.core.events import Fault, Trouble
 from appliance.units import Pcm
 
 
@@ -19,7 +19,7 @@ class Sounds:
         """Return a short sound, 24 kHz mono."""
         return earcons.earcon(earcon)
 
-    def phrase(self, trouble: Trouble) -> Pcm | None:
+    def phrase(self, trouble: Trouble | Fault) -> Pcm | None:
         """Return a spoken sentence, 24 kHz mono."""
         return _phrase(trouble)
 
@@ -32,7 +32,7 @@ class PhrasesOnly(Sounds):
 
 
 @cache
-def _phrase(trouble: Trouble) -> Pcm:
+def _phrase(trouble: Trouble | Fault) -> Pcm:
     recording = files("appliance.audio") / "phrases" / f"{trouble.value}.wav"
     with recording.open("rb") as file, wave.open(file) as reader:
         return np.frombuffer(reader.readframes(reader.getnframes()), "<i2")

@@ -6,7 +6,7 @@ What lasts as long as a state (light, gates, deadline) is no effect: it follows 
 from dataclasses import dataclass, field
 from enum import Enum
 
-from appliance.core.events import ConversationTimeOver, ToolTimeOver, Trouble
+from appliance.core.events import ConversationTimeOver, Fault, ToolTimeOver, Trouble
 from appliance.core.state import Mode, State
 
 
@@ -129,7 +129,7 @@ class PlayEarcon:
 class Announce:
     """Tell the household what is wrong, in words."""
 
-    trouble: Trouble
+    trouble: Trouble | Fault
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ class Fault(Enum):
     SPEAKER = "speaker"
     WAKE_WORD = "wake-word"
     BUTTON = "button"
+    ENROLMENT = "enrolment"
+    """Not a device: this one has not enrolled with a provisioning server yet."""
+    LIGHT = "light"
 
 
 class Trouble(Enum):
@@ -25,6 +28,8 @@ class Trouble(Enum):
     """The clock of this device is not set, and so it trusts nobody."""
     REFUSED = "refused"
     """This device is not let in: a person must look at it."""
+    NOT_ENROLLED = "not-enrolled"
+    """This device has not enrolled with a provisioning server yet: its installer must."""
     SETTINGS = "settings"
     """What this device asks for is not to be had: a person must look at it."""
     QUOTA = "quota"

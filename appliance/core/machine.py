@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.core import link_rows, overlap_rows, rows, tool_rows
+from appliance.core import fault_rows, link_rows, overlap_rows, rows, tool_rows
 from appliance.core.effects import Ignored
 from appliance.core.events import (
     EVENTS,
@@ -90,12 +90,12 @@ _OPEN_WHY = "no link is being opened"
 _ENDING_WHY = "the daemon is ending"
 
 TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
-    Ready: _row(rows.ready, STARTING, FAULT, to=(IDLE,))
+    Ready: _row(fault_rows.ready, STARTING, FAULT, to=(IDLE,))
     | _no(IDLE, *_WAITING, *_DIALOGUE, FAREWELL, TROUBLE, why="it has been ready before"),
-    FaultRaised: _row(rows.fault_raised, *(state for state in State if state is not STOPPED), to=(FAULT,)),
-    FaultCleared: _row(rows.fault_cleared, *(state for state in State if state not in {FAULT, STOPPED}))
-    | _row(rows.fault_cleared_at_rest, FAULT, to=(IDLE,)),
-    StopRequested: _row(rows.stop, *(state for state in State if state is not STOPPED), to=(STOPPED,)),
+    FaultRaised: _row(fault_rows.fault_raised, *(state for state in State if state is not STOPPED), to=(FAULT,)),
+    FaultCleared: _row(fault_rows.fault_cleared, *(state for state in State if state not in {FAULT, STOPPED}))
+    | _row(fault_rows.fault_cleared_at_rest, FAULT, to=(IDLE,)),
+    StopRequested: _row(fault_rows.stop, *(state for state in State if state is not STOPPED), to=(STOPPED,)),
     WakeDetected: _row(rows.wake, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
     | _row(rows.wake_again, LISTENING, THINKING, to=(LISTENING, CONNECTING))
     | _row(rows.wake_while_speaking, SPEAKING, to=(INTERRUPTED, CONNECTING))
@@ -181,14 +181,14 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     PlaybackStalled: _row(link_rows.stalled, SPEAKING, to=(RECONNECTING, TROUBLE))
     | _row(rows.leave_now, FAREWELL, to=_REST)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, why="no reply is being played"),
-    DeadlineReached: _row(rows.start_took_too_long, STARTING, to=(FAULT,))
+    DeadlineReached: _row(fault_rows.start_took_too_long, STARTING, to=(FAULT,))
     | _row(link_rows.connecting_took_too_long, *_WAITING, to=(TROUBLE,))
     | _row(rows.nobody_speaks, LISTENING, to=(THINKING, *_REST))
     | _row(rows.leave_now, SPEAKING, FAREWELL, to=_REST)
     | _row(rows.no_answer, THINKING, to=(TROUBLE,))
     | _row(rows.interruption_seen, INTERRUPTED, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
     | _row(rows.trouble_told, TROUBLE, to=_REST)
-    | _row(rows.recover, FAULT)
+    | _row(fault_rows.recover, FAULT)
     | _no(IDLE, why="a resting state has no deadline"),
 }
 for _event in EVENTS:

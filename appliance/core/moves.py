@@ -52,6 +52,7 @@ class Changes(TypedDict, total=False):
     owed: bool
     resumptions: int
     faults: frozenset[Fault]
+    light_told: bool
     delay: Trouble | None
     cap: Trouble | None
     trouble: Trouble | None

@@ -4,6 +4,7 @@ The first line of each docstring is printed in ``docs/conversation.md``.
 """
 
 from appliance.core.effects import (
+    Announce,
     BeginSpeech,
     DiscardReply,
     Earcon,
@@ -12,7 +13,6 @@ from appliance.core.effects import (
     FlushPlayback,
     Ignored,
     PlayEarcon,
-    Recover,
     SendText,
 )
 from appliance.core.events import (
@@ -23,15 +23,12 @@ from appliance.core.events import (
     DeadlineReached,
     EndRequested,
     Event,
-    FaultCleared,
-    FaultRaised,
+    Fault,
     PlaybackDrained,
     Press,
-    Ready,
     ReplyEnded,
     ReplyStarted,
     ServerInterrupted,
-    StopRequested,
     TextEntered,
     Trouble,
     UserSilent,
@@ -46,7 +43,6 @@ from appliance.core.moves import (
     break_off,
     enter,
     give_up,
-    hang_up,
     interrupt,
     interrupt_here,
     leave,
@@ -56,53 +52,7 @@ from appliance.core.moves import (
     stay,
     takes_the_word,
 )
-from appliance.core.state import DISABLING, Context, Listening, Mode, Overlap, Reply, State, Talk, greets
-
-# Start, stop, faults
-
-
-def ready(c: Context, _: Ready) -> Step:
-    """Rest; with a fault, wait until it is cleared."""
-    if c.faults:
-        return stay(c, Ignored("a device is still broken"))
-    return enter(c, State.IDLE)
-
-
-def start_took_too_long(c: Context, _: DeadlineReached) -> Step:
-    """Show a fault; `Ready` may still come."""
-    return enter(c, State.FAULT)
-
-
-def stop(c: Context, _: StopRequested) -> Step:
-    """End everything."""
-    return hang_up(c, State.STOPPED)
-
-
-def fault_raised(c: Context, event: FaultRaised) -> Step:
-    """Without microphone or speaker, end at once; other faults let a conversation finish."""
-    if event.fault in c.faults:
-        return stay(c, Ignored("that fault is known"))
-    faults = c.faults | {event.fault}
-    if event.fault in DISABLING or c.state in {State.IDLE, State.STARTING, State.FAULT}:
-        return break_off(c, State.FAULT, faults=faults)
-    return stay(c, faults=faults)
-
-
-def fault_cleared(c: Context, event: FaultCleared) -> Step:
-    """Note it."""
-    return stay(c, faults=c.faults - {event.fault})
-
-
-def fault_cleared_at_rest(c: Context, event: FaultCleared) -> Step:
-    """Rest once the last fault is gone."""
-    faults = c.faults - {event.fault}
-    return enter(c, State.FAULT if faults else State.IDLE, faults=faults)
-
-
-def recover(c: Context, _: DeadlineReached) -> Step:
-    """Try to bring the device back, and wait again."""
-    return enter(c, State.FAULT, then=(Recover(),))
-
+from appliance.core.state import Context, Listening, Mode, Overlap, Reply, State, Talk, disabled, greets
 
 # Wake word and button
 
@@ -132,8 +82,10 @@ def wake_while_speaking(c: Context, event: WakeDetected) -> Step:
 
 
 def press(c: Context, event: ButtonPressed) -> Step:
-    """Begin a push-to-talk conversation."""
-    if c.faults & DISABLING:
+    """Begin a push-to-talk conversation; where it is the light that stands in the way, say so."""
+    if disabled(c) == {Fault.LIGHT}:
+        return stay(c, Announce(Fault.LIGHT))
+    if disabled(c):
         return stay(c, Ignored("without microphone and speaker there is no conversation"))
     return begin(c, event.speech_from, Mode.PUSH_TO_TALK)
 
@@ -320,8 +272,8 @@ def cap_reached_in_a_turn(c: Context, event: CapReached) -> Step:
 
 def text(c: Context, event: TextEntered) -> Step:
     """Begin a conversation that keeps the microphone closed until a press or the wake word."""
-    if c.faults & DISABLING:
-        return stay(c, Ignored("without microphone and speaker there is no conversation"))
+    if disabled(c):
+        return stay(c, Ignored("without microphone, speaker and a light that is required there is no conversation"))
     return begin_in_writing(c, event.text)
 
 

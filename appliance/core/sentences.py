@@ -1,16 +1,20 @@
-"""What the household is told of each kind of trouble: a short sentence, recorded by scripts/render-recordings."""
+"""What the household is told of each kind of trouble, and of a light that cannot show its own fault.
+
+Short sentences, recorded by scripts/render-recordings.
+"""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from appliance.core.events import Trouble
+from appliance.core.events import Fault, Trouble
 
-SENTENCES: Final[Mapping[Trouble, str]] = MappingProxyType(
+SENTENCES: Final[Mapping[Trouble | Fault, str]] = MappingProxyType(
     {
         Trouble.NETWORK: "There is no network. Check the router.",
         Trouble.CLOCK: "My clock is wrong. Give me a minute.",
         Trouble.REFUSED: "I am not let in. Ask who installed me.",
+        Trouble.NOT_ENROLLED: "I am not enrolled yet. Ask who installed me.",
         Trouble.SETTINGS: "My settings are wrong. Ask who installed me.",
         Trouble.QUOTA: "My allowance is used up. Try later.",
         Trouble.CAP_SESSION: "This has become too long a talk. Wake me again.",
@@ -19,5 +23,6 @@ SENTENCES: Final[Mapping[Trouble, str]] = MappingProxyType(
         Trouble.SILENT_SERVICE: "I get no answer. Ask me again.",
         Trouble.LOST: "The line broke. Ask me again.",
         Trouble.SERVICE: "The service is down. Ask me later.",
+        Fault.LIGHT: "My light does not work. Ask who installed me.",
     }
 )

@@ -11,7 +11,7 @@ from typing import Final
 from appliance.core.events import Fault, Trouble
 
 DISABLING: Final = frozenset({Fault.MICROPHONE, Fault.SPEAKER})
-"""Faults that leave no way to hold a conversation; with the others, either the wake word or the button still works."""
+"""Faults that leave no way to hold a conversation; with the others, the wake word or the button still works."""
 
 
 class State(Enum):
@@ -169,6 +169,8 @@ class Policy:
     """The wait for the model's last words; once they are being played, ``speaking_s`` counts."""
     trouble_s: float = 4.0
     fault_s: float = 10.0
+    light_required: bool = False
+    """Hold no conversation that no light would show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,12 +214,20 @@ class Context:
     resumptions: int = 0
     """How often the link was resumed since the model last spoke to the end of a turn."""
     faults: frozenset[Fault] = frozenset()
+    light_told: bool = False
+    """That the light does not work was said in words: it cannot show it."""
     delay: Trouble | None = None
     """Why the link is not open yet."""
     cap: Trouble | None = None
     """No further turn may be had, for this reason."""
     trouble: Trouble | None = None
     """What TROUBLE is about."""
+
+
+def disabled(context: Context) -> frozenset[Fault]:
+    """Return the faults that rule a conversation out."""
+    required = frozenset({Fault.LIGHT}) if context.policy.light_required else frozenset()
+    return context.faults & (DISABLING | required)
 
 
 def gates(context: Context) -> Gates:
@@ -247,7 +257,7 @@ def _wake(context: Context) -> Wake:
     match context.state:
         case State.IDLE | State.FAREWELL | State.TROUBLE:
             return Wake.ARMED
-        case State.FAULT if not context.faults & DISABLING:
+        case State.FAULT if not disabled(context):
             return Wake.ARMED
         case State.SPEAKING if context.policy.barge_in is not BargeIn.BUTTON:
             return Wake.ARMED
@@ -256,6 +266,12 @@ def _wake(context: Context) -> Wake:
             return Wake.DISARMED if first and context.mode is Mode.HANDS_FREE else Wake.ARMED
         case _:
             return Wake.DISARMED
+
+
+def in_words(context: Context) -> str:
+    """Return the state on one line, and the faults that it is about."""
+    faults = ", ".join(sorted(fault.value for fault in context.faults))
+    return f"{context.state.value}: {faults}" if context.state is State.FAULT and faults else context.state.value
 
 
 def greets(context: Context) -> bool:

@@ -127,7 +127,7 @@ class Demo:
                 on_error=self._on_error,
                 on_speaker=self._on_speaker,
             )
-            self._appliance = await app.make(settings, stack, observers)
+            self._appliance = await app.make(settings, observers)
             self._stopwatch = self._appliance.conversation.stopwatch
             await self._appliance.run()
 

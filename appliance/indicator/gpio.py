@@ -1,18 +1,20 @@
 """LEDs on GPIO pins, dimmed by PWM; with `button.gpio` and `gpiochip`, the only importer of gpiozero."""
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from types import MappingProxyType
-from typing import Final
-
-from gpiozero import PWMLED
-from gpiozero.exc import GPIOZeroError
-from gpiozero.pins import Factory
+from typing import TYPE_CHECKING, Final
 
 from appliance.core.state import State
 from appliance.errors import GpioError, translated
+from appliance.gpiochip import GpioChip
 from appliance.indicator.ports import Look
 from appliance.settings import GpioIndicator, RgbPins
+
+if TYPE_CHECKING:
+    from gpiozero import PWMLED
+    from gpiozero.pins import Factory
 
 RGB: Final = ("red", "green", "blue")
 PER_STATE: Final = ("connecting", "listening", "speaking", "interrupted")
@@ -40,42 +42,65 @@ STEP: Final = 0.01
 class GpioLight:
     """A `Light` of three LEDs (red, green, blue) or of four (one a state)."""
 
-    def __init__(self, settings: GpioIndicator, pin_factory: Factory) -> None:
-        """Claim the pins, all off.
-
-        Raises:
-            GpioError: A pin is in use or cannot dim; pins claimed before it have been given back.
-        """
-        self.failures = 0
-        """Looks that a pin did not take."""
-        self._brightness = settings.brightness
+    def __init__(self, settings: GpioIndicator, chip: GpioChip) -> None:
+        self._settings = settings
+        self._chip = chip
         self._names = RGB if isinstance(settings.pins, RgbPins) else PER_STATE
         self._leds: dict[str, PWMLED] = {}
-        self._levels = dict.fromkeys(self._names, 0.0)
-        with ExitStack() as undo:
-            for name in self._names:
-                pin = getattr(settings.pins, name)
-                # Below gpiozero, the pin library raises exceptions of its own, derived from Exception only.
-                with translated({Exception: GpioError}, f"indicator.pins.{name}: cannot use GPIO {pin}"):
-                    self._leds[name] = PWMLED(pin, pin_factory=pin_factory)
-                undo.callback(self._leds[name].close)
-            undo.pop_all()
+        """Empty while no pins are claimed."""
+        self._levels: dict[str, float] = {}
+        self._look: Look | None = None
+        self._failed: asyncio.Future[None] | None = None
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Claim the pins and show looks until cancelled; the pins are given back then.
+
+        Raises:
+            GpioError: A pin is in use, cannot dim or has failed; all pins have been given back.
+        """
+        with self._chip.opened() as factory, ExitStack() as claimed:
+            self._claim(factory, claimed)
+            self._failed = asyncio.get_running_loop().create_future()
+            if self._look is not None:
+                self.show(self._look)
+            if not self._failed.done():
+                on_ready()
+            await self._failed
 
     def show(self, look: Look) -> None:
-        """Set the LEDs whose level has changed."""
-        for name, level in self._wanted(look).items():
-            if level != self._levels[name]:
-                try:
-                    self._leds[name].value = level
-                except GPIOZeroError:
-                    self.failures += 1
-                else:
-                    self._levels[name] = level
+        """Set the LEDs whose level has changed; a pin that fails ends `run`."""
+        self._look = look
+        if self._failed is None or self._failed.done():
+            return
+        for name, led in self._leds.items():
+            level = self._wanted(look)[name]
+            if level == self._levels[name]:
+                continue
+            try:
+                with translated({Exception: GpioError}, f"{self._setting(name)} cannot be set"):
+                    led.value = level
+            except GpioError as error:
+                self._failed.set_exception(error)
+                return
+            self._levels[name] = level
 
-    def close(self) -> None:
-        """Switch off and give the pins back; more than once does nothing."""
-        for led in self._leds.values():
-            led.close()
+    def _claim(self, factory: "Factory", claimed: ExitStack) -> None:
+        """Claim all pins, off; ``claimed`` gives them back."""
+        from gpiozero import PWMLED  # noqa: PLC0415  absent on a laptop, as the chip has told
+
+        claimed.callback(self._let_go)
+        for name in self._names:
+            # Below gpiozero, the pin library raises exceptions derived from Exception only.
+            with translated({Exception: GpioError}, f"{self._setting(name)} cannot be used"):
+                led = PWMLED(getattr(self._settings.pins, name), pin_factory=factory)
+            claimed.callback(_close, led)
+            self._leds[name], self._levels[name] = led, 0.0
+
+    def _let_go(self) -> None:
+        self._leds, self._levels, self._failed = {}, {}, None
+
+    def _setting(self, name: str) -> str:
+        return f"indicator.pins.{name}: GPIO {getattr(self._settings.pins, name)}"
 
     def _wanted(self, look: Look) -> dict[str, float]:
         if self._names is RGB:
@@ -89,4 +114,10 @@ class GpioLight:
         """Scale by the brightness of the settings; what is lit stays lit."""
         if part <= 0:
             return 0.0
-        return max(STEP, round(part * self._brightness / STEP) * STEP)
+        return max(STEP, round(part * self._settings.brightness / STEP) * STEP)
+
+
+def _close(led: "PWMLED") -> None:
+    """Switch off and give the pin back; a chip that is gone has done so."""
+    with suppress(GpioError), translated({Exception: GpioError}, "cannot be given back"):
+        led.close()

@@ -1,13 +1,18 @@
 """No light at all."""
 
+import asyncio
+from collections.abc import Callable
+
 from appliance.indicator.ports import Look
 
 
 class NoLight:
     """A `Light` that nobody sees."""
 
-    def show(self, look: Look) -> None:
-        """Do nothing."""
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Do nothing until cancelled."""
+        on_ready()
+        await asyncio.get_running_loop().create_future()
 
-    def close(self) -> None:
+    def show(self, look: Look) -> None:
         """Do nothing."""

@@ -20,7 +20,7 @@ BLINK_S: Final = 0.4
 """One blink: half of it bright, half of it not."""
 FLASH_S: Final = 0.15
 """How long a flash is bright."""
-OTHER_BLINKS: Final = 5
+OTHER_BLINKS: Final[Mapping[State, int]] = MappingProxyType({State.TROUBLE: 5, State.FAULT: 7})
 """Blinks for something that has no kind of its own."""
 
 
@@ -98,8 +98,8 @@ PATTERNS: Final[Mapping[State, Pattern]] = MappingProxyType(
         State.INTERRUPTED: Pattern(Colour.WHITE, Motion.FLASH, low=0.3),
         State.RECONNECTING: Pattern(Colour.BLUE, Motion.BLINK, period_s=1.6, low=0.2, count=2),
         State.FAREWELL: Pattern(Colour.GREEN, Motion.BREATHE, period_s=3.0, low=0.1),
-        State.TROUBLE: Pattern(Colour.AMBER, Motion.BLINK, period_s=3.0, count=OTHER_BLINKS),
-        State.FAULT: Pattern(Colour.RED, Motion.BLINK, period_s=4.0, low=0.15, count=OTHER_BLINKS),
+        State.TROUBLE: Pattern(Colour.AMBER, Motion.BLINK, period_s=3.0, count=OTHER_BLINKS[State.TROUBLE]),
+        State.FAULT: Pattern(Colour.RED, Motion.BLINK, period_s=4.0, low=0.15, count=OTHER_BLINKS[State.FAULT]),
         State.STOPPED: Pattern(Colour.WHITE, Motion.OFF),
     }
 )
@@ -111,6 +111,7 @@ BLINKS: Final[Mapping[Trouble | Fault, int]] = MappingProxyType(
         Trouble.NETWORK: 1,
         Trouble.CLOCK: 1,
         Trouble.REFUSED: 2,
+        Trouble.NOT_ENROLLED: 2,
         Trouble.SETTINGS: 2,
         Trouble.QUOTA: 3,
         Trouble.CAP_SESSION: 3,
@@ -123,6 +124,8 @@ BLINKS: Final[Mapping[Trouble | Fault, int]] = MappingProxyType(
         Fault.SPEAKER: 2,
         Fault.WAKE_WORD: 3,
         Fault.BUTTON: 4,
+        Fault.ENROLMENT: 5,
+        Fault.LIGHT: 6,
     }
 )
 
@@ -143,6 +146,7 @@ _MEANINGS: Final[Mapping[State | Trouble | Fault, str]] = MappingProxyType(
         Trouble.NETWORK: "no answer: the network or the service cannot be reached",
         Trouble.CLOCK: "no answer: its clock is not set yet",
         Trouble.REFUSED: "no answer: this device is not let in; ask its installer",
+        Trouble.NOT_ENROLLED: "no answer: this device is not enrolled yet; ask its installer",
         Trouble.SETTINGS: "no answer: its settings are not accepted; ask its installer",
         Trouble.QUOTA: "no answer: the service says that the allowance is used up",
         Trouble.CAP_SESSION: "the conversation has cost what one may cost; wake it again",
@@ -155,6 +159,8 @@ _MEANINGS: Final[Mapping[State | Trouble | Fault, str]] = MappingProxyType(
         Fault.SPEAKER: "the speaker is missing or has failed",
         Fault.WAKE_WORD: "the wake word cannot be heard; use the button",
         Fault.BUTTON: "the button does not work; use the wake word",
+        Fault.ENROLMENT: "this device is not enrolled yet; ask its installer",
+        Fault.LIGHT: "an LED of the light does not work; that is said in words, too",
     }
 )
 

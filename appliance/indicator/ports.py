@@ -1,5 +1,6 @@
 """What the conversation needs of a light."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,10 +18,14 @@ class Look:
 
 
 class Light(Protocol):
-    """Shows looks; never raises once it is open."""
+    """Shows looks while it runs; the newest one at once when it begins to."""
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Show looks until cancelled, and be off afterwards; ``on_ready`` is called once they are shown.
+
+        Raises:
+            GpioError: A pin cannot be claimed, or has failed since.
+        """
 
     def show(self, look: Look) -> None:
-        """Show this now; called on the loop's thread, returns at once."""
-
-    def close(self) -> None:
-        """Switch off and give the pins back."""
+        """Show this from now on; called on the loop's thread, returns at once, never raises."""

@@ -1,5 +1,7 @@
 """A light made of text: one line that changes in place on a terminal, one line a state change elsewhere."""
 
+import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TextIO
 
@@ -24,6 +26,14 @@ class TerminalLight:
         self._in_place = stream is not None and stream.isatty()
         self._console = Console(file=stream, force_terminal=self._in_place, highlight=False)
         self._last: Look | None = None
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Show looks until cancelled; the last line stands then, and a new one begins."""
+        on_ready()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            self.close()
 
     def show(self, look: Look) -> None:
         """Draw the look if it differs from the last one; without a terminal, name the state if it does."""

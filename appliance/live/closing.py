@@ -63,6 +63,7 @@ TOLD: Final[Mapping[LinkAction, Trouble]] = MappingProxyType(
         LinkAction.WAIT_QUOTA: Trouble.QUOTA,
         LinkAction.GIVE_UP_CONFIG: Trouble.SETTINGS,
         LinkAction.GIVE_UP_AUTH: Trouble.REFUSED,
+        LinkAction.NOT_ENROLLED: Trouble.NOT_ENROLLED,
         LinkAction.OFFLINE: Trouble.NETWORK,
         LinkAction.CLOCK_WRONG: Trouble.CLOCK,
     }
@@ -79,6 +80,7 @@ WAITS: Final[Mapping[LinkAction, Backoff]] = MappingProxyType(
         LinkAction.WAIT_QUOTA: Backoff(30.0, 900.0),
         LinkAction.GIVE_UP_CONFIG: Backoff(60.0, 3600.0),
         LinkAction.GIVE_UP_AUTH: Backoff(60.0, 3600.0),
+        LinkAction.NOT_ENROLLED: Backoff(60.0, 3600.0),
         LinkAction.OFFLINE: Backoff(0.5, 2.0),
         LinkAction.CLOCK_WRONG: Backoff(0.5, 4.0),
     }

@@ -32,7 +32,9 @@ _TOKEN_LEFT_S: Final = 60.0
 """A token with less life left is not used again."""
 _SPREAD: Final = 0.25
 """By so much of the wait that a server asks for, devices come back later than that, not all at once."""
-_VAIN: Final = frozenset({LinkAction.GIVE_UP_CONFIG, LinkAction.GIVE_UP_AUTH, LinkAction.WAIT_QUOTA})
+_VAIN: Final = frozenset(
+    {LinkAction.GIVE_UP_CONFIG, LinkAction.GIVE_UP_AUTH, LinkAction.NOT_ENROLLED, LinkAction.WAIT_QUOTA}
+)
 """What a person cannot wait for."""
 
 

@@ -112,6 +112,7 @@ LADDER: Final[Mapping[LinkAction, _Next]] = MappingProxyType(
         _A.DROP_TIER: _REDUCE,
         _A.GIVE_UP_CONFIG: _NONE,
         _A.GIVE_UP_AUTH: _NONE,
+        _A.NOT_ENROLLED: _NONE,
     }
 )
 """For each action the rung after SAME_TOKEN, NEW_TOKEN, SEEDED, EMPTY and LAST; None: give up."""

@@ -11,7 +11,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from appliance.errors import ConfigurationError
+from appliance.errors import ConfigurationError, NotEnrolled
 from appliance.provisioning import keys
 from appliance.provisioning.drawer import Drawer
 from appliance.provisioning.protocol import DeviceId, HttpsUrl, Jwk, ServerKey
@@ -66,7 +66,7 @@ def read(drawer: Drawer) -> Identity | None:
     """Return who this device is; None where it has not enrolled.
 
     Raises:
-        ConfigurationError: What is there cannot be read.
+        NotEnrolled: What is there cannot be read.
     """
     text = drawer.read(FILE_NAME)
     if text is None:
@@ -74,7 +74,7 @@ def read(drawer: Drawer) -> Identity | None:
     try:
         return Identity.model_validate_json(text)
     except ValidationError:
-        raise ConfigurationError(
+        raise NotEnrolled(
             f"{drawer.directory / FILE_NAME} is damaged: `appliance forget`, and enrol with a new join string"
         ) from None
 
@@ -88,7 +88,8 @@ def credentials(settings: Provisioning, drawer: Drawer) -> Credentials:
     """Return what the settings say, and where they say nothing, what enrolment has left.
 
     Raises:
-        ConfigurationError: Something is in neither, or cannot be used.
+        NotEnrolled: Something is in neither, or what enrolment has left is damaged.
+        ConfigurationError: A setting cannot be used.
     """
     given = given_key(settings)
     if given is not None and is_given(settings):
@@ -96,7 +97,7 @@ def credentials(settings: Provisioning, drawer: Drawer) -> Credentials:
     else:
         enrolled = read(drawer)
         if enrolled is None:
-            raise ConfigurationError(_not_enrolled(settings, given))
+            raise NotEnrolled(_not_enrolled(settings, given))
         key = given or _enrolled_key(drawer, enrolled)
         url, device_id = settings.url or enrolled.url, settings.device_id or enrolled.device_id
     return Credentials(
@@ -140,7 +141,7 @@ def kept_key(drawer: Drawer, name: str) -> keys.PrivateKey | None:
     try:
         return keys.device_key(text)
     except ValueError:
-        raise ConfigurationError(
+        raise NotEnrolled(
             f"{drawer.directory / name} is damaged: `appliance forget`, and enrol with a new join string"
         ) from None
 
@@ -185,7 +186,7 @@ def _not_enrolled(settings: Provisioning, given: keys.PrivateKey | None) -> str:
 def _enrolled_key(drawer: Drawer, enrolled: Identity) -> keys.PrivateKey:
     key = kept_key(drawer, enrolled.key_file) if enrolled.key_file else None
     if key is None:
-        raise ConfigurationError(
+        raise NotEnrolled(
             "provisioning.device_key: missing; the server knows this device by its key: set it as it was, or "
             "`appliance forget`, and enrol with a new join string"
         )

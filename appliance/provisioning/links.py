@@ -2,15 +2,25 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 from appliance.live.ports import Link, LinkConnector, LiveToken, Request, Tier
-from appliance.provisioning.tokens import Tokens
+
+
+class Counter(Protocol):
+    """Who counts links: `Tokens`, or `AwaitedTokens`."""
+
+    def opened(self, token: LiveToken) -> None:
+        """A link was opened with this token."""
+
+    def closed(self, token: LiveToken) -> None:
+        """That link was closed."""
 
 
 class CountedLinks:
     """Opens links as another connector does, and tells when they are opened and closed."""
 
-    def __init__(self, connector: LinkConnector, tokens: Tokens) -> None:
+    def __init__(self, connector: LinkConnector, tokens: Counter) -> None:
         self._connector = connector
         self._tokens = tokens
 

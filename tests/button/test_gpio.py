@@ -9,6 +9,7 @@ from gpiozero.pins.mock import MockFactory, MockPin
 from appliance.button.gpio import GpioButton
 from appliance.button.ports import Edge
 from appliance.errors import GpioError
+from appliance.gpiochip import GpioChip
 from appliance.settings import GpioButton as Settings
 from tests.clock import run_real
 
@@ -23,6 +24,12 @@ class HeldPin(MockPin):  # type: ignore[misc]  # gpiozero has no types
         self.drive_low()
 
 
+def chip(board: MockFactory) -> GpioChip:
+    """Return a chip whose pins stay as they are when it is closed."""
+    board.close = lambda: None
+    return GpioChip(lambda: board)
+
+
 async def settle() -> None:
     """Let callbacks run that other threads have queued."""
     for _ in range(3):
@@ -33,7 +40,7 @@ def test_edges_arrive_in_order_on_the_loops_thread():
     async def main() -> None:
         board = MockFactory()
         edges: list[tuple[Edge, threading.Thread]] = []
-        button = GpioButton(Settings(pin=23), board)
+        button = GpioButton(Settings(pin=23), chip(board))
 
         def press() -> None:
             board.pin(23).drive_low()
@@ -60,7 +67,7 @@ def test_the_pin_is_pulled_up_debounced_and_given_back():
         board = MockFactory()
         for _ in range(2):
             async with asyncio.TaskGroup() as group:
-                button = GpioButton(Settings(pin=23, bounce_ms=45), board)
+                button = GpioButton(Settings(pin=23, bounce_ms=45), chip(board))
                 task = group.create_task(button.run(lambda edge: None, lambda: None))
                 await settle()
                 assert (board.pin(23).pull, board.pin(23).bounce) == ("up", 0.045)
@@ -75,7 +82,7 @@ def test_a_button_that_is_down_at_first_reports_only_its_release():
         board = MockFactory(pin_class=HeldPin)
         edges: list[Edge] = []
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(GpioButton(Settings(pin=23), board).run(edges.append, lambda: None))
+            task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(edges.append, lambda: None))
             await settle()
             board.pin(23).drive_high()
             await settle()
@@ -90,10 +97,10 @@ def test_a_pin_in_use_is_one_line_that_names_the_setting():
     async def main() -> None:
         board = MockFactory()
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(GpioButton(Settings(pin=23), board).run(lambda edge: None, lambda: None))
+            task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None))
             await settle()
-            with pytest.raises(GpioError, match=r"^button\.pin: cannot use GPIO 23: .*in use"):
-                await GpioButton(Settings(pin=23), board).run(lambda edge: None, lambda: None)
+            with pytest.raises(GpioError, match=r"^button\.pin: GPIO 23 cannot be used: .*in use"):
+                await GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None)
             task.cancel()
         board.reset()
 
@@ -105,7 +112,7 @@ def test_no_thread_runs_while_a_button_waits():
         board = MockFactory()
         before = threading.active_count()
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(GpioButton(Settings(pin=23), board).run(lambda edge: None, lambda: None))
+            task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None))
             await settle()
             assert threading.active_count() == before
             task.cancel()

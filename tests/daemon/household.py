@@ -16,6 +16,7 @@ from appliance.effective import load
 from appliance.errors import GpioError, LinkError, MicrophoneError
 from appliance.indicator.ports import Look
 from appliance.live.ports import LiveToken, Request, Tier
+from appliance.provisioning.awaited import AwaitedTokens
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import Pcm, SampleIndex, Seconds
@@ -72,12 +73,26 @@ class Light:
 
     def __init__(self) -> None:
         self.shown: list[tuple[float, State]] = []
+        self.failures: list[str] = []
+        """What goes wrong at the next tries to claim its pins."""
+        self._broken: asyncio.Future[None] | None = None
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        if self.failures:
+            raise GpioError(self.failures.pop(0))
+        self._broken = asyncio.get_running_loop().create_future()
+        on_ready()
+        await self._broken
+
+    def fail(self, *failures: str) -> None:
+        """Break now, and at the next tries with the rest of ``failures``."""
+        first, *self.failures = failures
+        assert self._broken is not None
+        self._broken.set_exception(GpioError(first))
 
     def show(self, look: Look) -> None:
         if not self.shown or self.shown[-1][1] is not look.state:
             self.shown.append((asyncio.get_running_loop().time(), look.state))
-
-    def close(self) -> None: ...
 
 
 @dataclass
@@ -179,6 +194,8 @@ class Household:
     wake: Callable[[], WakeEngine] | None = None
     """Loads something else than what hears ``words``."""
     place: Place = Place.INLINE
+    awaited: AwaitedTokens | None = None
+    """Where tokens come from instead, once the device is enrolled."""
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[Appliance]:
@@ -200,7 +217,8 @@ class Household:
             light=self.light,
             button=self.button,
             connector=self.connector,
-            tokens=self.tokens,
+            tokens=self.awaited or self.tokens,
+            enrolment=None if self.awaited is None else self.awaited.run,
             usage=self.usage,
             lessons=FakeStore(),
             registry=registry,

@@ -21,7 +21,7 @@ def test_every_state_has_a_pattern_and_every_kind_a_number_of_blinks():
 
 ASKED = {
     "see to the network": {Trouble.NETWORK, Trouble.CLOCK},
-    "ask the installer": {Trouble.REFUSED, Trouble.SETTINGS},
+    "ask the installer": {Trouble.REFUSED, Trouble.NOT_ENROLLED, Trouble.SETTINGS},
     "wait": {Trouble.QUOTA, Trouble.CAP_SESSION, Trouble.CAP_DAY, Trouble.CAP_MONTH},
     "ask again": {Trouble.SILENT_SERVICE, Trouble.LOST, Trouble.SERVICE},
 }
@@ -45,7 +45,7 @@ def test_the_kind_is_told_by_the_number_of_blinks_in_a_period():
         shown = levels(pattern, pattern.period_s)
         assert shown[0] == pattern.high
         rises = 1 + sum(before < after for before, after in pairwise(shown))
-        assert rises == BLINKS[kind] != OTHER_BLINKS
+        assert rises == BLINKS[kind] != OTHER_BLINKS[state]
 
 
 def test_a_pause_longer_than_a_blink_separates_the_counts():

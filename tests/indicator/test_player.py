@@ -19,7 +19,7 @@ class RecordingLight:
     def show(self, look: Look) -> None:
         self.shown.append((asyncio.get_running_loop().time(), look))
 
-    def close(self) -> None:
+    async def run(self, on_ready: Callable[[], None]) -> None:
         raise AssertionError("the light belongs to the caller")
 
 

@@ -74,6 +74,7 @@ LOST = [
     (A.FRESH_SESSION, Rung.SEEDED, Rung.SEEDED),
     (A.GIVE_UP_CONFIG, None, None),
     (A.GIVE_UP_AUTH, None, None),
+    (A.NOT_ENROLLED, None, None),
 ]
 
 

@@ -126,13 +126,24 @@ def test_a_missing_recording_ends_it_at_the_start_in_one_line(tmp_path: Path, ca
     assert "does not exist" in last
 
 
-def test_without_pins_it_says_what_to_set(tmp_path: Path):
+def test_without_pins_and_not_enrolled_it_stays_up_and_tells_each_once(tmp_path: Path):
     config = configuration(tmp_path)
-    config.write_text(config.read_text().replace('kind = "terminal"', 'kind = "gpio"'))
+    before, *_ = config.read_text().partition("[provisioning]")
+    config.write_text(before.replace('kind = "terminal"', 'kind = "gpio"').replace('kind = "none"', 'kind = "gpio"'))
     if Path("/dev/gpiochip0").exists():
         pytest.skip("this machine has pins")
-    with daemon(config) as process:  # the library of the pins would stay in this one
-        _, error = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == ExitCode.NO_INPUT
-    assert "GPIO" in error.splitlines()[-1]
+    address = tmp_path / "notify"
+    surroundings = {"NOTIFY_SOCKET": str(address), "STATE_DIRECTORY": str(tmp_path / "state")}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(PATIENCE_S)
+        with daemon(config, **surroundings) as process:
+            while systemd.recv(4096) != b"STATUS=fault: button, enrolment, light":
+                pass
+            time.sleep(2.5)  # until the second try
+            process.send_signal(signal.SIGTERM)
+            _, error = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == ExitCode.OK, error
+    assert error.count("the GPIO chip cannot be opened") == 2, "the light and the button"
+    assert error.count("this device is not enrolled") == 1
     assert "Traceback" not in error
