@@ -14,7 +14,7 @@ import pytest
 
 from appliance import cli
 from appliance.errors import ExitCode
-from appliance.provisioning.signing import new_private_key
+from appliance.provisioning.signing import new_private_key, private_key, public_key_text
 
 pytestmark = pytest.mark.realtime
 
@@ -42,7 +42,7 @@ kind = "none"
 url = "https://127.0.0.1:9"
 device_id = "kitchen"
 device_key_file = "{key}"
-server_keys = ["{"A" * 43}="]
+server_keys = ["{public_key_text(private_key(new_private_key()))}"]
 """)
     return file
 

@@ -108,8 +108,8 @@ def test_after_its_window_a_token_resumes_but_does_not_begin(options: SimulatorO
                 await session.send_realtime_input(text="hello")
                 await turn(session)
                 handle = await offered_handle(session)
-            token = await mint(simulator, {"new_session_expire_time": ahead(seconds=0.1)})
-            await asyncio.sleep(0.1)
+            token = await mint(simulator, {"new_session_expire_time": ahead(seconds=2)})
+            await asyncio.sleep(2)
             refused = await refusal(simulator, token)
             async with connected(simulator, {**AUTOMATIC, "session_resumption": {"handle": handle}}, key=token):
                 return refused
