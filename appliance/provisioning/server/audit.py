@@ -1,11 +1,13 @@
 """What was done to devices and claims, and by whom: a chain, so that nothing can be changed or cut out unseen.
 
 Every hash covers the entry before; the last one is kept apart as well, which shows missing entries at the end.
-Somebody who may write to the database can write the whole chain anew: who must be safe from that exports the hashes.
+Somebody who may write to the database can cut its end off, or write the whole chain anew. A `Mark` that is kept
+elsewhere shows that: a chain from which anything was removed or changed that was there before does not lead to it.
 """
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +18,7 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from appliance.provisioning.server.schema import AUDIT, AUDIT_HEAD
 
 BEGINNING: Final = bytes(32)
+_MARK: Final = re.compile(r"(?P<seq>0|[1-9][0-9]{0,17}):(?P<hash>[0-9a-f]{64})")
 _LOCK_HEAD: Final = update(AUDIT_HEAD).values(seq=AUDIT_HEAD.c.seq + 1).returning(AUDIT_HEAD.c.seq, AUDIT_HEAD.c.hash)
 _HOLD_HEAD: Final = update(AUDIT_HEAD).values(seq=AUDIT_HEAD.c.seq)
 _MOVE_HEAD: Final = update(AUDIT_HEAD).values(hash=bindparam("new_hash"))
@@ -66,6 +69,27 @@ class Entry:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One entry and its hash, which stands for all that is written before it."""
+
+    seq: int
+    """0: the beginning, before the first entry."""
+    hash: bytes
+
+    def text(self) -> str:
+        """Return it as `read_mark` reads it."""
+        return f"{self.seq}:{self.hash.hex()}"
+
+
+def read_mark(text: str) -> Mark:
+    """Read a mark; raises ValueError where it is none."""
+    found = _MARK.fullmatch(text.strip())
+    if found is None:
+        raise ValueError("not a mark: it is a number, a colon and 64 hexadecimal digits")
+    return Mark(int(found["seq"]), bytes.fromhex(found["hash"]))
+
+
 def append(connection: Connection, entry: Entry) -> None:
     """Add an entry; within the caller's transaction, so that it is there if and only if the deed is."""
     head_seq, previous = connection.execute(_LOCK_HEAD).one()
@@ -90,6 +114,19 @@ def first_break(connection: Connection) -> int | None:
         expected, previous = expected + 1, digest
     head = connection.execute(select(AUDIT_HEAD)).one()
     return None if (head.seq, head.hash) == (expected - 1, previous) else expected
+
+
+def head(connection: Connection) -> Mark:
+    """Return the last entry's mark."""
+    row = connection.execute(select(AUDIT_HEAD)).one()
+    return Mark(row.seq, row.hash)
+
+
+def leads_to(connection: Connection, mark: Mark) -> bool:
+    """Say whether the entry of a mark is the one that it was; of a whole chain that is then true of all before it."""
+    if mark.seq == 0:
+        return mark.hash == BEGINNING
+    return connection.execute(select(AUDIT.c.hash).where(AUDIT.c.seq == mark.seq)).scalar() == mark.hash
 
 
 def last(

@@ -259,6 +259,23 @@ def test_a_device_in_another_state_is_told_apart_from_one_that_is_not_there(admi
     assert "is in no state to be approved" in admin("devices", "approve", device)[2]
 
 
+def test_the_audit_is_held_against_a_mark_that_was_kept(admin, here, monkeypatch):
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody else")
+    admin("policies", "set", "x")
+    mark = answer(admin("--json", "audit", "head"))["head"]
+    admin("policies", "set", "y")
+    assert admin("audit", "verify", "--head", mark) == (ExitCode.OK, "audit  whole\n", "")
+    other = f"1:{'0' * 64}"
+    code, out, _ = admin("audit", "verify", "--head", other)
+    assert (code, out) == (ExitCode.DATA, "audit  cut off, or written anew: entry 1 was another\n")
+    actors = {row["actor"] for row in answer(admin("--json", "audit", "tail"))}
+    assert len(actors) == 1
+    assert f"uid {os.getuid()}" in actors.pop()
+    with pytest.raises(SystemExit):
+        admin("audit", "verify", "--head", "12")
+
+
 def test_a_broken_audit_is_told_by_the_exit_code(admin, here):
     admin("policies", "set", "x")
     here.work(lambda c: c.execute(AUDIT.update().values(actor="somebody else")))

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from appliance.provisioning.server import audit
-from appliance.provisioning.server.schema import AUDIT
+from appliance.provisioning.server.schema import AUDIT, AUDIT_HEAD
 from tests.provisioning.worlds import memory_store
 
 
@@ -38,3 +38,35 @@ def test_an_entry_that_is_missing_is_found_at_the_end_too(seq):
     store = written(5)
     store.transact_here(lambda c: c.execute(delete(AUDIT).where(AUDIT.c.seq == seq)))
     assert store.transact_here(audit.first_break) in {seq, seq + 1}
+
+
+@pytest.mark.parametrize("kept", [0, 3, 5])
+def test_a_mark_leads_to_all_that_is_written_after_it(kept):
+    store = written(kept)
+    mark = audit.read_mark(store.transact_here(audit.head).text())
+    for number in range(3):
+        entry = audit.Entry(number, "admin", audit.Action.APPROVED, "later")
+        store.transact_here(partial(audit.append, entry=entry))
+    assert store.transact_here(partial(audit.leads_to, mark=mark))
+
+
+@pytest.mark.parametrize("left", [0, 2, 4])
+def test_an_end_that_was_cut_off_with_the_head_moved_back_is_found_by_a_mark(left):
+    store = written(5)
+    mark = store.transact_here(audit.head)
+    shorter = written(left).transact_here(audit.head)
+    store.transact_here(lambda c: c.execute(delete(AUDIT).where(AUDIT.c.seq > left)))
+    store.transact_here(lambda c: c.execute(update(AUDIT_HEAD).values(seq=left, hash=shorter.hash)))
+    assert store.transact_here(audit.first_break) is None, "in itself it is whole"
+    assert not store.transact_here(partial(audit.leads_to, mark=mark))
+
+
+def test_a_chain_that_was_written_anew_is_found_by_a_mark():
+    mark = audit.Mark(3, written(3).transact_here(audit.head).hash[::-1])
+    assert not written(9).transact_here(partial(audit.leads_to, mark=mark))
+
+
+@pytest.mark.parametrize("text", ["", "3", f"3:{'a' * 63}", f"-1:{'a' * 64}", f"3:{'G' * 64}", f"03:{'a' * 64}"])
+def test_anything_else_is_no_mark(text):
+    with pytest.raises(ValueError, match="not a mark"):
+        audit.read_mark(text)

@@ -141,6 +141,12 @@ def tail_audit(connection: Connection, operator: Operator, options: Namespace) -
     ]
 
 
+def head_of_audit(connection: Connection, operator: Operator, options: Namespace) -> Row:
+    """Return the mark of the last entry."""
+    del operator, options
+    return {"head": audit.head(connection).text()}
+
+
 def _known_policy(connection: Connection, name: str | None) -> None:
     if name is not None and not _rows(connection, select(POLICY.c.name).where(POLICY.c.name == name).limit(1)):
         raise InputError(f"there is no policy {name}: make it with `policies set`", ExitCode.NO_INPUT)

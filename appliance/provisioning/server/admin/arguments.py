@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from appliance.provisioning.join import Join, new_claim, read_join
 from appliance.provisioning.protocol import Short
+from appliance.provisioning.server.audit import Mark, read_mark
 from appliance.tools.names import NAMES
 
 T = TypeVar("T")
@@ -69,6 +70,14 @@ def tools(text: str) -> str:
         instead = f"did you mean {meant[0]}?" if meant else f"there are {', '.join(NAMES)}"
         raise ArgumentTypeError(f"no device has a tool {unknown[0][:64]!r}: {instead}")
     return json.dumps(list(dict.fromkeys(names)))
+
+
+def mark(text: str) -> Mark:
+    """Read what `audit head` has printed."""
+    try:
+        return read_mark(text)
+    except ValueError:
+        raise ArgumentTypeError("has to be what `audit head` printed: a number, a colon, 64 digits") from None
 
 
 def address(text: str) -> str:

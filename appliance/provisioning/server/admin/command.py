@@ -4,8 +4,8 @@ There is no way to do this over the network: whoever may open the database may u
 """
 
 import argparse
-import getpass
 import os
+import pwd
 import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
@@ -30,6 +30,7 @@ from appliance.provisioning.server.admin.arguments import (
     label,
     line,
     lines,
+    mark,
     or_unset,
     policy_name,
     tools,
@@ -117,11 +118,13 @@ def _create_claim(connection: Connection, operator: Operator, options: Namespace
 
 
 def _verify_audit(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Answer:
-    del operator, options, settings
+    del operator, settings
     broken = audit.first_break(connection)
-    if broken is None:
-        return Answer({"audit": "whole"})
-    return Answer({"audit": f"broken at entry {broken}"}, code=ExitCode.DATA)
+    if broken is not None:
+        return Answer({"audit": f"broken at entry {broken}"}, code=ExitCode.DATA)
+    if options.head is not None and not audit.leads_to(connection, options.head):
+        return Answer({"audit": f"cut off, or written anew: entry {options.head.seq} was another"}, code=ExitCode.DATA)
+    return Answer({"audit": "whole"})
 
 
 def _plain(do: Callable[[Connection, Operator, Namespace], Row | Sequence[Row] | None]) -> Act:
@@ -305,18 +308,29 @@ def _add_audit(parser: ArgumentParser) -> "Verbs":
     tail.add_argument("--skip", type=whole(0, _MANY), default=0, metavar="N", help="without the last so many")
     tail.add_argument("--about", metavar="ID", help="what this device, claim, policy or person did, or was done to it")
     tail.set_defaults(act=_plain(actions.tail_audit))
-    _verb(verbs, "verify", "tell whether all entries are as they were written (exit code 65: no)").set_defaults(
-        act=_verify_audit
+    head = _verb(verbs, "head", "print a mark that stands for all entries until now; keep it on another machine")
+    head.set_defaults(act=_plain(actions.head_of_audit))
+    verify = _verb(verbs, "verify", "tell whether the entries fit one another (exit code 65: no)")
+    verify.add_argument(
+        "--head",
+        type=mark,
+        metavar="MARK",
+        help="also whether all that was there when `audit head` printed this still is",
     )
+    verify.set_defaults(act=_verify_audit)
     return verbs
 
 
 def _user() -> str:
-    """Return the name of the system's user, or the number of one that has none, as in a container."""
+    """Return who runs this: the number that the system knows the user by, and its name where it has one.
+
+    Not what the environment says, which is whatever somebody has put there.
+    """
+    number = os.getuid()
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # which of them depends on Python's version
-        return f"uid {os.getuid()}"
+        return f"{pwd.getpwuid(number).pw_name[:60]} (uid {number})"
+    except KeyError:  # as in a container
+        return f"uid {number}"
 
 
 def _is_unicode(text: str) -> bool:
