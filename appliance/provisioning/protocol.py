@@ -314,6 +314,8 @@ class ProblemCode(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "unsupported-media-type"
     INVALID_REQUEST = "invalid-request"
     INTERNAL = "internal"
+    OVERLOADED = "overloaded"
+    """More ask than the server can serve; nothing was done. When to come back is another moment for each."""
     UPSTREAM_REJECTED = "upstream-rejected"
     """The service refuses the server's API key, or what it was asked for."""
     UPSTREAM_UNAVAILABLE = "upstream-unavailable"
@@ -341,6 +343,7 @@ STATUS: Final[Mapping[ProblemCode, HTTPStatus]] = {
     ProblemCode.UNSUPPORTED_MEDIA_TYPE: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     ProblemCode.INVALID_REQUEST: HTTPStatus.UNPROCESSABLE_ENTITY,
     ProblemCode.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
+    ProblemCode.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
     ProblemCode.UPSTREAM_REJECTED: HTTPStatus.BAD_GATEWAY,
     ProblemCode.UPSTREAM_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     ProblemCode.UPSTREAM_QUOTA: HTTPStatus.SERVICE_UNAVAILABLE,

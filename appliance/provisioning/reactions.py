@@ -83,6 +83,7 @@ TABLE: Final[Mapping[ProblemCode, Reaction]] = MappingProxyType(
         ProblemCode.UNSUPPORTED_MEDIA_TYPE: _OLDER,
         ProblemCode.INVALID_REQUEST: _OLDER,
         ProblemCode.INTERNAL: _CANNOT,
+        ProblemCode.OVERLOADED: Reaction(LinkAction.BACK_OFF, "has more requests than it can serve"),
         ProblemCode.UPSTREAM_REJECTED: Reaction(
             LinkAction.BACK_OFF, "is refused by the Live service: whoever runs it has to look at its API key"
         ),

@@ -47,6 +47,7 @@ LIGHTS = {
     ProblemCode.UNSUPPORTED_MEDIA_TYPE: Trouble.SETTINGS,
     ProblemCode.INVALID_REQUEST: Trouble.SETTINGS,
     ProblemCode.INTERNAL: Trouble.SERVICE,
+    ProblemCode.OVERLOADED: Trouble.SERVICE,
     ProblemCode.UPSTREAM_REJECTED: Trouble.SERVICE,
     ProblemCode.UPSTREAM_UNAVAILABLE: Trouble.SERVICE,
     ProblemCode.UPSTREAM_QUOTA: Trouble.QUOTA,

@@ -12,14 +12,12 @@ from typing import Annotated, Any, Final, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, FastAPI, Path, Request, Response
 from pydantic import BaseModel, ValidationError
-from starlette.requests import ClientDisconnect
 
 from appliance.provisioning import keys
 from appliance.provisioning.protocol import (
     DEVICE_PATH,
     ENROL_PATH,
     JSON,
-    MAX_REQUEST_BYTES,
     PROBLEM_JSON,
     ROTATE_PATH,
     SESSION_EVENTS_PATH,
@@ -41,18 +39,18 @@ from appliance.provisioning.protocol import (
 from appliance.provisioning.server import problems
 from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.desk import OK, Desk, Incoming, Told
-from appliance.provisioning.server.gate import Drain, Gate
+from appliance.provisioning.server.gate import Drain, Gate, Terms
+from appliance.provisioning.server.line import Line, OutOfLine
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.ports import Upstream
 from appliance.provisioning.server.problems import NO_STORE
 from appliance.provisioning.server.refusals import Refusal, Refused, refused
+from appliance.provisioning.server.room import VISIT
 from appliance.provisioning.server.settings import Settings
 from appliance.provisioning.server.signatures import AnswerSigner, normal_authority
 from appliance.provisioning.server.store import Store, StoreUnavailable, check
 from appliance.provisioning.signing import SIGNATURE_HEADERS, SignedRequest
 
-BODY_S: Final = 5.0
-"""The longest wait for a request's body."""
 SWEEP_S: Final = 60.0
 """How often sessions are looked for that were counted and got no token, and files for a renewed certificate."""
 CONTACT_DAYS: Final = 180
@@ -87,6 +85,8 @@ class Parts:
     """The one that will take the place of the server's own, and is announced until then."""
     previous_key: Ed25519PrivateKey | None = field(default=None, repr=False)
     """The one whose place the server's own has taken; it signs for devices that do not know the other yet."""
+    line: Line = field(default_factory=Line)
+    """Where requests wait while there are too many."""
 
 
 PROTOCOL: Final = APIRouter()
@@ -97,7 +97,7 @@ def create_app(parts: Parts) -> FastAPI:
     """Return the application."""
     signer = AnswerSigner(parts.key, [key for key in (parts.next_key, parts.previous_key) if key is not None])
     told = Told(signer.named, newest=keys.thumbprint(parts.next_key or parts.key))
-    desk = Desk(parts.settings, parts.upstream, parts.store, told, parts.now, parts.metrics)
+    desk = Desk(parts.settings, OutOfLine(parts.upstream, parts.line), parts.store, told, parts.now, parts.metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -123,9 +123,8 @@ def create_app(parts: Parts) -> FastAPI:
         Gate,
         signer=signer,
         now=parts.now,
-        drain=parts.drain,
         metrics=parts.metrics,
-        authorities=frozenset(map(normal_authority, parts.settings.names())),
+        terms=Terms(parts.drain, parts.line, frozenset(map(normal_authority, parts.settings.names()))),
     )
     app.include_router(PROTOCOL)
     app.include_router(SURROUNDINGS)
@@ -271,11 +270,12 @@ class _Ready(BaseModel):
 
 
 async def _incoming(request: Request) -> Incoming:
-    signed = SignedRequest(request.method, _url(request), _signature_headers(request), await _body(request))
+    signed = SignedRequest(request.method, _url(request), _signature_headers(request), await request.body())
     return Incoming(
         signed=signed,
         agent=_printable(request.headers.get("user-agent", "")),
         client=request.client.host if request.client else "",
+        visit=request.scope.get("state", {}).get(VISIT),
         trusted=request.headers.get(TRUSTED_KEYS_HEADER),
     )
 
@@ -294,20 +294,6 @@ def _url(request: Request) -> str:
 
 def _signature_headers(request: Request) -> dict[str, str]:
     return {name: request.headers.get(name, "") for name in SIGNATURE_HEADERS}
-
-
-async def _body(request: Request) -> bytes:
-    """Read the body, and no more than its bound."""
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_REQUEST_BYTES:
-                    raise refused(ProblemCode.TOO_LARGE, f"a request is at most {MAX_REQUEST_BYTES} bytes")
-    except (TimeoutError, ClientDisconnect):
-        raise refused(ProblemCode.MALFORMED, "the body did not arrive") from None
-    return bytes(body)
 
 
 def _asked(model: type[M], request: Request, incoming: Incoming) -> M | Refusal:

@@ -1,13 +1,10 @@
 """A connection that has its handshake behind it: HTTP as uvicorn speaks it, with its stage kept in the room."""
 
-from typing import Any, Final
+from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from appliance.provisioning.server.room import Peer, Room, Stage, Visit
-
-VISIT: Final = "visit"
-"""Under which a request's `Visit` is in the ASGI scope's ``state``."""
+from appliance.provisioning.server.room import VISIT, Peer, Room, Stage, Visit
 
 
 class Connection(H11Protocol):

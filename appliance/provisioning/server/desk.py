@@ -42,6 +42,7 @@ from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
 from appliance.provisioning.server.refusals import Refusal, Refused, refused
+from appliance.provisioning.server.room import Visit
 from appliance.provisioning.server.settings import Settings
 from appliance.provisioning.server.settling import Settling
 from appliance.provisioning.server.signatures import Presented, read, signed_by, trusted_keys
@@ -72,6 +73,8 @@ class Incoming:
     """The address it came from; not stored."""
     trusted: str | None = None
     """The header `TRUSTED_KEYS_HEADER`; None: the device is older than that."""
+    visit: Visit | None = None
+    """Whether its sender is still there; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,9 @@ class Desk:
         """Answer ``POST /v1/tokens``; raises Refused."""
         now = self._now()
         granted = await self._admitted(incoming, now, asked, partial(self._grant, now=now), self._turned_away)
+        if incoming.visit is not None and incoming.visit.is_gone:
+            await self._take_back(granted)
+            raise refused(ProblemCode.OVERLOADED)
         token = await self._mint(granted)
         _log.info("device %s: token for session %s", granted.spec.holder, granted.session_id)
         return TokenResponse(
@@ -304,9 +310,7 @@ class Desk:
         except UpstreamError as error:
             self._minted(error.code, loop.time() - started)
             _log.warning("device %s: no token: %s: %s", granted.spec.holder, error.code, error)
-            await self._store.transact(
-                partial(sessions.refund, session_id=granted.session_id, time_zone=granted.policy.time_zone)
-            )
+            await self._take_back(granted)
             wait_s = error.retry_after or RETRY_AFTER_S.get(error.code)
             raise refused(error.code, retry_after=wait_s) from None
         self._minted(OK, loop.time() - started)
@@ -314,6 +318,11 @@ class Desk:
         if not await self._settling.settle(sessions.Minted(granted.session_id, digest)):
             raise refused(ProblemCode.UPSTREAM_UNAVAILABLE, retry_after=1)
         return token
+
+    async def _take_back(self, granted: _Granted) -> None:
+        """Take back a session that gets no token."""
+        refund = partial(sessions.refund, session_id=granted.session_id, time_zone=granted.policy.time_zone)
+        await self._store.transact(refund)
 
     def _minted(self, result: str, seconds: float) -> None:
         self.upstream_health = result

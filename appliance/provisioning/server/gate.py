@@ -1,5 +1,6 @@
 """What every request to the protocol passes, outside the application: junk ends here, and answers are signed here."""
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Callable
@@ -17,9 +18,12 @@ from appliance.provisioning.protocol import (
     ProblemCode,
     ServerKey,
 )
+from appliance.provisioning.server.body import read_already, whole_body
+from appliance.provisioning.server.line import Line
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.problems import body_of, headers_of
 from appliance.provisioning.server.refusals import Refusal
+from appliance.provisioning.server.room import VISIT, Visit
 from appliance.provisioning.server.signatures import AnswerSigner, is_authority, normal_authority, well_formed
 from appliance.provisioning.signing import SIGNATURE_HEADERS
 
@@ -43,19 +47,32 @@ class Drain:
         self.begun = True
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which requests are let in."""
+
+    drain: Drain
+    """Whether the server is about to end."""
+    line: Line
+    """Where requests wait."""
+    authorities: frozenset[str]
+    """Names of this server, as `normal_authority` returns them; none: any."""
+
+
 class Gate:
     """An ASGI application around another.
 
     A request to the protocol without a signature of the right form, or for another server than this, is refused before
-    its body is read. Answers to those that are signed in the right form are signed with the server's key, refusals too.
+    its body is read; others wait in line with their body read, and whoever has waited too long is sent away before
+    anything is computed or looked up for it. Answers to those that are signed in the right form are signed with the
+    server's key, refusals too.
 
     Args:
         app: The other one.
         signer: Signs answers.
         now: The time.
-        drain: Whether the server is about to end.
         metrics: Counts answers.
-        authorities: Names of this server, as `normal_authority` returns them; none: any.
+        terms: Who is let in.
     """
 
     def __init__(
@@ -63,16 +80,14 @@ class Gate:
         app: ASGIApp,
         signer: AnswerSigner,
         now: Callable[[], datetime],
-        drain: Drain,
         metrics: Metrics,
-        authorities: frozenset[str],
+        terms: Terms,
     ) -> None:
         self._app = app
         self._signer = signer
         self._now = now
-        self._drain = drain
         self._metrics = metrics
-        self._authorities = authorities
+        self._terms = terms
         self._unsigned = _ready_made(_UNSIGNED, signer.named)
         self._draining = _ready_made(_DRAINING, signer.named)
 
@@ -88,15 +103,37 @@ class Gate:
             await _refuse(self._unsigned, scope, send)
             return
         answer = _SignedAnswer(send, self._sign, asked)
-        if self._authorities and normal_authority(asked.authority) not in self._authorities:
+        if self._terms.authorities and normal_authority(asked.authority) not in self._terms.authorities:
             self._metrics.refused(_UNSIGNED.code)
             _log.info("refused: addressed to a name that is not in authorities")
             await _refuse(self._unsigned, scope, answer.send)
-        elif self._drain.begun:
+        elif self._terms.drain.begun:
             self._metrics.refused(_DRAINING.code)
             await _refuse(self._draining, scope, answer.send)
         else:
-            await self._app(scope, receive, answer.send)
+            await self._let_in(scope, receive, answer.send)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have a request answered by the application, once there is room for it."""
+        loop = asyncio.get_running_loop()
+        visit: Visit = scope.get("state", {}).get(VISIT) or Visit(loop.time())
+        body = await whole_body(receive)
+        if isinstance(body, Refusal):
+            await self._send_away(body, scope, send)
+        elif not await self._terms.line.enter(visit.came_at):
+            await self._send_away(
+                Refusal(ProblemCode.OVERLOADED, retry_after=self._terms.line.retry_after()), scope, send
+            )
+        else:
+            try:
+                if not visit.is_gone:
+                    await self._app(scope, read_already(body), send)
+            finally:
+                self._terms.line.leave()
+
+    async def _send_away(self, refusal: Refusal, scope: Scope, send: Send) -> None:
+        self._metrics.refused(refusal.code)
+        await _refuse(_ready_made(refusal, self._signer.named), scope, send)
 
     def _sign(self, status: int, body: bytes, asked: "_Asked") -> dict[str, str]:
         self._metrics.answered(status)

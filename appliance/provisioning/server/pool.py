@@ -6,7 +6,8 @@ when its key fails.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from math import ceil
 from typing import Final
 
@@ -16,6 +17,8 @@ from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamErro
 
 MAX_MINTS: Final = 100
 """Mints under way with one key; more wait in line, and while the line is longer than this, are refused."""
+LINE_S: Final = 1.5
+"""The longest wait in that line: with what the service may take (``upstream.timeout_s``) as long as devices wait."""
 _FAULTS: Final = frozenset({ProblemCode.UPSTREAM_UNAVAILABLE, ProblemCode.UPSTREAM_QUOTA})
 """What speaks of the service as a whole; a rejected request may be at fault itself."""
 
@@ -41,23 +44,8 @@ class UpstreamPool:
         loop = asyncio.get_running_loop()
         if wait_s := member.breaker.wait_s(loop.time()):
             raise UpstreamError(member.last_fault, "waiting for the service to recover", ceil(wait_s))
-        if member.waiting >= MAX_MINTS:
-            member.breaker.abandoned()
-            raise UpstreamError(ProblemCode.UPSTREAM_UNAVAILABLE, "too many requests wait for the service")
-        try:
-            token = await _mint_in_line(member, spec)
-        except UpstreamError as error:
-            if error.code in _FAULTS:
-                member.last_fault = error.code
-                member.breaker.failed(loop.time())
-            else:
-                member.breaker.abandoned()
-            raise
-        except BaseException:
-            member.breaker.abandoned()
-            raise
-        member.breaker.succeeded()
-        return token
+        async with _turn(member):
+            return await _mint(member, spec)
 
     async def aclose(self) -> None:
         """Close all."""
@@ -65,16 +53,47 @@ class UpstreamPool:
             await member.upstream.aclose()
 
 
-async def _mint_in_line(member: _Member, spec: MintSpec) -> str:
-    member.waiting += 1
+@asynccontextmanager
+async def _turn(member: _Member) -> AsyncIterator[None]:
+    """Have one of the slots while the block runs; raises UpstreamError where that takes too long."""
+    is_late = member.waiting >= MAX_MINTS
+    if not is_late:
+        member.waiting += 1
+        try:
+            async with asyncio.timeout(LINE_S):
+                await member.slots.acquire()
+        except TimeoutError:
+            is_late = True
+        except BaseException:
+            member.breaker.abandoned()
+            raise
+        finally:
+            member.waiting -= 1
+    if is_late:
+        member.breaker.abandoned()
+        raise UpstreamError(ProblemCode.UPSTREAM_UNAVAILABLE, "too many requests wait for the service")
     try:
-        await member.slots.acquire()
-    finally:
-        member.waiting -= 1
-    try:
-        return await member.upstream.mint(spec)
+        yield
     finally:
         member.slots.release()
+
+
+async def _mint(member: _Member, spec: MintSpec) -> str:
+    loop = asyncio.get_running_loop()
+    try:
+        token = await member.upstream.mint(spec)
+    except UpstreamError as error:
+        if error.code in _FAULTS:
+            member.last_fault = error.code
+            member.breaker.failed(loop.time())
+        else:
+            member.breaker.abandoned()
+        raise
+    except BaseException:
+        member.breaker.abandoned()
+        raise
+    member.breaker.succeeded()
+    return token
 
 
 def _choice(holder: str, count: int) -> int:

@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ from appliance.provisioning.server.development import HOST, make_certificate
 from appliance.provisioning.server.doorway import PacedServer
 from appliance.provisioning.server.gate import Drain
 from appliance.provisioning.server.identity import next_key, previous_key
+from appliance.provisioning.server.line import Line
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.pool import UpstreamPool
 from appliance.provisioning.server.room import MAX_CONNECTIONS, Room
@@ -54,15 +56,23 @@ MIN_CONNECTIONS = 16
 """However few files may be open."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the application and what serves it both know."""
+
+    drain: Drain = field(default_factory=Drain)
+    counters: metrics.Metrics = field(default_factory=metrics.Metrics)
+    line: Line = field(default_factory=Line)
+
+
 class _AnnouncingServer(PacedServer):
     """Prints the ready line once connections are accepted, and takes no new requests once it is told to end."""
 
-    def __init__(
-        self, config: uvicorn.Config, listener: socket.socket, ready: str, drain: Drain, counters: metrics.Metrics
-    ) -> None:
-        super().__init__(config, listener, room=Room(_connections(), on_severed=counters.severed))
+    def __init__(self, config: uvicorn.Config, listener: socket.socket, ready: str, shared: Shared) -> None:
+        room = Room(_connections(), on_severed=shared.counters.severed)
+        super().__init__(config, listener, room=room, is_full=lambda: shared.line.is_full)
         self._ready_line = ready
-        self._drain = drain
+        self._drain = shared.drain
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._drain.begin()
@@ -110,19 +120,19 @@ def _log_to_standard_error() -> None:
 
 def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
     """Serve until a signal; raises ConfigurationError and StoreUnavailable before anything is served."""
-    drain, counters = Drain(), metrics.Metrics()
-    config = _server_config(settings, drain, counters, stack)
+    shared = Shared()
+    config = _server_config(settings, shared, stack)
     address = f"{settings.host} port {settings.port}"
     try:
         listener = stack.enter_context(listen(settings))
         address = f"{metrics.HOST} port {settings.metrics_port}"
-        metrics_port = stack.enter_context(metrics.served(counters, settings.metrics_port))
+        metrics_port = stack.enter_context(metrics.served(shared.counters, settings.metrics_port))
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]
         _complain(f"cannot listen on {address}: {reason}")
         return ExitCode.UNAVAILABLE
     ready = {"url": _url(listener), "ca_file": str(ca_file) if ca_file else None, "metrics_port": metrics_port}
-    _AnnouncingServer(config, listener, json.dumps(ready), drain, counters).run(sockets=[])
+    _AnnouncingServer(config, listener, json.dumps(ready), shared).run(sockets=[])
     return ExitCode.OK
 
 
@@ -159,7 +169,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, Path | None]:
     return load(options.config, flags), made.ca_file
 
 
-def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, stack: ExitStack) -> uvicorn.Config:
+def _server_config(settings: Settings, shared: Shared, stack: ExitStack) -> uvicorn.Config:
     if settings.tls_certificate is None or settings.tls_key is None:
         raise ConfigurationError("tls_certificate, tls_key: both have to be set; or try --development DIR")
     certificate = Certificate(settings.tls_certificate, settings.tls_key, utc_now)
@@ -170,8 +180,9 @@ def _server_config(settings: Settings, drain: Drain, counters: metrics.Metrics, 
         upstream,
         store,
         store.transact_here(partial(own_key, settings=settings)),
-        drain=drain,
-        metrics=counters,
+        drain=shared.drain,
+        line=shared.line,
+        metrics=shared.counters,
         certificate=certificate,
         next_key=next_key(settings),
         previous_key=previous_key(settings),

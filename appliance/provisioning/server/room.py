@@ -14,6 +14,8 @@ MAX_CONNECTIONS: Final = 4000
 200 MB; far fewer, and a stranger who is sent away would cost a handshake again and again."""
 BRIEF_S: Final = 0.5
 """Whoever has said nothing for longer is the first to leave."""
+VISIT: Final = "visit"
+"""Under which a request's `Visit` is in the ASGI scope's ``state``."""
 
 
 class Stage(StrEnum):

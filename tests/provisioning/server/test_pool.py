@@ -5,7 +5,7 @@ import pytest
 from appliance.provisioning.protocol import ProblemCode
 from appliance.provisioning.server.breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
 from appliance.provisioning.server.failures import ALLOWED, REMEMBERED, WINDOW_S, Failures
-from appliance.provisioning.server.pool import MAX_MINTS, UpstreamPool
+from appliance.provisioning.server.pool import LINE_S, MAX_MINTS, UpstreamPool
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
 from tests.clock import run_virtual
 from tests.provisioning.worlds import NOW, FakeUpstream
@@ -108,6 +108,28 @@ def test_no_more_wait_than_the_line_is_long():
         codes = [task.result()[0] for task in tasks]
         assert codes.count(None) == 2 * MAX_MINTS
         assert codes.count(ProblemCode.UPSTREAM_UNAVAILABLE) == 7
+
+    run_virtual(main)
+
+
+def test_whoever_waits_too_long_in_line_is_sent_away_and_speaks_of_no_fault():
+    async def main() -> None:
+        class Slow(FakeUpstream):
+            async def mint(self, spec: MintSpec) -> str:
+                await asyncio.sleep(3.0)
+                return await super().mint(spec)
+
+        pool, loop = UpstreamPool([Slow()]), asyncio.get_running_loop()
+        begun = loop.time()
+        async with asyncio.TaskGroup() as group:
+            first = [group.create_task(code_of(pool)) for _ in range(MAX_MINTS)]
+            await asyncio.sleep(0)
+            for _ in range(2 * FAILURES):
+                group.create_task(code_of(pool))
+            assert (await code_of(pool))[0] is ProblemCode.UPSTREAM_UNAVAILABLE
+            assert loop.time() - begun == pytest.approx(LINE_S)
+        assert {task.result()[0] for task in first} == {None}
+        assert (await code_of(pool))[0] is None
 
     run_virtual(main)
 

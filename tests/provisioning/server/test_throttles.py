@@ -11,8 +11,6 @@ from appliance.provisioning.protocol import ProblemCode
 from appliance.provisioning.server import audit, devices, program
 from appliance.provisioning.server.development import make_certificate
 from appliance.provisioning.server.failures import origin
-from appliance.provisioning.server.gate import Drain
-from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.schema import DEVICE as DEVICES
 from tests.clock import run_virtual
 from tests.provisioning.worlds import DEVICE, NOW, post, refused, server_settings, signed_headers, world
@@ -137,7 +135,7 @@ def test_only_a_configured_proxy_says_where_a_request_comes_from(monkeypatch, tm
 
     monkeypatch.setattr(program, "create_app", lambda parts: app)
     with ExitStack() as stack:
-        config = program._server_config(settings, Drain(), Metrics(), stack)
+        config = program._server_config(settings, program.Shared(), stack)
 
     async def main() -> None:
         transport = httpx2.ASGITransport(config.loaded_app, client=(peer, 1))
