@@ -44,6 +44,9 @@ class Stage(Protocol):
     def hold_setup(self, seconds: float | None) -> None:
         """Answer the set-up this late; None: never."""
 
+    def hear_nothing(self, seconds: float) -> None:
+        """Take what comes for so long for silence."""
+
     def withhold_handles(self) -> None:
         """Say from now on that the session cannot be resumed."""
 
@@ -245,6 +248,18 @@ class CancelTools(Act):
         await stage.cancel_tools()
 
 
+class HearNothing(Act):
+    """Hears nothing of what the person says in this time; the audio is received all the same."""
+
+    moments = _FROM_READY
+    do: Literal["hear_nothing"]
+    for_s: Span
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        stage.hear_nothing(self.for_s)
+
+
 class WithholdHandles(Act):
     """Says from now on that the session cannot be resumed."""
 
@@ -268,5 +283,5 @@ class ForgetHandles(Act):
 
 AnyAct = (
     Refuse | HoldSetup | Close | GoAway | Drop | HalfMessage | HalfClose | StopReading | StopSending | Freeze
-    | SlowPongs | SlowClose | Send | SendLarge | Interrupt | CancelTools | WithholdHandles | ForgetHandles
+    | SlowPongs | SlowClose | Send | SendLarge | Interrupt | CancelTools | HearNothing | WithholdHandles | ForgetHandles
 )  # fmt: skip

@@ -52,6 +52,7 @@ _KEYS: Final[Mapping[str, Callable[[Random], Keys]]] = MappingProxyType(
         "hold_setup": lambda random: random.choice(({}, {"for_s": random.uniform(0.0, _LATEST_S)})),
         "close": lambda random: {"code": random.choice((1000, 1001, 1007, 1008, 1011, 1013, 4000))},
         "go_away": lambda random: {"time_left_s": random.uniform(0.0, 60.0)},
+        "hear_nothing": lambda random: {"for_s": random.uniform(0.0, _LATEST_S)},
         "slow_pongs": _late,
         "slow_close": _late,
         "send": lambda random: {"payload": random.choice(_PAYLOADS)},

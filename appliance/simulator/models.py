@@ -55,6 +55,8 @@ class Model:
     """A result may say when it is to be spoken of."""
     interaction_status: bool = False
     """Every turnComplete says whether the interaction is over."""
+    stream_end: bool = True
+    """``audioStreamEnd`` ends what the person says; if not, only audio does (openclaw#152830, python-genai#1328)."""
     voice_activity: bool = True
     """``voiceActivity`` tells when the person begins and stops."""
 
@@ -79,6 +81,7 @@ _BY_PREFIX: Final = (
             default_behavior=Behavior.NON_BLOCKING,
             affective_dialog=False,
             optional_proactivity=False,
+            stream_end=False,
         ),
     ),
     (

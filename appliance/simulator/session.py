@@ -4,6 +4,8 @@ import asyncio
 import logging
 from typing import Final
 
+import numpy as np
+
 from appliance.simulator.detection import Activity, Edge, SpeechDetector
 from appliance.simulator.handles import Snapshot
 from appliance.simulator.models import History
@@ -100,7 +102,8 @@ class Session:
             case "audioStreamEnd":
                 if self._detector is None:
                     raise invalid("audioStreamEnd needs automatic activity detection.")
-                await self._follow(self._detector.end_of_stream())
+                if self._setup.rules.stream_end:
+                    await self._follow(self._detector.end_of_stream())
             case "text":
                 await self._take_text()
             case "video":
@@ -118,7 +121,8 @@ class Session:
     async def _take_audio(self, pcm: Pcm) -> None:
         if self._detector is not None:
             self._record.take(pcm)
-            await self._follow(self._detector.feed(pcm))
+            deaf = asyncio.get_running_loop().time() < self._scene.stage.deaf_until
+            await self._follow(self._detector.feed(np.zeros_like(pcm) if deaf else pcm))
         elif self._window_open:
             self._record.take(pcm)
         else:

@@ -29,6 +29,8 @@ class Stage:
     setup_delay_s: float | None = 0.0
     """None: the set-up is never answered."""
     resumable: bool = True
+    deaf_until: float = 0.0
+    """Loop time; what comes before is silence to the session."""
 
     async def sleep(self, seconds: float) -> None:
         """Let time pass."""
@@ -47,6 +49,10 @@ class Stage:
     def hold_setup(self, seconds: float | None) -> None:
         """Answer the set-up this late; None: never."""
         self.setup_delay_s = seconds
+
+    def hear_nothing(self, seconds: float) -> None:
+        """Take what comes for so long for silence."""
+        self.deaf_until = asyncio.get_running_loop().time() + seconds
 
     def withhold_handles(self) -> None:
         """Say from now on that the session cannot be resumed."""

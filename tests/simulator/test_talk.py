@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.clock import run_virtual
+from tests.simulator.client import loud, quiet
 from tests.simulator.inmemory import (
     END,
     LONG,
@@ -23,7 +24,7 @@ from tests.simulator.inmemory import (
     service,
     until,
 )
-from tests.simulator.raw import QUESTION, content, handles, heard, result
+from tests.simulator.raw import QUESTION, audio, content, handles, heard, result
 
 
 def test_a_session_cannot_be_resumed_while_the_model_generates():
@@ -181,3 +182,22 @@ def test_the_thinking_model_says_when_it_is_idle_and_takes_no_scheduling():
     assert content(end)["interactionStatus"] == "IDLE"
     assert code == 1007
     assert "Scheduling" in reason
+
+
+@pytest.mark.parametrize(
+    ("model", "ends"), [("gemini-3.8-live", False), ("gemini-3.1-flash-live-preview", True), ("any", True)]
+)
+def test_the_end_of_the_stream_ends_a_turn_with_some_models_and_audio_with_all(model: str, ends: bool):
+    asked = {**SETUP, "model": f"models/{model}"}
+
+    async def main() -> tuple[int, int]:
+        async with service() as running, running.open(asked) as session:
+            await session.send(audio(loud(0.3)))
+            await session.send({"realtimeInput": {"audioStreamEnd": True}})
+            await asyncio.sleep(10)
+            before = len(running.sessions[0].turns)
+            await session.send(audio(quiet(0.2)))
+            await asyncio.sleep(1)
+            return before, len(running.sessions[0].turns)
+
+    assert run_virtual(main) == (int(ends), 1)
