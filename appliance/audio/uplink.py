@@ -192,13 +192,14 @@ class Uplink:
         self._answered_to = self._taken_to if self._answering_to is None else self._answering_to
         self._answering_to = None
 
-    def repeat(self) -> Seconds:
+    def repeat(self, newest_s: Seconds | None = None) -> Seconds:
         """Send once more what was sent since the last answer, before what is unsent; return how long that takes.
 
-        As far back as the ring goes. A push-to-talk turn is a turn again, with its beginning and its end.
+        As far back as the ring goes, or ``newest_s``. A push-to-talk turn is a turn again, with its beginning and end.
         """
         self._answering_to = None
-        return self._go_back(self._answered_to)
+        newest = 0 if newest_s is None else self._ring.end - UPLINK.frames(newest_s)
+        return self._go_back(max(self._answered_to, newest))
 
     def take_back(self, samples: int) -> Seconds:
         """Detach a lost link; repeat its last ``samples``, and those on their way; return how long that takes."""

@@ -43,6 +43,8 @@ DRAIN_S: Final = 0.5
 """How long a closing link waits for what was captured to be sent."""
 BEAT_S: Final = 0.25
 """How often an open link is looked after."""
+OVERLOOKED_S: Final = Seconds(6.0)
+"""So much of the newest speech is sent once more where the service has missed short words."""
 
 
 class _Left(Enum):
@@ -282,6 +284,9 @@ class Keeper:
             self._vigil.person_stops(Seconds(now - stopped_s))
             self._reader.person_stopped()
             self.tell(order, UserSilent(order.link))
+        elif self._vigil.overlooked(order.mode):
+            log.event("link.overlooked")
+            self._uplink.repeat(OVERLOOKED_S)
         finding = self._vigil.check(opened.link.traffic(), now)
         if finding is not None:
             self.found(order, finding)

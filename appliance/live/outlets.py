@@ -30,8 +30,8 @@ class Uplink(Protocol):
     def answered(self) -> None:
         """It has its answer."""
 
-    def repeat(self) -> Seconds:
-        """Send once more what has no answer; return how long that takes."""
+    def repeat(self, newest_s: Seconds | None = None) -> Seconds:
+        """Send once more what has no answer, or the newest of it; return how long that takes."""
 
     def take_back(self, samples: int) -> Seconds:
         """Detach, and send once more so many samples of those sent last, which have not arrived; return how long."""

@@ -57,6 +57,8 @@ class Vigil:
         """The service has heard what is being said, or what may be said is not for it."""
         self._first = True
         """The model has not had a turn yet."""
+        self._asked_twice = False
+        """Words that the service had missed were sent once more."""
         self._turn_at: Seconds | None = None
         """When there was the last sign of a turn of the model that is no question any more."""
         self.heard = False
@@ -144,6 +146,19 @@ class Vigil:
             return stopped_s
         return None if stopped_s is None or stopped_s < OVERDUE_S else stopped_s
 
+    def overlooked(self, mode: Mode) -> bool:
+        """Return whether the service has missed words after an answer, as it sometimes does; once after each answer.
+
+        That is known only of a service that tells when people speak. It may do so on purpose: the words are worth
+        sending once more, and no apology.
+        """
+        busy = self._first or self._speaks or self.waiting or self._answers
+        if mode is not Mode.HANDS_FREE or not self._tells or busy or self._asked_twice or self._voice.stopped_s is None:
+            return False
+        self._asked_twice = True
+        self._voice.reset()
+        return True
+
     def old(self, message: LinkMessage, now: Seconds) -> bool:
         """Return whether what the service hears was said before: transcripts come late, and repetitions are none."""
         if self._voice.begins:
@@ -201,7 +216,7 @@ class Vigil:
     def _answered_so_far(self, now: Seconds) -> None:
         """What was said so far has its answer; what is said from now on is new."""
         self._noticed = self._tells
-        self._speaks = False
+        self._speaks = self._asked_twice = False
         self._turn_at = now
         self._voice.reset()
 

@@ -133,6 +133,16 @@ OTHER_TELLINGS = [
 ]
 
 
+UNTOLD = {"overlooked_words": Expectation(action=(Action.BEGIN_ANEW, Action.ASK_AGAIN), light=(State.RECONNECTING,))}
+"""What a household notices where the service tells nothing of the person: there, words are missed like any question."""
+
+
+def load_for(name: str, telling: Telling) -> Scenario:
+    scenario = load(name)
+    untold = UNTOLD.get(name) if telling.activity is VoiceActivity.UNSENT else None
+    return scenario if untold is None else scenario.model_copy(update={"expected": untold})
+
+
 def play(scenario: Scenario, telling: Telling = Telling(), question_s: float = 1.6) -> Diary:
     """Play a scenario to a household that asks questions of this length; return what it noticed."""
     expected = scenario.expected
@@ -186,7 +196,7 @@ def check(scenario: Scenario, diary: Diary) -> None:
 @pytest.mark.parametrize("telling", TELLINGS, ids=str)
 @pytest.mark.parametrize("name", shipped())
 def test_a_household_notices_of_a_fault_what_its_scenario_says(name: str, telling: Telling):
-    scenario = load(name)
+    scenario = load_for(name, telling)
     assert scenario.expected is not None, "the file lacks [expected]"
     check(scenario, play(scenario, telling))
 
@@ -195,7 +205,7 @@ def test_a_household_notices_of_a_fault_what_its_scenario_says(name: str, tellin
 @pytest.mark.parametrize("telling", OTHER_TELLINGS, ids=str)
 @pytest.mark.parametrize("name", shipped())
 def test_nor_does_it_matter_what_the_service_tells_of_the_person(name: str, telling: Telling):
-    scenario = load(name)
+    scenario = load_for(name, telling)
     check(scenario, play(scenario, telling))
 
 

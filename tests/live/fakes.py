@@ -191,7 +191,7 @@ class FakeUplink:
     def answered(self) -> None:
         self.log.append("answered")
 
-    def repeat(self) -> Seconds:
+    def repeat(self, newest_s: Seconds | None = None) -> Seconds:
         self.log.append("repeat")
         return Seconds(0.5)
 

@@ -63,6 +63,9 @@ class Story:
             self.vigil.heard_here(Dbfs(level), Seconds(0.02))
         return self
 
+    def speak(self, seconds: float, then_s: float) -> "Story":
+        return self.room(-70, 0.2).room(-30, seconds).room(-70, then_s)
+
 
 @pytest.mark.parametrize(
     ("messages", "busy"),
@@ -234,3 +237,26 @@ def test_another_conversation_knows_nothing_of_the_last():
     assert not story.vigil.busy
     assert not story.vigil.waiting
     assert story.vigil.unnoticed_s(Mode.HANDS_FREE) is None
+
+
+def test_words_after_an_answer_of_which_a_service_that_tells_gives_no_sign_are_worth_sending_again_once():
+    story = Story().ask().hear(SpeechStarted(), LOUD, TurnComplete())
+    story.speak(0.6, then_s=1.0)
+    assert not story.vigil.overlooked(Mode.HANDS_FREE), "they may go on"
+    story.room(-70, 0.4)
+    assert not story.vigil.overlooked(Mode.PUSH_TO_TALK)
+    assert story.vigil.overlooked(Mode.HANDS_FREE)
+    story.speak(0.6, then_s=2.0)
+    assert not story.vigil.overlooked(Mode.HANDS_FREE), "it may not want to hear them"
+    story.ask().hear(LOUD, TurnComplete()).speak(0.6, then_s=2.0)
+    assert story.vigil.overlooked(Mode.HANDS_FREE)
+
+
+def test_words_that_the_service_has_heard_or_never_tells_of_are_not_overlooked():
+    for story in (
+        Story().ask().hear(SpeechStarted(), LOUD, TurnComplete()).ask(),
+        Story().ask().hear(LOUD, TurnComplete()),
+        Story(),
+    ):
+        story.speak(0.6, then_s=2.0)
+        assert not story.vigil.overlooked(Mode.HANDS_FREE)

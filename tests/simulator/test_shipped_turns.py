@@ -253,3 +253,20 @@ def test_calls_can_be_cancelled():
     [called] = [message["toolCall"]["functionCalls"] for message in messages if "toolCall" in message]
     [cancelled] = [message["toolCallCancellation"]["ids"] for message in messages if "toolCallCancellation" in message]
     assert sorted(call["id"] for call in called) == cancelled
+
+
+def test_words_soon_after_an_answer_can_go_unheard():
+    async def main():
+        async with simulator("overlooked_words") as running, talking(running) as wire:
+            await wire.send(QUESTION)
+            await wire.until(turn_complete)
+            wire.messages.clear()
+            await wire.send(QUESTION)
+            overlooked = [*await wire.until_quiet()]
+            await wire.send(QUESTION)
+            await wire.until(turn_complete)
+            return overlooked, running.sessions[0].received_samples
+
+    overlooked, received = run_real(main)
+    assert not any("voiceActivity" in message or "inputTranscription" in content(message) for message in overlooked)
+    assert received > 0
