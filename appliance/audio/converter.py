@@ -1,8 +1,8 @@
-"""A PCM of ALSA before a card whose samples PortAudio does not know: of that card, and of no other.
+"""A PCM of ALSA before one that PortAudio cannot open: before the card that is meant, and no other.
 
 PortAudio opens cards as ``hw:``, which converts nothing. A Raspberry Pi's HDMI takes only the frames of a digital wire,
-some I2S cards only 24 bits in four bytes. The converter is defined for this process, before PortAudio is initialised:
-it lists what is defined then.
+some I2S cards only 24 bits in four bytes; and PCMs whose names take arguments, such as ``hdmi:CARD=vc4hdmi0``, it does
+not list. The converter is defined for this process, before PortAudio is initialised: it lists what is defined then.
 """
 
 from dataclasses import replace
@@ -23,7 +23,7 @@ def converted(target: Target, hardware: Hardware, direction: Direction, layout: 
     Raises:
         DeviceError: libasound is not installed.
     """
-    needed = definition(target.pcm, hardware, layout)
+    needed = definition(target, hardware, layout)
     if needed is None:
         return target
     name = f"appliance_{direction.noun}"
@@ -31,11 +31,13 @@ def converted(target: Target, hardware: Hardware, direction: Direction, layout: 
     return replace(target, pcm=name, portaudio=name)
 
 
-def definition(pcm: str, hardware: Hardware, layout: AudioFormat) -> str | None:
+def definition(target: Target, hardware: Hardware, layout: AudioFormat) -> str | None:
     """Return the definition of a converter, as in asound.conf; None where PortAudio needs none."""
+    pcm = target.pcm.replace("\\", r"\\").replace('"', r"\"")
     if hardware.formats & DIRECT:
-        return None
-    if DIGITAL in hardware.formats:
+        if target.is_listed:
+            return None
+    elif DIGITAL in hardware.formats:
         return f'type iec958 slave {{ pcm "{pcm}" format {DIGITAL} }} hdmi_mode true status [ {_STATUS} ]'
     # With rate and channels: PortAudio does not list a plug without them.
     return f'type plug slave {{ pcm "{pcm}" rate {layout.rate_hz} channels {layout.channels} }}'

@@ -64,6 +64,11 @@ class Target:
     label: str
     """For people."""
 
+    @property
+    def is_listed(self) -> bool:
+        """Whether PortAudio lists it: of the PCMs of asound.conf, those whose names take no arguments."""
+        return self.portaudio.startswith("(") or ":" not in self.portaudio
+
     def is_portaudio(self, name: str) -> bool:
         """Tell whether a device of PortAudio is meant."""
         return name == self.portaudio or (self.portaudio.startswith("(") and name.endswith(self.portaudio))
@@ -71,7 +76,7 @@ class Target:
 
 _CARD: Final = re.compile(r"^ *(?P<index>\d+) \[(?P<id>[^\]]+?) *\]: .*? - (?P<name>.*)$", re.MULTILINE)
 _HARDWARE: Final = re.compile(r"(?:plug)?hw:CARD=(?P<id>[^,]+)(?:,DEV=(?P<device>\d+))?")
-_NUMBERED: Final = re.compile(r"\d+|(?:plug)?hw:\d+(?:,\d+)?")
+_NUMBERED: Final = re.compile(r"\d+|\w+:(?:CARD=)?\d+(?:,.*)?")
 _USB: Final = "usb:"
 
 
@@ -111,7 +116,8 @@ def resolve(wanted: str, direction: Direction, present: Sequence[Card]) -> Targe
     """Return the PCM that the settings name; of none, the only card that there is.
 
     Forms: a card's id, ``hw:CARD=<id>`` with or without ``,DEV=<n>``, ``usb:<port>``, a card's name or a part of it;
-    anything else is a PCM of asound.conf, and whether there is one, only opening it tells.
+    anything else is a PCM of asound.conf, or one that comes with ALSA, such as ``hdmi:CARD=<id>``, and whether there is
+    one, only opening it tells.
 
     Raises:
         MicrophoneError: It is not there, or cannot be told from another. For a speaker, SpeakerError. The message says

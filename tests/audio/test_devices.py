@@ -75,6 +75,8 @@ def test_without_a_name_the_only_card_is_taken():
         ("usb:3-1", IN, (USB,), "the microphone usb:3-1 is not plugged in"),
         ("hw:CARD=Device,DEV=7", IN, (USB,), "Device has no device 7; it has 0"),
         ("hw:1,0", IN, (USB,), "hw:1,0 may be another card tomorrow; set microphone.device to Device"),
+        ("hdmi:CARD=0,DEV=0", OUT, (USB,), "hdmi:CARD=0,DEV=0 may be another card tomorrow; set speaker.device to"),
+        ("sysdefault:1", OUT, (USB,), "sysdefault:1 may be another card tomorrow; set speaker.device to Device"),
         ("1", OUT, (USB,), "1 may be another card tomorrow; set speaker.device to Device"),
         ("0", OUT, (), "0 may be another card tomorrow; no speaker is plugged in"),
     ],

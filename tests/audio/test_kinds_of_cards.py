@@ -8,7 +8,7 @@ import pytest
 
 from appliance.audio.alsa import Presence, probe
 from appliance.audio.converter import definition
-from appliance.audio.devices import Direction
+from appliance.audio.devices import Direction, Target
 from appliance.audio.engine import Engine
 from appliance.audio.hardware import Hardware as Facts
 from appliance.audio.hardware import layouts
@@ -184,18 +184,36 @@ def test_nothing_of_what_is_defined_for_the_worker_is_left_to_this_process(plug_
     assert probe("appliance_speaker", Direction.OUTPUT).presence is Presence.ABSENT
 
 
+HDMI = Target("hw:CARD=vc4hdmi1,DEV=0", "(hw:3,0)", "vc4hdmi1 (vc4-hdmi-1)")
+BY_ALSA = Target("hdmi:CARD=vc4hdmi1", "hdmi:CARD=vc4hdmi1", "hdmi:CARD=vc4hdmi1")
+
+
 @pytest.mark.parametrize(
-    ("sample", "says"),
+    ("target", "sample", "says"),
     [
-        (Sample.IEC958_SUBFRAME_LE, 'type iec958 slave { pcm "hw:CARD=vc4hdmi1,DEV=0" format IEC958_SUBFRAME_LE }'),
-        (Sample.S24_LE, 'type plug slave { pcm "hw:CARD=vc4hdmi1,DEV=0" rate 48000 channels 2 }'),
-        (Sample.S16_LE, None),
-        (Sample.S24_3LE, None),
+        (
+            HDMI,
+            Sample.IEC958_SUBFRAME_LE,
+            'type iec958 slave { pcm "hw:CARD=vc4hdmi1,DEV=0" format IEC958_SUBFRAME_LE }',
+        ),
+        (HDMI, Sample.S24_LE, 'type plug slave { pcm "hw:CARD=vc4hdmi1,DEV=0" rate 48000 channels 2 }'),
+        (HDMI, Sample.S16_LE, None),
+        (HDMI, Sample.S24_3LE, None),
+        (BY_ALSA, Sample.S16_LE, 'type plug slave { pcm "hdmi:CARD=vc4hdmi1" rate 48000 channels 2 }'),
+        (Target("a", "a", "a"), Sample.S16_LE, None),
     ],
 )
-def test_a_converter_stands_before_the_card_that_is_meant_and_before_no_other(sample, says):
-    made = definition("hw:CARD=vc4hdmi1,DEV=0", Facts({}, frozenset({sample.name})), AudioFormat(Hz(48_000), 2))
+def test_a_converter_stands_before_the_card_that_is_meant_and_before_no_other(target, sample, says):
+    made = definition(target, Facts({}, frozenset({sample.name})), AudioFormat(Hz(48_000), 2))
     assert (made is None) if says is None else (made is not None and says in made)
+
+
+def test_a_pcm_whose_name_takes_arguments_works_as_alsa_has_it(plug_in: PlugIn):
+    card = plug_in(speaker=Hardware(48_000, (2, 2)))
+    card.configure(
+        "pcm.television { @args [ CARD ] @args.CARD { type string } type empty slave.pcm virtual_speaker }\n"
+    )
+    assert loudness(played(card, "television:CARD=vc4hdmi0")[:, 0], 48_000) == pytest.approx(PEAK, rel=0.1)
 
 
 # What is tried, and in which order.
