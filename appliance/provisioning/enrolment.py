@@ -14,15 +14,17 @@ from appliance.provisioning import identity, keys
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.drawer import Drawer
 from appliance.provisioning.exchange import Answer, Exchange, Target, Transport
-from appliance.provisioning.identity import Identity, is_key_file, key_file
+from appliance.provisioning.identity import Identity, Trusted, is_key_file, key_file
 from appliance.provisioning.join import Join
 from appliance.provisioning.protocol import (
+    DEVICE_PATH,
     ENROL_PATH,
     DeviceFacts,
     DeviceStatus,
     DeviceView,
     EnrolRequest,
     EnrolResponse,
+    ProblemCode,
 )
 from appliance.provisioning.reactions import refusal
 from appliance.provisioning.sequence import FILE_NAME as SEQUENCE_FILE
@@ -70,7 +72,7 @@ async def enrol(place: Place, join: Join, facts: DeviceFacts, name: str | None) 
         InputError: It is one already, by another claim; or another program uses the identity.
         ConfigurationError: The state directory, the address or the key of the settings cannot be used.
         ProvisioningUnreachable: The server does not answer.
-        ServerUntrusted: It answers with another key than ``join`` names.
+        ServerUntrusted: It answers with another key than ``join`` names; it has not heard the claim then.
         TokenRefused: It does not accept the claim.
     """
     with place.drawer.locked():
@@ -84,12 +86,16 @@ async def enrol(place: Place, join: Join, facts: DeviceFacts, name: str | None) 
         key, file = _key_for(place, join)
         url = identity.checked_url(place.settings.url or join.url)
         asked = EnrolRequest(claim=join.claim.text(), public_key=keys.jwk(key), device=facts, name=name)
-        number = SequenceCounter(place.drawer).take()
+        numbers = SequenceCounter(place.drawer)
         target = Target("POST", ENROL_PATH, asked.model_dump_json(exclude_none=True).encode())
-        async with Exchange(url, place.settings.ca_file, place.transport) as exchange:
-            async with exchange.patience(place.settings.timeout_s):
-                answer = await exchange.ask(target, key, Signer(keys.thumbprint(key), number), [join.server_key])
-            accepted = _read(exchange, answer, join)
+        async with (
+            Exchange(url, place.settings.ca_file, place.transport) as exchange,
+            exchange.patience(place.settings.timeout_s),
+        ):
+            trusted = await _proved(exchange, join, key, numbers.take())
+            signer = Signer(keys.thumbprint(key), numbers.take())
+            answer = await exchange.ask(target, key, signer, [join.server_key])
+            accepted = _read(exchange, answer, trusted)
         made = Identity(
             url=url,
             device_id=accepted.device_id,
@@ -189,11 +195,13 @@ def _key_for(place: Place, join: Join) -> tuple[keys.PrivateKey, str]:
     return keys.device_key(pem), file
 
 
-def _read(exchange: Exchange, answer: Answer, join: Join) -> EnrolResponse:
-    """Return the server's word that this is a device; it names its keys, of which ``join`` names one.
+async def _proved(exchange: Exchange, join: Join, key: keys.PrivateKey, number: int) -> Trusted:
+    """Return the key that ``join`` names, once the server has signed with it: before that, it does not hear the claim.
 
-    A refusal names no key, so it can only be taken for what it says: it ends this attempt, and nothing else.
+    It is asked how this device stands. It does not know the device, and says so in an answer that names its keys.
     """
+    signer = Signer(keys.thumbprint(key), number)
+    answer = await exchange.ask(Target("GET", DEVICE_PATH), key, signer, [join.server_key])
     signed = answer.parameters
     if signed is None:
         raise exchange.strange(answer)
@@ -202,15 +210,29 @@ def _read(exchange: Exchange, answer: Answer, join: Join) -> EnrolResponse:
             f"{exchange.url} answers with another key than the join string names: it is another server, somebody is in "
             "between, or the server's key was replaced; ask who runs it for a new join string"
         )
+    named = identity.trusted(answer.server_keys)
+    if join.server_key not in named:
+        raise ServerUntrusted(
+            f"{exchange.url} does not show the key that the join string names, and so is not told the claim: if it is "
+            "an older version than this device, update it first"
+        )
+    trusted = {join.server_key: named[join.server_key]}
+    exchange.check(answer, trusted)
+    problem = answer.problem
+    if problem is not None and problem.code != ProblemCode.SIGNATURE_INVALID:
+        raise refusal(answer.status, problem, exchange.url, None)
+    return trusted
+
+
+def _read(exchange: Exchange, answer: Answer, trusted: Trusted) -> EnrolResponse:
+    """Return the server's word that this is a device; it names its keys, which are trusted from now on."""
+    exchange.check(answer, trusted)
     if not answer.is_success:
         raise refusal(answer.status, answer.problem, exchange.url, None)
     try:
-        accepted = EnrolResponse.model_validate_json(answer.body)
+        return EnrolResponse.model_validate_json(answer.body)
     except ValidationError:
         raise exchange.strange(answer) from None
-    named = identity.trusted(accepted.server_keys)
-    exchange.check(answer, {name: key for name, key in named.items() if name == join.server_key})
-    return accepted
 
 
 def _tidy(drawer: Drawer, kept: str) -> None:

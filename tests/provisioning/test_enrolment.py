@@ -203,6 +203,45 @@ def test_a_server_with_another_key_than_the_join_string_names_is_not_believed(tm
     run_virtual(main)
 
 
+@pytest.mark.parametrize("kind", ["another server", "names no key", "unsigned", "forged"])
+def test_nobody_hears_the_claim_who_has_not_shown_the_key(tmp_path, kind):
+    heard: list[bytes] = []
+
+    async def main() -> None:
+        here = world(devices={})
+        other = keys.private_key(keys.new_private_key())
+        string = join(here.claim(), other if kind == "another server" else here.key)
+
+        async def listening(request: httpx2.Request) -> httpx2.Response:
+            heard.append(await request.aread())
+            if kind == "another server":
+                return await here.transport.handle_async_request(request)
+            named = [{"kid": string.server_key, "x": keys.jwk(here.key).x}]
+            problem = {"code": "signature-invalid", "server_keys": [] if kind == "names no key" else named}
+            if kind == "unsigned":
+                return plain(json.dumps(problem).encode(), 401)
+            if kind == "names no key":
+                return answer(request, problem, 401, here.key)
+            forged = answer(request, problem, 401, other)
+            header = forged.headers["signature-input"].replace(keys.thumbprint(other), string.server_key)
+            return plain(json.dumps(problem).encode(), 401, {**forged.headers, "signature-input": header})
+
+        with pytest.raises(ProvisioningUnreachable):
+            await enrol(place(here, tmp_path, carrier=httpx2.MockTransport(listening)), string, FACTS, None)
+        assert heard == [b""]
+
+    run_virtual(main)
+
+
+def test_a_refusal_that_is_not_about_the_device_is_told_before_the_claim_goes_out(tmp_path):
+    async def main() -> None:
+        here = world(devices={}, min_agent_version="99")
+        with pytest.raises(TokenRefused, match="newer version"):
+            await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
+
+    run_virtual(main)
+
+
 @pytest.mark.parametrize("status", [200, 201, 403, 503])
 def test_an_enrolment_that_is_not_signed_is_none(tmp_path, status):
     async def page(request: httpx2.Request) -> httpx2.Response:
