@@ -1,8 +1,25 @@
-"""Numbers on a command line, as types for argparse: within bounds, or one line that says what is wanted."""
+"""Command lines: what is wrong is told in one line that repeats no secret; numbers are within bounds."""
 
 import math
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable
+from typing import NoReturn
+
+from appliance.log import redacted
+from appliance.text import visible
+
+
+class Parser(ArgumentParser):
+    """Repeats no join string or key that somebody has given as an argument, and nothing that a terminal obeys."""
+
+    def error(self, message: str) -> NoReturn:
+        """End the program with 2."""
+        super().error(told(message))
+
+
+def told(message: str) -> str:
+    """Return what can be said on a terminal: no secrets, and nothing that it obeys."""
+    return visible(redacted(message))
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:

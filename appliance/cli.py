@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 from rich.table import Table
 
 from appliance import __version__
-from appliance.arguments import real
+from appliance.arguments import Parser, real, told
 from appliance.effective import load
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
-from appliance.log import redacted
 from appliance.stdout import show, show_json
 
 if TYPE_CHECKING:
@@ -60,20 +59,13 @@ def _told(error: ApplianceError) -> int:
         raise error
     lines = error.mistakes if isinstance(error, ConfigurationError) else (str(error),)
     for line in lines:
-        print(f"appliance: error: {line}", file=sys.stderr)
+        print(f"appliance: error: {told(line)}", file=sys.stderr)
     return int(error.exit_code)
-
-
-class _Parser(argparse.ArgumentParser):
-    """Does not repeat a join string that somebody has given as an argument."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(redacted(message))
 
 
 def _parser() -> argparse.ArgumentParser:
     codes = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode)
-    parser = _Parser(prog="appliance", description="The voice appliance.", epilog=f"Exit codes: {codes}.")
+    parser = Parser(prog="appliance", description="The voice appliance.", epilog=f"Exit codes: {codes}.")
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -123,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_provisioning(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_provisioning(commands: "argparse._SubParsersAction[Parser]") -> None:
     enrol = commands.add_parser("enrol", help="make this a device of a provisioning server, or tell how it stands")
     _add_place(enrol)
     enrol.add_argument("--join-file", metavar="FILE", type=Path, help="holds the join string; - for the standard input")

@@ -25,6 +25,7 @@ from types import MappingProxyType
 from typing import Final, Literal, TextIO
 
 from appliance import settings as _settings
+from appliance.text import visible
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -54,7 +55,8 @@ _SECRETS: Final = re.compile(
       | -----BEGIN[ ][A-Z ]*PRIVATE[ ]KEY-----.*?(?:-----END[ ][A-Z ]*PRIVATE[ ]KEY-----|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_BREAKS: Final = str.maketrans({"\t": "\\x09", "\n": "\\x0a"})
+"""The control characters that `visible` leaves as they are."""
 _STARTED: Final = time.monotonic()
 
 _logger = logging.getLogger("appliance")
@@ -179,7 +181,7 @@ def _as_text(value: object) -> str:
         text = f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else str(value)
     except Exception:  # noqa: BLE001  a value that cannot say what it is must not stop the daemon
         text = f"<{type(value).__name__}>"
-    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", redacted(text))[:LONGEST]
+    return visible(redacted(text)).translate(_BREAKS)[:LONGEST]
 
 
 def _in_words(name: str, fields: Mapping[str, str]) -> str:

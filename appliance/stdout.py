@@ -1,6 +1,7 @@
 """Results for people and programs on the standard output, which may be a full disk, or have gone as with ``| head``.
 
-What is shown may come from anybody: no text is taken for markup, nor for the name of an emoji. Where the standard
+What is shown may come from anybody: no text is taken for markup, nor for the name of an emoji, and nothing
+in it moves the cursor or turns letters round. Where the standard
 output is closed, results go nowhere.
 """
 
@@ -8,14 +9,16 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 
 from appliance.errors import ExitCode, InputError
+from appliance.text import stripped, visible
 
 WIDE: Final = 200
 """Columns of what no terminal shows: lines are not to be broken for a file or a pipe."""
@@ -33,7 +36,7 @@ def console() -> Console:
     """Return what draws on the standard output; what its encoding lacks is drawn as an escape."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    made = _Console(highlight=False, markup=False, emoji=False)
+    made = SafeConsole(highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
         made.width = WIDE
     return made
@@ -56,10 +59,17 @@ def show_json(result: Mapping[str, object] | Sequence[object]) -> Reader:
 
 def show_text(text: str) -> Reader:
     """Print a text as it is, however long its lines; raises InputError as `show` does."""
-    return _guarded(lambda: console().out(text))
+    return _guarded(lambda: console().out(visible(text)))
 
 
-class _Console(Console):
+class SafeConsole(Console):
+    """Draws text of anybody: what in it would move the cursor or turn letters round is left out."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Return what is drawn, as `stripped`: names and words come from servers and devices."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=stripped(segment.text))
+
     def on_broken_pipe(self) -> None:
         """Do not end the program: see `_guarded`."""
         raise BrokenPipeError

@@ -1,9 +1,10 @@
-"""Text that was written, saved or copied elsewhere: which bytes it may be, and what does not belong to it.
+"""Text that was written, saved or copied elsewhere: which bytes it may be, what does not belong to it, what is unseen.
 
 Standard library only: the installer reads with it before anything is installed.
 """
 
 import codecs
+import re
 import unicodedata
 from typing import Final
 
@@ -16,6 +17,25 @@ _QUOTES: Final = frozenset("\"'`<>\u201e\u201a")
 """The last two are the low ones that open a German quotation."""
 _QUOTES_OR_INVISIBLE: Final = frozenset({"Pi", "Pf", "Cf"})
 """Categories of Unicode: initial and final quotes, and what only formats."""
+
+
+_UNSEEN: Final = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and line feed
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of writing
+    r"\u2028\u2029]"  # line breaks that few know
+)
+
+
+def visible(text: str) -> str:
+    """Return text of somebody else for a terminal: what would move the cursor or turn letters round is spelled out."""
+    return _UNSEEN.sub(
+        lambda found: f"\\x{ord(found[0]):02x}" if found[0] < "\u0100" else f"\\u{ord(found[0]):04x}", text
+    )
+
+
+def stripped(text: str) -> str:
+    """Return the same without those characters: as wide as before, where it stands in a table."""
+    return _UNSEEN.sub("", text)
 
 
 def decoded(content: bytes, encoding: str = "utf-8") -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import signal
 import wave
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from appliance import cli
 from appliance.errors import ExitCode, MicrophoneError, SpeakerError
+from appliance.provisioning.server.program import main as provisiond
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -130,3 +132,48 @@ def test_the_readme_documents_every_exit_code():
     text = (ROOT / "README.md").read_text()
     for code in ExitCode:
         assert f"| {code.value} |" in text
+
+
+JOIN = f"va1.{'Ab_-' * 30}.x1YzAb_-"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [JOIN],
+        ["enrol", JOIN],
+        ["enrol", "--join-file", JOIN],
+        ["enrol", "--join", JOIN],
+        ["enrol", "--name", f"{JOIN}\n"],
+        ["run", "--config", JOIN],
+        ["say", "--runtime", JOIN, "x"],
+    ],
+)
+def test_a_join_string_given_as_an_argument_is_never_repeated(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code not in {0, None}
+    shown = capsys.readouterr()
+    assert "Ab_-" not in shown.out + shown.err
+    assert "appliance" in shown.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[JOIN], ["admin", JOIN], ["admin", "claims", "revoke", JOIN], ["--config", JOIN]]
+)
+def test_nor_is_it_by_the_provisioning_server(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    code: str | int | None = None
+    try:
+        code = provisiond(arguments)
+    except SystemExit as ended:
+        code = ended.code
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+    assert code
+    shown = capsys.readouterr()
+    assert "Ab_-" not in shown.out + shown.err
+    assert "appliance-provisiond" in shown.err

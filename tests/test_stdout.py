@@ -10,7 +10,7 @@ import pytest
 from rich.table import Table
 
 from appliance.errors import ExitCode, InputError
-from appliance.stdout import Reader, show, show_json, show_text
+from appliance.stdout import Reader, SafeConsole, show, show_json, show_text
 
 
 def _table() -> Table:
@@ -78,3 +78,20 @@ def test_a_reader_that_has_seen_enough_is_no_failure(print_it):
     os.close(reader)
     with os.fdopen(writer, "w") as pipe, redirect_stdout(pipe):
         assert print_it() is Reader.GONE
+
+
+def test_what_a_terminal_would_obey_is_not_shown_and_styles_are(capsys):
+    table = Table("name")
+    text = "gpj\u202e.exe \x1b[2J"
+    table.add_row(text)
+    show(table)
+    show(text)
+    show_text(text)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert shown.count("gpj.exe [2J") == 2
+    assert shown.count(r"gpj\u202e.exe \x1b[2J") == 1
+    with io.StringIO() as out:
+        SafeConsole(file=out, force_terminal=True, color_system="standard").print("[bold]name[/bold]")
+        assert out.getvalue().startswith("\x1b[1mname\x1b[0m")

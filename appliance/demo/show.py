@@ -20,6 +20,7 @@ from appliance.core.events import (
 )
 from appliance.demo.recorder import Recording
 from appliance.errors import ApplianceError
+from appliance.stdout import SafeConsole
 from appliance.units import UPLINK
 from appliance.wake.ports import Detection
 
@@ -39,7 +40,7 @@ WORDS = {
 
 def plain(file: TextIO | None = None) -> Console:
     """Return a console, by default on the standard output, that prints a path as it is though it look like markup."""
-    return Console(file=file, highlight=False, markup=False, emoji=False)
+    return SafeConsole(file=file, highlight=False, markup=False, emoji=False)
 
 
 class Show:

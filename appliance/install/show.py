@@ -8,6 +8,7 @@ from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
 from appliance.install.engine import Line, Manner, Report, Result
 from appliance.install.step import Step
+from appliance.text import visible
 
 _STYLES: Final = {
     Result.KEPT: "dim",
@@ -79,9 +80,9 @@ class _Terminal:
     """The same, drawn; raises ImportError where rich is not there."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # noqa: PLC0415  see above
+        from appliance.stdout import SafeConsole  # noqa: PLC0415  see above
 
-        self._console = Console(highlight=False)
+        self._console = SafeConsole(highlight=False)
         self._busy = ExitStack()
 
     def begins(self, step: Step) -> None:
@@ -114,5 +115,5 @@ def _told(note: Finding) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{visible(text)}\n")
     sys.stdout.flush()

@@ -18,7 +18,7 @@ from typing import Final
 
 from rich.table import Table
 
-from appliance.arguments import real, whole
+from appliance.arguments import Parser, real, whole
 from appliance.errors import ApplianceError, ExitCode, InputError
 from appliance.service.signals import stop_signals
 from appliance.simulator.locks import GlobalLock
@@ -70,7 +70,7 @@ def _list_scenarios() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    parser = argparse.ArgumentParser(prog="appliance-simulator", description="The Gemini Live API, without Google.")
+    parser = Parser(prog="appliance-simulator", description="The Gemini Live API, without Google.")
     parser.add_argument(
         "--address", type=_address, default="127.0.0.1", help="where to listen; default: loopback alone"
     )

@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 import uvicorn
 
+from appliance.arguments import Parser, told
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.provisioning.protocol import MAX_REQUEST_BYTES
 from appliance.provisioning.server import devices, loop, metrics
@@ -137,7 +138,7 @@ def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="appliance-provisiond",
         description="Hand Live tokens to devices, until SIGTERM.",
         epilog="Claims, devices, policies, keys, usage and the audit: appliance-provisiond admin --help",
@@ -260,4 +261,4 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _complain(line: str) -> None:
-    print(f"appliance-provisiond: {line}", file=sys.stderr)
+    print(f"appliance-provisiond: {told(line)}", file=sys.stderr)

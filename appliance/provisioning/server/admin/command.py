@@ -7,7 +7,7 @@ import argparse
 import os
 import pwd
 import sys
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import SUPPRESS, Namespace
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
-from appliance.arguments import real, whole
+from appliance.arguments import Parser, real, told, whole
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode, InputError
 from appliance.provisioning.join import Join
 from appliance.provisioning.keys import thumbprint
@@ -44,7 +44,7 @@ from appliance.provisioning.server.store import Store
 from appliance.tools.names import NAMES
 
 if TYPE_CHECKING:
-    Verbs = argparse._SubParsersAction[ArgumentParser]  # noqa: SLF001  has no public name
+    Verbs = argparse._SubParsersAction[Parser]  # noqa: SLF001  has no public name
 
 _JSON: Final = "answer in JSON"
 _WHICH: Final = "its id, its name, or the beginning of either"
@@ -147,8 +147,8 @@ def _with_settings(do: Callable[[Connection, Operator, Namespace, Settings], Row
     return lambda connection, operator, options, settings: Answer(do(connection, operator, options, settings))
 
 
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="appliance-provisiond admin",
         description="Claims, devices, policies, keys, usage and the audit, on the database itself.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -171,12 +171,12 @@ def _parser() -> ArgumentParser:
     kept = _add_keeping(topics)
     lines = [(f"{topic} {name}", verb) for topic, those in verbs.items() for name, verb in those.choices.items()]
     lines += [("usage", usage), *kept]
-    told = "\n".join(f"  {name:19}  {verb.description}" for name, verb in lines)
-    parser.epilog = f"commands (each with --help):\n{told}"
+    summary = "\n".join(f"  {name:19}  {verb.description}" for name, verb in lines)
+    parser.epilog = f"commands (each with --help):\n{summary}"
     return parser
 
 
-def _add_keeping(topics: "Verbs") -> list[tuple[str, ArgumentParser]]:
+def _add_keeping(topics: "Verbs") -> list[tuple[str, Parser]]:
     kept = _verb(topics, "backup", "write the database and the server's keys to a new file, which is secret")
     kept.add_argument("file", type=Path, metavar="FILE")
     kept.set_defaults(act=_with_settings(backup.backup))
@@ -191,14 +191,14 @@ def _add_keeping(topics: "Verbs") -> list[tuple[str, ArgumentParser]]:
     return [("backup", kept), ("restore", restored), ("move", moved)]
 
 
-def _verb(verbs: "Verbs", name: str, words: str) -> ArgumentParser:
+def _verb(verbs: "Verbs", name: str, words: str) -> Parser:
     verb = verbs.add_parser(name, help=words, description=words)
     # As the option before the command; without a default of its own, which would undo that.
     verb.add_argument("--json", action="store_true", default=SUPPRESS, help=_JSON)
     return verb
 
 
-def _add_claims(parser: ArgumentParser) -> "Verbs":
+def _add_claims(parser: Parser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     create = _verb(verbs, "create", "make a claim, and print its join string with a QR code")
     create.add_argument("--label", type=or_unset(label), metavar="TEXT", help="name of the device, if it brings none")
@@ -220,7 +220,7 @@ def _add_claims(parser: ArgumentParser) -> "Verbs":
     return verbs
 
 
-def _add_devices(parser: ArgumentParser) -> "Verbs":
+def _add_devices(parser: Parser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     listed = _verb(verbs, "list", "list the devices, those seen last first")
     listed.add_argument("--name", metavar="TEXT", help="with this in their name")
@@ -249,19 +249,19 @@ def _add_devices(parser: ArgumentParser) -> "Verbs":
     return verbs
 
 
-def _about_device(verbs: "Verbs", name: str, words: str, act: Act) -> ArgumentParser:
+def _about_device(verbs: "Verbs", name: str, words: str, act: Act) -> Parser:
     verb = _verb(verbs, name, words)
     verb.add_argument("device", metavar="DEVICE", help=_WHICH)
     verb.set_defaults(act=_of_device(act))
     return verb
 
 
-def _add_paging(listing: ArgumentParser) -> None:
+def _add_paging(listing: Parser) -> None:
     listing.add_argument("--limit", type=_COUNT, default=_MANY, metavar="N", help="so many at most")
     listing.add_argument("--skip", type=whole(0, _MANY), default=0, metavar="N", help="without the first so many")
 
 
-def _add_policies(parser: ArgumentParser) -> "Verbs":
+def _add_policies(parser: Parser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     listed = _verb(verbs, "list", "list all policies in their newest version")
     listed.set_defaults(act=_plain(actions.list_policies))
@@ -284,7 +284,7 @@ def _add_policies(parser: ArgumentParser) -> "Verbs":
     return verbs
 
 
-def _add_keys(parser: ArgumentParser) -> "Verbs":
+def _add_keys(parser: Parser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     shown = _verb(verbs, "show", "show which key signs, which comes next, and how many devices do not know it yet")
     shown.set_defaults(act=_with_settings(rotation.show))
@@ -301,7 +301,7 @@ def _add_keys(parser: ArgumentParser) -> "Verbs":
     return verbs
 
 
-def _add_audit(parser: ArgumentParser) -> "Verbs":
+def _add_audit(parser: Parser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     tail = _verb(verbs, "tail", "show the last entries; alerts are marked !")
     tail.add_argument("-n", type=_COUNT, default=20, dest="count", metavar="N", help="how many (20)")
@@ -343,4 +343,4 @@ def _is_unicode(text: str) -> bool:
 
 
 def _complain(line: str) -> None:
-    print(f"appliance-provisiond: {line}", file=sys.stderr)
+    print(f"appliance-provisiond: {told(line)}", file=sys.stderr)
