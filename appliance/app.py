@@ -122,7 +122,7 @@ async def _choose(settings: Settings, acts: "Acts") -> Adapters:
         microphone=_microphone(settings, engine),
         speaker=_speaker(settings, engine),
         engine=None if engine is None else engine.run,
-        wake=_wake(settings),
+        wake=wake_engine(settings),
         light=_light(settings, chip),
         button=_button(settings, chip),
         connector=CountedLinks(connector, tokens),
@@ -234,7 +234,8 @@ def _speaker(settings: Settings, engine: Engine | None) -> Speaker:
             raise AssertionError
 
 
-def _wake(settings: Settings) -> Callable[[], WakeEngine] | None:
+def wake_engine(settings: Settings) -> Callable[[], WakeEngine] | None:
+    """Return what makes the engine for the wake word; None where the settings want none."""
     match settings.wake:
         case OpenWakeWord(model=model, threshold=threshold, refractory_s=refractory_s):
             from appliance.wake.models import load  # noqa: PLC0415

@@ -32,4 +32,4 @@ class Finding:
 
 
 Check = Callable[["Settings"], Finding]
-"""Looks at one thing, takes a second at the most, and never raises."""
+"""Looks at one thing, takes a second, on a small Pi some more, and never raises."""

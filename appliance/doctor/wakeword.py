@@ -2,21 +2,22 @@
 
 from typing import Final
 
+from appliance import app
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import ApplianceError
 from appliance.settings import OpenWakeWord, Settings
-from appliance.wake.models import load
 
 
 def model(settings: Settings) -> Finding:
-    """Tell whether the graph is there and is what was shipped."""
-    if not isinstance(settings.wake, OpenWakeWord):
+    """Tell whether the graphs are what was shipped, and can be computed as the daemon does."""
+    make = app.wake_engine(settings)
+    if make is None or not isinstance(settings.wake, OpenWakeWord):
         return Finding("wake word", Severity.NOTE, "switched off: only the button begins a conversation")
     try:
-        load(settings.wake.model)
+        make()
     except ApplianceError as error:
         return Finding("wake word", Severity.PROBLEM, str(error), "install it again, or choose another wake.model")
-    return Finding("wake word", Severity.OK, f"{settings.wake.model} is there")
+    return Finding("wake word", Severity.OK, f"{settings.wake.model} is there, and computes")
 
 
 CHECKS: Final[tuple[Check, ...]] = (model,)

@@ -17,7 +17,7 @@ from appliance.units import AudioFormat, Epoch, Hz, Pcm
 from tests.audio.enginehouse import household
 from tests.audio.tones import tone
 from tests.clock import run_real
-from tests.soundcard.card import RING, Hardware, Sample, VirtualCard
+from tests.soundcard.card import RING, Fault, Hardware, Sample, VirtualCard
 from tests.soundcard.fixture import PlugIn
 
 pytestmark = pytest.mark.realtime
@@ -176,6 +176,27 @@ def test_a_card_in_a_format_of_its_own_works_beside_one_in_another(plug_in: Plug
     say(card)
     assert heard(card, WANTED) == pytest.approx(PEAK, rel=0.05)
     assert loudness(played(card, "virtual_speaker")[:, 0], 48_000) == pytest.approx(PEAK, rel=0.1)
+
+
+def test_a_card_with_a_converter_may_come_later_and_go_and_come_back(plug_in: PlugIn):
+    card = plug_in(speaker=SPEAKERS["a Raspberry Pi's HDMI"])
+    card.speaker.fail(Fault.ABSENT)
+
+    async def main() -> None:
+        async with household(Engine(WANTED)) as house:
+            await house.hearing()
+            await house.until(lambda: house.errors)
+            for fault in (Fault.DISCONNECTED, Fault.FINE):
+                card.speaker.fail(Fault.FINE)
+                await house.until(lambda: house.engine.speaker.ready)
+                card.speaker.fail(fault)
+                if fault is not Fault.FINE:
+                    await house.until(lambda: not house.engine.speaker.ready)
+            await house.playback.write(Epoch(1), tone(RATE, 0.2, peak=PEAK))
+            house.playback.finish(Epoch(1))
+            await house.until(lambda: house.drained)
+
+    run_real(main)
 
 
 def test_nothing_of_what_is_defined_for_the_worker_is_left_to_this_process(plug_in: PlugIn):

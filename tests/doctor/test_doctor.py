@@ -23,6 +23,7 @@ from appliance.settings import (
 )
 from tests.soundcard.card import Fault, Hardware, Sample
 from tests.soundcard.fixture import PlugIn
+from tests.wake import onnxfiles
 
 VIRTUAL = Settings(
     microphone=AlsaMicrophone(device="virtual_mic"),
@@ -115,6 +116,15 @@ def test_the_wake_word_is_loaded():
     assert wakeword.model(Settings()).severity is Severity.OK
     assert wakeword.model(Settings(wake=NoWakeWord(kind="none"))).severity is Severity.NOTE
     assert wakeword.model(Settings(wake=OpenWakeWord(model="./none.onnx"))).severity is Severity.PROBLEM
+
+
+def test_a_graph_that_cannot_be_computed_is_a_problem(tmp_path: Path):
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(b"no graph")
+    path.with_name("odd.onnx.sha256").write_text(f"{onnxfiles.digest(path)}  odd.onnx\n")
+    finding = wakeword.model(Settings(wake=OpenWakeWord(model=str(path))))
+    assert finding.severity is Severity.PROBLEM
+    assert "the graph odd cannot be used" in finding.found
 
 
 def test_a_fit_machine_is_exit_0_and_a_problem_is_not(plug_in: PlugIn, capsys):
