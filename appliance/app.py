@@ -6,7 +6,7 @@ The only module that knows adapters. Those whose libraries a laptop may lack are
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import assert_never
@@ -21,7 +21,7 @@ from appliance.button.gpio import GpioButton as GpioPushButton
 from appliance.button.keyboard import KeyboardButton as KeyboardSwitch
 from appliance.button.ports import Button
 from appliance.daemon import Adapters, Appliance, Observers
-from appliance.errors import DeviceError
+from appliance.errors import DeviceError, GpioError
 from appliance.gpiochip import GpioChip
 from appliance.indicator.gpio import GpioLight
 from appliance.indicator.off import NoLight
@@ -247,6 +247,32 @@ def wake_engine(settings: Settings) -> Callable[[], WakeEngine] | None:
             return None
         case _ as never:
             assert_never(never)
+
+
+async def try_pins(settings: Settings) -> dict[str, GpioError | None]:
+    """Claim the pins of light and button, and give them back; return what went wrong with each that there is."""
+    chip = GpioChip()
+    tried: dict[str, GpioError | None] = {}
+    if isinstance(settings.indicator, GpioIndicator):
+        tried["light"] = await _tried(GpioLight(settings.indicator, chip).run)
+    if isinstance(settings.button, GpioButton):
+        button = GpioPushButton(settings.button, chip)
+        tried["button"] = await _tried(lambda on_ready: button.run(lambda _: None, on_ready))
+    return tried
+
+
+async def _tried(run: Callable[[Callable[[], None]], Coroutine[None, None, None]]) -> GpioError | None:
+    """Run a device until it is ready; return why it is not."""
+    ready = asyncio.Event()
+    failure: GpioError | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            running = group.create_task(run(ready.set))
+            await ready.wait()
+            running.cancel()
+    except* GpioError as group_of_one:
+        (failure,) = (error for error in group_of_one.exceptions if isinstance(error, GpioError))
+    return failure
 
 
 def _light(settings: Settings, chip: GpioChip) -> Light:

@@ -66,7 +66,9 @@ def header_chip(labels: Mapping[int, str]) -> int:
 
 
 def _open_lgpio() -> "Factory":
-    """Importing lgpio starts a thread and leaves a pipe in the working directory, so it waits until now."""
+    """Importing lgpio starts a thread and leaves a pipe in the working directory, so it waits until there is a chip."""
+    if not any(DEVICES.glob("gpiochip*")):
+        raise GpioError("there is none in /dev")
     try:
         import lgpio  # noqa: PLC0415
         from gpiozero.pins.lgpio import LGPIOFactory  # noqa: PLC0415

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from appliance.doctor import provisioning, sound, wakeword
 from appliance.doctor.finding import Finding, Severity
+from appliance.doctor.pins import pins
 from appliance.errors import ExitCode
 from appliance.settings import Settings
 from appliance.stdout import show, show_json
@@ -19,7 +20,8 @@ STYLES: Final = {Severity.OK: "green", Severity.NOTE: "yellow", Severity.PROBLEM
 def doctor_command(settings: Settings, *, as_json: bool) -> int:
     """Run all checks and show what they found; return the exit code."""
     checks = (*sound.CHECKS, *wakeword.CHECKS, *provisioning.CHECKS)
-    return show_findings([*sound.cards(settings), *(check(settings) for check in checks)], as_json=as_json)
+    found = [*sound.cards(settings), *pins(settings), *(check(settings) for check in checks)]
+    return show_findings(found, as_json=as_json)
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:

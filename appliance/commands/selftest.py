@@ -11,6 +11,7 @@ from appliance.commands.say import RUNTIME
 from appliance.core.state import Mode
 from appliance.doctor import sound
 from appliance.doctor.finding import Finding, Severity
+from appliance.doctor.pins import pins
 from appliance.errors import ApplianceError, ExitCode, InputError, LinkAction, LinkError, Owner
 from appliance.live.loop import run
 from appliance.live.ports import LinkConnector, Request, TokenSource
@@ -36,8 +37,8 @@ def selftest_command(settings: Settings, *, as_json: bool, runtime: Path = RUNTI
             "the appliance is running: systemctl stop appliance, test, and systemctl start appliance",
             ExitCode.UNAVAILABLE,
         )
-    cards = sound.cards(settings, busy=Severity.PROBLEM)
-    return show_findings(cards + run(_service(settings)), as_json=as_json)
+    devices = [*sound.cards(settings, busy=Severity.PROBLEM), *pins(settings, busy=Severity.PROBLEM)]
+    return show_findings(devices + run(_service(settings)), as_json=as_json)
 
 
 def _daemon_runs(runtime: Path) -> bool:

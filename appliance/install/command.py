@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from getpass import getpass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -17,15 +17,17 @@ from appliance.install.account import Account
 from appliance.install.defaults import Defaults
 from appliance.install.engine import Manner
 from appliance.install.enrolment import MAX_JOIN_BYTES, Enrolment, read_join
-from appliance.install.fitness import Facts, Fitness
+from appliance.install.fitness import NEEDED_MB, Facts, Fitness
 from appliance.install.machine import Machine
 from appliance.install.packages import Packages
+from appliance.install.pins import Pins
 from appliance.install.release import Release
 from appliance.install.service import Service
 from appliance.install.show import face
 from appliance.install.step import Start, Step, StepFailed
 from appliance.install.tidy import Tidy
 from appliance.install.trial import Trial
+from appliance.joinstring import without_join_strings
 from appliance.text import decoded
 
 SOURCE: Final = Path(__file__).resolve().parents[2]
@@ -48,7 +50,7 @@ CODES: Final = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Install, and return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     manner = Manner.DRY if options.dry_run else Manner.FOR_REAL
     if manner is Manner.FOR_REAL and os.geteuid() != 0:
         return _complain("only root can install: sudo scripts/provision; --dry-run needs no root", ExitCode.USAGE)
@@ -69,8 +71,7 @@ def install(machine: Machine, manner: Manner, start: Start, join_file: Path | No
     Raises:
         StepFailed: It cannot even begin.
     """
-    shown = face()
-    with _alone(machine, manner):
+    with _alone(machine, manner), closing(face()) as shown:
         report = engine.run(steps(machine, manner, start, join_file, source), manner, shown)
         shown.report(report, manner)
     failed = next((line for line in report.lines if line.result is engine.Result.FAILED), None)
@@ -88,12 +89,14 @@ def steps(machine: Machine, manner: Manner, start: Start, join_file: Path | None
     facts = Facts.of(machine, source)
     release = Release(machine, source, facts.python)
     asking = manner is Manner.FOR_REAL and start is Start.NOW
-    join = _join(join_file)
+    join = None if join_file is None else read_join_file(join_file)
     if join is None and asking and not Enrolment(machine, release.appliance, None, start).is_enrolled():
         join = _asked()
+    packages = Packages(machine, facts.python)
     return (
-        Fitness(machine, facts, start),
-        Packages(machine, facts.python),
+        Fitness(machine, facts, start, needed_mb=0 if release.is_whole() else NEEDED_MB),
+        Pins(machine, packages),
+        packages,
         Account(machine, source),
         release,
         Defaults(machine, source),
@@ -104,15 +107,13 @@ def steps(machine: Machine, manner: Manner, start: Start, join_file: Path | None
     )
 
 
-def _join(file: Path | None) -> str | None:
+def read_join_file(file: Path) -> str:
     """Read the join string from a file, ``-`` being the standard input; raises StepFailed."""
-    if file is None:
-        return None
     try:
         with nullcontext(sys.stdin.buffer) if file == Path("-") else file.open("rb") as stream:
             return read_join(decoded(stream.read(MAX_JOIN_BYTES + 1)))
     except OSError as error:
-        raise StepFailed(f"--join-file {file}: {error.strerror}", ExitCode.NO_INPUT) from error
+        raise StepFailed(without_join_strings(f"--join-file {file}: {error.strerror}"), ExitCode.NO_INPUT) from error
 
 
 def _asked() -> str:
@@ -142,9 +143,17 @@ def _alone(machine: Machine, manner: Manner) -> Iterator[None]:
         yield
 
 
-def _parser() -> argparse.ArgumentParser:
+class _Parser(argparse.ArgumentParser):
+    """Does not repeat a join string that somebody has given as an argument."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(without_join_strings(message))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
     codes = "\n".join(f"  {code.value:3}  {meaning}" for code, meaning in CODES.items())
-    parser = argparse.ArgumentParser(
+    made = _Parser(
         prog="scripts/provision",
         description="Install the voice appliance on this machine, enrol it, start it and test it.\n"
         "May be run again at any time: what is as it should be is left alone.",
@@ -153,20 +162,20 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
+    made.add_argument(
         "--join-file",
         type=Path,
         metavar="FILE",
         help="holds the join string of `appliance-provisiond admin claims create`; - for the standard input "
         "(default: ask for it)",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
-    parser.add_argument(
+    made.add_argument("--dry-run", action="store_true", help="say what would be done, and change nothing")
+    made.add_argument(
         "--no-start",
         action="store_true",
         help="do not start it now, as in a chroot or for an image; enrolment may wait too",
     )
-    return parser
+    return made
 
 
 def _end(number: int, frame: object) -> NoReturn:

@@ -58,6 +58,9 @@ class Watcher(Protocol):
     def ended(self, line: Line) -> None:
         """A step is over."""
 
+    def noted(self, note: Finding) -> None:
+        """A step has found something before anything was changed."""
+
 
 def run(steps: Sequence[Step], manner: Manner, watcher: Watcher) -> Report:
     """Do all steps, or tell what they would do; nothing that goes wrong in one of them is raised, but Ctrl-C."""
@@ -78,6 +81,8 @@ def run(steps: Sequence[Step], manner: Manner, watcher: Watcher) -> Report:
 def _done(step: Step, manner: Manner, watcher: Watcher) -> tuple[Line, ExitCode]:
     try:
         found = step.check()
+        for note in step.notes():
+            watcher.noted(note)
         if found.need is Need.NOTHING:
             return Line(step.name, Result.KEPT, found.text), ExitCode.OK
         if found.need is Need.LATER:

@@ -9,11 +9,10 @@ from appliance.install.defaults import SETTINGS
 from appliance.install.files import read
 from appliance.install.machine import STATE, Machine
 from appliance.install.step import Need, Outlook, Start, Step, StepFailed
-from appliance.text import bare
+from appliance.joinstring import payload_of, wrapped
 
 IDENTITY: Final = "identity.json"
 """What `appliance enrol` leaves in the state directory when it is done."""
-JOIN_PREFIX: Final = "va1."
 MAX_JOIN_BYTES: Final = 4096
 
 
@@ -21,14 +20,12 @@ def read_join(text: str) -> str:
     """Return a join string without what surrounds it; it is not quoted where it is none.
 
     Raises:
-        StepFailed: It is none (exit code 65). Damage inside it is found by `appliance enrol`.
+        StepFailed: It is none, or has been damaged (exit code 65).
     """
-    join = bare(text)
-    if not join.startswith(JOIN_PREFIX) or len(text) > MAX_JOIN_BYTES or not join.isascii():
-        raise StepFailed(
-            f"this is not a join string: it begins with {JOIN_PREFIX} and is copied as a whole", ExitCode.DATA
-        )
-    return join
+    try:
+        return wrapped(payload_of(text))
+    except ValueError as error:
+        raise StepFailed(str(error), ExitCode.DATA) from None
 
 
 def enrolled_as(machine: Machine) -> str | None:

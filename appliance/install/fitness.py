@@ -20,7 +20,7 @@ SYSTEMS: Final = ("12", "13")
 """Versions of Debian, and of Raspberry Pi OS with it."""
 PYTHONS: Final = ((3, 11), (3, 12), (3, 13))
 NEEDED_MB: Final = 900
-"""A release takes half of it; while it is made, and until the one before the last is removed, there is more."""
+"""For another release: it takes half of it; while it is made, and until an older one is removed, there is more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,12 @@ class Fitness(Step):
     name = "machine"
     doing = "looking at the machine"
 
-    def __init__(self, machine: Machine, facts: Facts, start: Start) -> None:
+    def __init__(self, machine: Machine, facts: Facts, start: Start, needed_mb: int = NEEDED_MB) -> None:
+        """``needed_mb`` of the disk have to be free."""
         self._machine = machine
         self._facts = facts
         self._start = start
+        self._needed_mb = needed_mb
 
     def check(self) -> Outlook:
         """Tell what it is; raises StepFailed with all that is wrong."""
@@ -85,8 +87,8 @@ class Fitness(Step):
             yield f"its system is {system.get('PRETTY_NAME', 'unknown')}: Debian or Raspberry Pi OS 12 or 13 is needed"
         if facts.python not in PYTHONS:
             yield f"its Python is {'.'.join(map(str, facts.python))}: 3.11, 3.12 or 3.13 is needed"
-        if facts.free_mb < NEEDED_MB:
-            yield f"{facts.free_mb} MB of its disk are free: {NEEDED_MB} MB are needed"
+        if facts.free_mb < self._needed_mb:
+            yield f"{facts.free_mb} MB of its disk are free: {self._needed_mb} MB are needed"
         if facts.now < facts.made - 86400:
             year = time.gmtime(facts.now).tm_year
             yield f"its clock is wrong (it says {year}): wait until it is set by the network, or set it with date"

@@ -18,6 +18,8 @@ _PATIENCE_S: Final = 3600
 """A slow network may bring packages for long; a hanging command ends some time."""
 _FULL: Final = (os.strerror(errno.ENOSPC), "enough free space")
 """What the system says, and what apt says."""
+_ALWAYS: Final = {"PYTHONDONTWRITEBYTECODE": "1", "ORT_DISABLE_TELEMETRY": "1"}
+"""The ONNX runtime would report its use to its maker."""
 _OURS: Final = ("APPLIANCE_", "PROVISIOND_", "PYTHON", "VIRTUAL_ENV", "UV_PROJECT")
 
 
@@ -106,7 +108,7 @@ class Machine:
         )
         state = str(self.at(STATE))
         clean = {"PATH": self.path, "LC_ALL": "C.UTF-8", "HOME": state, "STATE_DIRECTORY": state}
-        clean |= {"PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+        clean |= {"OMP_NUM_THREADS": "1", **_ALWAYS}
         answer = _answer((*switch, *command), clean, folder=self.at("/"), said=said)
         self._note(command, answer)
         return answer
@@ -144,7 +146,7 @@ def _answer(
 def _inherited(path: str) -> dict[str, str]:
     """Return this environment, for its proxies and certificates, without what would lead Python astray."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    return kept | {"PATH": path, "LC_ALL": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | {"PATH": path, "LC_ALL": "C.UTF-8", **_ALWAYS}
 
 
 def _private(path: str, flags: int) -> int:

@@ -21,7 +21,8 @@ class Packages(Step):
 
     def __init__(self, machine: Machine, python: tuple[int, int]) -> None:
         self._machine = machine
-        self._wanted = (*REQUIRED, PINS) if python >= (3, 13) else REQUIRED
+        self._needs_pins_library = python >= (3, 13)
+        self._wanted = (*REQUIRED, PINS) if self._needs_pins_library else REQUIRED
         self._before: set[str] = set()
 
     def check(self) -> Outlook:
@@ -47,6 +48,10 @@ class Packages(Step):
         more = sorted(self._installed() - self._before)
         if self._before and more:
             self._machine.run(*_APT, "purge", *more)
+
+    def has_pins_library(self) -> bool:
+        """Say whether the pins' library is there, or will come with the release or from apt."""
+        return not self._needs_pins_library or PINS in self._installed() or self._has(PINS)
 
     def _missing(self) -> list[str]:
         installed = self._installed()

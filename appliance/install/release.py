@@ -46,9 +46,13 @@ class Release(Step):
 
     def check(self) -> Outlook:
         """Look for the mark."""
-        if (self.folder / MARK).is_file():
+        if self.is_whole():
             return Outlook(Need.NOTHING, self.version)
         return Outlook(Need.CHANGE, f"install {self.version} below {RELEASES}")
+
+    def is_whole(self) -> bool:
+        """Say whether it is there already."""
+        return (self.folder / MARK).is_file()
 
     def apply(self) -> None:
         """Make it; raises StepFailed."""

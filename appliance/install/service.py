@@ -15,6 +15,8 @@ UNIT: Final = "appliance.service"
 UNIT_FILE: Final = f"/etc/systemd/system/{UNIT}"
 PROGRAM: Final = "/usr/local/bin/appliance"
 """Leads people to the program of the current release; whatever else is there stays."""
+STARTED: Final = "started"
+"""An empty file in a release whose daemon got ready once: one to go back to."""
 _PROGRAM_OF_RELEASE: Final = Path(CURRENT, "bin", "appliance")
 
 
@@ -56,6 +58,7 @@ class Service(Step):
         self._machine.run("systemctl", "enable", UNIT)
         if self._is_now():
             self._restart()
+            put(self._release.folder / STARTED, b"")
 
     def undo(self) -> None:
         """Bring link and unit back, and the daemon that ran before."""
@@ -92,9 +95,15 @@ class Service(Step):
             self._machine.run("systemctl", "restart", UNIT)
         except StepFailed:
             status = self._machine.ask("systemctl", "show", "-P", "ExecMainStatus", UNIT).output.strip()
-            said = self._machine.ask("journalctl", "-u", UNIT, "-n", "1", "-o", "cat", "--no-pager").last_line()
+            said = self._last_words()
             code = next((code for code in ExitCode if str(code.value) == status and code), ExitCode.BUG)
             raise StepFailed(f"the daemon does not start: {said}; journalctl -u {UNIT} tells more", code) from None
+
+    def _last_words(self) -> str:
+        """Return the daemon's last line; where it did not say anything, systemd's about it."""
+        last = ("journalctl", "-n", "1", "-o", "cat", "--no-pager", "-q")
+        own = self._machine.ask(*last, f"_SYSTEMD_UNIT={UNIT}")
+        return own.reason() if own.output.strip() else self._machine.ask(*last, "-u", UNIT).last_line()
 
     def _reload(self) -> None:
         if self._machine.is_booted():

@@ -32,8 +32,14 @@ class Face(Protocol):
     def ended(self, line: Line) -> None:
         """A step is over."""
 
+    def noted(self, note: Finding) -> None:
+        """Something was found before anything was changed."""
+
     def report(self, report: Report, manner: Manner) -> None:
         """All is over."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was, whatever has ended it."""
 
 
 def face() -> Face:
@@ -66,6 +72,12 @@ class _Lines:
     def ended(self, line: Line) -> None:
         pass
 
+    def noted(self, note: Finding) -> None:
+        _say(f"{note.name}: {note.severity.value}: {_told(note)}")
+
+    def close(self) -> None:
+        pass
+
     def report(self, report: Report, manner: Manner) -> None:
         rows = _rows(report)
         names = max(len(name) for name, _, _ in rows)
@@ -90,6 +102,15 @@ class _Terminal:
 
     def ended(self, line: Line) -> None:
         del line
+        self.close()
+
+    def noted(self, note: Finding) -> None:
+        from rich.markup import escape  # noqa: PLC0415  see above
+
+        mark = f"[{_STYLES[note.severity]}]{note.severity.value}[/]"
+        self._console.print(f"{note.name}: {mark}: {escape(_told(note))}")
+
+    def close(self) -> None:
         self._busy.close()
 
     def report(self, report: Report, manner: Manner) -> None:

@@ -6,10 +6,11 @@ from typing import Final
 
 from appliance.install.machine import Machine
 from appliance.install.release import CURRENT, MARK, RELEASES, Release
+from appliance.install.service import STARTED
 from appliance.install.step import Need, Outlook, Step
 
 KEPT: Final = 2
-"""The current release, and the newest of the others."""
+"""The current release, and the newest of the others, one that has run before one that has not."""
 
 
 class Tidy(Step):
@@ -41,10 +42,11 @@ class Tidy(Step):
         """Return all but the newest `KEPT`, the one that is installed counting as newest."""
         serving = {self._release.folder, self._machine.at(CURRENT).resolve()}
         others = [folder for folder in self._machine.at(RELEASES).glob("*") if folder not in serving]
-        whole = sorted((folder for folder in others if (folder / MARK).is_file()), key=_made, reverse=True)
+        whole = sorted((folder for folder in others if (folder / MARK).is_file()), key=_worth, reverse=True)
         kept = set(whole[: max(0, KEPT - len(serving))])
         return sorted(folder for folder in others if folder not in kept)
 
 
-def _made(folder: Path) -> float:
-    return (folder / MARK).stat().st_mtime
+def _worth(folder: Path) -> tuple[bool, float]:
+    """Return what puts the release last that is to be kept first."""
+    return (folder / STARTED).is_file(), (folder / MARK).stat().st_mtime

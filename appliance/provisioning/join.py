@@ -8,7 +8,6 @@ A join string holds all that a new device has to know, and whom it may believe: 
 """
 
 import base64
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -16,11 +15,9 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from appliance.joinstring import payload_of, wrapped
 from appliance.provisioning.protocol import HttpsUrl
-from appliance.text import bare
 
-PREFIX: Final = "va1"
-MAX_JOIN_CHARACTERS: Final = 400
 ID_CHARACTERS: Final = 6
 SECRET_CHARACTERS: Final = 16
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -31,7 +28,6 @@ _READ_AS: Final = str.maketrans("OIL", "011", "- ")
 _CLAIM: Final = re.compile(
     rf"(?P<id>[{_ALPHABET}]{{6}})\.(?P<secret>[{_ALPHABET}]{{16}})(?P<check>[{re.escape(_CHECKS)}])"
 )
-_JOIN: Final = re.compile(r"va1\.(?P<payload>[A-Za-z0-9_-]{40,380})\.(?P<check>[A-Za-z0-9_-]{8})")
 _THUMBPRINT: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -66,7 +62,7 @@ class Join:
         """Return the join string."""
         fields = "|".join((self.url, self.claim.text(), self.server_key, str(self.expires_at)))
         payload = base64.urlsafe_b64encode(fields.encode("ascii")).rstrip(b"=").decode("ascii")
-        return f"{PREFIX}.{payload}.{_checksum(payload)}"
+        return wrapped(payload)
 
 
 def new_claim() -> Claim:
@@ -95,12 +91,7 @@ def read_join(text: str) -> Join:
     Raises:
         ValueError: It is none, or has been damaged; the text is not quoted.
     """
-    found = _JOIN.fullmatch(bare(text[: 2 * MAX_JOIN_CHARACTERS]))
-    if found is None:
-        raise ValueError("not a join string: it begins with va1. and is copied as a whole")
-    if found["check"] != _checksum(found["payload"]):
-        raise ValueError("the join string has been damaged: copy it again")
-    payload = found["payload"]
+    payload = payload_of(text)
     try:
         fields = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode("ascii").split("|")
         url, claim, server_key, expires_at = fields
@@ -118,8 +109,3 @@ def _check(secret: str) -> str:
     for character in secret:
         number = number * 32 + _ALPHABET.index(character)
     return _CHECKS[number % 37]
-
-
-def _checksum(payload: str) -> str:
-    digest = hashlib.sha256(f"{PREFIX}.{payload}".encode("ascii")).digest()
-    return base64.urlsafe_b64encode(digest[:6]).decode("ascii")

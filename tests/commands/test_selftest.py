@@ -14,7 +14,16 @@ from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode, InputError, ProvisioningUnreachable, TokenRefused
 from appliance.live.ports import LinkConnector, LiveToken, TokenSource
 from appliance.provisioning.keys import new_private_key, private_key, public_key_text
-from appliance.settings import AlsaMicrophone, AlsaSpeaker, Provisioning, Settings, WavMicrophone, WavSpeaker
+from appliance.settings import (
+    AlsaMicrophone,
+    AlsaSpeaker,
+    NoButton,
+    NoIndicator,
+    Provisioning,
+    Settings,
+    WavMicrophone,
+    WavSpeaker,
+)
 from tests.clock import run_real
 from tests.live.loopback import live_service, saying
 from tests.soundcard.card import Fault
@@ -25,6 +34,8 @@ pytestmark = pytest.mark.realtime
 FILES = Settings(
     microphone=WavMicrophone(kind="wav", path=Path("a.wav")),
     speaker=WavSpeaker(kind="wav", path=Path("b.wav")),
+    indicator=NoIndicator(kind="none"),
+    button=NoButton(kind="none"),
     provisioning=Provisioning(
         url="https://127.0.0.1:9",
         device_id="kitchen",

@@ -9,11 +9,15 @@ import pytest
 from appliance.commands.doctor import doctor_command, show_findings
 from appliance.doctor import sound, wakeword
 from appliance.doctor.finding import Finding, Severity
+from appliance.doctor.pins import pins
 from appliance.errors import ExitCode
 from appliance.provisioning.keys import new_private_key, private_key, public_key_text
 from appliance.settings import (
     AlsaMicrophone,
     AlsaSpeaker,
+    GpioButton,
+    NoButton,
+    NoIndicator,
     NoWakeWord,
     OpenWakeWord,
     Provisioning,
@@ -28,6 +32,8 @@ from tests.wake import onnxfiles
 VIRTUAL = Settings(
     microphone=AlsaMicrophone(device="virtual_mic"),
     speaker=AlsaSpeaker(device="virtual_speaker"),
+    indicator=NoIndicator(kind="none"),
+    button=NoButton(kind="none"),
     provisioning=Provisioning(
         url="https://server.test",
         device_id="kitchen",
@@ -135,3 +141,14 @@ def test_a_fit_machine_is_exit_0_and_a_problem_is_not(plug_in: PlugIn, capsys):
     card.speaker.fail(Fault.ABSENT)
     assert doctor_command(VIRTUAL, as_json=False) == ExitCode.UNFIT
     assert "problem" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(Path("/dev/gpiochip0").exists(), reason="this machine has GPIO pins")
+def test_pins_are_tried_as_the_daemon_claims_them():
+    light, button = pins(Settings())
+    assert (light.name, light.severity, button.name, button.severity) == (
+        "light", Severity.PROBLEM, "button", Severity.PROBLEM
+    )  # fmt: skip
+    assert "the GPIO chip cannot be opened" in light.found
+    assert "indicator.kind" in light.advice
+    assert [one.name for one in pins(VIRTUAL.model_copy(update={"button": GpioButton()}))] == ["button"]

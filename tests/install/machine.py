@@ -10,8 +10,9 @@ from appliance.install.command import install
 from appliance.install.engine import Manner
 from appliance.install.machine import Machine
 from appliance.install.step import Start
+from appliance.joinstring import wrapped
 
-JOIN = "va1.dGhpcyBpcyBhIHNlY3JldCBvZiBhIHdob2xlIGhvdXNlaG9sZA.c2VjcmV0"
+JOIN = wrapped("dGhpcyBpcyBhIHNlY3JldCBvZiBhIHdob2xlIGhvdXNlaG9sZA")
 OS_RELEASE = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
 
 # Each is told where the machine is by $ROOT, and where the test says what is to go wrong by $FAKES.
@@ -55,12 +56,17 @@ start|restart)
   echo "$now" >"$FAKES/active" ;;
 show) echo 78 ;;
 esac""",
-    "journalctl": "echo appliance: error: live.voce: there is no such setting",
+    "journalctl": """
+case "$*" in
+*_SYSTEMD_UNIT=*) [ -e "$FAKES/is-mute" ] || echo appliance: error: live.voce: there is no such setting ;;
+*) echo appliance.service: Failed with result exit-code. ;;
+esac""",
     "setpriv": """
 while [ "$1" != -- ]; do shift; done
 shift; exec "$@" """,
     # In a release.
     "python": """
+echo "$ORT_DISABLE_TELEMETRY" >"$FAKES/no-telemetry"
 [ ! -e "$FAKES/altered-model" ] || { echo "alexa_v0.1.onnx is altered" >&2; exit 4; }""",
     "appliance": """
 case "$1" in

@@ -23,6 +23,9 @@ class Watched:
     def ended(self, line: Line) -> None:
         self.lines.append(line)
 
+    def noted(self, note: Finding) -> None:
+        pass
+
 
 class Scripted(Step):
     """A step that does as it is told, and notes what is done with it."""

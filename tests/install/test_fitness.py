@@ -46,6 +46,10 @@ def test_an_unfit_machine_is_told_why(machine: Machine, facts, says):
     assert caught.value.exit_code == ExitCode.UNFIT
 
 
+def test_where_nothing_is_to_be_installed_no_room_is_needed(machine: Machine):
+    assert Fitness(machine, replace(FIT, free_mb=3), Start.NOW, needed_mb=0).check().need is Need.NOTHING
+
+
 def test_another_system_is_refused(machine: Machine):
     machine.at("/etc/os-release").write_text('ID=ubuntu\nVERSION_ID="24.04"\nPRETTY_NAME="Ubuntu 24.04"\n')
     with pytest.raises(StepFailed, match=r"Ubuntu 24\.04: Debian or Raspberry Pi OS 12 or 13"):

@@ -3,13 +3,18 @@
 import fcntl
 import io
 import json
+import os
+import pty
+import signal
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import ExitCode
-from appliance.install.command import LOCK, install, main
+from appliance.install.command import LOCK, install, main, parser
 from appliance.install.engine import Manner
 from appliance.install.machine import LOG
 from appliance.install.release import Release
@@ -95,7 +100,7 @@ FAILURES = [
         "does-not-start",
         "releases",
         ExitCode.CONFIGURATION,
-        "service: the daemon does not start: appliance: error: live",
+        "service: the daemon does not start: live.voce: there is no such setting; journalctl",
     ),
 ]
 
@@ -161,6 +166,71 @@ def test_a_new_release_takes_the_place_of_the_old_one_which_is_kept(installed: F
     assert there == set(kept[1:])
 
 
+def test_a_release_that_did_not_start_takes_no_place_from_one_that_did(installed: FakeMachine):
+    good = installed.current()
+    installed.file("does-not-start", _next(installed))
+    assert installed.install() == ExitCode.CONFIGURATION
+    installed.file("does-not-start", "none")
+    installed.edition("third")
+    assert installed.install() == ExitCode.OK
+    there = {f"releases/{folder.name}" for folder in (installed.root / "opt/voice-appliance/releases").iterdir()}
+    assert there == {good, installed.current()}
+
+
+def test_a_daemon_that_says_nothing_is_told_in_systemds_words(fresh: FakeMachine, capsys):
+    fresh.file("is-mute")
+    fresh.file("does-not-start", "releases")
+    fresh.install()
+    assert "does not start: appliance.service: Failed with result exit-code.; journalctl" in capsys.readouterr().err
+
+
+def test_what_root_runs_of_a_release_reports_nothing_to_anybody(fresh: FakeMachine):
+    fresh.install()
+    assert (fresh.fakes / "no-telemetry").read_text() == "1\n"
+
+
+def test_a_join_string_that_is_an_argument_is_not_repeated(fresh: FakeMachine, capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args([JOIN])
+    with pytest.raises(StepFailed) as caught:
+        fresh.install(join=Path(JOIN))
+    for said in (capsys.readouterr().err, str(caught.value)):
+        assert "va1.…" in said
+        assert JOIN[4:20] not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_cursor_is_there_again_when_a_signal_ends_it(fresh: FakeMachine, number):
+    """On a true terminal, while a command of a step runs."""
+    (fresh.fakes / "bin/systemd-sysusers").write_text(f"#!/bin/sh\n: >{fresh.fakes}/waits\nsleep 30\n")
+    ours, theirs = pty.openpty()
+    program = f"""
+import sys
+from pathlib import Path
+from appliance.install import command
+from appliance.install.machine import Machine
+command.Machine = lambda *_: Machine(Path({str(fresh.root)!r}), {fresh.machine.path!r})
+command.SOURCE = Path({str(fresh.source)!r})
+command.os.geteuid = lambda: 0
+command.install.__defaults__ = (command.SOURCE,)
+sys.exit(command.main(["--join-file", {str(fresh.file("join", JOIN))!r}]))
+"""
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+        )
+        os.close(theirs)
+        shown = b""
+        while not fresh.has("waits") or b"\x1b[?25l" not in shown:
+            shown += screen.read(4096)
+        process.send_signal(number)
+        with suppress(OSError):  # Linux says so at the end of a terminal
+            while more := screen.read(4096):
+                shown += more
+        assert process.wait(10) in {130, 143}
+    assert shown.rindex(b"\x1b[?25h") > shown.rindex(b"\x1b[?25l")
+
+
 def test_a_problem_that_the_self_test_finds_is_told_and_tested_again(fresh: FakeMachine, capsys):
     fresh.finds(microphone="problem", token="ok")
     assert fresh.install() == ExitCode.UNFIT
@@ -198,6 +268,7 @@ def test_an_enrolled_device_needs_no_join_string(installed: FakeMachine):
         (None, ExitCode.NO_INPUT, "No such file"),
         ("", ExitCode.DATA, "not a join string"),
         ("hello", ExitCode.DATA, "begins with va1."),
+        (JOIN[:20] + "x" + JOIN[21:], ExitCode.DATA, "damaged"),
         ("va1." + "x" * 5000, ExitCode.DATA, "not a join string"),
         ("va1.ä", ExitCode.DATA, "not a join string"),
     ],

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.provisioning.join import MAX_JOIN_CHARACTERS, Claim, Join, new_claim, read_claim, read_join
+from appliance.joinstring import MAX_CHARACTERS
+from appliance.provisioning.join import Claim, Join, new_claim, read_claim, read_join
 
 CLAIM = Claim("k7m2qd", "9F3K4R7TW2XB6YHN")
 JOIN = Join("https://provisioning.example.org:8443", CLAIM, "x" * 43, 1_795_176_000)
@@ -65,7 +66,7 @@ def test_a_damaged_join_string_is_refused_without_being_quoted(data):
 
 
 @settings(max_examples=100)
-@given(st.text(max_size=MAX_JOIN_CHARACTERS))
+@given(st.text(max_size=MAX_CHARACTERS))
 def test_whatever_else_is_given_is_refused_in_order(text):
     for read in (read_join, read_claim):
         with pytest.raises(ValueError, match=r"join|claim"):
