@@ -1,7 +1,9 @@
 """Stretches of microphone audio that are the person's: the uplink's bookkeeping. Loop thread only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from appliance.audio.ports import UplinkSink
 from appliance.core.state import Mode
 from appliance.units import SampleIndex
 
@@ -34,3 +36,28 @@ class Span:
     """None while the span is open; may lie ahead of the newest sample."""
     owes_end: bool = False
     """activity_start was sent for it, or is being sent, and no link has taken activity_end yet."""
+
+
+@dataclass(slots=True)
+class Line:
+    """An attached sink and what it has been told."""
+
+    sink: UplinkSink
+    in_activity: bool = False
+    last_audio_at: float | None = None
+    """When it took hands-free audio that no audio_stream_end has followed yet."""
+
+
+def behind(spans: Iterable[Span], mode: Mode | None, samples: int, newest: int) -> int:
+    """Return where the last ``samples`` that were sent of these spans begin, ``newest`` where it is none of them.
+
+    The spans come newest first; one of another mode, and what came before it, does not count.
+    """
+    at = newest
+    for span in spans:
+        if not samples or span.mode is not mode:
+            break
+        taken = min(samples, max(0, span.cursor - span.start))
+        samples -= taken
+        at = span.cursor - taken
+    return at

@@ -10,12 +10,12 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
+from appliance.audio.known import Known
 from appliance.audio.ports import UplinkSink
 from appliance.audio.preroll import PreRoll
-from appliance.audio.spans import Span, UplinkCounts
+from appliance.audio.spans import Line, Span, UplinkCounts, behind
 from appliance.core.state import Mode
 from appliance.core.state import Uplink as Gate
 from appliance.errors import LinkError
@@ -27,16 +27,6 @@ STREAM_PAUSE_S: Final = 1.0
 _END_AHEAD_S: Final = 1.0
 """A turn ends no later than this after the newest sample: an index far ahead would keep the microphone open."""
 _SPANS_REPORTED: Final = 256
-
-
-@dataclass(slots=True)
-class _Line:
-    """An attached sink and what it has been told."""
-
-    sink: UplinkSink
-    in_activity: bool = False
-    last_audio_at: float | None = None
-    """When it took hands-free audio that no audio_stream_end has followed yet."""
 
 
 class Uplink:
@@ -70,11 +60,12 @@ class Uplink:
         self._mode: Mode | None = None  # until the conversation's first span
         self._spans: deque[Span] = deque()  # unsent, oldest first; only the last can be open
         self._reported: deque[Span] = deque(maxlen=_SPANS_REPORTED)
-        self._line: _Line | None = None
+        self._line: Line | None = None
         self._next_audio_at = 0.0
         self._sending = 0  # samples, while a send runs
         self._taken_to = 0
         self._answered_to = 0
+        self._known = Known()
         self._answering_to: int | None = None
         self._captured = self._sent = self._repeated = self._dropped = self._reported_dropped = 0
         self._signal = asyncio.Event()
@@ -169,7 +160,7 @@ class Uplink:
 
         Its sends must end, if only by LinkError, once the link is closed: the sender waits for the one that runs.
         """
-        self._line = _Line(sink)
+        self._line = Line(sink)
         self._changed()
 
     def detach(self, sink: UplinkSink | None = None) -> None:
@@ -190,6 +181,7 @@ class Uplink:
     def answered(self) -> None:
         """That has its answer, or where nothing was being answered, all: `repeat` does not go back behind it."""
         self._answered_to = self._taken_to if self._answering_to is None else self._answering_to
+        self._known.answered(self._answered_to)
         self._answering_to = None
 
     def repeat(self, newest_s: Seconds | None = None) -> Seconds:
@@ -201,18 +193,27 @@ class Uplink:
         newest = 0 if newest_s is None else self._ring.end - UPLINK.frames(newest_s)
         return self._go_back(max(self._answered_to, newest))
 
-    def take_back(self, samples: int) -> Seconds:
-        """Detach a lost link; repeat its last ``samples``, and those on their way; return how long that takes."""
+    def handle_came(self, unknown: int) -> None:
+        """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
+        self._known.handle_came(self._behind(unknown), Seconds(asyncio.get_running_loop().time()))
+
+    def take_back(self, samples: int, *, to_handle: bool = False) -> Seconds:
+        """Detach a lost link; repeat its last ``samples``, and those on their way; return how long that takes.
+
+        With ``to_handle``, repeat all since the newest handle: a session that is resumed knows nothing later, whatever
+        the other end has acknowledged. A push-to-talk turn of which some is unknown is repeated as a whole.
+        """
         self._line = None
-        samples += self._sending
-        behind = self._taken_to
-        for span in reversed(self._reported):
-            if not samples or span.mode is not self._mode:
-                break
-            taken = min(samples, max(0, span.cursor - span.start))
-            samples -= taken
-            behind = span.cursor - taken
-        return self._go_back(max(behind, self._answered_to))
+        at = max(self._behind(samples + self._sending), self._answered_to)
+        if to_handle and self._known.to is not None:
+            at = min(at, self._known.to)
+            if self._mode is Mode.PUSH_TO_TALK:
+                begins = max((span.start for span in self._reported if span.start <= at), default=at)
+                at = max(begins, self._answered_to)
+        return self._go_back(at)
+
+    def _behind(self, samples: int) -> int:
+        return behind(reversed(self._reported), self._mode, samples, self._taken_to)
 
     def _go_back(self, behind: int) -> Seconds:
         behind = max(behind, self._ring.begin)
@@ -252,7 +253,7 @@ class Uplink:
             except LinkError:
                 self.detach(line.sink)
 
-    async def _advance(self, line: _Line) -> None:
+    async def _advance(self, line: Line) -> None:
         """Send the one thing that comes next, or wait until something may have changed that."""
         if not self._spans:
             await self._pause(line)
@@ -272,7 +273,7 @@ class Uplink:
         else:
             await self._send(line, span, size)
 
-    async def _pause(self, line: _Line) -> None:
+    async def _pause(self, line: Line) -> None:
         """Tell a hands-free link once that the stream pauses."""
         due = None if line.last_audio_at is None else line.last_audio_at + STREAM_PAUSE_S
         if due is None or asyncio.get_running_loop().time() < due:
@@ -281,7 +282,7 @@ class Uplink:
         await line.sink.send_audio_stream_end()
         line.last_audio_at = None
 
-    async def _finish(self, line: _Line, span: Span) -> None:
+    async def _finish(self, line: Line, span: Span) -> None:
         """End the activity of a span that is sent, then forget the span.
 
         A link that came after the last sample is told of an empty activity: the service learns that the turn is over.
@@ -295,12 +296,12 @@ class Uplink:
             await line.sink.send_activity_end()
             line.in_activity = span.owes_end = False
 
-    async def _start_activity(self, line: _Line, span: Span) -> None:
+    async def _start_activity(self, line: Line, span: Span) -> None:
         span.owes_end = True
         await line.sink.send_activity_start()
         line.in_activity = True
 
-    async def _send(self, line: _Line, span: Span, size: int) -> None:
+    async def _send(self, line: Line, span: Span, size: int) -> None:
         """Send ``size`` samples; when the link fails they stay unsent, or are dropped if their span was meanwhile."""
         loop = asyncio.get_running_loop()
         samples = self._ring.read(SampleIndex(span.cursor), SampleIndex(span.cursor + size))
@@ -321,6 +322,7 @@ class Uplink:
             self._sending = 0
             self._changed()
         self._sent += size
+        self._known.sent(taken_to - size, Seconds(loop.time()))
         if size < self._longest_chunk:
             self._report_dropped()
         if span.mode is Mode.HANDS_FREE:

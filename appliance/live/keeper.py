@@ -33,7 +33,7 @@ from appliance.live.dialler import Opened, trouble_of
 from appliance.live.findings import Finding, Kind, Remedy
 from appliance.live.outbox import Outbox
 from appliance.live.outlets import Candour, KeeperCounts, Outlets, Playback, Uplink
-from appliance.live.ports import Seed, Speaker, ToolResult, Turn, Way
+from appliance.live.ports import Link, Seed, Speaker, ToolResult, Turn, Way
 from appliance.live.reader import Aides, Reader
 from appliance.live.rotation import Busy, Swap
 from appliance.timeout import timeout
@@ -228,7 +228,7 @@ class Keeper:
                         left = await self._use(opened, order, left)
                     self._leaving = True
                 if left is _Left.SWAP:
-                    self._uplink.take_back(opened.link.undelivered())  # a close in order has delivered all
+                    self._take_back(opened.link)
             except (ProvisioningError, LinkError) as error:
                 self._end(order, _failure(order.link, left, trouble_of(error)), error)
                 return
@@ -265,7 +265,7 @@ class Keeper:
         while True:
             await asyncio.wait([reading], timeout=BEAT_S)
             if reading.done():
-                self._uplink.take_back(opened.link.undelivered())
+                self._take_back(opened.link)
                 await self._lost(order, reading.result())
                 return _Left.LOST
             if self._wanted is order and self._beat(opened, order):
@@ -304,6 +304,13 @@ class Keeper:
         await self._reader.rest()
         if self._wanted is order:
             self._end(order, self._lost_event(order, error), error)
+
+    def _take_back(self, link: Link) -> None:
+        """Leave to the next link what its session may not know: what was sent since the handle that it goes on with.
+
+        Once a tool has acted upon that, only what has surely not arrived: what was done is not to be done twice.
+        """
+        self._uplink.take_back(link.undelivered(), to_handle=not self._vigil.acted)
 
     def _delayed(self, order: OpenLink, left: _Left | None, error: ApplianceError) -> None:
         """An attempt has failed. One to swap a link is no secret any more: the conversation is to show it."""
@@ -354,6 +361,10 @@ class Keeper:
                 self.answered()
             self._outlets.post(event)
 
+    def handle_came(self, unknown: int) -> None:
+        """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
+        self._uplink.handle_came(unknown)
+
     def answering(self) -> None:
         """There is something to hear in answer to what was said."""
         self._answering = True
@@ -374,7 +385,7 @@ class Keeper:
             self._stalled, self._stalls = True, 1
         elif finding.kind is Kind.STALLED_UPLINK:
             if self._opened is not None:
-                self._uplink.take_back(self._opened.link.undelivered())
+                self._take_back(self._opened.link)
             error = LinkError("what is sent does not leave, again", LinkCause.DROPPED)
             self._end(order, self._lost_event(order, error), error)
         else:

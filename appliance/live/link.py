@@ -72,6 +72,8 @@ class GenaiLink:
         self._known = known
         self._wires = wires
         self._delivery = Delivery()
+        self._sent = 0
+        """Messages since the set-up."""
         self.strange = 0
         """Messages that the SDK could not read."""
         self.malformed = 0
@@ -105,7 +107,7 @@ class GenaiLink:
         before = self._wires.written()
         await self._send(audio=types.Blob(data=pcm, mime_type=UPLINK_MIME_TYPE))
         # A connection that has just broken takes everything, and nothing of it is to be seen.
-        self._delivery.sent(len(pcm) // 2, max(self._wires.written(), before + len(pcm) * 4 // 3))
+        self._delivery.sent(len(pcm) // 2, max(self._wires.written(), before + len(pcm) * 4 // 3), self._sent)
 
     async def send_activity_start(self) -> None:
         """Begin a push-to-talk turn; raises LinkError."""
@@ -132,6 +134,7 @@ class GenaiLink:
             response=dict(result.response),
             scheduling=types.FunctionResponseScheduling(when.value) if when else None,
         )
+        self._sent += 1
         with _classified(Phase.OPEN):
             await self._session.send_tool_response(function_responses=answer)
 
@@ -140,6 +143,7 @@ class GenaiLink:
         turns: list[types.ContentOrDict] = [
             types.Content(role=turn.speaker.value, parts=[types.Part.from_text(text=turn.text)]) for turn in seed.turns
         ]
+        self._sent += 1
         with _classified(Phase.OPEN):
             await self._session.send_client_content(turns=turns, turn_complete=seed.way is Way.INITIAL_HISTORY)
 
@@ -152,7 +156,12 @@ class GenaiLink:
         acknowledged = self._wires.acknowledged()
         return 0 if acknowledged is None else self._delivery.undelivered(acknowledged)
 
+    def unknown(self, consumed: int | None) -> int:
+        """Return how many of the samples sent last the session of a handle that has just come need not know."""
+        return self.undelivered() if consumed is None else self._delivery.unconsumed(consumed)
+
     async def _send(self, **realtime_input: Any) -> None:  # noqa: ANN401  whatever the SDK takes
+        self._sent += 1
         with _classified(Phase.OPEN):
             await self._session.send_realtime_input(**realtime_input)
 

@@ -33,7 +33,10 @@ class Uplink(Protocol):
     def repeat(self, newest_s: Seconds | None = None) -> Seconds:
         """Send once more what has no answer, or the newest of it; return how long that takes."""
 
-    def take_back(self, samples: int) -> Seconds:
+    def handle_came(self, unknown: int) -> None:
+        """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
+
+    def take_back(self, samples: int, *, to_handle: bool = False) -> Seconds:
         """Detach, and send once more so many samples of those sent last, which have not arrived; return how long."""
 
 

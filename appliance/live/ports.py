@@ -128,6 +128,8 @@ class HandleUpdated:
     """A new resumption handle; None where the session cannot be resumed now."""
 
     handle: str | None = field(repr=False)
+    consumed: int | None = None
+    """How many of our messages after the set-up its session knows; None: the service does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +362,9 @@ class Link(UplinkSink, Protocol):
 
     def undelivered(self) -> int:
         """Return how many of the samples sent last have not arrived; once the link has ended, never will."""
+
+    def unknown(self, consumed: int | None) -> int:
+        """Return how many of the samples sent last the session of a handle that has just come need not know."""
 
 
 class LinkConnector(Protocol):

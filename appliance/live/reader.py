@@ -71,6 +71,9 @@ class Desk(Protocol):
     def tell(self, order: OpenLink, event: Event) -> None:
         """Post an event, if that is wanted."""
 
+    def handle_came(self, unknown: int) -> None:
+        """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
+
     def answering(self) -> None:
         """There is something to hear in answer to what was said."""
 
@@ -158,6 +161,8 @@ class Reader:
         match message:
             case HandleUpdated() if self._desk.handles(order):
                 self._aides.dialler.handle(message.handle)
+                if message.handle is not None:
+                    self._desk.handle_came(opened.link.unknown(message.consumed))
             case UsageReported():
                 self._aides.meter.count(message, opened.model)
 

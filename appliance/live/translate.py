@@ -140,9 +140,15 @@ def _session(message: types.LiveServerMessage) -> Iterator[LinkMessage]:
     if message.usage_metadata:
         yield from _usage(message.usage_metadata)
     if update := message.session_resumption_update:
-        yield HandleUpdated((update.new_handle or None) if update.resumable else None)
+        yield HandleUpdated((update.new_handle or None) if update.resumable else None, _consumed(update))
     if message.go_away:
         yield GoAway(_duration(message.go_away.time_left or ""))
+
+
+def _consumed(update: types.LiveServerSessionResumptionUpdate) -> int | None:
+    """Return how many messages a handle covers. The index of the last one is taken to count the set-up as the first."""
+    index = update.last_consumed_client_message_index
+    return None if index is None else max(0, index)
 
 
 def _usage(usage: types.UsageMetadata) -> Iterator[UsageReported]:

@@ -47,6 +47,9 @@ class Stage(Protocol):
     def hear_nothing(self, seconds: float) -> None:
         """Take what comes for so long for silence."""
 
+    async def offer_handle(self) -> None:
+        """Send a handle, whatever goes on."""
+
     def withhold_handles(self) -> None:
         """Say from now on that the session cannot be resumed."""
 
@@ -260,6 +263,17 @@ class HearNothing(Act):
         stage.hear_nothing(self.for_s)
 
 
+class OfferHandle(Act):
+    """Sends a handle, whatever goes on."""
+
+    moments = frozenset(Moment) - {Moment.CONNECT, Moment.SETUP}
+    do: Literal["offer_handle"]
+
+    @override
+    async def play(self, stage: Stage) -> None:
+        await stage.offer_handle()
+
+
 class WithholdHandles(Act):
     """Says from now on that the session cannot be resumed."""
 
@@ -283,5 +297,6 @@ class ForgetHandles(Act):
 
 AnyAct = (
     Refuse | HoldSetup | Close | GoAway | Drop | HalfMessage | HalfClose | StopReading | StopSending | Freeze
-    | SlowPongs | SlowClose | Send | SendLarge | Interrupt | CancelTools | HearNothing | WithholdHandles | ForgetHandles
+    | SlowPongs | SlowClose | Send | SendLarge | Interrupt | CancelTools | HearNothing | OfferHandle | WithholdHandles
+    | ForgetHandles
 )  # fmt: skip

@@ -30,6 +30,10 @@ class Snapshot:
     position: int = 0
     """In the script, of the next reply."""
     context_tokens: int = 0
+    connection: int = 0
+    """Number of the connection over which it was offered."""
+    heard: int = 0
+    """Samples of the person that this connection had received: what comes later, the session forgets."""
 
 
 @dataclass(slots=True)

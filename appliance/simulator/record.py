@@ -3,6 +3,7 @@
 import io
 import json
 import wave
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,16 @@ class TurnRecord:
     interrupted: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """What came over one connection."""
+
+    connection: int
+    samples: Pcm
+    resumed_from: tuple[int, int] | None
+    """As in `SessionRecord`."""
+
+
 @dataclass(slots=True)
 class SessionRecord:
     """One connection from its set-up to its end."""
@@ -52,6 +63,8 @@ class SessionRecord:
     resumed: bool
     session: int = 0
     """Number of the session's first connection: the same on every connection of one session."""
+    resumed_from: tuple[int, int] | None = None
+    """Number of the connection over which the handle came, and how many of its samples the session had then."""
     chunks: list[Pcm] = field(default_factory=list)
     received_samples: int = 0
     """Accepted: in push-to-talk mode, those between activityStart and activityEnd."""
@@ -76,6 +89,11 @@ class SessionRecord:
     def samples(self) -> Pcm:
         """Return the received samples that were kept, 16 kHz mono."""
         return np.concatenate([np.zeros(0, dtype=np.int16), *self.chunks])
+
+    @property
+    def heard(self) -> Heard:
+        """What came over this connection."""
+        return Heard(self.number, self.samples(), self.resumed_from)
 
     def take(self, samples: Pcm) -> None:
         """Note samples that were accepted."""
@@ -114,6 +132,7 @@ class SessionRecord:
             "model": self.model,
             "push_to_talk": self.push_to_talk,
             "resumed": self.resumed,
+            "resumed_from": self.resumed_from,
             "received_samples": self.received_samples,
             "kept_samples": self.kept_samples,
             "outside_samples": self.outside_samples,
@@ -124,3 +143,18 @@ class SessionRecord:
             "messages_not_kept": self.messages_not_kept,
             "messages": [asdict(message) for message in self.messages],
         }
+
+
+def known(connections: Iterable[Heard]) -> Pcm:
+    """Return the samples that sessions know after these connections, in order.
+
+    A session that is resumed goes on from its handle: what came after it over the connection before is forgotten.
+    """
+    parts: list[tuple[int, Pcm]] = []
+    for heard in connections:
+        if heard.resumed_from is not None:
+            last, count = heard.resumed_from
+            kept = [(number, samples) for number, samples in parts if number <= last]
+            parts = [(number, samples[:count] if number == last else samples) for number, samples in kept]
+        parts.append((heard.connection, heard.samples))
+    return np.concatenate([np.zeros(0, dtype=np.int16), *(samples for _, samples in parts)])

@@ -4,15 +4,13 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-import numpy as np
-
 from appliance.errors import InputError
 from appliance.simulator.acts import GoAway
 from appliance.simulator.director import Playbill
 from appliance.simulator.handles import Handles, Snapshot
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.plan import TurnPlan
-from appliance.simulator.record import SessionRecord
+from appliance.simulator.record import SessionRecord, known
 from appliance.simulator.replies import load
 from appliance.simulator.setup import Setup
 from appliance.simulator.steps import Moment, Step, Trigger
@@ -67,15 +65,15 @@ class Service:
             push_to_talk=setup.detection is None,
             resumed=resumed is not None,
             session=resumed.session if resumed else self._begun,
+            resumed_from=(resumed.connection, resumed.heard) if resumed else None,
         )
         self.sessions.append(record)
         del self.sessions[:-_SESSIONS]
         return record
 
     def received(self, session: int) -> Pcm:
-        """Return the samples received in a session, over all its connections in order; 16 kHz mono."""
-        parts = [record.samples() for record in self.sessions if record.session == session]
-        return np.concatenate([np.zeros(0, dtype=np.int16), *parts])
+        """Return the samples that a session knows, over all its connections in order (`record.known`); 16 kHz mono."""
+        return known(record.heard for record in self.sessions if record.session == session)
 
     def keep(self, record: SessionRecord) -> None:
         """Write the record of a connection that has ended, where that is wanted."""

@@ -17,6 +17,9 @@ class Controls(Protocol):
     async def cancel_tools(self) -> None:
         """Cancel the tool calls that wait for their result."""
 
+    async def offer_handle(self) -> None:
+        """Send a handle, whatever goes on."""
+
 
 @dataclass(slots=True)
 class Stage:
@@ -45,6 +48,11 @@ class Stage:
         """Cancel the tool calls that wait for their result."""
         if self.talk is not None:
             await self.talk.cancel_tools()
+
+    async def offer_handle(self) -> None:
+        """Send a handle, whatever goes on."""
+        if self.talk is not None:
+            await self.talk.offer_handle()
 
     def hold_setup(self, seconds: float | None) -> None:
         """Answer the set-up this late; None: never."""

@@ -264,9 +264,17 @@ class Talk:
 
     async def _offer_handle(self) -> None:
         """Offer the session under a new handle, unless it still waits for tools."""
-        if not self._setup.resumption or self._asynchronous:
+        if not self._asynchronous:
+            await self.offer_handle()
+
+    async def offer_handle(self) -> None:
+        """Offer the session under a new handle, as some models do unasked at any time."""
+        if not self._setup.resumption:
             return
         handles = self._scene.stage.handles
-        snapshot = Snapshot(self._record.session, self._position, self._context_tokens)
+        record = self._record
+        snapshot = Snapshot(
+            record.session, self._position, self._context_tokens, record.number, record.received_samples
+        )
         handle = handles.offer(snapshot) if self._scene.stage.resumable else None
         await self._scene.send(resumption_update(handle))

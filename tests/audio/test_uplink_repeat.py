@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from appliance.audio.known import MARGIN_S
 from appliance.core.state import Uplink as Gate
+from appliance.units import UPLINK
 from tests.audio.room import END, HANDS_FREE, PUSH_TO_TALK, START, RecordingLink, Room, running, stream
 from tests.clock import run_virtual
 
@@ -318,3 +320,53 @@ def test_what_was_captured_as_an_answer_began_and_holds_no_speech_is_not_asked_a
         return link
 
     assert run_virtual(main).heard == stream(0, 17_600).tolist()
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_session_that_is_resumed_is_sent_all_since_its_handle_though_all_of_it_arrived(answered: bool):
+    async def main() -> RecordingLink:
+        second = RecordingLink()
+        async with running() as room:
+            room.begin(0, gate=Gate.OPEN)
+            room.uplink.attach(RecordingLink())
+            await room.listen(1.0)
+            room.uplink.handle_came(0)
+            await room.listen(2.0)
+            if answered:
+                room.uplink.answered()
+            await room.listen(0.2)
+            room.uplink.take_back(0, to_handle=True)
+            room.uplink.attach(second)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+            assert balanced(room)
+        return second
+
+    begins = 16_000 - UPLINK.frames(MARGIN_S)
+    heard = run_virtual(main).heard
+    if answered:
+        assert heard == stream(51_200 - len(heard), 51_200).tolist()
+        assert len(heard) < 5_000, "what has its answer is not asked again"
+    else:
+        assert abs(51_200 - len(heard) - begins) <= 640
+        assert heard == stream(51_200 - len(heard), 51_200).tolist()
+
+
+def test_a_press_of_which_a_resumed_session_does_not_know_all_is_a_turn_again_from_its_beginning():
+    async def main() -> RecordingLink:
+        second = RecordingLink()
+        async with running() as room:
+            room.begin(0, PUSH_TO_TALK, gate=Gate.OPEN)
+            room.uplink.attach(RecordingLink())
+            await room.listen(1.0)
+            room.uplink.handle_came(0)
+            await room.listen(1.0)
+            room.uplink.take_back(0, to_handle=True)
+            room.uplink.attach(second)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return second
+
+    second = run_virtual(main)
+    assert second.told == [START, "audio", END]
+    assert second.heard == stream(0, 32_000).tolist()

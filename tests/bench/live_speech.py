@@ -1,15 +1,16 @@
 """Whether a word is lost or said twice while connections come and go: sample by sample, at the service.
 
 A person asks the whole daemon; meanwhile the service announces the end of the connection, or is gone. What each session
-of the service has received, over all its connections, is compared with what the conversation owed it. A session that
-begins anew is owed what has no answer yet, from the beginning of the utterance on.
+of the service knows, over all its connections, is compared with what the conversation owed it: what came after the
+handle with which it was resumed, it has forgotten, unless it was answered before. A session that begins anew is owed
+what has no answer yet, from the beginning of the utterance on.
 """
 
 import asyncio
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from typing import Any, Final
@@ -22,6 +23,7 @@ from appliance.demo.accounting import WINDOW, account
 from appliance.demo.owed import Owed
 from appliance.live.loop import HappyEyeballsLoop
 from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.record import SessionRecord, known
 from appliance.simulator.replies import Reply
 from appliance.simulator.scenario import Scenario
 from appliance.simulator.server import Simulator
@@ -35,7 +37,9 @@ AT_ONCE: Final = 8
 SPEECH_S: Final = 3.0
 FOLLOW_UP_S: Final = 4.0
 """The wait for more after an answer."""
-REPLY: Final = Reply(said(0.4), text="yes", heard="is it so")
+SPOKEN: Final = said(0.8)
+REPLY: Final = Reply(SPOKEN, text="yes", heard="is it so")
+"""Longer than `known.MARGIN_S`, as answers are: what was sent before it is known when its handle comes."""
 
 
 class Turn(Enum):
@@ -159,11 +163,28 @@ async def conversation(trial: Trial, way: Way) -> Fate:
         if len(simulator.sessions) < 2:
             raise RuntimeError(f"nothing went wrong: {trial}")
         sessions = dict.fromkeys(record.session for record in simulator.sessions)
-        heard = [simulator.received(session) for session in sessions]
+        heard = [_known(simulator.sessions, session) for session in sessions]
     recorded = np.frombuffer(house.room.recorded, "<i2")
     captured = np.concatenate([recorded[start:stop] for start, stop in owed.spans])
     begin, end = (sum(min(stop, at) - start for start, stop in owed.spans if start < at) for at in question)
     return compared(captured, heard, slice(begin, end))
+
+
+def _known(records: Sequence[SessionRecord], session: int) -> Pcm:
+    """Return what a session knows, or has answered."""
+    answered = {
+        record.number: max((turn.at_sample for turn in record.turns if turn.sent_samples >= len(SPOKEN)), default=0)
+        for record in records
+    }
+    connections = []
+    for record in records:
+        if record.session == session:
+            heard = record.heard
+            if heard.resumed_from is not None:
+                last, count = heard.resumed_from
+                heard = replace(heard, resumed_from=(last, max(count, answered[last])))
+            connections.append(heard)
+    return known(connections)
 
 
 async def _speak(house: House, trial: Trial) -> tuple[int, int]:

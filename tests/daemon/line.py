@@ -4,9 +4,9 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from google.genai import types
 
@@ -64,13 +64,88 @@ def read(payload: bytes) -> list[LinkMessage]:
     return translate(types.LiveServerMessage.model_validate(received))
 
 
+class Line(Protocol):
+    """An open connection, as the appliance's end has it (`SimulatedSession`)."""
+
+    @property
+    def sent_bytes(self) -> int: ...
+    @property
+    def unread_bytes(self) -> int: ...
+    async def send(self, message: dict[str, Any]) -> None: ...
+    async def receive_raw(self) -> bytes: ...
+    async def close(self) -> None: ...
+    def drop(self) -> None: ...
+
+
+class Relay:
+    """Acknowledges everything at once and hands it on ``delay_s`` later, in both directions; ends with its line."""
+
+    def __init__(self, line: Line, delay_s: float) -> None:
+        self._line = line
+        self._delay_s = delay_s
+        self._up: asyncio.Queue[tuple[float, dict[str, Any]]] = asyncio.Queue()
+        self._down: asyncio.Queue[tuple[float, bytes | ConnectionEndedError]] = asyncio.Queue()
+        self._ending: ConnectionEndedError | None = None
+        self.sent_bytes = 0
+        self.unread_bytes = 0
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if self._ending is not None:
+            raise self._ending
+        self.sent_bytes += len(json.dumps(message))
+        self._up.put_nowait((asyncio.get_running_loop().time() + self._delay_s, message))
+
+    async def receive_raw(self) -> bytes:
+        at, payload = await self._down.get()
+        await asyncio.sleep(at - asyncio.get_running_loop().time())
+        if isinstance(payload, bytes):
+            return payload
+        self._ending = payload
+        raise payload
+
+    async def close(self) -> None:
+        await self._up.join()  # in order: what was sent before it arrives first
+        await self._line.close()
+
+    def drop(self) -> None:
+        self._line.drop()
+
+    async def upwards(self) -> None:
+        with suppress(ConnectionEndedError):
+            while True:
+                at, message = await self._up.get()
+                await asyncio.sleep(at - asyncio.get_running_loop().time())
+                await self._line.send(message)
+                self._up.task_done()
+
+    async def downwards(self) -> None:
+        received: bytes | ConnectionEndedError = b""
+        while isinstance(received, bytes):
+            try:
+                received = await self._line.receive_raw()
+            except ConnectionEndedError as ending:
+                received = ending
+            self._down.put_nowait((asyncio.get_running_loop().time() + self._delay_s, received))
+
+
+@asynccontextmanager
+async def relayed(line: Line, delay_s: float) -> AsyncIterator[Line]:
+    relay = Relay(line, delay_s)
+    async with asyncio.TaskGroup() as tasks:
+        pumps = [tasks.create_task(relay.upwards()), tasks.create_task(relay.downwards())]
+        yield relay
+        for pump in pumps:
+            pump.cancel()
+
+
 class SimulatedLink:
     """`live.ports.Link` over a connection in memory."""
 
-    def __init__(self, session: SimulatedSession, on_audio: Callable[[], None]) -> None:
+    def __init__(self, session: Line, on_audio: Callable[[], None]) -> None:
         self._session = session
         self._on_audio = on_audio
         self._delivery = Delivery()
+        self._sent = 0
         self.audio: list[bytes] = []
         """What the service was sent."""
 
@@ -98,6 +173,7 @@ class SimulatedLink:
         return payload
 
     async def _send(self, message: dict[str, Any]) -> None:
+        self._sent += 1
         try:
             await self._session.send(message)
         except ConnectionEndedError as error:
@@ -109,7 +185,7 @@ class SimulatedLink:
         await self._send({"realtimeInput": {"audio": audio}})
         self._on_audio()
         self.audio.append(pcm)
-        self._delivery.sent(len(pcm) // 2, self._session.sent_bytes)
+        self._delivery.sent(len(pcm) // 2, self._session.sent_bytes, self._sent)
 
     async def send_activity_start(self) -> None:
         await self._send({"realtimeInput": {"activityStart": {}}})
@@ -139,6 +215,9 @@ class SimulatedLink:
     def undelivered(self) -> int:
         return self._delivery.undelivered(self._session.sent_bytes - self._session.unread_bytes)
 
+    def unknown(self, consumed: int | None) -> int:
+        return self.undelivered() if consumed is None else self._delivery.unconsumed(consumed)
+
 
 @dataclass
 class SimulatedConnector:
@@ -151,6 +230,8 @@ class SimulatedConnector:
     interruption: str = "START_OF_ACTIVITY_INTERRUPTS"
     on_audio: Callable[[], None] = lambda: None
     """Called as audio is handed over, and once it has been taken."""
+    through: Callable[[SimulatedSession], AbstractAsyncContextManager[Line]] = nullcontext
+    """What lies between the appliance and the service."""
     links: list[SimulatedLink] = field(default_factory=list)
     connections: int = 0
 
@@ -174,14 +255,15 @@ class SimulatedConnector:
                         pass
             except (ConnectionEndedError, UpgradeRefusedError, TimeoutError) as error:
                 raise ended(Phase.OPENING, error) from None
-            link = SimulatedLink(session, self.on_audio)
+            line = await stack.enter_async_context(self.through(session))
+            link = SimulatedLink(line, self.on_audio)
             self.links.append(link)
             assert self.connections == 0, "the service refuses a second connection of a session"
             self.connections += 1
             try:
                 yield link
             finally:
-                await _hang_up(session)
+                await _hang_up(line)
                 self.connections -= 1
 
     def _wanted(self, request: Request) -> dict[str, Any]:
@@ -195,7 +277,7 @@ class SimulatedConnector:
         }
 
 
-async def _hang_up(session: SimulatedSession) -> None:
+async def _hang_up(session: Line) -> None:
     try:
         async with timeout(CLOSE_S):
             await session.close()

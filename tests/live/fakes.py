@@ -114,6 +114,9 @@ class FakeLink:
     def undelivered(self) -> int:
         return self.never_arrived
 
+    def unknown(self, consumed: int | None) -> int:
+        return self.never_arrived if consumed is None else consumed
+
     async def send_tool_result(self, result: ToolResult) -> None:
         if self.lost:
             raise self.lost
@@ -171,6 +174,10 @@ class FakeUplink:
     drain_s: float = 0.0
     sink: UplinkSink | None = None
     log: list[str] = field(default_factory=list)
+    unknown: list[int] = field(default_factory=list)
+    """For each handle, the samples that its session need not know."""
+    to_handle: list[bool] = field(default_factory=list)
+    """For each lost link, whether all since the handle is taken back."""
 
     def attach(self, sink: UplinkSink) -> None:
         assert self.sink is None
@@ -195,7 +202,11 @@ class FakeUplink:
         self.log.append("repeat")
         return Seconds(0.5)
 
-    def take_back(self, samples: int) -> Seconds:
+    def handle_came(self, unknown: int) -> None:
+        self.unknown.append(unknown)
+
+    def take_back(self, samples: int, *, to_handle: bool = False) -> Seconds:
+        self.to_handle.append(to_handle)
         if samples:
             self.log.append(f"take back {samples}")
         return Seconds(samples / 64_000)

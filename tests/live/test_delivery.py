@@ -26,3 +26,10 @@ def test_only_the_newest_chunks_are_remembered():
     for number in range(2 * LONGEST):
         delivery.sent(1, number + 1)
     assert delivery.undelivered(0) == LONGEST
+
+
+def test_what_a_handle_does_not_cover_is_what_was_sent_after_its_last_message():
+    delivery = Delivery()
+    delivery.sent(640, 2_000, 1)
+    delivery.sent(320, 3_000, 4)
+    assert [delivery.unconsumed(messages) for messages in (0, 1, 3, 4)] == [960, 320, 320, 0]

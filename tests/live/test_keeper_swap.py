@@ -279,6 +279,22 @@ def test_what_a_tool_has_acted_upon_is_not_sent_again_over_a_swapped_link(call):
             await asyncio.sleep(2.5)
             assert len(house.connector.links) == 2
             assert ("repeat" in house.uplink.log) is (call is None)
+            assert house.uplink.to_handle == [call is None]
+
+    run_virtual(main)
+
+
+def test_a_handle_tells_the_uplink_how_much_of_what_was_sent_its_session_need_not_know():
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.never_arrived = 640
+            link.say(H, HandleUpdated(None), HandleUpdated("i", 320))
+            await settle()
+            assert house.uplink.unknown == [640, 320]
+            link.lose()
+            await settle()
+            assert house.uplink.to_handle == [True]
 
     run_virtual(main)
 

@@ -69,6 +69,26 @@ def test_the_audio_of_a_session_is_whole_over_all_its_connections():
     assert numbers == [(1, 1), (2, 1), (3, 1)]
 
 
+def test_a_session_that_is_resumed_forgets_what_came_after_its_handle():
+    spoken = np.concatenate([loud(0.3, seed=seed) for seed in range(40, 43)])
+    first, second, third = (audio(part) for part in np.split(spoken, 3))
+
+    async def main():
+        async with service(SHORT, scenario="handle_while_speaking") as running:
+            async with running.open(SETUP) as session:
+                await session.send(first)
+                handle = handles(await until(session, "sessionResumptionUpdate"))[0]
+                await session.send(second)
+                with pytest.raises(ConnectionEndedError):
+                    await until(session, "turnComplete")
+            async with running.open(resuming(handle)) as session:
+                await session.send(third)
+                await session.close()
+            return running.received(1)
+
+    assert np.array_equal(run_virtual(main), np.concatenate([spoken[:4800], spoken[9600:]]))
+
+
 async def remembered(running: SimulatedService, session: SimulatedSession) -> str:
     """A handle, after a turn."""
     await session.send(TEXT)

@@ -53,6 +53,7 @@ CLOSED_LATER = {
     "half_message": (1006, ""),
     "half_close": (1006, ""),
     "not_resumable": (1006, ""),
+    "handle_while_speaking": (1006, ""),
 }
 REFUSED = {f"http_{status}": status for status in (400, 401, 403, 404, 429, 500, 503)}
 

@@ -1,0 +1,123 @@
+"""A session that is resumed knows what came before its handle and nothing later: that is sent again, and no more.
+
+What the other end has read does not count: neither a kernel nor a relay that has acknowledged a sample is the session.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Final
+
+import numpy as np
+import pytest
+
+from appliance.audio.known import MARGIN_S
+from appliance.audio.uplink import LONGEST_CHUNK_MS
+from appliance.core.state import State
+from appliance.demo.accounting import Account, account
+from appliance.demo.owed import Owed
+from appliance.simulator.memory import SimulatedService
+from appliance.simulator.options import SimulatorOptions, VoiceActivity
+from appliance.simulator.replies import Reply
+from appliance.simulator.scenario import Scenario
+from appliance.units import UPLINK
+from tests.clock import run_virtual
+from tests.daemon.household import reach
+from tests.daemon.line import relayed
+from tests.daemon.simulated import Home, settings_with
+from tests.simulator.client import said
+
+ANSWER: Final = Reply(said(1.0), text="yes", heard="is it so")
+SPEECH_S: Final = 3.0
+DROPS: Final = 500
+QUICK: Final = 15
+"""Of the drops, those of every run."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The connection breaks while the person asks a second question."""
+
+    at_s: float
+    """Since the service heard them begin."""
+    handles_at_s: tuple[float, ...] = ()
+    """A handle comes, since the same moment."""
+    relay_s: float = 0.0
+    """The delay of a relay that acknowledges at once, in each direction."""
+    activity: VoiceActivity = VoiceActivity.SENT
+
+    @property
+    def scenario(self) -> Scenario:
+        on = "speech:2"
+        handles = [{"on": on, "after_s": at_s, "do": "offer_handle"} for at_s in self.handles_at_s]
+        steps = [*handles, {"on": on, "after_s": self.at_s, "do": "drop"}]
+        return Scenario.model_validate({"description": "While the person speaks.", "step": steps})
+
+
+def fate(drop: Drop) -> Account:
+    """Play it; compare what the service was owed with what the one session knows in the end."""
+
+    async def main() -> Account:
+        options = SimulatorOptions(replies=(ANSWER,), scenarios=(drop.scenario,), voice_activity=drop.activity)
+        async with SimulatedService(options) as service:
+            home, owed = Home(service, settings_with(conversation={"follow_up_s": 4.0})), Owed()
+            if drop.relay_s:
+                home.connector.through = partial(relayed, delay_s=drop.relay_s)
+            async with home.living() as appliance:
+                home.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
+                await reach(appliance, State.IDLE)
+                await asyncio.sleep(1)
+                home.room.call()
+                for _ in range(2):
+                    home.room.speak(SPEECH_S, after_s=0.5)
+                    await reach(appliance, State.SPEAKING)
+                    await reach(appliance, State.LISTENING)
+                await reach(appliance, State.IDLE)
+            assert [record.session for record in service.sessions] == [1, 1], "the session goes on"
+            recorded = np.frombuffer(home.room.recorded, "<i2")
+            return account(np.concatenate([recorded[start:stop] for start, stop in owed.spans]), service.received(1))
+
+    return run_virtual(main)
+
+
+def drops(seeds: range) -> Iterator[Drop]:
+    for seed in seeds:
+        random = Random(seed)  # noqa: S311  nothing here is secret
+        at_s = random.uniform(0.0, SPEECH_S - 0.5)
+        handles = tuple(random.uniform(0.0, at_s) for _ in range(random.randint(0, 2)))
+        yield Drop(at_s, handles, random.choice((0.0, 0.02, 0.1, 0.2)), random.choice(tuple(VoiceActivity)))
+
+
+def check(drop: Drop) -> None:
+    found = fate(drop)
+    assert (found.lost, found.strange) == (0, 0), drop
+    assert found.duplicated <= UPLINK.frames(MARGIN_S + LONGEST_CHUNK_MS / 1000), drop
+
+
+@pytest.mark.parametrize("at_s", [0.1, 0.6, 2.4])
+def test_what_was_said_since_the_last_handle_is_sent_again_though_all_of_it_was_read(at_s: float):
+    assert fate(Drop(at_s)).lost == fate(Drop(at_s)).duplicated == 0
+
+
+@pytest.mark.parametrize("relay_s", [0.05, 0.2])
+def test_a_relay_that_acknowledges_at_once_is_not_the_session(relay_s: float):
+    check(Drop(2.4, (), relay_s))
+    check(Drop(2.4, (1.0,), relay_s))
+
+
+def test_what_came_before_a_handle_is_not_sent_again_but_for_what_may_have_been_on_its_way():
+    check(Drop(2.4, (0.4, 1.9)))
+
+
+def test_nothing_is_lost_wherever_the_connection_breaks():
+    for drop in drops(range(QUICK)):
+        check(drop)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nothing_is_lost_in_five_hundred_drops():
+    for drop in drops(range(DROPS)):
+        check(drop)
