@@ -18,6 +18,8 @@ class UplinkCounts:
     """Taken by a link."""
     repeated: int
     """Of those, to be sent once more."""
+    taken_back: int
+    """Of the repeated ones, because a link was lost whose session need not know them."""
     dropped: int
     """Overwritten before a link took them, or dropped or forgotten with the conversation."""
     spans: tuple[tuple[SampleIndex, SampleIndex], ...]
@@ -61,3 +63,8 @@ def behind(spans: Iterable[Span], mode: Mode | None, samples: int, newest: int) 
         samples -= taken
         at = span.cursor - taken
     return at
+
+
+def beginning(spans: Iterable[Span], at: int) -> int:
+    """Return where the span begins that ``at`` lies in or follows; ``at`` where there is none."""
+    return max((span.start for span in spans if span.start <= at), default=at)

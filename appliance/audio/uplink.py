@@ -15,7 +15,7 @@ from typing import Final
 from appliance.audio.known import Known
 from appliance.audio.ports import UplinkSink
 from appliance.audio.preroll import PreRoll
-from appliance.audio.spans import Line, Span, UplinkCounts, behind
+from appliance.audio.spans import Line, Span, UplinkCounts, beginning, behind
 from appliance.core.state import Mode
 from appliance.core.state import Uplink as Gate
 from appliance.errors import LinkError
@@ -55,7 +55,6 @@ class Uplink:
         self._catch_up_hz = UPLINK.rate_hz * catch_up_speed
         self._on_dropped = on_dropped
         self._on_all_sent = on_all_sent
-
         self._gate = Gate.CLOSED
         self._mode: Mode | None = None  # until the conversation's first span
         self._spans: deque[Span] = deque()  # unsent, oldest first; only the last can be open
@@ -63,11 +62,11 @@ class Uplink:
         self._line: Line | None = None
         self._next_audio_at = 0.0
         self._sending = 0  # samples, while a send runs
-        self._taken_to = 0
-        self._answered_to = 0
+        self._taken_to = self._answered_to = 0
         self._known = Known()
         self._answering_to: int | None = None
-        self._captured = self._sent = self._repeated = self._dropped = self._reported_dropped = 0
+        self._captured = self._sent = self._repeated = self._taken_back = 0
+        self._dropped = self._reported_dropped = 0
         self._signal = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -146,6 +145,7 @@ class Uplink:
             captured=self._captured + (max(end - opened.start, 0) if opened else 0),
             sent=self._sent,
             repeated=self._repeated,
+            taken_back=self._taken_back,
             dropped=self._dropped,
             spans=tuple(
                 (SampleIndex(span.start), SampleIndex(max(end, span.start) if span.stop is None else span.stop))
@@ -208,9 +208,11 @@ class Uplink:
         if to_handle and self._known.to is not None:
             at = min(at, self._known.to)
             if self._mode is Mode.PUSH_TO_TALK:
-                begins = max((span.start for span in self._reported if span.start <= at), default=at)
-                at = max(begins, self._answered_to)
-        return self._go_back(at)
+                at = max(beginning(self._reported, at), self._answered_to)
+        before = self._repeated
+        takes_s = self._go_back(at)
+        self._taken_back += self._repeated - before
+        return takes_s
 
     def _behind(self, samples: int) -> int:
         return behind(reversed(self._reported), self._mode, samples, self._taken_to)
@@ -232,8 +234,6 @@ class Uplink:
     async def drained(self) -> None:
         """Return once everything of the closed spans has been sent, or no sink is attached."""
         await self._drained.wait()
-
-    # The microphone's side
 
     def notify(self) -> None:
         """Tell that the ring has new samples; the sender wakes where they make a chunk."""

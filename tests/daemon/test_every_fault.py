@@ -74,7 +74,8 @@ class Diary:
         assert shown is after.state
         self.lights.append(shown)
         self.signs += after.state is not State.LISTENING or after.listening is Listening.SPEECH
-        repeated = self._appliance.uplink.counts.repeated
+        counts = self._appliance.uplink.counts
+        repeated = counts.repeated - counts.taken_back
         if repeated > self._repeated:
             self.deeds.append(Action.ASK_AGAIN)
             self._repeated = repeated
