@@ -141,10 +141,13 @@ def _number(ask: Callable[..., int], parameters: ctypes.c_void_p, *more: object)
 def _complaints(alsa: ctypes.CDLL) -> Iterator[list[str]]:
     """Collect what libasound complains of on this thread; it would write that to stderr."""
     found: list[str] = []
+    if not hasattr(alsa, "snd_lib_error_set_local"):  # as its makers may replace it: then nothing is told
+        yield found
+        return
 
     def take(_file: bytes, _line: int, _function: bytes, _code: int, form: bytes, values: int) -> None:
         text = ctypes.create_string_buffer(_LONGEST)
-        _libc().vsnprintf(text, _LONGEST, form, ctypes.c_void_p(values))
+        _libc().vsnprintf(text, ctypes.c_size_t(_LONGEST), form, ctypes.c_void_p(values))
         found.append(" ".join(text.value.decode(errors="replace").split()))
 
     handler = _HANDLER(take)
