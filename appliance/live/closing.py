@@ -130,7 +130,8 @@ _QUOTA = r"quota|rate.?limit|resource.?exhausted|resource has been exhausted|too
 _ACCOUNT = r"suspended|location is not supported|has not been used in project|reported as leaked|billing"
 _MODEL = r"not found for api version|not supported for bidi"
 _CREDENTIAL = (
-    r"unregistered callers|api.?key|permission|unauthenticated|ephemeral token|auth_token|token (has |is )?expired"
+    r"unregistered callers|api.?key|permission|unauthenticated|ephemeral token|auth.?token|token (has |is )?expired|"
+    r"token has been used|authentication credentials"
 )
 _SESSION = r"handle|resum|session (was |is )?(not found|expired)"
 _CONTEXT = r"context (window|length|size|limit)|(too many|number of) (input )?tokens"
@@ -147,7 +148,8 @@ TABLE: Final = (
     Row((Sign.ANSWERED,), _A.WAIT_QUOTA, _C.QUOTA, "HTTP: too many requests", codes=(429,)),
     Row(_SAID, _A.GIVE_UP_AUTH, _C.REFUSED, "ai.google.dev, troubleshooting: account and region", reason=_ACCOUNT),
     Row(_SAID, _A.GIVE_UP_CONFIG, _C.REFUSED, "1008 '… is not found for API version …', seen", reason=_MODEL),
-    Row(_SAID, _A.NEW_TOKEN, _C.REFUSED, "1008 'unregistered callers', 1007 'API key not valid', seen",
+    Row(_SAID, _A.NEW_TOKEN, _C.REFUSED,
+        "1008 'unregistered callers', 1007 'API key not valid', 1011 'Token has been used too many times', seen",
         reason=_CREDENTIAL),
     Row(_SAID, _A.FRESH_SESSION, _C.REFUSED, "a handle that is too old or unknown", phase=_OPENING, reason=_SESSION),
     Row(_SAID, _A.FRESH_SESSION, _C.PROTOCOL, "1007: the context is full, seen", reason=_CONTEXT),

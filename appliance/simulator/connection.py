@@ -17,7 +17,7 @@ from appliance.simulator.stage import Stage
 from appliance.simulator.steps import Moment
 from appliance.simulator.tokens import Purpose, Token
 from appliance.simulator.transport import Caller, Transport
-from appliance.simulator.wire import POLICY_VIOLATION, ContractError, invalid, parse
+from appliance.simulator.wire import INVALID_ARGUMENT, ContractError, invalid, parse
 from appliance.units import Seconds
 
 _LOG: Final = logging.getLogger(__name__)
@@ -86,5 +86,5 @@ def _token(caller: Caller, service: Service) -> Token | None:
     if caller.constrained:
         return service.tokens.find(caller.credential)
     if caller.credential != service.options.api_key:
-        raise ContractError(POLICY_VIOLATION, "API key not valid. Please pass a valid API key.")
+        raise ContractError(INVALID_ARGUMENT, "API key not valid. Please pass a valid API key.")
     return None

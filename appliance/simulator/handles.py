@@ -1,16 +1,24 @@
 """Resumption: handles, and the one connection that a session may have at a time."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
 from appliance.simulator.transport import Transport
-from appliance.simulator.wire import INTERNAL_ERROR, ContractError, invalid
+from appliance.simulator.wire import INTERNAL_ERROR, INVALID_ARGUMENT, POLICY_VIOLATION, ContractError
 
 _CAPACITY: Final = 1000
 """Handles remembered; one more and the oldest is forgotten."""
+
+
+_UNKNOWN: Final[Mapping[int, str]] = {
+    INVALID_ARGUMENT: "Request contains an invalid argument. Unknown session handle.",
+    POLICY_VIOLATION: "BidiGenerateContent session not found",
+}
+UNKNOWN_CODES: Final = tuple(_UNKNOWN)
+"""Both are seen of the real service."""
 
 
 class Overlap(Enum):
@@ -51,6 +59,8 @@ class Handles:
     life_s: float
     """How long a handle is good after the end of the session's last connection."""
     overlap: Overlap
+    unknown_code: int = INVALID_ARGUMENT
+    """With which a handle that is not known ends the connection."""
     _handles: dict[str, _Handle] = field(default_factory=dict)
     _open: dict[int, Transport] = field(default_factory=dict)
     """The connection of each session that has one."""
@@ -67,11 +77,11 @@ class Handles:
         """Return what was left under a handle.
 
         Raises:
-            ContractError: It is unknown (1007), or the session still has a connection (1011).
+            ContractError: It is unknown (1007 or 1008), or the session still has a connection (1011).
         """
         handle = self._handles.get(name)
         if handle is None or (handle.valid_until is not None and self.monotonic() >= handle.valid_until):
-            raise invalid("Unknown session handle.")
+            raise ContractError(self.unknown_code, _UNKNOWN[self.unknown_code])
         open_ = self._open.get(handle.snapshot.session)
         if open_ is not None and not open_.ended and self.overlap is Overlap.REFUSED:
             raise ContractError(INTERNAL_ERROR, "Internal error encountered.")

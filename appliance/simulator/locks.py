@@ -16,7 +16,7 @@ class GlobalLock(Enum):
     """What becomes of a connection's handle where its token fixes the whole set-up: the service's way is not known."""
 
     IGNORES_HANDLE = "ignores-handle"
-    """It is ignored with the rest: such a token resumes nothing that its own set-up does not name."""
+    """It is ignored with the rest, unless the token's set-up asks for resumption, as Google's own example does."""
     KEEPS_HANDLE = "keeps-handle"
 
 
@@ -36,7 +36,9 @@ class Lock:
         if self.setup is None:
             return setup
         if not self.mask:
-            keeps_handle = when_global is GlobalLock.KEEPS_HANDLE and "sessionResumption" in setup
+            # A token whose set-up names resumption leaves it to the connection which session to go on with.
+            keeps = when_global is GlobalLock.KEEPS_HANDLE or "sessionResumption" in self.setup
+            keeps_handle = keeps and "sessionResumption" in setup
             return {**self.setup, "sessionResumption": setup["sessionResumption"]} if keeps_handle else self.setup
         result: Message = setup
         for path in self.mask:

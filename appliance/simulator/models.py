@@ -57,6 +57,9 @@ class Model:
     """Every turnComplete says whether the interaction is over."""
     stream_end: bool = True
     """``audioStreamEnd`` ends what the person says; if not, only audio does (openclaw#152830, python-genai#1328)."""
+    handle_every_s: float | None = None
+    """How often a handle comes while the model is silent, also where the set-up has not asked for any; None: one after
+    each turn, where it has."""
     voice_activity: bool = True
     """``voiceActivity`` tells when the person begins and stops."""
 
@@ -86,7 +89,12 @@ _BY_PREFIX: Final = (
     ),
     (
         "gemini-3.1-flash-live",
-        Model(behaviors=frozenset({Behavior.BLOCKING}), history=History.FIRST, voice_activity=False),
+        Model(
+            behaviors=frozenset({Behavior.BLOCKING}),
+            history=History.FIRST,
+            handle_every_s=1.2,
+            voice_activity=False,
+        ),
     ),
 )
 """The first match wins."""

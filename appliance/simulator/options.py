@@ -10,6 +10,7 @@ from appliance.simulator.locks import GlobalLock
 from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.scenario import Scenario
 from appliance.simulator.transcripts import Transcripts
+from appliance.simulator.wire import INVALID_ARGUMENT
 
 DEFAULT_API_KEY: Final = "simulator"
 """Not a secret: it opens nothing but a simulator on loopback."""
@@ -81,6 +82,8 @@ class SimulatorOptions:
     """What becomes of a resumption while the session's old connection is open."""
     handle_life_s: float = 7200.0
     """How long a session can be resumed after its last connection has ended (ai.google.dev, Live API: two hours)."""
+    unknown_handle_code: int = INVALID_ARGUMENT
+    """The close code for a handle that is not known: 1007 or 1008, as the service has both."""
     max_connections: int = 32
     """One more is cut off at once."""
     max_message_bytes: int = 1 << 20

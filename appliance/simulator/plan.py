@@ -28,6 +28,14 @@ class Completion(Enum):
     """At once after generationComplete; an interruption can then come after it."""
 
 
+class Words(Enum):
+    """How the person asks."""
+
+    SPOKEN = "spoken"
+    TYPED = "typed"
+    """No input transcription tells of them."""
+
+
 class Status(Enum):
     """What turnComplete says of interactionStatus, as the wire says it."""
 
@@ -70,3 +78,4 @@ class TurnPlan:
     completion: Completion = Completion.PLAYED
     status: Status = Status.UNSAID
     interruption: Interruption = Interruption.ALONE
+    words: Words = Words.SPOKEN

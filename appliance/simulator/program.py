@@ -21,6 +21,7 @@ from rich.table import Table
 from appliance.arguments import Parser, real, whole
 from appliance.errors import ApplianceError, ExitCode, InputError
 from appliance.service.signals import stop_signals
+from appliance.simulator.handles import UNKNOWN_CODES
 from appliance.simulator.locks import GlobalLock
 from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy, VoiceActivity
 from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
@@ -112,6 +113,13 @@ def parser() -> argparse.ArgumentParser:
         default=GlobalLock.IGNORES_HANDLE.value,
         help="of a token that fixes the whole set-up; default: %(default)s",
     )
+    parser.add_argument(
+        "--unknown-handle",
+        type=int,
+        choices=UNKNOWN_CODES,
+        default=UNKNOWN_CODES[0],
+        help="close code for a handle that is not known; default: %(default)s",
+    )
     parser.add_argument("--list-scenarios", action="store_true", help="name the scenarios that come with this and exit")
     return parser
 
@@ -136,6 +144,7 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
         scenarios=tuple(load(name) for name in chosen.scenario),
         time_scale=chosen.time_scale,
         global_lock=GlobalLock(chosen.global_lock),
+        unknown_handle_code=chosen.unknown_handle,
     )
 
 

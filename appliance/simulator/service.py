@@ -34,7 +34,7 @@ class Service:
             raise InputError("the script has no reply")
         self.options = options
         self.tokens = Tokens(monotonic)
-        self.handles = Handles(monotonic, options.handle_life_s, options.overlap)
+        self.handles = Handles(monotonic, options.handle_life_s, options.overlap, options.unknown_handle_code)
         scenarios = [scenario.scaled(options.time_scale) for scenario in options.scenarios]
         self.playbill = Playbill(scenarios, _always(options))
         self.sessions: list[SessionRecord] = []

@@ -8,8 +8,10 @@ import numpy as np
 
 from appliance.simulator.detection import Activity, Edge, SpeechDetector
 from appliance.simulator.handles import Snapshot
+from appliance.simulator.intake import Intake
 from appliance.simulator.models import History
 from appliance.simulator.options import VoiceActivity
+from appliance.simulator.plan import Words
 from appliance.simulator.scene import Scene
 from appliance.simulator.steps import Moment
 from appliance.simulator.talk import Talk
@@ -19,7 +21,6 @@ from appliance.simulator.wire import (
     invalid,
     kind,
     parse,
-    samples,
     section,
     setup_complete,
     voice_activity,
@@ -43,8 +44,9 @@ class Session:
         self._tells_activity = by_model or told is VoiceActivity.SENT
         self._window_open = False
         """Between activityStart and activityEnd."""
-        self._begun = False
-        """Something came after the set-up."""
+        self._intake = Intake()
+        self._history_open = self._setup.initial_history
+        """What comes as clientContent is what was said before, and answered by nobody."""
         self._talk = Talk(scene, scene.admission.snapshot or Snapshot(self._record.session))
         scene.stage.talk = self._talk
 
@@ -58,12 +60,14 @@ class Session:
         await asyncio.sleep(self._scene.service.options.link_delay_s + delay_s)
         await self._scene.send(setup_complete())
         self._scene.reached(Moment.READY)
+        offering = self._scene.tasks.create_task(self._talk.offer_handles())
         try:
             while (payload := await self._transport.receive()) is not None:
                 await self._take(payload)
         except ContractError as error:
             _LOG.info("session %d: closed with %d: %s", self._record.number, error.code, error.reason)
             await self._transport.close(error.code, error.reason)
+        offering.cancel()
         await self._ignore()
         self._talk.stop()
 
@@ -79,6 +83,7 @@ class Session:
             token.check(Seconds(asyncio.get_running_loop().time()))
         name, content = parse(payload)
         self._scene.note("client", kind(name, content))
+        self._history_open = self._history_open and name == "clientContent"
         match name:
             case "realtimeInput":
                 for field in content:
@@ -91,17 +96,17 @@ class Session:
                 pass  # it changes what the model knows; the script does not
             case _:
                 raise invalid(f'Unknown name "{name}".')
-        self._begun = True
 
     async def _take_realtime(self, field: str, content: Message) -> None:
         match field:
             case "audio":
-                await self._take_audio(samples(section(content, field)))
+                await self._take_audio(self._intake.take(section(content, field)))
             case "activityStart" | "activityEnd":
                 await self._take_activity(field)
             case "audioStreamEnd":
                 if self._detector is None:
                     raise invalid("audioStreamEnd needs automatic activity detection.")
+                await self._take_audio(self._intake.end())
                 if self._setup.rules.stream_end:
                     await self._follow(self._detector.end_of_stream())
             case "text":
@@ -113,9 +118,11 @@ class Session:
 
     async def _take_content(self, content: Message) -> None:
         """Words without audio: some models take them as the first message only."""
-        if self._setup.rules.history is History.FIRST and (self._begun or not self._setup.initial_history):
+        if self._setup.rules.history is History.FIRST and not self._history_open:
             raise invalid("clientContent is only supported for the initial history with this model.")
-        if content.get("turnComplete"):
+        if self._history_open:
+            self._history_open = not content.get("turnComplete")
+        elif content.get("turnComplete"):
             await self._take_text()
 
     async def _take_audio(self, pcm: Pcm) -> None:
@@ -133,6 +140,7 @@ class Session:
             raise invalid("Explicit activity control is not supported when automatic activity detection is enabled.")
         if self._window_open is (field == "activityStart"):
             raise invalid(f"{field} out of turn.")
+        await self._take_audio(self._intake.end())
         self._window_open = field == "activityStart"
         if self._window_open:
             await self._begin_speech()
@@ -141,7 +149,7 @@ class Session:
 
     async def _take_text(self) -> None:
         await self._talk.interrupt()
-        self._talk.ask()
+        self._talk.ask(Words.TYPED)
 
     async def _follow(self, edges: list[Edge]) -> None:
         """Act on what the detector has found."""

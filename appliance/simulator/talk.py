@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from appliance.simulator.handles import Snapshot
 from appliance.simulator.models import Behavior
-from appliance.simulator.plan import Answer, Interruption, Status, TurnPlan
+from appliance.simulator.plan import Answer, Interruption, Status, TurnPlan, Words
 from appliance.simulator.record import TurnRecord
 from appliance.simulator.scene import Scene
 from appliance.simulator.steps import Moment
@@ -59,11 +59,11 @@ class Talk:
         self._playing_until = 0.0
         """When the last reply would have been played, where its turnComplete came before."""
 
-    def ask(self) -> None:
+    def ask(self, words: Words = Words.SPOKEN) -> None:
         """The person has finished: the model answers as soon as it is silent, once for all that was asked till then."""
         self._person_speaks = False
         if not self._is_asked():
-            self._next.append(self._scene.service.plan(self._position))
+            self._next.append(replace(self._scene.service.plan(self._position), words=words))
             self._position += 1
         self._go_on()
 
@@ -154,7 +154,8 @@ class Talk:
 
     def _transcribed(self, plan: TurnPlan) -> Transcript:
         """Return what the person is told to have said."""
-        told = self._setup.input_transcription and self._transcripts is not Transcripts.NEVER
+        is_told = self._setup.input_transcription and self._transcripts is not Transcripts.NEVER
+        told = is_told and plan.words is Words.SPOKEN
         return Transcript(plan.heard if told else "", self._scene.send)
 
     def _go_on(self) -> None:
@@ -257,6 +258,16 @@ class Talk:
             self._context_tokens = min(self._context_tokens, compression.target_tokens)
         return usage(prompt, response)
 
+    async def offer_handles(self) -> None:
+        """Offer handles unasked, and again and again, for as long as the connection lasts: some models do."""
+        every_s = self._setup.rules.handle_every_s
+        if every_s is None:
+            return
+        while not self._scene.stage.transport.closing:
+            await asyncio.sleep(every_s)
+            if self._speaking is None and self._scene.stage.resumable:
+                await self._send_handle()
+
     async def _withdraw_handle(self) -> None:
         """While the model generates or waits for tools, a session cannot be resumed."""
         if self._setup.resumption:
@@ -271,10 +282,14 @@ class Talk:
         """Offer the session under a new handle, as some models do unasked at any time."""
         if not self._setup.resumption:
             return
-        handles = self._scene.stage.handles
+        if self._scene.stage.resumable:
+            await self._send_handle()
+        else:
+            await self._scene.send(resumption_update(None))
+
+    async def _send_handle(self) -> None:
         record = self._record
         snapshot = Snapshot(
             record.session, self._position, self._context_tokens, record.number, record.received_samples
         )
-        handle = handles.offer(snapshot) if self._scene.stage.resumable else None
-        await self._scene.send(resumption_update(handle))
+        await self._scene.send(resumption_update(self._scene.stage.handles.offer(snapshot)))

@@ -36,7 +36,7 @@ def _error(code: int, status: str, message: str) -> _Answer:
 
 
 _NO_KEY: Final = _error(403, "PERMISSION_DENIED", "Method doesn't allow unregistered callers. Please use API Key.")
-_WRONG_KEY: Final = _error(401, "UNAUTHENTICATED", "API key not valid. Please pass a valid API key.")
+_WRONG_KEY: Final = _error(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.")
 _REFUSED: Final = _error(403, "PERMISSION_DENIED", "The caller does not have permission.")
 _NOT_FOUND: Final = _error(404, "NOT_FOUND", "The requested URL was not found on this server.")
 _TOO_LARGE: Final = _error(413, "INVALID_ARGUMENT", "Request payload size exceeds the limit.")

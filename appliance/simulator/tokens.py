@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from appliance.simulator.locks import Lock, parse_lock
-from appliance.simulator.wire import POLICY_VIOLATION, ContractError, Message, invalid
+from appliance.simulator.wire import INTERNAL_ERROR, POLICY_VIOLATION, ContractError, Message, invalid
 from appliance.units import Seconds
 
 _FIELDS: Final = frozenset({"expireTime", "newSessionExpireTime", "uses", "bidiGenerateContentSetup", "fieldMask"})
@@ -42,7 +42,7 @@ class Token:
     def check(self, now: Seconds) -> None:
         """Raise ContractError where the token no longer allows any message."""
         if now >= self.expires_at:
-            raise ContractError(POLICY_VIOLATION, "Auth token has expired.")
+            raise ContractError(INTERNAL_ERROR, "Auth token has expired.")
 
     def begin(self, purpose: Purpose, now: Seconds) -> None:
         """Let a session begin, which is a use, or resume, which is none.
@@ -54,9 +54,9 @@ class Token:
         if purpose is Purpose.RESUME:
             return
         if now >= self.new_session_until:
-            raise ContractError(POLICY_VIOLATION, "Auth token can no longer start a new session.")
+            raise ContractError(INTERNAL_ERROR, "Auth token has expired: it can no longer start a new session.")
         if self.uses_left == 0:
-            raise ContractError(POLICY_VIOLATION, "Auth token has been used too many times.")
+            raise ContractError(INTERNAL_ERROR, "Token has been used too many times")
         if self.uses_left is not None:
             self.uses_left -= 1
 

@@ -45,7 +45,8 @@ _FREE_FORM: Final = frozenset({"args", "response", "parameters", "parametersJson
 _LONGEST_KIND: Final = 100
 _LONGEST_REASON: Final = 120
 _UNDERSCORE: Final = re.compile(r"_([a-z])")
-_INPUT_MIME: Final = re.compile(rf"audio/pcm(;\s*rate={UPLINK.rate_hz})?")
+_INPUT_MIME: Final = re.compile(r"audio/pcm(?:;\s*rate=([1-9][0-9]{3,5}))?")
+_HIGHEST_RATE_HZ: Final = 192_000
 
 
 class ContractError(Exception):
@@ -98,22 +99,24 @@ def section(parent: Message, name: str) -> Message:
     return value
 
 
-def samples(blob: Message) -> Pcm:
-    """Return the samples of a piece of the person's audio, 16 kHz mono.
+def samples(blob: Message) -> tuple[Pcm, int]:
+    """Return the samples of a piece of the person's audio, mono, and their rate in Hz: 16 kHz where it does not say.
 
     Raises:
         ContractError: It has another format, or is not base64 of whole samples.
     """
     mime = blob.get("mimeType")
-    if not isinstance(mime, str) or not _INPUT_MIME.fullmatch(mime):
-        raise invalid(f"Audio must be audio/pcm;rate={UPLINK.rate_hz}.")
+    match = _INPUT_MIME.fullmatch(mime) if isinstance(mime, str) else None
+    rate_hz = int(match[1] or UPLINK.rate_hz) if match else 0
+    if not 0 < rate_hz <= _HIGHEST_RATE_HZ:
+        raise invalid("Audio must be audio/pcm with a rate, as audio/pcm;rate=16000.")
     data = blob.get("data")
     if not isinstance(data, str):
         raise invalid("Audio without data.")
     standard = data.translate(str.maketrans("-_", "+/")).rstrip("=")
     try:
         pcm = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
-        return np.frombuffer(pcm, dtype="<i2").astype(np.int16)
+        return np.frombuffer(pcm, dtype="<i2").astype(np.int16), rate_hz
     except (binascii.Error, ValueError) as error:
         raise invalid("Audio must be base64 of 16-bit samples.") from error
 

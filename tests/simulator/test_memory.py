@@ -154,7 +154,7 @@ def test_a_token_and_a_refusal_are_as_on_the_wire():
                 return refused.value.status, await ending(again)
 
     status, (code, reason) = run_virtual(main)
-    assert (status, code) == (429, 1008)
+    assert (status, code) == (429, 1011)
     assert "too many times" in reason
 
 

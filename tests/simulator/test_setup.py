@@ -25,7 +25,8 @@ def test_a_message_is_an_object_with_one_object(payload: bytes):
 
 @pytest.mark.parametrize("data", ["-_8=", "-_8", "+/8=", "+/8"])
 def test_audio_is_base64_of_either_alphabet_with_padding_or_without(data: str):
-    assert samples({"mimeType": "audio/pcm;rate=16000", "data": data}).tolist() == [-5]
+    pcm, rate_hz = samples({"mimeType": "audio/pcm;rate=16000", "data": data})
+    assert (pcm.tolist(), rate_hz) == ([-5], 16000)
 
 
 def test_detection_is_on_unless_it_is_disabled():

@@ -44,7 +44,7 @@ CLOSED_LATER = {
     "close_1013": (1013, "unavailable"),
     "close_4000": (4000, ""),
     "quota_mid_session": (1011, "exceeded your current quota"),
-    "token_expired": (1008, "token has expired"),
+    "token_expired": (1011, "token has expired"),
     "close_in_tool_call": (1008, "not implemented"),
     "drop_while_idle": (1006, ""),
     "drop_while_speaking": (1006, ""),

@@ -74,20 +74,21 @@ def test_where_nothing_interrupts_the_next_turn_waits_for_the_end_of_this_one():
 
 def test_text_is_refused_after_the_beginning_by_the_model_that_takes_it_only_there():
     history = {"clientContent": {"turns": [], "turnComplete": False}}
+    last = {"clientContent": {"turns": [], "turnComplete": True}}
     model = {**SETUP, "model": "models/gemini-3.1-flash-live-preview"}
     seeded = {**model, "historyConfig": {"initialHistoryInClientContent": True}}
 
     async def main():
         endings = []
         async with service() as running:
-            for chosen, messages in ((model, [history]), (seeded, [history, history])):
+            for chosen, messages in ((model, [history]), (seeded, [history, last, history])):
                 async with running.open(chosen) as session:
                     for message in messages:
                         await session.send(message)
                     endings.append((await ending(session))[0])
         return endings, [len(record.messages) for record in running.sessions]
 
-    assert run_virtual(main) == ([1007, 1007], [3, 4])
+    assert run_virtual(main) == ([1007, 1007], [3, 5])
 
 
 def declaring(behavior: str, **fields: object) -> Message:

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPSConnection
 from typing import Any
 
+import numpy as np
 import pytest
 from google.genai import errors
 
 from appliance.simulator.options import SimulatorOptions, TokenPolicy
 from appliance.simulator.server import Simulator
 from tests.clock import run_real
-from tests.simulator.client import AUTOMATIC, connected, heard, mint, offered_handle, turn
+from tests.simulator.client import AUTOMATIC, connected, heard, loud, mint, offered_handle, quiet, speak, turn
 
 pytestmark = [
     pytest.mark.realtime,
@@ -49,7 +50,7 @@ def test_a_token_opens_one_session(options: SimulatorOptions, version: str):
 
     answer, error = run_real(main)
     assert len(heard(answer))
-    assert error.code == 1008
+    assert error.code == 1011
     assert "too many times" in error.details
 
 
@@ -97,7 +98,7 @@ def test_a_token_that_expires_ends_even_a_running_session(options: SimulatorOpti
             return caught.value
 
     error = run_real(main)
-    assert error.code == 1008
+    assert error.code == 1011
     assert "expired" in error.details
 
 
@@ -115,7 +116,7 @@ def test_after_its_window_a_token_resumes_but_does_not_begin(options: SimulatorO
                 return refused
 
     error = run_real(main)
-    assert error.code == 1008
+    assert error.code == 1011
     assert "new session" in error.details
 
 
@@ -138,7 +139,7 @@ def test_a_token_that_locks_some_fields_leaves_the_others(options: SimulatorOpti
             token = await mint(simulator, {**LOCKED, "lock_additional_fields": ["outputAudioTranscription"]})
             asked = {**AUTOMATIC, "output_audio_transcription": {}, "input_audio_transcription": {}}
             async with connected(simulator, asked, key=token) as session:
-                await session.send_realtime_input(text="hello")
+                await speak(session, np.concatenate([loud(0.4), quiet(0.8)]))
                 return await turn(session)
 
     contents = [one.server_content for one in run_real(main) if one.server_content]
@@ -148,7 +149,7 @@ def test_a_token_that_locks_some_fields_leaves_the_others(options: SimulatorOpti
 
 @pytest.mark.parametrize(
     ("change", "key", "code"),
-    [({}, "another", 401), ({"tokens": TokenPolicy.REFUSE}, "simulator", 403)],
+    [({}, "another", 400), ({"tokens": TokenPolicy.REFUSE}, "simulator", 403)],
     ids=["wrong key", "tokens refused"],
 )
 def test_the_sdk_sees_a_refusal_as_a_client_error(options: SimulatorOptions, change, key, code):
