@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from appliance import log
 from appliance.audio.capture import Capture
+from appliance.audio.echo.guard import EchoGuard
 from appliance.audio.level import measure
 from appliance.audio.playback import Playback, Reports
 from appliance.audio.ports import Block, Microphone, Speaker
@@ -65,7 +66,7 @@ from appliance.settings import Settings
 from appliance.timeout import timeout
 from appliance.tools.registry import Registry
 from appliance.tools.toolbox import Toolbox
-from appliance.units import UPLINK, Epoch, SampleIndex, Seconds
+from appliance.units import UPLINK, Epoch, Seconds
 from appliance.wake.listener import Place, WakeListener
 from appliance.wake.ports import Detection, Score, WakeEngine
 from appliance.wallclock import local_now
@@ -146,10 +147,12 @@ class Appliance:
         self._preroll = UPLINK.frames(settings.conversation.preroll_ms / 1000)
 
         self.ring = PreRoll(_longest_wait_s(settings.policy()) + settings.conversation.preroll_ms / 1000)
+        self._guard = EchoGuard(self.ring)
         self.uplink = Uplink(
             self.ring,
             on_dropped=lambda count: log.event("uplink.dropped", level="warning", samples=count),
             on_all_sent=lambda: self.conversation.all_sent(),  # noqa: PLW0108  it is made below
+            clean_from=self._guard.clean_from,
         )
         self._playback = self._make_playback(settings)
         self._toolbox = Toolbox(
@@ -165,10 +168,9 @@ class Appliance:
         self.conversation = Conversation(settings.policy(), parts, self._on_moment)
 
         self._listener: WakeListener | None = None
-        self._newest: Block | None = None
         self._double_talk = DoubleTalk()
         self._capture = Capture(chosen.microphone, self.ring, self.uplink, [self._on_block])
-        self._pulse = Pulse(self._playback, self._on_speaker)
+        self._pulse = Pulse(self._playback, self._on_speaker, settings.speaker_delay_s)
         self._microphone = Attendant(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)
         self._speaker = Attendant(Fault.SPEAKER, self._run_speaker, self._post, observers.on_error)
         self._wake = Attendant(Fault.WAKE_WORD, self._run_wake, self._post, observers.on_error)
@@ -302,14 +304,14 @@ class Appliance:
         self.conversation.post(event, at)
 
     def _on_block(self, block: Block) -> None:
-        self._newest = block
+        self._guard.captured(block)
         self._microphone.works()
         self._observers.on_block(block)
         context = self.conversation.context
         if context.state in _PERSONS or context.overlap is not Overlap.NONE:
             level, duration = measure(block.samples).rms, UPLINK.duration(len(block.samples))
             self._double_talk.feed(level, duration)
-            if context.state in _PERSONS:
+            if context.state in _PERSONS and not self.uplink.may_echo:
                 self._keeper.listen(level, duration)
             elif context.overlap is Overlap.SPEECH and self._double_talk.over:
                 self._post(OverlapEnded())
@@ -320,14 +322,7 @@ class Appliance:
         self._observers.on_detection(detection)
         log.event("wake.detected", model=detection.model, score=round(detection.score, 3))
         speech_from = max(0, detection.end_sample - self._preroll)
-        self._post(WakeDetected(speech_from), self._captured_at(detection.end_sample))
-
-    def _captured_at(self, index: SampleIndex) -> Seconds | None:
-        """Return when a microphone sample was captured."""
-        if self._newest is None:
-            return None
-        after = self._newest.start + len(self._newest.samples) - index
-        return Seconds(self._newest.captured_at - UPLINK.duration(after))
+        self._post(WakeDetected(speech_from), self._guard.captured_at(detection.end_sample))
 
     def _on_speaker(self, audible_at: Seconds) -> None:
         self._speaker.works()
@@ -378,6 +373,7 @@ class Appliance:
     def _make_playback(self, settings: Settings) -> Playback:
         reports = Reports(
             on_audible=self._on_audible,
+            on_played=self._guard.played,
             on_drained=lambda epoch: self._post(PlaybackDrained(epoch)),
             on_stalled=lambda epoch: self._post(PlaybackStalled(epoch)),
             on_silent=self._on_silent,

@@ -15,6 +15,7 @@ from pydantic_settings import SettingsConfigDict
 
 from appliance.core.state import BargeIn, Policy
 from appliance.layers import LayeredSettings
+from appliance.units import Seconds
 
 
 class Section(BaseModel):
@@ -53,6 +54,9 @@ class AlsaSpeaker(Section):
     period_ms: Literal[5, 10, 20, 40] = 10
     """What the card plays at a time: the shorter, the sooner an interruption is silent. Longer ones are taken by
     themselves where the machine is too busy for it."""
+    extra_delay_ms: int = Field(default=0, ge=0, le=2000)
+    """How much later sound leaves the speaker than the card says: some televisions and wireless speakers delay it by
+    100 to 500 ms. Up to a second is found out without it; with it, an answer's end is known sooner."""
     volume: float = Field(default=0.8, ge=0, le=1)
     """Gain of everything that is played."""
 
@@ -437,6 +441,11 @@ class Settings(LayeredSettings):
             tool_time_s=self.tools.question_s,
             light_required=isinstance(self.indicator, GpioIndicator) and self.indicator.required,
         )
+
+    @property
+    def speaker_delay_s(self) -> Seconds:
+        """How much later sound leaves the speaker than the card says."""
+        return Seconds(self.speaker.extra_delay_ms / 1000 if isinstance(self.speaker, AlsaSpeaker) else 0.0)
 
     @model_validator(mode="after")
     def _keeps_what_is_heard(self) -> Self:

@@ -35,6 +35,8 @@ class Reports:
 
     on_audible: Callable[[Epoch, Seconds], None] = _unheeded
     """The first sample of a reply was heard, at this moment."""
+    on_played: Callable[[Seconds, Pcm], None] = _unheeded
+    """These samples of a reply, 24 kHz mono before the volume, are heard from this moment on; told ahead of it."""
     on_drained: Callable[[Epoch], None] = _unheeded
     """The last sample of a finished reply has been heard; told once, and not for a reply that was flushed."""
     on_stalled: Callable[[Epoch], None] = _unheeded
@@ -221,6 +223,8 @@ class Playback:
         deck_at, store_at = self._anchors[0]
         start = store_at + pulled.start - deck_at
         self._ledger.note(replace(pulled, start=start), now)
+        if pulled.count:
+            self._reports.on_played(pulled.audible_at, self._store.read(start, pulled.count))
         self._played += pulled.count
         self._pulled = max(self._pulled, pulled.start + pulled.count)
         self._dry_at = _NEVER if pulled.edge in {Edge.NONE, Edge.STARTED} else pulled.silent_at

@@ -1,6 +1,6 @@
-"""Stretches of microphone audio that are the person's: the uplink's bookkeeping. Loop thread only."""
+"""Stretches of microphone audio that are the person's, and where they go: the uplink's books. Loop thread only."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from appliance.audio.ports import UplinkSink
@@ -39,6 +39,17 @@ class Span:
     owes_end: bool = False
     """activity_start was sent for it, or is being sent, and no link has taken activity_end yet."""
 
+    def bounds(self, newest: int) -> tuple[SampleIndex, SampleIndex]:
+        """Return where it begins and ends; while it is open, as far as it has come."""
+        return SampleIndex(self.start), SampleIndex(max(newest, self.start) if self.stop is None else self.stop)
+
+    def skip(self, to: int) -> int:
+        """Leave out what lies before a sample; return how many samples no link has had."""
+        end = to if self.stop is None else min(self.stop, to)
+        skipped = max(0, end - self.cursor)
+        self.cursor += skipped
+        return skipped
+
 
 @dataclass(slots=True)
 class Line:
@@ -48,6 +59,36 @@ class Line:
     in_activity: bool = False
     last_audio_at: float | None = None
     """When it took hands-free audio that no audio_stream_end has followed yet."""
+
+    async def start_activity(self, span: Span) -> None:
+        """Begin a push-to-talk turn; raises LinkError."""
+        span.owes_end = True
+        await self.sink.send_activity_start()
+        self.in_activity = True
+
+    async def end_activity(self, span: Span) -> None:
+        """End it; raises LinkError."""
+        await self.sink.send_activity_end()
+        self.in_activity = span.owes_end = False
+
+
+class Losses:
+    """Counts samples that were dropped; ``on_dropped`` hears of them in sums, when `tell` is called."""
+
+    def __init__(self, on_dropped: Callable[[int], None] | None) -> None:
+        self.count = 0
+        self._told = 0
+        self._on_dropped = on_dropped
+
+    def add(self, samples: int) -> None:
+        """Count these."""
+        self.count += samples
+
+    def tell(self) -> None:
+        """Report what is new."""
+        new, self._told = self.count - self._told, self.count
+        if new and self._on_dropped is not None:
+            self._on_dropped(new)
 
 
 def behind(spans: Iterable[Span], mode: Mode | None, samples: int, newest: int) -> int:

@@ -15,7 +15,7 @@ from typing import Final
 from appliance.audio.known import Known
 from appliance.audio.ports import UplinkSink
 from appliance.audio.preroll import PreRoll
-from appliance.audio.spans import Line, Span, UplinkCounts, beginning, behind
+from appliance.audio.spans import Line, Losses, Span, UplinkCounts, beginning, behind
 from appliance.core.state import Mode
 from appliance.core.state import Uplink as Gate
 from appliance.errors import LinkError
@@ -44,18 +44,22 @@ class Uplink:
         catch_up_speed: float = 4.0,
         on_dropped: Callable[[int], None] | None = None,
         on_all_sent: Callable[[], None] | None = None,
+        clean_from: Callable[[], SampleIndex | None] | None = None,
     ) -> None:
         """``chunk_ms`` is at most 100; ``catch_up_speed`` is a multiple of real time, above 1.
 
-        ``on_all_sent`` is called whenever something changes and `sending` is false.
+        ``on_all_sent`` is called whenever something changes and `sending` is false. ``clean_from`` is asked where the
+        gate opens behind a reply: the first sample without its echo, None while unknown; the span is held until then.
         """
         self._ring = ring
         self._chunk = UPLINK.frames(chunk_ms / 1000)
         self._longest_chunk = UPLINK.frames(LONGEST_CHUNK_MS / 1000)
         self._catch_up_hz = UPLINK.rate_hz * catch_up_speed
-        self._on_dropped = on_dropped
         self._on_all_sent = on_all_sent
+        self._clean_from = clean_from
         self._gate = Gate.CLOSED
+        self.may_echo = False
+        """The open span is held: it may begin with the echo of a reply."""
         self._mode: Mode | None = None  # until the conversation's first span
         self._spans: deque[Span] = deque()  # unsent, oldest first; only the last can be open
         self._reported: deque[Span] = deque(maxlen=_SPANS_REPORTED)
@@ -66,7 +70,7 @@ class Uplink:
         self._known = Known()
         self._answering_to: int | None = None
         self._captured = self._sent = self._repeated = self._taken_back = 0
-        self._dropped = self._reported_dropped = 0
+        self._dropped = Losses(on_dropped)
         self._signal = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -81,6 +85,7 @@ class Uplink:
         """
         if self._mode not in {None, mode}:
             self._forget()
+        self.may_echo = False
         self._mode = mode
         self._open(at, mode)
         self._changed()
@@ -103,8 +108,10 @@ class Uplink:
         self._gate = gate
         if gate is Gate.CLOSED:
             self._close(self._ring.end)
-        elif self._mode is Mode.HANDS_FREE:
+        elif self._mode is Mode.HANDS_FREE and self._opened is None:
             self._open(self._ring.end, self._mode)
+            self.may_echo = self._clean_from is not None
+            self._skip_echo()
         self._changed()
 
     def drop_unsent(self) -> None:
@@ -112,10 +119,10 @@ class Uplink:
         self._close(self._ring.end)
         for span in self._spans:
             if span.stop is not None:
-                self._dropped += span.stop - span.cursor
+                self._dropped.add(span.stop - span.cursor)
                 span.stop = span.cursor  # should a link be lost now, that is where its turn ended
         self._spans.clear()
-        self._report_dropped()
+        self._dropped.tell()
         self._changed()
 
     def reset(self) -> None:
@@ -146,11 +153,8 @@ class Uplink:
             sent=self._sent,
             repeated=self._repeated,
             taken_back=self._taken_back,
-            dropped=self._dropped,
-            spans=tuple(
-                (SampleIndex(span.start), SampleIndex(max(end, span.start) if span.stop is None else span.stop))
-                for span in self._reported
-            ),
+            dropped=self._dropped.count,
+            spans=tuple(span.bounds(end) for span in self._reported),
         )
 
     # The link's side
@@ -237,6 +241,7 @@ class Uplink:
 
     def notify(self) -> None:
         """Tell that the ring has new samples; the sender wakes where they make a chunk."""
+        self._skip_echo()
         if self._spans and self._due(self._spans[0]):
             self._signal.set()
 
@@ -267,7 +272,7 @@ class Uplink:
         if not size:
             await self._wait()
         elif span.mode is Mode.PUSH_TO_TALK and not line.in_activity:
-            await self._start_activity(line, span)
+            await line.start_activity(span)
         elif asyncio.get_running_loop().time() < self._next_audio_at:
             await self._wait(self._next_audio_at)
         else:
@@ -291,15 +296,9 @@ class Uplink:
             self._spans.popleft()
             self._changed()
         elif not line.in_activity:
-            await self._start_activity(line, span)
+            await line.start_activity(span)
         else:
-            await line.sink.send_activity_end()
-            line.in_activity = span.owes_end = False
-
-    async def _start_activity(self, line: Line, span: Span) -> None:
-        span.owes_end = True
-        await line.sink.send_activity_start()
-        line.in_activity = True
+            await line.end_activity(span)
 
     async def _send(self, line: Line, span: Span, size: int) -> None:
         """Send ``size`` samples; when the link fails they stay unsent, or are dropped if their span was meanwhile."""
@@ -316,7 +315,7 @@ class Uplink:
             elif span in self._spans:
                 span.cursor = self._taken_to = taken_to - size
             else:
-                self._dropped += size
+                self._dropped.add(size)
             raise
         finally:
             self._sending = 0
@@ -324,13 +323,13 @@ class Uplink:
         self._sent += size
         self._known.sent(taken_to - size, Seconds(loop.time()))
         if size < self._longest_chunk:
-            self._report_dropped()
+            self._dropped.tell()
         if span.mode is Mode.HANDS_FREE:
             line.last_audio_at = loop.time()
 
     def _due(self, span: Span) -> int:
         """Return how many samples are to be sent next; 0 for none yet."""
-        if span.stop is None and self._gate is not Gate.OPEN:
+        if span.stop is None and (self._gate is not Gate.OPEN or self.may_echo):
             return 0
         end = self._ring.end if span.stop is None else min(span.stop, self._ring.end)
         waiting = end - span.cursor
@@ -354,11 +353,20 @@ class Uplink:
         self._reported.append(span)
         self._skip_overwritten(span)
 
+    def _skip_echo(self) -> None:
+        """Let the open span begin behind the echo of a reply, once it is known where that ends."""
+        span = self._opened if self.may_echo else None
+        clean_from = self._clean_from() if span and self._clean_from else None
+        if span is not None and clean_from is not None:
+            self.may_echo = False
+            span.start = span.cursor = max(span.cursor, clean_from)
+
     def _close(self, at: int) -> None:
         span = self._opened
         if span is None:
             return
-        span.stop = max(at, span.cursor)
+        span.stop = span.cursor if self.may_echo else max(at, span.cursor)
+        self.may_echo = False
         self._captured += span.stop - span.start
         if span.stop == span.start and not span.owes_end:
             self._spans.pop()
@@ -371,16 +379,7 @@ class Uplink:
 
     def _skip_overwritten(self, span: Span) -> None:
         """Move the cursor to what the ring still has."""
-        end = self._ring.begin if span.stop is None else min(span.stop, self._ring.begin)
-        if end > span.cursor:
-            self._dropped += end - span.cursor
-            span.cursor = end
-
-    def _report_dropped(self) -> None:
-        new = self._dropped - self._reported_dropped
-        self._reported_dropped = self._dropped
-        if new and self._on_dropped is not None:
-            self._on_dropped(new)
+        self._dropped.add(span.skip(self._ring.begin))
 
     def _changed(self) -> None:
         """Wake the sender, and whoever waits for it to have nothing left."""

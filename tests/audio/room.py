@@ -1,7 +1,7 @@
 """What the uplink's tests share: a microphone stream whose samples tell their index, a link that records, a room."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -70,10 +70,10 @@ class RecordingLink:
 class Room:
     """A microphone that hears the stream, its ring, and the uplink under test."""
 
-    def __init__(self, capacity_s: float = 30.0) -> None:
+    def __init__(self, capacity_s: float = 30.0, clean_from: Callable[[], SampleIndex | None] | None = None) -> None:
         self.ring = PreRoll(capacity_s)
         self.lost: list[int] = []
-        self.uplink = Uplink(self.ring, on_dropped=self.lost.append)
+        self.uplink = Uplink(self.ring, on_dropped=self.lost.append, clean_from=clean_from)
 
     def capture(self, samples: int) -> None:
         start = self.ring.end
@@ -97,8 +97,10 @@ class Room:
 
 
 @asynccontextmanager
-async def running(capacity_s: float = 30.0) -> AsyncIterator[Room]:
-    room = Room(capacity_s)
+async def running(
+    capacity_s: float = 30.0, clean_from: Callable[[], SampleIndex | None] | None = None
+) -> AsyncIterator[Room]:
+    room = Room(capacity_s, clean_from)
     async with asyncio.TaskGroup() as group:
         sender = group.create_task(room.uplink.run())
         yield room

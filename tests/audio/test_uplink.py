@@ -334,3 +334,52 @@ def test_a_slow_link_is_caught_up_without_waiting_on_top_of_its_own_time():
         return asyncio.get_running_loop().time() - began
 
     assert run_virtual(main) == pytest.approx(0.9, abs=0.02)
+
+
+def test_a_gate_that_opens_after_a_reply_holds_the_span_until_its_beginning_is_known():
+    async def main() -> tuple[RecordingLink, Room]:
+        clean_from: list[SampleIndex] = []
+        async with running(clean_from=lambda: clean_from[0] if clean_from else None) as room:
+            link = RecordingLink()
+            room.uplink.attach(link)
+            await room.listen(1.0)
+            room.begin(16_000, gate=Gate.OPEN)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.OPEN)
+            await room.listen(0.5)
+            assert room.uplink.counts.sent == 16_000
+            clean_from.append(SampleIndex(52_000))
+            await room.listen(0.5)
+            assert not room.uplink.may_echo
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.uplink.drained()
+        return link, room
+
+    link, room = run_virtual(main)
+    assert room.uplink.counts.spans == ((16_000, 32_000), (52_000, 64_000))
+    assert link.heard == [*stream(16_000, 32_000).tolist(), *stream(52_000, 64_000).tolist()]
+    assert room.uplink.counts.captured == room.uplink.counts.sent == 28_000
+
+
+def test_what_may_be_an_echo_is_not_sent_when_the_gate_closes_again_and_a_wake_word_needs_no_proof():
+    async def main() -> RecordingLink:
+        async with running(clean_from=lambda: None) as room:
+            link = RecordingLink()
+            room.uplink.attach(link)
+            room.begin(0, gate=Gate.OPEN)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            room.uplink.set_gate(Gate.OPEN)
+            await room.listen(1.0)
+            room.uplink.set_gate(Gate.CLOSED)
+            await room.listen(1.0)
+            room.begin(40_000, gate=Gate.OPEN)
+            await room.listen(1.0)
+        return link
+
+    link = run_virtual(main)
+    assert link.heard[:16_000] == stream(0, 16_000).tolist()
+    assert link.heard[16_000:] == stream(40_000, 40_000 + len(link.heard) - 16_000).tolist()
+    assert len(link.heard) > 32_000

@@ -51,6 +51,8 @@ class Room:
         """Where the wake word ends; add to the end."""
         self._speech: list[tuple[int, int]] = []
         self._recorded: list[bytes] = []
+        self.echo: Callable[[float, int], Pcm] | None = None
+        """Returns what is heard of the speaker from a moment of the loop's time on."""
 
     def speak(self, seconds: float, *, after_s: float = 0.0) -> None:
         """Speak, from so long after now on."""
@@ -74,7 +76,13 @@ class Room:
             await asyncio.sleep(captured_at - loop.time())
             if self.unplugged:
                 raise MicrophoneError("unplugged")
-            block = Block(SampleIndex(self.next), self._samples(), Seconds(captured_at))
+            samples = self._samples()
+            if self.echo is not None:
+                began_at = captured_at - PERIOD / UPLINK.rate_hz
+                samples = np.clip(samples.astype(np.int32) + self.echo(began_at, PERIOD), -32768, 32767).astype(
+                    np.int16
+                )
+            block = Block(SampleIndex(self.next), samples, Seconds(captured_at))
             self._recorded.append(block.samples.tobytes())
             self.next += PERIOD
             on_block(block)
@@ -104,6 +112,8 @@ class Loudspeaker:
 
     def __init__(self) -> None:
         self._periods: list[Pcm] = []
+        self.begun_at: list[float] = []
+        """When each period is heard."""
         self._unplugged = False
         self._running: asyncio.Timeout | None = None
 
@@ -114,6 +124,9 @@ class Loudspeaker:
 
     def plug_in(self) -> None:
         self._unplugged = False
+
+    def periods(self, first: int, stop: int) -> Pcm:
+        return np.concatenate([np.zeros(0, np.int16), *self._periods[first:stop]])
 
     @property
     def heard(self) -> bytes:
@@ -138,6 +151,7 @@ class Loudspeaker:
         try:
             while True:
                 await asyncio.sleep(due - loop.time())
+                self.begun_at.append(due)
                 self._periods.append(deck.pull(self.FRAMES, Seconds(due)))
                 playback.beat()
                 due += self.FRAMES / 24_000

@@ -1,0 +1,1 @@
+"""The echo of replies at the microphone."""

@@ -1,0 +1,60 @@
+"""How late what is played comes back at the microphone: a generalised cross-correlation. Pure.
+
+The phase transform (Knapp and Carter, 1976), softened: each frequency counts almost alike, so that the peak is sharp
+whatever is spoken, and reverberation hardly blurs it.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from appliance.units import REPLY, UPLINK, Pcm, Seconds
+
+_LOWEST_HZ: Final = 200
+_HIGHEST_HZ: Final = 4000
+_WHITENING: Final = 0.8
+"""1 would let frequencies count that hold nothing but noise."""
+_CLEAR: Final = 16.0
+"""Peak against root mean square: the echo of speech reaches 20 to 100, other people's speech 14 at most, measured with
+about a hundred recordings in simulated rooms."""
+_EARLIER_S: Final = 0.3
+"""An echo may seem to come before its cause: a delay may be set too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """What is played comes back ``delay_s`` later; ``clarity`` is how far its peak stands out."""
+
+    delay_s: Seconds
+    clarity: float
+
+
+def find_echo(captured: Pcm, played: Pcm, longest_s: float) -> Echo | None:
+    """Return the echo of ``played`` (24 kHz) in ``captured`` (16 kHz) with a delay of up to ``longest_s``.
+
+    Both begin at the same moment. None where there is none to be seen, as in silence or other people's speech.
+    """
+    both_s = max(UPLINK.duration(len(captured)), REPLY.duration(len(played)))
+    length_s = math.ceil(both_s + longest_s + _EARLIER_S)
+    highest = _HIGHEST_HZ * length_s
+    spectrum = _spectrum(captured, UPLINK.frames(length_s))[: highest + 1]
+    cross = spectrum * np.conj(_spectrum(played, REPLY.frames(length_s))[: highest + 1])
+    cross[: _LOWEST_HZ * length_s] = 0
+    loudness = np.abs(cross)
+    if not loudness.any():
+        return None
+    cross /= np.maximum(loudness, loudness.max() * 1e-9) ** _WHITENING
+    by_lag = np.abs(np.fft.irfft(cross, 2 * highest))
+    rate_hz = 2 * _HIGHEST_HZ
+    earlier, later = round(_EARLIER_S * rate_hz), round(longest_s * rate_hz)
+    near = np.concatenate((by_lag[-earlier:], by_lag[:later]))
+    at = int(np.argmax(near))
+    clarity = float(near[at] / np.sqrt(np.mean(near**2)))
+    return Echo(Seconds((at - earlier) / rate_hz), clarity) if clarity >= _CLEAR else None
+
+
+def _spectrum(samples: Pcm, length: int) -> npt.NDArray[np.complexfloating]:
+    return np.fft.rfft(samples.astype(np.float32), length)

@@ -1,0 +1,48 @@
+"""When a person begins to speak over the end of an echo: louder than the echo can be. Pure."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from appliance.audio.echo.correlation import Echo
+from appliance.units import REPLY, UPLINK, AudioFormat, Pcm, Seconds
+
+_FRAME_S: Final = 0.02
+_DECAY: Final = 10 ** (-60 * _FRAME_S / 0.6 / 10)
+"""Power of an echo from frame to frame, once its cause is over, in a room that takes 0.6 s to be 60 dB softer."""
+_LOUDER: Final = 10.0
+"""Power of a person against that of the echo: 10 dB."""
+_LEAST_POWER: Final = (32_768 * 10 ** (-50 / 20)) ** 2
+_FRAMES: Final = 4
+"""Speech is that loud for so many frames in a row."""
+
+
+def speech_onset(captured: Pcm, played: Pcm, echo: Echo, from_s: float) -> Seconds | None:
+    """Return when somebody speaks beside the echo of ``played`` (24 kHz) in ``captured`` (16 kHz), ``from_s`` or later.
+
+    Both begin at the same moment, from which the times count. None where nobody does, as far as loudness tells.
+    """
+    heard = _powers(captured, UPLINK)
+    cause = np.zeros(len(heard))
+    shift = max(0, round(echo.delay_s / _FRAME_S))
+    sounded = _powers(played, REPLY)[: max(0, len(heard) - shift)]
+    cause[shift : shift + len(sounded)] = sounded
+    if not cause.any():
+        return None
+    begin = round(from_s / _FRAME_S)
+    known = np.flatnonzero(cause[:begin])  # the echo alone
+    known = known if len(known) else np.flatnonzero(cause)
+    gain = heard[known].mean() / cause[known].mean()
+    for at in range(1, len(cause)):
+        cause[at] = max(cause[at], cause[at - 1] * _DECAY)
+    loud = heard[begin:] > np.maximum(cause[begin:] * gain * _LOUDER, _LEAST_POWER)
+    runs = np.convolve(loud, np.ones(_FRAMES), "valid") == _FRAMES if len(loud) >= _FRAMES else loud[:0]
+    return Seconds((begin + int(np.argmax(runs))) * _FRAME_S) if runs.any() else None
+
+
+def _powers(samples: Pcm, layout: AudioFormat) -> npt.NDArray[np.float64]:
+    """Return the mean square of each whole frame."""
+    frame = layout.frames(_FRAME_S)
+    whole = samples[: len(samples) // frame * frame].astype(np.float64).reshape(-1, frame)
+    return np.asarray(np.mean(whole**2, axis=1))
