@@ -75,7 +75,7 @@ def test_odd_messages_come_and_the_session_goes_on(name: str, words: str):
                 payloads.append(payload)
             return payloads
 
-    assert sum(words in payload for payload in run_real(main)) == 1
+    assert any(words in payload for payload in run_real(main))
 
 
 @pytest.mark.parametrize(("name", "size"), [("large_message", 1 << 20), ("huge_message", 16 << 20)])
