@@ -20,7 +20,7 @@ from appliance.audio.wire import PERIODS_MS, Opened, Wanted
 from appliance.button.gpio import GpioButton as GpioPushButton
 from appliance.button.keyboard import KeyboardButton as KeyboardSwitch
 from appliance.button.ports import Button
-from appliance.daemon import Adapters, Appliance, Observers
+from appliance.daemon import Adapters, Appliance
 from appliance.errors import DeviceError, GpioError
 from appliance.gpiochip import GpioChip
 from appliance.indicator.gpio import GpioLight
@@ -31,6 +31,7 @@ from appliance.live import loop
 from appliance.live.jsonfile import JsonFile, Nowhere
 from appliance.live.link import GenaiConnector
 from appliance.live.ports import LinkConnector, TokenSource
+from appliance.observers import Observers
 from appliance.provisioning.awaited import AwaitedTokens
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.enrolment import STANDING_FILE

@@ -58,6 +58,7 @@ from appliance.live.reader import Aides
 from appliance.live.recollection import Recollection
 from appliance.live.usage import Caps
 from appliance.live.vigil import Vigil
+from appliance.observers import Observers
 from appliance.service.attendant import Attendant
 from appliance.service.intercom import Intercom
 from appliance.service.ports import ServiceManager
@@ -68,7 +69,7 @@ from appliance.tools.registry import Registry
 from appliance.tools.toolbox import Toolbox
 from appliance.units import UPLINK, Epoch, Seconds
 from appliance.wake.listener import Place, WakeListener
-from appliance.wake.ports import Detection, Score, WakeEngine
+from appliance.wake.ports import Detection, WakeEngine
 from appliance.wallclock import local_now
 
 START_S: Final = 10.0
@@ -113,23 +114,6 @@ class Adapters:
 
 def _today() -> date:
     return local_now().date()
-
-
-def _nobody(*_: object) -> None:
-    """Ignore what is told."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observers:
-    """Who else wants to know; all are called on the loop's thread and must be quick."""
-
-    on_moment: Callable[[Moment], None] = _nobody
-    on_block: Callable[[Block], None] = _nobody
-    on_detection: Callable[[Detection], None] = _nobody
-    on_scores: Callable[[list[Score]], None] = _nobody
-    on_error: Callable[[ApplianceError], None] = _nobody
-    on_speaker: Callable[[Seconds], None] = _nobody
-    """The speaker's first sample is heard at this moment."""
 
 
 def _longest_wait_s(policy: Policy) -> float:
@@ -353,6 +337,7 @@ class Appliance:
         if self._settings.log.transcripts:
             sources = turn.sources or None
             log.event("conversation.said", speaker=turn.speaker.value, transcript=turn.text, sources=sources)
+        self._observers.on_said(turn)
 
     # Parts
 

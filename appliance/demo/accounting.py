@@ -1,6 +1,6 @@
 """What became of every sample: compares what was captured with what a service received. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -20,9 +20,16 @@ class Account:
     lost: int
     """Captured and never received."""
     duplicated: int
-    """Received more than once."""
+    """Received more than once, without need."""
     strange: int
     """Received and never captured."""
+    repeated: int = 0
+    """Received more than once, as a question was asked again, or its end sent again over another connection."""
+
+    def with_repeats(self, meant: int) -> "Account":
+        """Return it with so many samples sent again on purpose."""
+        repeated = min(meant, self.duplicated)
+        return replace(self, duplicated=self.duplicated - repeated, repeated=repeated)
 
 
 def account(captured: Pcm, received: Pcm) -> Account:

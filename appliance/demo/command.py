@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 import json
+import shlex
+import shutil
 import sys
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from appliance.conversation import Moment
 from appliance.core.events import LinkOpened
 from appliance.core.latency import Stopwatch
 from appliance.core.state import Context, State
-from appliance.daemon import Appliance, Observers
+from appliance.daemon import Appliance
 from appliance.demo.accounting import Account, account
 from appliance.demo.choices import Choices, choose
 from appliance.demo.onlooker import Onlooker
@@ -35,6 +37,7 @@ from appliance.demo.world import Service, world
 from appliance.effective import load
 from appliance.errors import ApplianceError, ExitCode
 from appliance.live.loop import HappyEyeballsLoop
+from appliance.observers import Observers
 from appliance.service.signals import stop_signals
 from appliance.settings import Log
 from appliance.units import UPLINK, Pcm, Seconds
@@ -43,6 +46,8 @@ from appliance.wake.ports import Detection
 
 LINGER_S: Final = 1.0
 """A word at the very end of a file is still noticed, and the sound at the end of a conversation still heard."""
+PLAYERS: Final = ("aplay", "pw-play", "paplay", "ffplay")
+"""Programs that play a WAV file; the first is in Debian's alsa-utils."""
 OVER: Final = frozenset({State.IDLE, State.FAULT})
 
 
@@ -78,6 +83,8 @@ class Demo:
     recording: Recording = field(default_factory=Recording)
     owed: Owed = field(default_factory=Owed)
     speaker_from: float = 0.0
+    repeated: Callable[[], int] = lambda: 0
+    """How many samples were sent again on purpose."""
     _show: Show = field(init=False)
     _holding: asyncio.Task[None] | None = None
     _appliance: Appliance | None = None
@@ -125,16 +132,18 @@ class Demo:
                 on_detection=self._on_detection,
                 on_scores=self.recording.on_scores,
                 on_error=self._on_error,
+                on_said=self._show.on_said,
                 on_speaker=self._on_speaker,
             )
-            self._appliance = await app.make(settings, observers)
+            self._appliance = appliance = await app.make(settings, observers)
+            self.repeated = lambda: appliance.uplink.counts.repeated
             self._stopwatch = self._appliance.conversation.stopwatch
             await self._appliance.run()
 
     @contextmanager
     def _ended_by_signals(self) -> Iterator[None]:
         """End in order on SIGTERM, on Ctrl-C and when the terminal is closed."""
-        with stop_signals(self._stop):
+        with stop_signals(self._stop, self._break_off):
             yield
 
     def _stop(self) -> None:
@@ -144,6 +153,12 @@ class Demo:
         if self._appliance is not None:
             self._end()
         elif self._holding is not None:
+            self._holding.cancel()
+
+    def _break_off(self) -> None:
+        """Wait for nothing more; the report is still written."""
+        self._stopped = self._ending = True
+        if self._holding is not None:
             self._holding.cancel()
 
     def _on_speaker(self, audible_at: Seconds) -> None:
@@ -193,7 +208,8 @@ class Demo:
     def report(self) -> Report:
         """Sum up; exit 0 only where all went well, every sample having arrived once, or somebody stopped it."""
         received = self._received()
-        samples = None if received is None else account(self.recording.captured(self.owed.spans), received)
+        captured = self.recording.captured(self.owed.spans)
+        samples = None if received is None else account(captured, received).with_repeats(self.repeated())
         return summed_up(self.recording, self.owed, self._stopwatch, samples, *self._outcome(samples))
 
     def _outcome(self, samples: Account | None) -> tuple[ExitCode, str | None]:
@@ -246,6 +262,9 @@ class Demo:
         for path in choices.outputs:
             if path.exists():
                 self.console.print(f"wrote {path}", style="dim", soft_wrap=True)
+        if isinstance(choices.speaker, Path) and choices.speaker.exists():
+            player = next((name for name in PLAYERS if shutil.which(name)), PLAYERS[0])
+            self.console.print(f"to hear it: {player} {shlex.quote(str(choices.speaker))}", soft_wrap=True)
         return report
 
     def _draw(self, path: Path, report: Report) -> None:

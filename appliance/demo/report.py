@@ -11,12 +11,13 @@ from appliance.conversation import Moment
 from appliance.core.events import ReplyStarted
 from appliance.core.latency import Latency, Stopwatch
 from appliance.core.state import State
+from appliance.demo import figures
 from appliance.demo.accounting import Account
 from appliance.demo.owed import Owed
 from appliance.demo.recorder import Recording
 from appliance.demo.unsent import unsent_speech_s
 from appliance.errors import ExitCode
-from appliance.units import Seconds
+from appliance.units import UPLINK, Seconds
 from appliance.wake.ports import Detection
 
 
@@ -50,6 +51,7 @@ class Report:
                 "samples_received_by_service": account.received if account else None,
                 "lost": account.lost if account else None,
                 "duplicated": account.duplicated if account else None,
+                "repeated": account.repeated if account else None,
                 "strange": account.strange if account else None,
                 "unsent_speech_s": self.unsent_speech_s,
             },
@@ -68,18 +70,22 @@ class Report:
     def table(self) -> Table:
         """Return what people compare."""
         table = Table("figure", "value", box=None, pad_edge=False)
-        words = ", ".join(f"{word.model} at {word.end_sample / 16_000:.2f} s" for word in self.wake_detections)
+        words = ", ".join(
+            f"{word.model} at {figures.seconds(word.end_sample / UPLINK.rate_hz)}" for word in self.wake_detections
+        )
         table.add_row("wake word", words or "not heard")
         table.add_row("answers", str(self.turns))
         table.add_row("interruptions", str(self.interruptions))
-        table.add_row("samples captured since the wake word", f"{self.captured:,}")
+        table.add_row("samples captured since the wake word", figures.samples(self.captured))
         if self.uplink:
-            table.add_row("samples received by the service", f"{self.uplink.received:,}")
-            table.add_row("lost, duplicated", f"{self.uplink.lost}, {self.uplink.duplicated}")
-        table.add_row("said while an answer played, and not sent (s)", f"{self.unsent_speech_s:.1f}")
+            table.add_row("samples received by the service", figures.samples(self.uplink.received))
+            table.add_row("samples lost", figures.samples(self.uplink.lost))
+            table.add_row("samples duplicated", figures.samples(self.uplink.duplicated))
+            if self.uplink.repeated:
+                table.add_row("samples sent again on purpose", figures.samples(self.uplink.repeated))
+        table.add_row("said while an answer played, and not sent", figures.seconds(self.unsent_speech_s))
         for latency, taken in self.latencies_ms.items():
-            shown = ", ".join(f"{ms:.1f}" for ms in taken)
-            table.add_row(f"{latency.value.replace('_', ' ')} (ms)", shown or "-")
+            table.add_row(latency.value.replace("_", " "), ", ".join(map(figures.milliseconds, taken)) or "-")
         return table
 
 

@@ -18,8 +18,13 @@ from appliance.core.events import (
     UserSilent,
     UserSpeech,
 )
+from appliance.core.sentences import SENTENCES
+from appliance.core.state import State
+from appliance.demo import figures
 from appliance.demo.recorder import Recording
 from appliance.errors import ApplianceError
+from appliance.indicator.patterns import described, pattern_of
+from appliance.live.ports import Speaker, Turn
 from appliance.stdout import SafeConsole
 from appliance.units import UPLINK
 from appliance.wake.ports import Detection
@@ -38,6 +43,9 @@ WORDS = {
 }
 
 
+_SPEAKERS = {Speaker.PERSON: "the person said", Speaker.MODEL: "the answer was"}
+
+
 def plain(file: TextIO | None = None) -> Console:
     """Return a console, by default on the standard output, that prints a path as it is though it look like markup."""
     return SafeConsole(file=file, highlight=False, markup=False, emoji=False)
@@ -51,23 +59,34 @@ class Show:
         self._recording = recording
 
     def on_moment(self, moment: Moment) -> None:
-        """Tell what happened, if it is worth a line."""
+        """Tell what happened, if it is worth a line, and what the light and the appliance make of it."""
+        at, before, after = self._recording.since_start(moment.at), moment.before, moment.after
         words = WORDS.get(type(moment.event))
-        if words and moment.before != moment.after:
-            self._line(self._recording.since_start(moment.at), words)
+        if words and before != after:
+            self._line(at, words)
+        if after.state is before.state:
+            return
+        if self._console.is_terminal:  # elsewhere the light itself writes a line
+            kind = after.trouble if after.state is State.TROUBLE else None
+            self._line(at, f"{after.state.value}: the light is {described(pattern_of(after.state, kind))}", "dim")
+        if after.state is State.TROUBLE and after.trouble is not None:
+            self._line(at, f"the appliance says: “{SENTENCES[after.trouble]}”", "yellow")
+
+    def on_said(self, turn: Turn) -> None:
+        """Tell the words of a turn that is over."""
+        self._line(None, f"{_SPEAKERS[turn.speaker]}: “{turn.text}”", "bold")
 
     def on_detection(self, detection: Detection) -> None:
         """Tell of the wake word."""
-        at = detection.end_sample / UPLINK.rate_hz
-        self._line(
-            at, f"wake word {detection.model}, score {detection.score:.2f}, ends at sample {detection.end_sample}"
-        )
+        at, sample = detection.end_sample / UPLINK.rate_hz, figures.samples(detection.end_sample)
+        score = figures.score(detection.score)
+        self._line(at, f"wake word {detection.model}, score {score}, ends at sample {sample}")
 
     def on_error(self, error: ApplianceError) -> None:
         """Tell of trouble."""
         self._line(None, str(error), "red")
 
     def _line(self, at: float | None, words: str, style: str = "") -> None:
-        time = "" if at is None else f"{max(at, 0.0):.2f} s"
+        time = "" if at is None else figures.seconds(max(at, 0.0))
         # Padded: the light's line, which stands on the same line of a terminal, is to be covered.
         self._console.print(Text(f"{time:>9}  {words}".ljust(40), style), soft_wrap=True)

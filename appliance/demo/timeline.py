@@ -12,30 +12,36 @@ import numpy as np
 
 from appliance.core.latency import Latency
 from appliance.core.state import State
+from appliance.demo import figures
 from appliance.demo.outputs import write_output
 from appliance.demo.owed import Span
 from appliance.errors import ApplianceError, ExitCode
+from appliance.indicator.patterns import PATTERNS, Motion, Pattern
 from appliance.units import REPLY, UPLINK, AudioFormat, Pcm
 from appliance.wake.ports import Detection, Score
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS: Final = {
-    State.STARTING: "#e8e8e8",
-    State.IDLE: "#d5d5d5",
-    State.CONNECTING: "#5b8def",
-    State.LISTENING: "#35b6c4",
-    State.THINKING: "#8fd3da",
-    State.SPEAKING: "#57b56a",
-    State.INTERRUPTED: "#f0a830",
-    State.RECONNECTING: "#9db8f2",
-    State.FAREWELL: "#a8d8b0",
-    State.TROUBLE: "#d9534f",
-    State.FAULT: "#a02622",
-    State.STOPPED: "#bdbdbd",
-}
+_UNLIT: Final = 0.13
+"""Grey behind the lights: what none of them has reached."""
+_FAINT: Final = 0.25
+"""So bright a faint light is drawn, which would not be seen on paper otherwise."""
+
+
+def _colour(pattern: Pattern) -> tuple[float, float, float]:
+    """Return a light's own colour on the grey of the strip."""
+    level = 0.0 if pattern.motion is Motion.OFF else max(pattern.high, _FAINT)
+    red, green, blue = (_UNLIT + (1 - _UNLIT) * level * part for part in pattern.colour.value)
+    return red, green, blue
+
+
+COLOURS: Final = {state: _colour(pattern) for state, pattern in PATTERNS.items()}
+"""Of the strip that shows the light."""
+_WARNING: Final = "#a02622"
 _INK: Final = "#333333"
+_LUMINANCE: Final = (0.2126, 0.7152, 0.0722)
+"""Of red, green and blue (ITU-R BT.709)."""
 _COLUMNS: Final = 2400
 """A waveform is drawn as so many vertical strokes at most."""
 
@@ -99,8 +105,9 @@ def draw(picture: Picture, path: Path) -> None:
     speaker.set_xlabel("seconds since the first microphone sample")
     for axes in (microphone, wake, speaker):
         _mark(axes, picture)
+    _name_marks(microphone, picture)
     microphone.set_xlim(0, max(end_s, 1.0))
-    figure.suptitle(_headline(picture), fontsize=11, color=COLOURS[State.FAULT] if picture.trouble else _INK)
+    figure.suptitle(_headline(picture), fontsize=11, color=_WARNING if picture.trouble else _INK)
     png = io.BytesIO()
     figure.savefig(png, format="png")
     write_output(path, png.getvalue())
@@ -136,6 +143,17 @@ def _scores(axes: "Axes", picture: Picture) -> None:
     times = [score.end_sample / UPLINK.rate_hz for score in picture.scores]
     axes.plot(times, [score.score for score in picture.scores], color="#7a4fbf", lw=1.2)
     axes.axhline(picture.threshold, color="#7a4fbf", lw=0.8, ls=":")
+    threshold = f"threshold {figures.score(picture.threshold)} "
+    axes.text(
+        1,
+        picture.threshold,
+        threshold,
+        transform=axes.get_yaxis_transform(),
+        fontsize=8,
+        color="#7a4fbf",
+        ha="right",
+        va="bottom",
+    )
     axes.set_ylim(-0.05, 1.4)
     axes.set_yticks([0, 1])
     axes.set_ylabel("wake score")
@@ -145,32 +163,46 @@ def _scores(axes: "Axes", picture: Picture) -> None:
 
 
 def _states(axes: "Axes", states: Sequence[tuple[float, State]], end_s: float) -> None:
+    axes.set_facecolor((_UNLIT, _UNLIT, _UNLIT))
     starts = [at for at, _ in states]
     ends = [*starts[1:], max(end_s, starts[-1])] if starts else []
     for (start, state), end in zip(states, ends, strict=True):
         if end <= start:
             continue
-        axes.axvspan(start, end, color=COLOURS[state], lw=0)
+        colour = COLOURS[state]
+        axes.axvspan(start, end, color=colour, lw=0)
+        axes.axvline(start, color="black", lw=0.5)
         wide = end - start > len(state.value) * end_s / 130
         where = {"va": "center", "ha": "center"} if wide else {"va": "bottom", "ha": "left", "rotation": 90}
         x, y = ((start + end) / 2, 0.5) if wide else (start, 0.06)
         if end - start > end_s / 400:
-            axes.text(x, y, state.value, fontsize=9 if wide else 7, color=_INK, clip_on=True, **where)
+            ink = (
+                "black" if sum(part * share for part, share in zip(colour, _LUMINANCE, strict=True)) > 0.4 else "white"
+            )
+            axes.text(x, y, state.value, fontsize=9 if wide else 7, color=ink, clip_on=True, **where)
     axes.set_ylim(0, 1)
     axes.set_yticks([])
     axes.set_ylabel("state, light")
     _plain(axes)
 
 
+def _marks(picture: Picture) -> list[tuple[float, str, str]]:
+    """Return when something began that is marked by a line through everything, with its name and colour."""
+    words = [(word.end_sample / UPLINK.rate_hz, "wake word", "#7a4fbf") for word in picture.detections]
+    shown = {State.INTERRUPTED: _INK, State.TROUBLE: _WARNING, State.FAULT: _WARNING}
+    return words + [(at, state.value, shown[state]) for at, state in picture.states if state in shown]
+
+
 def _mark(axes: "Axes", picture: Picture) -> None:
-    """Draw one line through everything where something began."""
-    for word in picture.detections:
-        axes.axvline(word.end_sample / UPLINK.rate_hz, color="#7a4fbf", lw=0.8, ls="--")
-    for at, state in picture.states:
-        if state is State.INTERRUPTED:
-            axes.axvline(at, color=COLOURS[State.INTERRUPTED], lw=1.0, ls="--")
-        if state in {State.TROUBLE, State.FAULT}:
-            axes.axvline(at, color=COLOURS[State.FAULT], lw=1.0, ls="--")
+    for at, _, colour in _marks(picture):
+        axes.axvline(at, color=colour, lw=1.0, ls="--")
+
+
+def _name_marks(axes: "Axes", picture: Picture) -> None:
+    for at, name, colour in _marks(picture):
+        axes.text(
+            at, 1.01, name, transform=axes.get_xaxis_transform(), fontsize=8, color=colour, va="bottom", ha="center"
+        )
 
 
 def _plain(axes: "Axes") -> None:
@@ -188,6 +220,8 @@ def _headline(picture: Picture) -> str:
         Latency.INTERRUPT_TO_SILENCE: "interruption → silence",
         Latency.SPEECH_TO_ANSWER: "end of speech → answer",
     }
-    parts = [f"{names[latency]} {taken[0]:.0f} ms" for latency, taken in picture.latencies_ms.items() if taken]
+    parts = [
+        f"{names[latency]} {figures.milliseconds(taken[0])}" for latency, taken in picture.latencies_ms.items() if taken
+    ]
     trouble = shorten(picture.trouble or "", 150, placeholder=" …")
     return "\n".join(line for line in (trouble, "   ·   ".join(parts)) if line)

@@ -196,11 +196,12 @@ def describe() -> Iterator[Row]:
     kinds: dict[State, type[Trouble | Fault]] = {State.TROUBLE: Trouble, State.FAULT: Fault}
     for state in State:
         for kind in kinds.get(state, ()):
-            yield Row(state, _in_words(pattern_of(state, kind)), _MEANINGS[kind], kind)
-        yield Row(state, _in_words(pattern_of(state)), _MEANINGS[state])
+            yield Row(state, described(pattern_of(state, kind)), _MEANINGS[kind], kind)
+        yield Row(state, described(pattern_of(state)), _MEANINGS[state])
 
 
-def _in_words(pattern: Pattern) -> str:
+def described(pattern: Pattern) -> str:
+    """Return what a person sees of it."""
     colour = pattern.colour.name.lower()
     every = f"every {pattern.period_s:g} s"
     match pattern.motion:

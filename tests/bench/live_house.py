@@ -16,10 +16,11 @@ from appliance.app import Acts
 from appliance.audio.engine import Engine
 from appliance.conversation import Moment
 from appliance.core.state import Mode, State
-from appliance.daemon import Adapters, Appliance, Observers
+from appliance.daemon import Adapters, Appliance
 from appliance.effective import load
 from appliance.live.link import GenaiConnector, GenaiLink
 from appliance.live.ports import LiveToken, Request, Tier
+from appliance.observers import Observers
 from appliance.settings import Settings
 from appliance.simulator.options import DEFAULT_API_KEY
 from appliance.tools.builtin import builtin

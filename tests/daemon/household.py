@@ -11,11 +11,12 @@ import numpy as np
 from appliance.audio.ports import Block
 from appliance.button.ports import Edge
 from appliance.core.state import Mode, State
-from appliance.daemon import Adapters, Appliance, Observers
+from appliance.daemon import Adapters, Appliance
 from appliance.effective import load
 from appliance.errors import GpioError, LinkError, MicrophoneError
 from appliance.indicator.ports import Look
 from appliance.live.ports import LiveToken, Request, Tier
+from appliance.observers import Observers
 from appliance.provisioning.awaited import AwaitedTokens
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry

@@ -14,9 +14,10 @@ from appliance.audio.deck import RingDeck
 from appliance.audio.ports import Block, Plays
 from appliance.conversation import Moment
 from appliance.core.state import UNHEARD
-from appliance.daemon import Adapters, Appliance, Observers
+from appliance.daemon import Adapters, Appliance
 from appliance.effective import load
 from appliance.errors import MicrophoneError, SpeakerError
+from appliance.observers import Observers
 from appliance.settings import Settings
 from appliance.simulator.memory import SimulatedService
 from appliance.tools.builtin import builtin

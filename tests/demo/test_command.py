@@ -100,6 +100,30 @@ def test_a_demo_that_was_stopped_is_no_failure_whatever_it_had_not_sent(demo: De
     assert outcome(demo) == (ExitCode.OK, "stopped by a signal before it was over")
 
 
+def test_what_was_asked_again_on_purpose_is_no_bug(demo: Demo):
+    record(demo, np.concatenate([SPEECH[100:], SPEECH[900:]]))
+    assert outcome(demo)[0] == ExitCode.BUG, "nobody has asked for it"
+    demo.repeated = lambda: 700
+    assert outcome(demo) == (ExitCode.OK, None)
+    uplink = demo.report().document()["uplink"]
+    assert (uplink["duplicated"], uplink["repeated"], uplink["lost"]) == (0, 700, 0)
+    demo.repeated = lambda: 699
+    assert outcome(demo)[0] == ExitCode.BUG
+
+
+def test_it_is_said_how_to_hear_the_answers(demo: Demo, tmp_path: Path):
+    out = io.StringIO()
+    demo.console = plain(out)
+    heard = tmp_path / "the reply.wav"
+    heard.touch()
+    demo.choices = replace(demo.choices, report=None, speaker=heard)
+    demo.write(demo.report())
+    wrote, hint = out.getvalue().splitlines()
+    assert wrote == f"wrote {heard}"
+    assert hint.startswith("to hear it: ")
+    assert hint.endswith(f" '{heard}'")
+
+
 def test_a_picture_that_cannot_be_drawn_takes_nothing_from_the_report(demo: Demo, tmp_path: Path):
     demo.choices = replace(demo.choices, timeline=tmp_path / "no" / "t.png")
     report = demo.write(demo.report())

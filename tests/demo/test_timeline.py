@@ -8,7 +8,18 @@ import pytest
 
 from appliance.core.latency import Latency
 from appliance.core.state import State
-from appliance.demo.timeline import COLOURS, CannotDraw, Picture, _headline, _owed, check, draw
+from appliance.demo.timeline import (
+    COLOURS,
+    CannotDraw,
+    Picture,
+    _headline,
+    _mark,
+    _name_marks,
+    _owed,
+    _scores,
+    check,
+    draw,
+)
 from appliance.errors import InputError
 from appliance.units import SampleIndex
 from appliance.wake.ports import Detection, Score
@@ -53,8 +64,26 @@ def test_trouble_is_the_headline():
     assert _headline(replace(picture(0), trouble="nobody answers")).startswith("nobody answers\n")
 
 
-def test_every_state_has_a_colour():
+def test_the_strip_has_the_lights_own_colours():
     assert set(COLOURS) == set(State)
+    red, green, blue = COLOURS[State.INTERRUPTED]
+    assert (red, green, blue) == (1.0, 1.0, 1.0), "white"
+    red, green, blue = COLOURS[State.TROUBLE]
+    assert red == 1.0 > green > blue, "amber"
+    assert max(COLOURS[State.STOPPED]) < max(COLOURS[State.IDLE]) < 0.5, "off, and faint"
+
+
+def test_every_line_through_the_picture_has_its_name():
+    from matplotlib.figure import Figure  # noqa: PLC0415  costly, and every worker collects
+
+    axes = Figure().subplots()
+    shown = replace(picture(4), states=[(0.0, State.IDLE), (1.2, State.INTERRUPTED), (2.0, State.TROUBLE)])
+    _mark(axes, shown)
+    _name_marks(axes, shown)
+    _scores(axes, shown)
+    names = {text.get_text().strip() for text in axes.texts}
+    assert names == {"wake word", "interrupted", "trouble", "hey_x", "threshold 0.50"}
+    assert len(axes.lines) == 3 + 2, "the marks, the score and its threshold"
 
 
 def test_what_cannot_be_drawn_is_refused_in_one_line(tmp_path: Path):

@@ -20,8 +20,9 @@ import asyncio, os, sys, time
 from appliance.service.signals import stop_signals
 
 async def main():
-    asked = asyncio.Event()
-    with stop_signals(lambda: (print("asked", flush=True), asked.set())):
+    asked, insisted = asyncio.Event(), asyncio.Event()
+    on_insist = insisted.set if "insisted" in {then!r} else None
+    with stop_signals(lambda: (print("asked", flush=True), asked.set()), on_insist):
         print("up", flush=True)
         await asked.wait()
         {then}
@@ -65,6 +66,17 @@ def test_the_second_signal_ends_the_process_though_the_loop_hangs():
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 1
         assert line(process) == "last words"
+
+
+def test_one_that_insists_may_be_heard_before_the_process_is_ended():
+    then = "os.write(1, b'ending\\n'); await insisted.wait(); os.write(1, b'hanging\\n'); time.sleep(60)"
+    with program(then) as process:
+        process.send_signal(signal.SIGINT)
+        assert [line(process), line(process)] == ["asked\n", "ending\n"]
+        process.send_signal(signal.SIGINT)
+        assert line(process) == "hanging\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 1
 
 
 def test_a_terminal_that_is_closed_may_say_so_twice():
