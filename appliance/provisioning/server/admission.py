@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, String, bindparam, case, select, update
 from appliance.provisioning import keys
 from appliance.provisioning.protocol import DeviceStatus, ProblemCode
 from appliance.provisioning.server import audit
-from appliance.provisioning.server.refusals import Refusal, refused
+from appliance.provisioning.server.refusals import Refusal
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION
 from appliance.provisioning.server.signatures import Presented, signed_by
 
@@ -90,8 +90,7 @@ class Admission:
     def admit(self, connection: Connection, arrival: Arrival) -> Caller | Refusal:
         """Return who signed, and count the sequence number as used; a refusal is to be committed.
 
-        Raises:
-            Refused: signature-invalid: an unknown device, a revoked one, another key, another request.
+        It is signature-invalid for an unknown device, a revoked one, another key and another request.
         """
         presented = arrival.presented
         device = presented.signer.key_id
@@ -99,7 +98,7 @@ class Admission:
         place = signed_by(presented, [_key(row.public_key) or self._nobody for row in rows], self._nobody)
         if place is None:
             _log.info("refused: %sdevice %s: the signature does not fit", "" if rows else "unknown ", device)
-            raise refused(ProblemCode.SIGNATURE_INVALID)
+            return Refusal(ProblemCode.SIGNATURE_INVALID)
         digest = hashlib.sha256(presented.signature).digest()
         counted = connection.execute(
             _COUNT,

@@ -14,6 +14,8 @@ class Connection(H11Protocol):
         super().__init__(**given)
         self._peer = peer
         self._room = room
+        self._has_begun = False
+        """Whether a request has come, in part at least."""
         self._begin_visit(peer.came_at)
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401  asyncio's, TLS or not
@@ -30,9 +32,13 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in a part of a request."""
-        if self._peer.stage is Stage.IDLE:
-            self._begin_visit(self.loop.time())
-            self._room.move(self._peer, Stage.REQUEST, self.loop.time())
+        if not self._has_begun:
+            self._has_begun = True
+            now = self.loop.time()
+            self._begin_visit(now - self._peer.waited_s)
+            self._peer.waited_s = 0.0
+            if self._peer.stage is Stage.IDLE:
+                self._room.move(self._peer, Stage.REQUEST, now)
         super().data_received(data)
         self._note_work()
 
@@ -40,6 +46,7 @@ class Connection(H11Protocol):
         """Have an answer behind us; the next request may have come by now."""
         now = self.loop.time()
         self._room.move(self._peer, Stage.IDLE, now)
+        self._has_begun = False
         self._begin_visit(now)
         super().on_response_complete()
         self._note_work()

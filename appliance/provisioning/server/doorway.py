@@ -1,9 +1,9 @@
 """Takes connections in: all at once while they cost nothing, then no faster than they are served.
 
-A connection that says nothing has no handshake, and costs a file descriptor. Of those that have spoken, the newest has
-its handshake first: when there are more than can be served, those that have waited long have given up, or will before
-they have an answer. Without this, a fleet that comes back at once is served in the order of its coming, and always too
-late.
+A connection that says nothing has no handshake, and costs a file descriptor. Those that have spoken have theirs in the
+order of their coming, and the newest first once the oldest has waited for long: that one has given up, or will
+before it has an answer. Without this, a fleet that comes back at once is served in the order of its coming, and always
+too late.
 """
 
 import asyncio
@@ -24,6 +24,8 @@ MAX_BUSY: Final = 128
 """Handshakes and requests under way, about; while there are as many, no handshake is begun."""
 BRISK_S: Final = 0.25
 """A handshake that takes longer waits for the other side, and keeps nobody else from theirs."""
+LATE_S: Final = 0.5
+"""While nobody has waited longer for a handshake, they have theirs in the order of their coming."""
 PAUSE_S: Final = 0.01
 """How often to look whether there is room again."""
 SWEEP_S: Final = 0.25
@@ -61,7 +63,7 @@ class PacedServer(uvicorn.Server):
         self._max_busy = max_busy
         self._room = Room() if room is None else room
         self._is_full = is_full
-        self._ready: list[tuple[Peer, socket.socket]] = []
+        self._ready: deque[tuple[Peer, socket.socket]] = deque()
         """Those that have spoken, the newest last; bounded by the room."""
         self._spoken = asyncio.Event()
         self._brisk: deque[Peer] = deque()
@@ -160,7 +162,8 @@ class PacedServer(uvicorn.Server):
         while True:
             for peer in self._room.overdue(loop.time()):
                 self._room.sever(peer)
-            self._ready = [entry for entry in self._ready if entry[0].stage is Stage.READY and entry[1].fileno() >= 0]
+            while self._ready and self._ready[0][1].fileno() < 0:
+                self._ready.popleft()
             await asyncio.sleep(SWEEP_S)
 
     async def _greet_all(self) -> NoReturn:
@@ -174,8 +177,10 @@ class PacedServer(uvicorn.Server):
                     self._spoken.clear()
                     await self._spoken.wait()
                     continue
-                peer, connection = self._ready.pop()
+                is_late = loop.time() - self._ready[0][0].since > LATE_S
+                peer, connection = self._ready.pop() if is_late else self._ready.popleft()
                 if connection.fileno() >= 0:
+                    peer.waited_s = loop.time() - peer.since
                     self._brisk.append(peer)
                     self._room.move(peer, Stage.HANDSHAKE, loop.time())
                     group.create_task(self._greet(peer, connection))

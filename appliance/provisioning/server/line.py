@@ -1,7 +1,7 @@
 """Lets in as many requests as the server can work on at once, and sends away those that have waited too long.
 
-A device gives up after some seconds. Served in the order of their coming, requests under overload would all be answered
-just too late; so the newest is next, and the oldest learn at once when to ask again.
+A device gives up after some seconds. Were there no end to the line, requests under overload would all be answered just
+too late, and the work would be done again for the next attempt. So who has waited for long learns when to ask again.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Final
 
 from appliance.provisioning.server.ports import MintSpec, Upstream
 
-AT_ONCE: Final = 16
+AT_ONCE: Final = 8
 """Requests that are worked on; those that wait for Google's service do not count."""
 LONGEST: Final = 32
 """Requests that wait; when there are more, the oldest is sent away."""
@@ -75,12 +75,12 @@ class Line:
             too_late.cancel()
 
     def leave(self) -> None:
-        """Make room for the newest."""
+        """Make room for the next."""
         self._inside -= 1
         while self._waiting and self._inside < self._at_once:
-            newest = next(reversed(self._waiting))
-            self._inside += not newest.done()
-            self._end(newest, comes_in=True)
+            following = next(iter(self._waiting))
+            self._inside += not following.done()
+            self._end(following, comes_in=True)
 
     @contextmanager
     def elsewhere(self) -> Iterator[None]:

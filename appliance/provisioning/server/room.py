@@ -53,7 +53,7 @@ class Visit:
     """One request, as far as its connection knows it."""
 
     came_at: float
-    """When its first byte came; of the first request of a connection, when that was made."""
+    """When its first byte came, less the time that its connection had to wait for a handshake."""
     is_gone: bool = False
     """Whether the other side has closed the connection: there is nobody to answer."""
 
@@ -69,6 +69,8 @@ class Peer:
     stage: Stage = Stage.SILENT
     since: float = 0.0
     """When its stage began."""
+    waited_s: float = 0.0
+    """How long it had to wait for its handshake, until its first request has begun."""
 
 
 class Room:

@@ -8,12 +8,14 @@ import asyncio
 import errno
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, select
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode, Owner
@@ -24,7 +26,10 @@ MEMORY: Final = "sqlite://"
 """A database that lives as long as its store: for tests."""
 BUSY_MS: Final = 5000
 """The longest wait for another process, as a rule the admin command, that writes to the same SQLite file."""
-POSTGRES_THREADS: Final = 10
+POSTGRES_THREADS: Final = 3
+"""More would only do less in each transaction, and take turns for the interpreter."""
+GROUP: Final = 16
+"""How much is done in one transaction at most."""
 _SQLITE: Final = {"check_same_thread": False, "isolation_level": "IMMEDIATE"}
 """The driver begins transactions with ``BEGIN IMMEDIATE``: one that begins with less may find that it cannot write."""
 _FULL: Final = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
@@ -45,6 +50,14 @@ class StoreUnavailable(ApplianceError):  # noqa: N818  names a condition
         self.exit_code = _exit_code(foreign)
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of one work."""
+
+    result: Any = None
+    error: Exception | None = None
+
+
 class Store:
     """Runs work in transactions, in threads of its own; ``close`` it.
 
@@ -55,21 +68,72 @@ class Store:
 
     def __init__(self, engine: Engine, executor: Executor | None = None) -> None:
         self.engine = engine
-        threads = 1 if engine.dialect.name == "sqlite" else POSTGRES_THREADS
-        # Its queue is bounded by the server's number of connections.
-        self._executor = executor or ThreadPoolExecutor(threads, thread_name_prefix="store")
+        self._threads = 1 if engine.dialect.name == "sqlite" else POSTGRES_THREADS
+        self._executor = executor or ThreadPoolExecutor(self._threads, thread_name_prefix="store")
+        self._line: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
+        """What waits for a thread; bounded by the number of requests that the server lets in."""
+        self._busy = 0
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction: committed when it returns, undone when it raises.
 
+        What waits for a thread is done in one transaction, as if one came after the other: most of what a small
+        transaction costs is its beginning and its end. ``work`` may be run again where another of them fails.
+
         Raises:
             StoreUnavailable: The database failed; nothing was changed, unless it failed while committing.
         """
+        loop = asyncio.get_running_loop()
+        mine: asyncio.Future[T] = loop.create_future()
+        self._line.append((work, mine))
+        self._start(loop)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, self.transact_here, work)
+            return await mine
         except StoreUnavailable as error:
             _log.error("%s", error)
             raise
+
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have a thread do what waits."""
+        while self._line and self._busy < self._threads:
+            group, self._line = self._line[:GROUP], self._line[GROUP:]
+            self._busy += 1
+            done = loop.run_in_executor(self._executor, self._run, [work for work, _ in group])
+            done.add_done_callback(partial(self._finished, [mine for _, mine in group], loop))
+
+    def _finished(
+        self,
+        group: list[asyncio.Future[Any]],
+        loop: asyncio.AbstractEventLoop,
+        done: asyncio.Future[list["_Outcome"]],
+    ) -> None:
+        self._busy -= 1
+        for mine, outcome in zip(group, done.result(), strict=True):
+            if mine.done():  # nobody waits for it any more
+                continue
+            if outcome.error is None:
+                mine.set_result(outcome.result)
+            else:
+                mine.set_exception(outcome.error)
+        self._start(loop)
+
+    def _run(self, group: Sequence[Callable[[Connection], Any]]) -> list["_Outcome"]:
+        """Run all in one transaction, or each in its own where one of them raises."""
+        if len(group) > 1:
+            try:
+                with self.engine.begin() as connection:
+                    return [_Outcome(work(connection)) for work in group]
+            except OperationalError as error:  # the database itself: by themselves they would all fail again
+                return [_Outcome(error=StoreUnavailable(cause_of(error))) for _ in group]
+            except Exception as error:  # noqa: BLE001  whose fault it is, they show by themselves
+                _log.debug("a group of %d is undone: %s", len(group), type(error).__name__)
+        return [self._alone(work) for work in group]
+
+    def _alone(self, work: Callable[[Connection], Any]) -> "_Outcome":
+        try:
+            return _Outcome(self.transact_here(work))
+        except Exception as error:  # noqa: BLE001  it is raised where the work was asked for
+            return _Outcome(error=error)
 
     def transact_here(self, work: Callable[[Connection], T]) -> T:
         """Do the same in this thread; raises StoreUnavailable."""

@@ -1,4 +1,4 @@
-"""Under overload the newest are served, in time, and the others learn at once when to come back."""
+"""Under overload those who are served are served in time, and the others learn when to come back."""
 
 import asyncio
 from contextlib import suppress
@@ -21,20 +21,21 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def test_the_newest_is_next():
+@pytest.mark.parametrize(("each_s", "expected"), [(0.1, [0, 1, 2, 3, 4]), (0.6, [0, 1, 2])])
+def test_they_are_served_in_the_order_of_their_coming_and_none_that_is_too_old(each_s: float, expected: list[int]):
     async def main() -> None:
         line, order = Line(at_once=1), []
 
         async def work(number: int) -> None:
-            assert await line.enter(now())
-            order.append(number)
-            await asyncio.sleep(0.1)
-            line.leave()
+            if await line.enter(now()):
+                order.append(number)
+                await asyncio.sleep(each_s)
+                line.leave()
 
         async with asyncio.TaskGroup() as group:
-            for number in range(4):
+            for number in range(5):
                 group.create_task(work(number))
-        assert order == [0, 3, 2, 1]
+        assert order == expected
 
     run_virtual(main)
 

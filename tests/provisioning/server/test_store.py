@@ -1,0 +1,81 @@
+"""What waits for the database is done in one transaction, and none of it is at the mercy of the rest."""
+
+import asyncio
+import threading
+from functools import partial
+
+import pytest
+from sqlalchemy import Connection, event, insert, select
+
+from appliance.provisioning.server.schema import POLICY
+from appliance.provisioning.server.store import GROUP, POSTGRES_THREADS, Store, StoreUnavailable
+from tests.clock import run_real
+
+pytestmark = pytest.mark.realtime
+
+
+def write(connection: Connection, name: str) -> str:
+    connection.execute(insert(POLICY).values(name=name, version=1, created_at=1))
+    return name
+
+
+def names(connection: Connection) -> list[str]:
+    return list(connection.execute(select(POLICY.c.name).order_by(POLICY.c.name)).scalars())
+
+
+def wait(connection: Connection, until: threading.Event) -> None:
+    del connection
+    assert until.wait(20)
+
+
+async def while_busy(store: Store, works) -> list[object]:
+    """Ask for ``works`` while all threads have something to do, and return what comes of them."""
+    free = threading.Event()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(POSTGRES_THREADS):
+            group.create_task(store.transact(partial(wait, until=free)))
+            await asyncio.sleep(0)
+        asked = [asyncio.ensure_future(store.transact(work)) for work in works]
+        await asyncio.sleep(0)
+        free.set()
+        return list(await asyncio.gather(*asked, return_exceptions=True))
+
+
+def test_what_waits_is_written_together(store: Store):
+    commits: list[object] = []
+    event.listen(store.engine, "commit", commits.append)
+    wanted = [f"p{number:02}" for number in range(2 * GROUP)]
+    assert run_real(lambda: while_busy(store, [partial(write, name=name) for name in wanted])) == wanted
+    assert store.transact_here(names) == wanted
+    assert len(commits) < POSTGRES_THREADS + GROUP
+
+
+def test_one_that_fails_is_undone_alone(store: Store):
+    def fail(connection: Connection) -> None:
+        write(connection, "undone")
+        raise ValueError("mine")
+
+    works = [partial(write, name="a"), fail, partial(write, name="b"), partial(write, name="a")]
+    a, failed, b, twice = run_real(lambda: while_busy(store, works))
+    assert (a, b) == ("a", "b")
+    assert isinstance(failed, ValueError)
+    assert isinstance(twice, StoreUnavailable)
+    assert store.transact_here(names) == ["a", "b"]
+
+
+def test_whoever_does_not_wait_any_more_takes_nothing_from_the_others(store: Store):
+    async def main() -> None:
+        free = threading.Event()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(POSTGRES_THREADS):
+                group.create_task(store.transact(partial(wait, until=free)))
+                await asyncio.sleep(0)
+            gone = group.create_task(store.transact(partial(write, name="gone")))
+            stays = group.create_task(store.transact(partial(write, name="stays")))
+            await asyncio.sleep(0)
+            gone.cancel()
+            await asyncio.sleep(0)
+            free.set()
+        assert stays.result() == "stays"
+
+    run_real(main)
