@@ -11,7 +11,7 @@ from rich.table import Table
 
 from appliance import __version__
 from appliance.arguments import Parser, real, told
-from appliance.effective import load
+from appliance.effective import Effective, load
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.stdout import show, show_json
 
@@ -158,8 +158,16 @@ def _files(arguments: argparse.Namespace, default: Path = DEFAULT_CONFIG) -> lis
     return [default]
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _load(arguments: argparse.Namespace) -> Effective:
+    """Return the settings in force; tell on stderr of secrets that others may read. Raises ConfigurationError."""
     effective = load(_files(arguments))
+    for line in effective.exposed:
+        print(f"appliance: warning: {told(line)}", file=sys.stderr)
+    return effective
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    effective = _load(arguments)
     from appliance import app, log  # noqa: PLC0415  `config` need not load what sounds and connects
 
     log.configure(effective.settings.log)
@@ -170,32 +178,32 @@ def _run(arguments: argparse.Namespace) -> int:
 def _devices(arguments: argparse.Namespace) -> int:
     from appliance.commands.devices import devices_command  # noqa: PLC0415  as above
 
-    return devices_command(load(_files(arguments)).settings, as_json=arguments.json)
+    return devices_command(_load(arguments).settings, as_json=arguments.json)
 
 
 def _meter(arguments: argparse.Namespace) -> int:
     from appliance.commands.meter import meter_command  # noqa: PLC0415  as above
 
-    return meter_command(load(_files(arguments)).settings, arguments.seconds)
+    return meter_command(_load(arguments).settings, arguments.seconds)
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
     from appliance.commands.doctor import doctor_command  # noqa: PLC0415  as above
 
-    return doctor_command(load(_files(arguments)).settings, as_json=arguments.json)
+    return doctor_command(_load(arguments).settings, as_json=arguments.json)
 
 
 def _selftest(arguments: argparse.Namespace) -> int:
     from appliance.commands.selftest import selftest_command  # noqa: PLC0415  as above
 
-    return selftest_command(load(_files(arguments)).settings, as_json=arguments.json)
+    return selftest_command(_load(arguments).settings, as_json=arguments.json)
 
 
 def _place(arguments: argparse.Namespace) -> "Place":
     from appliance.provisioning.drawer import Drawer, state_directory  # noqa: PLC0415  as above
     from appliance.provisioning.enrolment import Place  # noqa: PLC0415  as above
 
-    settings = load(_files(arguments)).settings
+    settings = _load(arguments).settings
     return Place(Drawer(arguments.state or state_directory()), settings.provisioning)
 
 
@@ -230,7 +238,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _config(arguments: argparse.Namespace) -> int:
-    rows = list(load(_files(arguments)).rows())
+    rows = list(_load(arguments).rows())
     if arguments.json:
         show_json({key: {"value": value, "origin": origin} for key, value, origin in rows})
         return ExitCode.OK

@@ -11,6 +11,7 @@ from pydantic_settings import NestedSecretsSettingsSource, SecretsSettingsSource
 
 from appliance.errors import ConfigurationError
 from appliance.layers import DEFAULT, ENVIRONMENT, Key, Tree, read, read_file, resolve, variables
+from appliance.private import advice, others_may_read
 from appliance.settings import Settings
 
 _NO_SETTINGS: Final = frozenset({"APPLIANCE_DEBUG", "APPLIANCE_PYTHON"})
@@ -23,6 +24,8 @@ class Effective:
 
     settings: Settings
     origins: Mapping[Key, str]
+    exposed: tuple[str, ...] = ()
+    """One line for each file of which others may read a secret, for whoever runs this."""
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Yield (dotted key, value with secrets masked, origin) for every setting."""
@@ -36,13 +39,21 @@ def load(files: Sequence[Path], overrides: Tree | None = None) -> Effective:
     Raises:
         ConfigurationError: One line for each mistake, with file, key, what is wrong and what was perhaps meant.
     """
-    layers = [(str(path), read_file(path, Settings)) for file in files for path in _with_drop_ins(file)]
+    read_files = [(path, read_file(path, Settings)) for file in files for path in _with_drop_ins(file)]
+    layers = [(str(path), tree) for path, tree in read_files]
     layers += [
         ("credential", _credentials()),
         (ENVIRONMENT, variables(Settings, besides=_NO_SETTINGS)),
         ("command line", overrides or {}),
     ]
-    return Effective(*resolve(Settings, layers))
+    exposed = [path for path, tree in read_files if _holds_key(tree) and others_may_read(path)]
+    told = tuple(f"others may read {path}, and provisioning.device_key is in it: {advice(path)}" for path in exposed)
+    return Effective(*resolve(Settings, layers), told)
+
+
+def _holds_key(tree: Tree) -> bool:
+    section = tree.get("provisioning")
+    return isinstance(section, Mapping) and "device_key" in section
 
 
 def _credentials() -> Tree:

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from appliance import stdin
 from appliance.errors import ExitCode, InputError, TokenRefused
 from appliance.live.loop import run
+from appliance.private import others_may_read
 from appliance.provisioning import identity
 from appliance.provisioning.enrolment import Place, enrol, standing
 from appliance.provisioning.facts import device_facts
@@ -75,6 +76,8 @@ def _join(file: Path | None) -> Join:
 def _read(file: Path) -> str:
     if file == STDIN:
         return stdin.read(_MAX_BYTES)
+    if others_may_read(file):
+        show(f"warning: others may read {file}: whoever is faster enrols with it; remove it when this is done")
     try:
         with file.open("rb") as stream:
             return decoded(stream.read(_MAX_BYTES))

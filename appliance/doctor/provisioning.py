@@ -8,9 +8,10 @@ from typing import Final
 
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import ConfigurationError
+from appliance.private import advice, others_may_read
 from appliance.provisioning.drawer import Drawer, state_directory
 from appliance.provisioning.enrolment import STANDING_FILE
-from appliance.provisioning.identity import credentials
+from appliance.provisioning.identity import credentials, is_key_file
 from appliance.provisioning.reactions import reaction
 from appliance.settings import Settings
 
@@ -26,6 +27,23 @@ def enrolment(settings: Settings) -> Finding:
     except ConfigurationError as error:
         return Finding("enrolment", Severity.PROBLEM, str(error), "appliance enrol; as root, to see all that is there")
     return Finding("enrolment", Severity.OK, f"{own.device_id} at {own.url}")
+
+
+def secrets(settings: Settings) -> Finding:
+    """Tell whether others on this machine may read keys, or see what the state directory holds."""
+    drawer = Drawer(state_directory())
+    try:
+        own = [drawer.directory / name for name in drawer.names() if is_key_file(name)]
+    except ConfigurationError as error:
+        return Finding("secrets", Severity.NOTE, str(error), "as root, to see all that is there")
+    given = settings.provisioning.device_key_file
+    keys = [file for file in (*own, *([given] if given else [])) if others_may_read(file)]
+    if keys:
+        told = f"others may read {', '.join(map(str, keys))}"
+        return Finding("secrets", Severity.PROBLEM, told, f"{advice(keys[0])}, then appliance rotate-key")
+    if others_may_read(drawer.directory):
+        return Finding("secrets", Severity.NOTE, f"others may list {drawer.directory}", advice(drawer.directory))
+    return Finding("secrets", Severity.OK, "nobody else may read them")
 
 
 def standing(_: Settings, now: Callable[[], datetime] = _utc_now) -> Finding:
@@ -79,4 +97,4 @@ def _is_over(moment: object, now: datetime) -> bool:
 _UNITS: Final = {"sessions_left_today": "conversations of today", "minutes_left_month": "minutes of this month"}
 _ADVICE: Final = "ask who runs the provisioning server"
 
-CHECKS: Final[tuple[Check, ...]] = (enrolment, standing)
+CHECKS: Final[tuple[Check, ...]] = (enrolment, secrets, standing)

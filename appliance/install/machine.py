@@ -18,7 +18,7 @@ _PATIENCE_S: Final = 3600
 """A slow network may bring packages for long; a hanging command ends some time."""
 _FULL: Final = (os.strerror(errno.ENOSPC), "enough free space")
 """What the system says, and what apt says."""
-_ALWAYS: Final = {"PYTHONDONTWRITEBYTECODE": "1", "ORT_DISABLE_TELEMETRY": "1"}
+_ALWAYS: Final = {"PYTHONDONTWRITEBYTECODE": "1", "ORT_DISABLE_TELEMETRY": "1", "PYTHONNOUSERSITE": "1"}
 """The ONNX runtime would report its use to its maker."""
 _OURS: Final = ("APPLIANCE_", "PROVISIOND_", "PYTHON", "VIRTUAL_ENV", "UV_PROJECT")
 

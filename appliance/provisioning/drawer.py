@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from appliance import log
 from appliance.errors import ConfigurationError, ExitCode, InputError
+from appliance.private import advice, others_may_read
 
 DEFAULT: Final = Path("/var/lib/voice-appliance")
 """Where the unit has the daemon's state directory."""
@@ -86,6 +88,10 @@ class Drawer:
             descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise self._unusable("", error) from error
+        if others_may_read(self.directory):
+            log.event(
+                "provisioning.state-exposed", level="warning", directory=self.directory, advice=advice(self.directory)
+            )
         try:
             self._lock(descriptor)
             yield

@@ -138,5 +138,5 @@ def test_a_server_that_was_never_heard_of_is_noted_and_so_is_a_file_that_cannot_
     assert "cannot be used" in finding.found
 
 
-def test_both_are_asked():
-    assert set(provisioning.CHECKS) == {provisioning.enrolment, provisioning.standing}
+def test_all_are_asked():
+    assert set(provisioning.CHECKS) == {provisioning.enrolment, provisioning.secrets, provisioning.standing}

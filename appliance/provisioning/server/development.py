@@ -32,7 +32,7 @@ def make_certificate(directory: Path) -> LoopbackCertificate:
     authority = trustme.CA()
     server = authority.issue_cert(HOST, "localhost", "::1")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         authority.cert_pem.write_to_path(str(made.ca_file))
         made.certificate.write_bytes(b"".join(blob.bytes() for blob in server.cert_chain_pems))
         _write_private(made.key, server.private_key_pem.bytes())

@@ -12,6 +12,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.errors import ConfigurationError
+from appliance.private import advice, others_may_read
 from appliance.provisioning import keys
 from appliance.provisioning.server.settings import SIGNING_KEY_FILE, Settings
 
@@ -151,12 +152,19 @@ def _previous(file: Path) -> Path:
 
 
 def _read(file: Path) -> Ed25519PrivateKey:
+    refuse_open(file, "signing_key_file")
     try:
         return keys.private_key(file.read_text(encoding="ascii"))
     except OSError as error:
         raise _unusable(file, error) from error
     except ValueError as error:
         raise ConfigurationError(f"signing_key_file: {file}: {error}") from None
+
+
+def refuse_open(file: Path, setting: str) -> None:
+    """Raise ConfigurationError where others on this machine may read a private key."""
+    if others_may_read(file):
+        raise ConfigurationError(f"{setting}: others may read {file}: {advice(file)}, and think of replacing it")
 
 
 def _make(file: Path, pem: str | None = None) -> None:

@@ -34,7 +34,7 @@ from appliance.provisioning.server.database import open_store
 from appliance.provisioning.server.development import HOST, make_certificate
 from appliance.provisioning.server.doorway import PacedServer
 from appliance.provisioning.server.gate import Drain
-from appliance.provisioning.server.identity import next_key, previous_key
+from appliance.provisioning.server.identity import next_key, previous_key, refuse_open
 from appliance.provisioning.server.line import Line
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.pool import UpstreamPool
@@ -173,6 +173,7 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, Path | None]:
 def _server_config(settings: Settings, shared: Shared, stack: ExitStack) -> uvicorn.Config:
     if settings.tls_certificate is None or settings.tls_key is None:
         raise ConfigurationError("tls_certificate, tls_key: both have to be set; or try --development DIR")
+    refuse_open(settings.tls_key, "tls_key")
     certificate = Certificate(settings.tls_certificate, settings.tls_key, utc_now)
     store = _store(settings, stack)
     upstream = UpstreamPool([GenaiUpstream(settings, key) for key in settings.api_keys()])

@@ -7,6 +7,7 @@ result is frozen; nothing reads the environment afterwards.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -30,6 +31,7 @@ from pydantic_settings import SettingsConfigDict
 
 from appliance.errors import ConfigurationError
 from appliance.layers import LayeredSettings, Tree, read_file, resolve, variables
+from appliance.private import advice, others_may_read
 from appliance.provisioning import keys
 from appliance.provisioning.protocol import DeviceId, HttpsUrl
 from appliance.provisioning.server.moments import UTC_NAME
@@ -38,6 +40,7 @@ CREDENTIAL: Final = "gemini-api-key"
 STATE_NAME: Final = "state"
 DATABASE_FILE: Final = "provisiond.sqlite"
 SIGNING_KEY_FILE: Final = "signing-key.pem"
+_PASSWORD: Final = re.compile(r"[a-z+0-9]+://[^/@]*:[^/@]+@")
 
 
 def _public_key(value: object) -> keys.PublicKey:
@@ -242,11 +245,22 @@ def _layers(file: Path | None, flags: Tree) -> list[tuple[str, Tree]]:
         ("default", {"state_dir": str(file.absolute().parent / STATE_NAME)} if file else {}),
         ("STATE_DIRECTORY", {"state_dir": state} if state else {}),
         ("GEMINI_API_KEY", {"api_key": key} if key else {}),
-        (str(file), read_file(file, Settings) if file else {}),
+        (str(file), _of_file(file) if file else {}),
         ("credential", _credential()),
         ("environment", variables(Settings)),
         ("command line", flags),
     ]
+
+
+def _of_file(file: Path) -> Tree:
+    """Read the settings file; raises ConfigurationError also where others may read a secret in it."""
+    tree = read_file(file, Settings)
+    database_url = tree.get("database_url")
+    has_password = isinstance(database_url, str) and _PASSWORD.match(database_url) is not None
+    secret = "api_key" if "api_key" in tree else "database_url, with its password," if has_password else None
+    if secret is not None and others_may_read(file):
+        raise ConfigurationError(f"{file}: others may read it, and {secret} is in it: {advice(file)}")
+    return tree
 
 
 def _credential() -> Tree:

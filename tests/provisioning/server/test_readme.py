@@ -69,6 +69,7 @@ class Operator:
 
 
 def test_every_command_of_the_readme_is_one_and_does_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     file = tmp_path / "provisiond.toml"
     (settings_text,) = (block for block in blocks() if block.startswith("host ="))
     file.write_text(settings_text)
