@@ -135,6 +135,8 @@ class Parts:
     voice: Voice
     recover: Callable[[], None]
     """Try to bring failed devices back."""
+    quiet_s: Callable[[], float | None] = lambda: None
+    """How long ago somebody was last heard to speak at the microphone, if it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,12 +322,22 @@ class Conversation:
             self.stopwatch.begin(Latency.WAKE_TO_LINK_OPEN, at)
         if entered and isinstance(event, ev.UserSilent | ev.ButtonReleased | ev.TextEntered):
             self.stopwatch.begin(Latency.SPEECH_TO_ANSWER, at)
+        if entered and isinstance(event, ev.UserSpeech):
+            self.stopwatch.forget(Latency.SPEECH_TO_ANSWER)
         if isinstance(event, ev.ReplyStarted) and self._context.epoch == event.epoch:
             self.stopwatch.begin(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER, at)
+            self._note_early_answer(at, before)
         if fx.FlushPlayback() in effects:
             self.stopwatch.forget(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER)
         if entered and self._context.state is State.INTERRUPTED:
             self.stopwatch.begin(Latency.INTERRUPT_TO_SILENCE, Seconds(self._loop.time()))
+
+    def _note_early_answer(self, at: Seconds, before: Context) -> None:
+        """Measure from the last sound where an answer, or a tool call, comes before the end of the words is known."""
+        early = before.state is State.LISTENING or (before.state is State.THINKING and before.acted)
+        quiet_s = self._parts.quiet_s() if early and before.mode is Mode.HANDS_FREE else None
+        if quiet_s is not None and not self.stopwatch.runs(Latency.SPEECH_TO_ANSWER):
+            self.stopwatch.begin(Latency.SPEECH_TO_ANSWER, Seconds(at - quiet_s))
 
     def _end_latencies(self, event: ev.Event, before: Context) -> None:
         now = Seconds(self._loop.time())

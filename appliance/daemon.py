@@ -148,11 +148,20 @@ class Appliance:
         self._keeper = self._make_keeper(settings)
         self._player = Player(chosen.light)
         sounds = Sounds() if settings.playback.earcons else PhrasesOnly()
-        parts = Parts(self.uplink, self._playback, self._keeper, self._player, self._toolbox, sounds, self._recover)
+        parts = Parts(
+            turns=self.uplink,
+            playout=self._playback,
+            links=self._keeper,
+            lights=self._player,
+            tools=self._toolbox,
+            voice=sounds,
+            recover=self._recover,
+            quiet_s=lambda: self._double_talk.quiet_s,
+        )
         self.conversation = Conversation(settings.policy(), parts, self._on_moment)
 
         self._listener: WakeListener | None = None
-        self._double_talk = DoubleTalk()
+        self._double_talk = DoubleTalk(None if settings.live.silence_ms is None else settings.live.silence_ms / 1000)
         self._capture = Capture(chosen.microphone, self.ring, self.uplink, [self._on_block])
         self._pulse = Pulse(self._playback, self._on_speaker, settings.speaker_delay_s)
         self._microphone = Attendant(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)

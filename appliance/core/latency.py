@@ -30,6 +30,10 @@ class Stopwatch:
         """Start anew at ``at`` seconds."""
         self._began[latency] = at
 
+    def runs(self, latency: Latency) -> bool:
+        """Return whether it was begun and has not ended."""
+        return latency in self._began
+
     def end(self, latency: Latency, at: float) -> float | None:
         """Return the milliseconds since `begin`; None, and nothing is kept, where it was not begun."""
         began = self._began.pop(latency, None)

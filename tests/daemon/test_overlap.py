@@ -74,6 +74,6 @@ def test_a_noise_that_does_not_end_does_not_keep_the_microphone_open():
         await reach(appliance, State.SPEAKING)
         began = home.room.next
         await reach(appliance, State.LISTENING)
-        assert 4.5 < sent_of(appliance, began, 12.0) < 5.5
+        assert 5.5 < sent_of(appliance, began, 12.0) < 6.5
 
     run_virtual(lambda: living(story, "NO_INTERRUPTION"))
