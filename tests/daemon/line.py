@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final, Protocol
 
 from google.genai import types
@@ -141,7 +142,12 @@ async def relayed(line: Line, delay_s: float) -> AsyncIterator[Line]:
 class SimulatedLink:
     """`live.ports.Link` over a connection in memory."""
 
-    def __init__(self, session: Line, on_audio: Callable[[], None]) -> None:
+    def __init__(self, session: Line, mode: Mode, on_audio: Callable[[], None]) -> None:
+        self.mode = mode
+        self.offered: list[tuple[float, bytes]] = []
+        """What it was handed, and when."""
+        self.closed_at = inf
+        """Loop time."""
         self._session = session
         self._on_audio = on_audio
         self._delivery = Delivery()
@@ -182,6 +188,7 @@ class SimulatedLink:
     async def send_audio(self, pcm: bytes) -> None:
         audio = {"data": base64.urlsafe_b64encode(pcm).decode(), "mimeType": "audio/pcm;rate=16000"}
         self._on_audio()
+        self.offered.append((asyncio.get_running_loop().time(), pcm))
         await self._send({"realtimeInput": {"audio": audio}})
         self._on_audio()
         self.audio.append(pcm)
@@ -256,13 +263,14 @@ class SimulatedConnector:
             except (ConnectionEndedError, UpgradeRefusedError, TimeoutError) as error:
                 raise ended(Phase.OPENING, error) from None
             line = await stack.enter_async_context(self.through(session))
-            link = SimulatedLink(line, self.on_audio)
+            link = SimulatedLink(line, request.mode, self.on_audio)
             self.links.append(link)
             assert self.connections == 0, "the service refuses a second connection of a session"
             self.connections += 1
             try:
                 yield link
             finally:
+                link.closed_at = asyncio.get_running_loop().time()
                 await _hang_up(line)
                 self.connections -= 1
 

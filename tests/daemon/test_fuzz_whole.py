@@ -32,6 +32,7 @@ from appliance.simulator.transcripts import Transcripts
 from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
+from tests.daemon.trailing import check_trailing_audio
 from tests.simulator.client import said
 
 SCRIPTS: Final = 10_000
@@ -205,6 +206,8 @@ class Ending:
     sent: int = 0
     repeated: int = 0
     dropped: int = 0
+    last_words: int = 0
+    """Those of which it was checked that the service could hear their end."""
     states: Counter[State] = field(default_factory=Counter)
 
 
@@ -237,6 +240,7 @@ def play(script: Script) -> Ending:
                 await rest(appliance)
                 await at_rest(home, appliance, before)
                 account(home, appliance)
+                ending.last_words = check_trailing_audio(home.connector.links, witness.moments)
                 counts = appliance.uplink.counts
                 ending.sent, ending.repeated, ending.dropped = counts.sent, counts.repeated, counts.dropped
                 ending.states.update(moment.after.state for moment in witness.moments)
@@ -320,9 +324,12 @@ def stretches(home: Home) -> Iterator[tuple[int, int]]:
 
 def test_whatever_befalls_it_it_comes_back_to_rest_and_works_again():
     seen: Counter[State] = Counter()
+    last_words = 0
     for seed in range(QUICK):
-        seen += play(draw(seed)).states
+        ending = play(draw(seed))
+        seen, last_words = seen + ending.states, last_words + ending.last_words
     assert set(State) - set(seen) <= {State.STARTING, State.STOPPED}, "the scripts lead everywhere"
+    assert last_words
 
 
 @pytest.mark.slow
