@@ -64,12 +64,11 @@ def test_the_daemon_starts_without_a_credential():
     assert "LoadCredential" not in service()
 
 
-def test_the_server_has_its_secrets_as_credentials_alone():
+def test_the_server_has_its_api_key_as_a_credential_alone():
     found = service(SERVER)
     names = {value.partition(":")[0] for value in found["LoadCredential"]}
-    assert {CREDENTIAL, "tls-key"} <= names
+    assert names == {CREDENTIAL}
     assert "KEY=/" not in str(found["Environment"])
-    assert found["DynamicUser"] == ["yes"]
     assert found["LimitCORE"] == ["0"]
 
 
@@ -102,6 +101,11 @@ def test_systemd_finds_the_exposure_low(installable: Path):
     assert done.returncode == 0, done.stdout
 
 
+def test_the_user_of_the_server_is_made():
+    lines = (SYSTEMD / "sysusers.d" / "appliance-provisiond.conf").read_text(encoding="utf-8").splitlines()
+    assert [line.split()[:3] for line in lines if not line.startswith("#")] == [["u", *service(SERVER)["User"], "-"]]
+
+
 def test_the_user_of_the_unit_is_made_with_its_groups():
     lines = (SYSTEMD / "sysusers.d" / "voice-appliance.conf").read_text(encoding="utf-8").splitlines()
     made = [line.split()[:3] for line in lines if not line.startswith("#")]
@@ -114,9 +118,10 @@ def test_the_user_of_the_unit_is_made_with_its_groups():
 @pytest.mark.skipif(
     shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed: apt-get install systemd"
 )
-def test_systemd_makes_the_user(tmp_path: Path):
+@pytest.mark.parametrize("name", ["voice-appliance", "appliance-provisiond"])
+def test_systemd_makes_the_user(tmp_path: Path, name: str):
     (tmp_path / "etc").mkdir()
-    conf = SYSTEMD / "sysusers.d" / "voice-appliance.conf"
+    conf = SYSTEMD / "sysusers.d" / f"{name}.conf"
     done = subprocess.run(
         ["systemd-sysusers", f"--root={tmp_path}", "--dry-run", conf], capture_output=True, text=True, check=False
     )

@@ -27,7 +27,7 @@ def blocks() -> list[str]:
 
 def commands() -> list[str]:
     """Return what the README has an operator type after ``admin``, in its order."""
-    (block,) = (block for block in blocks() if "alias admin=" in block)
+    (block,) = (block for block in blocks() if "admin claims create" in block)
     return [line.removeprefix("admin ") for line in block.splitlines() if line.startswith("admin ")]
 
 
