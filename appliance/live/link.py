@@ -57,6 +57,8 @@ _WEBSOCKET: Final[dict[str, Any]] = {
     "ping_interval": 20,
     "ping_timeout": None,
     "max_size": 16 * 2**20,
+    # Messages that wait to be read, each as long as that: more than these are left with the kernel.
+    "max_queue": 4,
     # Base64 of speech hardly shrinks, and deflating it costs more than all else that is done with a chunk.
     "compression": None,
     # The environment has no say in where the token goes.

@@ -4,6 +4,7 @@ Kept in memory only, see `memory`.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 from appliance.live.memory import Piece, Transcript, heard_part, interruption_note
 from appliance.live.ports import (
@@ -17,6 +18,10 @@ from appliance.live.ports import (
     TurnComplete,
 )
 from appliance.units import Epoch
+
+LONGEST_TURN: Final = 50_000
+"""Characters of one turn of one speaker that are kept; an hour of speech. What comes after them is dropped."""
+MOST_SOURCES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +66,11 @@ class Recollection:
             case SpokenText(text):
                 if self._over:
                     self._begin()
-                self._pieces.append(Piece(text, self._received))
+                if len(self._said.get(Speaker.MODEL, "")) < LONGEST_TURN:
+                    self._pieces.append(Piece(text, self._received))
                 self._add(Speaker.MODEL, text)
             case LookedUp(sources):
-                self._sources |= dict.fromkeys(sources)
+                self._sources |= dict.fromkeys(sources[: MOST_SOURCES - len(self._sources)])
             case TurnComplete() | Interrupted():
                 return self._turn_ended()
         return ()
@@ -95,7 +101,7 @@ class Recollection:
 
     def _add(self, speaker: Speaker, text: str) -> None:
         self.transcript.add(speaker, text)
-        self._said[speaker] = self._said.get(speaker, "") + text
+        self._said[speaker] = (self._said.get(speaker, "") + text)[:LONGEST_TURN]
 
     def _turn_ended(self) -> tuple[Turn, ...]:
         self._over = True

@@ -47,6 +47,10 @@ MOST_CALLS: Final = 32
 """The most tool calls in one message; more are refused with the whole message."""
 
 
+LONGEST_TEXT: Final = 4000
+"""Characters of a transcript in one message that are read: minutes of speech. The rest is left out."""
+
+
 def _ignore(_: str) -> None:
     pass
 
@@ -68,7 +72,7 @@ def translate(message: types.LiveServerMessage, on_malformed: Callable[[str], No
         *([Thinking()] if _is_at_work(content) else []),
         *_looked_up(content),
         *([] if content.interrupted else _audio(content, on_malformed)),
-        *_transcripts(content),
+        *_transcripts(content, on_malformed),
         *([GenerationComplete()] if content.generation_complete else []),
         *_status(content),
         *([TurnComplete()] if content.turn_complete else []),
@@ -121,11 +125,16 @@ def _audio(content: types.LiveServerContent, on_malformed: Callable[[str], None]
             yield ReplyAudio(blob.data)
 
 
-def _transcripts(content: types.LiveServerContent) -> Iterator[LinkMessage]:
-    if content.input_transcription and content.input_transcription.text:
-        yield HeardText(content.input_transcription.text)
-    if content.output_transcription and content.output_transcription.text:
-        yield SpokenText(content.output_transcription.text)
+def _transcripts(
+    content: types.LiveServerContent, on_malformed: Callable[[str], None]
+) -> Iterator[HeardText | SpokenText]:
+    for kind, found in ((HeardText, content.input_transcription), (SpokenText, content.output_transcription)):
+        text = found.text if found else None
+        if not text:
+            continue
+        if len(text) > LONGEST_TEXT:
+            on_malformed(f"a transcript of more than {LONGEST_TEXT} characters")
+        yield kind(text[:LONGEST_TEXT])
 
 
 def _status(content: types.LiveServerContent) -> Iterator[LinkMessage]:

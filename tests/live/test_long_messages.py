@@ -1,0 +1,94 @@
+"""Messages as long as the service can make them: what is kept of them, and what memory they take."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import pytest
+from google.genai import types
+
+from appliance.live.ports import HeardText, LookedUp, Speaker, SpokenText, TurnComplete
+from appliance.live.recollection import LONGEST_TURN, MOST_SOURCES, Recollection
+from appliance.live.translate import LONGEST_TEXT, translate
+from appliance.units import Epoch
+from tests.clock import run_real
+from tests.live.loopback import live_service, say, set_up
+
+MEGABYTES = 15
+ROOM_MIB = 200
+"""Between what the daemon takes at rest and the limit of its unit there is more than this."""
+LISTENER = """
+import asyncio, resource, sys
+from pathlib import Path
+from appliance.core.state import Mode
+from appliance.live.link import GenaiConnector
+from appliance.live.ports import LiveToken, Request, TurnComplete
+from appliance.live.recollection import Recollection
+from appliance.settings import Live
+from appliance.units import Seconds
+
+def peak_mib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+async def main(url, ca_file):
+    token = LiveToken("auth_tokens/x", "gemini-3.8-live", "v1alpha", url, Seconds(0.0), Seconds(60.0), Seconds(1800.0))
+    connector = GenaiConnector(Live(ca_file=Path(ca_file)), ())
+    words = Recollection()
+    async with connector.open(token, Request(Mode.HANDS_FREE)) as link:
+        before = peak_mib()
+        async for message in link.messages():
+            if turns := words.feed(message):
+                print(peak_mib() - before, sum(len(turn.text) for turn in turns), flush=True)
+                return
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_of_a_long_transcript_the_beginning_is_read_and_the_rest_counted():
+    text = types.Transcription(text="a" * (LONGEST_TEXT + 1))
+    content = types.LiveServerContent(input_transcription=text, output_transcription=text)
+    malformed: list[str] = []
+    read = translate(types.LiveServerMessage(server_content=content), malformed.append)
+    assert read == [HeardText("a" * LONGEST_TEXT), SpokenText("a" * LONGEST_TEXT)]
+    assert len(malformed) == 2
+
+
+def test_a_turn_that_never_ends_is_kept_up_to_a_bound():
+    words = Recollection()
+    for number in range(200):
+        for kind in (HeardText, SpokenText):
+            words.feed(kind("word " * 200))
+        words.feed(LookedUp(tuple(f"https://{number}.{one}.test" for one in range(10))))
+        words.received(Epoch(1), 24_000)
+    cut = words.cut(24_000 * 199)
+    assert cut
+    assert cut.note
+    assert len(cut.note) <= LONGEST_TURN + 200
+    turns = words.feed(TurnComplete())
+    assert {turn.speaker for turn in turns} == set(Speaker)
+    assert all(len(turn.text) <= LONGEST_TURN for turn in turns)
+    assert max(len(turn.sources) for turn in turns) == MOST_SOURCES
+
+
+@pytest.mark.realtime
+def test_six_transcripts_of_15_megabytes_stay_below_the_limit_of_the_unit(tmp_path: Path):
+    async def script(connection):
+        await set_up(connection)
+        for kind in ("inputTranscription", "outputTranscription") * 3:
+            await say(connection, {"serverContent": {kind: {"text": "word " * (MEGABYTES * 200_000)}}})
+        await say(connection, {"serverContent": {"turnComplete": True}})
+        await connection.wait_closed()
+
+    async def main() -> list[int]:
+        async with live_service(tmp_path, script) as service:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-c", LISTENER, service.base_url, str(service.ca_file), stdout=PIPE
+            )
+            out, _ = await process.communicate()
+            return [int(number) for number in out.split()]
+
+    grown_mib, letters = run_real(main)
+    assert grown_mib < ROOM_MIB
+    assert 0 < letters <= 6 * LONGEST_TEXT
