@@ -113,7 +113,7 @@ class Conversation(Section):
 
     barge_in: BargeIn = BargeIn.WAKE_WORD
     """What interrupts a reply, beside the button: "voice" (only where the microphone does not hear the speaker),
-    "wake-word" or "button"."""
+    "wake-word" or "button". What somebody is saying as a reply begins is sent to its end with each of them."""
     preroll_ms: int = Field(default=200, ge=0, le=2000)
     """Audio before the end of the wake word, or before the press, that is sent too."""
     connecting_s: float = Field(default=8.0, ge=1, le=60)

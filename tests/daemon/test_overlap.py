@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import numpy as np
 import pytest
 
 from appliance.core.state import State
 from appliance.daemon import Appliance
+from appliance.demo.owed import Owed
+from appliance.demo.unsent import unsent_speech_s
 from appliance.simulator.memory import SimulatedService
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.replies import Reply
@@ -51,6 +54,22 @@ def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_
         states = [state for _, state in home.light.shown]
         assert (State.INTERRUPTED in states) is cut_off
         assert states.count(State.SPEAKING) == 1 + cut_off, "the whole question is answered"
+
+    run_virtual(lambda: living(story))
+
+
+@pytest.mark.parametrize("pause_s", [0.5, 0.8, 1.0, 1.3, 1.5, 1.8, 2.5])
+def test_what_is_said_after_a_pause_is_sent_or_counted_as_not_sent(pause_s: float):
+    async def story(home: Home, appliance: Appliance) -> None:
+        owed = Owed()
+        home.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
+        begin = home.room.next + UPLINK.frames(1.5 + pause_s)
+        home.room.speak(2.0, after_s=1.5 + pause_s)
+        await reach(appliance, State.CONNECTING)
+        await reach(appliance, State.IDLE, 60)
+        heard = np.frombuffer(home.room.recorded, "<i2")
+        unsent_s = unsent_speech_s(heard, owed.conversations, [*owed.spans, *owed.wake_words])
+        assert sent_of(appliance, begin, 2.0) + unsent_s == pytest.approx(2.0, abs=0.15)
 
     run_virtual(lambda: living(story))
 
