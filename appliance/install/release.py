@@ -21,6 +21,8 @@ HOME: Final = "/opt/voice-appliance"
 RELEASES: Final = f"{HOME}/releases"
 CURRENT: Final = f"{HOME}/current"
 MARK: Final = "release.json"
+SBOM: Final = "share/sbom.cdx.json"
+"""What a release is made of, but for the packages of the system: CycloneDX."""
 TEMPLATE: Final = "share/appliance.toml"
 """The settings with their defaults, in a release."""
 PYTHON: Final = "/usr/bin/python3"
@@ -93,6 +95,13 @@ class Release(Step):
         for name in ("README.md", "LICENSE"):
             put(self.folder / name, (self._source / name).read_bytes())
         put(self.folder / TEMPLATE, (self._source / "config" / "appliance.toml").read_bytes())
+        run(
+            *("uv", "export", "--quiet", "--frozen", "--extra", "device", "--format", "cyclonedx1.5"),
+            *(option for name in _FROM_APT for option in ("--no-emit-package", name)),
+            *("--output-file", self.folder / SBOM),
+            folder=self._source,
+            variables=cache,
+        )
 
     def _try(self) -> None:
         """Load every library in the release, and compare the wake models with what was measured."""

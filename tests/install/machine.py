@@ -39,6 +39,7 @@ grep -q ^voice-appliance: "$ROOT/etc/passwd" 2>/dev/null || {
 case "$1" in
 venv) for folder; do :; done
   mkdir -p "$folder/bin"; cp "$FAKES/appliance" "$FAKES/python" "$folder/bin" ;;
+export) for file; do :; done; echo '{"bomFormat": "CycloneDX"}' >"$file" ;;
 sync) [ ! -e "$FAKES/uv-fails" ] || { echo "error: Failed to fetch" >&2; exit 2; } ;;
 esac""",
     "hatchling": 'mkdir -p "$5" && : >"$5/voice_appliance-0.whl"',

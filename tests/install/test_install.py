@@ -34,6 +34,7 @@ def test_a_fresh_machine_gets_everything(fresh: FakeMachine, capsys):
     release = fresh.root / "opt/voice-appliance" / fresh.current()
     assert (release / "bin/appliance").is_file()
     assert json.loads((release / "release.json").read_text())["version"] in fresh.current()
+    assert json.loads((release / "share/sbom.cdx.json").read_text())["bomFormat"] == "CycloneDX"
     assert (fresh.root / "etc/systemd/system/appliance.service").read_bytes() == (
         fresh.source / "systemd/appliance.service"
     ).read_bytes()
