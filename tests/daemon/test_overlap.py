@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
+from appliance.conversation import Moment
+from appliance.core.events import ReplyStarted
 from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.demo.owed import Owed
@@ -15,11 +17,12 @@ from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.replies import Reply
 from appliance.units import UPLINK
 from tests.clock import run_virtual
+from tests.daemon.echo import Echo
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
 
-STORY = Reply(said(12.0, seed=4), text="once upon a time there was a voice in a box", heard="tell me a story")
+STORY = Reply(said(9.0, seed=4), text="once upon a time there was a voice in a box", heard="tell me a story")
 INTERRUPTS = "START_OF_ACTIVITY_INTERRUPTS"
 
 
@@ -43,7 +46,7 @@ def sent_of(appliance: Appliance, begin: int, seconds: float) -> float:
     return sum(max(0, min(stop, end) - max(start, begin)) for start, stop in spans) / UPLINK.rate_hz
 
 
-@pytest.mark.parametrize(("pause_s", "cut_off"), [(0.4, False), (0.8, False), (1.0, True), (1.2, True)])
+@pytest.mark.parametrize(("pause_s", "cut_off"), [(0.8, False), (1.0, True), (1.2, True)])
 def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_begins(pause_s: float, cut_off: bool):
     async def story(home: Home, appliance: Appliance) -> None:
         begin = home.room.next + UPLINK.frames(1.5 + pause_s)
@@ -58,7 +61,7 @@ def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_
     run_virtual(lambda: living(story))
 
 
-@pytest.mark.parametrize("pause_s", [0.5, 0.8, 1.0, 1.3, 1.5, 1.8, 2.5])
+@pytest.mark.parametrize("pause_s", [0.8, 1.4, 1.8])
 def test_what_is_said_after_a_pause_is_sent_or_counted_as_not_sent(pause_s: float):
     async def story(home: Home, appliance: Appliance) -> None:
         owed = Owed()
@@ -89,10 +92,24 @@ def test_an_answer_that_nobody_speaks_over_closes_the_microphone_as_it_is_heard(
 def test_a_noise_that_does_not_end_does_not_keep_the_microphone_open():
     async def story(home: Home, appliance: Appliance) -> None:
         await reach(appliance, State.THINKING)
-        home.room.speak(20.0, after_s=0.4)
+        home.room.speak(15.0, after_s=0.4)
         await reach(appliance, State.SPEAKING)
         began = home.room.next
         await reach(appliance, State.LISTENING)
-        assert 5.5 < sent_of(appliance, began, 12.0) < 6.5
+        assert 5.5 < sent_of(appliance, began, 9.0) < 6.5
 
     run_virtual(lambda: living(story, "NO_INTERRUPTION"))
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.6])
+def test_a_speaker_that_the_microphone_hears_is_not_taken_for_the_person_who_spoke_on(delay_s: float):
+    async def story(home: Home, appliance: Appliance) -> None:
+        home.room.echo = Echo(home, delay_s, level_db=-10)
+        answers: list[Moment] = []
+        home.on_moment = lambda moment: answers.extend([moment] * isinstance(moment.event, ReplyStarted))
+        home.room.speak(2.0, after_s=2.5)
+        await reach(appliance, State.CONNECTING)
+        await reach(appliance, State.IDLE, 60)
+        assert len(answers) == 2, "one that was cut off, and one to the whole question"
+
+    run_virtual(lambda: living(story))
