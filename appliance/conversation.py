@@ -133,6 +133,8 @@ class Parts:
     lights: Lights
     tools: Tools
     voice: Voice
+    somebody_asked: Callable[[], bool]
+    """Return whether the microphone has heard a person since the last answer."""
     recover: Callable[[], None]
     """Try to bring failed devices back."""
     quiet_s: Callable[[], float | None] = lambda: None
@@ -223,7 +225,7 @@ class Conversation:
         self._report(event, before, effects)
         self._watch(Moment(at, event, before, self._context))
 
-    def _execute(self, effect: fx.Effect) -> None:  # noqa: C901, PLR0912  one line an effect
+    def _execute(self, effect: fx.Effect) -> None:  # noqa: C901, PLR0912, PLR0915  one line an effect
         parts = self._parts
         match effect:
             case fx.Enter():
@@ -266,6 +268,9 @@ class Conversation:
                 parts.tools.cancel(calls)
             case fx.SendToolResult(call):
                 parts.links.send_tool_result(parts.tools.take(call))
+            case fx.CheckWhoAsked():
+                if not parts.somebody_asked():
+                    self.post(ev.NobodyAsked(self._context.link))
             case fx.StartTimer():
                 self._start_timer(effect)
             case fx.Recover():

@@ -155,6 +155,7 @@ class Appliance:
             lights=self._player,
             tools=self._toolbox,
             voice=sounds,
+            somebody_asked=self._guard.person_spoke,
             recover=self._recover,
             quiet_s=lambda: self._double_talk.quiet_s,
         )

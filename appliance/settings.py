@@ -131,9 +131,11 @@ class Conversation(Section):
     """The longest conversation without another wake word or press, for example beside a television; then the model
     says goodbye."""
     farewell: str = Field(
-        default="This conversation has lasted as long as it may. Say goodbye in one short sentence.", max_length=500
+        default="This conversation has lasted as long as it may. Say goodbye in one short sentence.",
+        min_length=1,
+        max_length=500,
     )
-    """What the model is told in writing at that moment; empty: the conversation ends without its words."""
+    """What the model is told in writing at that moment."""
     unanswered_turns: int = Field(default=3, ge=1, le=20)
     """After this many turns in a row that the model leaves unanswered, the conversation ends: they were not meant for
     it."""

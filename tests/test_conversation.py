@@ -1,7 +1,7 @@
 """The conversation's shell: order of effects, gates, deadlines, latencies; in virtual time, on recording parts."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ class Recording:
 
     told: list[tuple[object, ...]] = field(default_factory=list)
     sending: bool = False
+    asked: bool = True
 
     def begin(self, at: int, mode: Mode) -> None:
         self.told.append(("begin", at, mode))
@@ -98,11 +99,14 @@ class Recording:
     def phrase(self, trouble: ev.Trouble | ev.Fault) -> Pcm | None:
         return np.zeros(20, np.int16)
 
+    def somebody_asked(self) -> bool:
+        return self.asked
+
     def recover(self) -> None:
         self.told.append(("recover",))
 
     def parts(self) -> Parts:
-        return Parts(self, self, self, self, self, self, self.recover)
+        return Parts(self, self, self, self, self, self, self.somebody_asked, self.recover)
 
 
 def test_the_light_and_the_gate_follow_a_wake_word_at_once():
@@ -248,6 +252,23 @@ def test_tool_results_are_taken_and_sent():
             conversation.post(event)
         assert ("start", ("a",)) in record.told
         assert record.told[-1] == ("result", "a")
+        conversation.post(ev.StopRequested())
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_an_answer_that_nobody_asked_for_ends_the_conversation(asked: bool):
+    async def main() -> None:
+        record = Recording(asked=asked)
+        conversation = Conversation(replace(Policy(), trusted_answers=1), record.parts())
+        conversation.start()
+        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.UserSilent(1), ev.ReplyStarted(1, 1)):
+            conversation.post(event)
+        conversation.post(ev.ReplyEnded(1, 1))
+        conversation.post(ev.PlaybackDrained(1))
+        conversation.post(ev.ReplyStarted(1, 2))
+        assert conversation.context.state is (State.SPEAKING if asked else State.IDLE)
         conversation.post(ev.StopRequested())
 
     run_virtual(main)

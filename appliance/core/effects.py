@@ -161,6 +161,11 @@ class SendToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckWhoAsked:
+    """Compare what the microphone has heard since the last answer with that answer; post `NobodyAsked` accordingly."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartTimer:
     """Post ``expiry`` after ``after_s``, in place of an earlier one of its kind; one that is late is ignored."""
 
@@ -200,6 +205,7 @@ Effect = (
     | RefuseTools
     | CancelTools
     | SendToolResult
+    | CheckWhoAsked
     | StartTimer
     | Recover
     | Ignored

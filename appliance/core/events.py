@@ -260,6 +260,13 @@ class ToolTimeOver:
 
 
 @dataclass(frozen=True, slots=True)
+class NobodyAsked:
+    """The microphone has heard nobody since the last answer, or that answer itself; `CheckWhoAsked` wanted to know."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationTimeOver:
     """So much time has passed since turn-taking number ``request``: a wake word, a press or a text."""
 
@@ -320,6 +327,7 @@ Event = (
     | ToolSlow
     | ToolTimeOver
     | ConversationTimeOver
+    | NobodyAsked
     | EndRequested
     | PlaybackDrained
     | PlaybackStalled
@@ -354,6 +362,7 @@ EVENTS: tuple[type[Event], ...] = (
     ToolSlow,
     ToolTimeOver,
     ConversationTimeOver,
+    NobodyAsked,
     EndRequested,
     PlaybackDrained,
     PlaybackStalled,

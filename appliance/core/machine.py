@@ -32,6 +32,7 @@ from appliance.core.events import (
     LinkFailed,
     LinkLost,
     LinkOpened,
+    NobodyAsked,
     OverlapEnded,
     PlaybackDrained,
     PlaybackStalled,
@@ -168,7 +169,10 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ToolTimeOver: _row(tool_rows.tool_time_over, RECONNECTING, *_DIALOGUE, FAREWELL)
     | _no(CONNECTING, *_NO_LINK, why="the conversation with that question is over"),
-    ConversationTimeOver: _row(rows.lasted_long, LISTENING, to=(FAREWELL, TROUBLE))
+    NobodyAsked: _row(rows.leave_now, SPEAKING, to=_REST)
+    | _no(LISTENING, THINKING, INTERRUPTED, FAREWELL, why="that answer is not being played")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ConversationTimeOver: _row(rows.lasted_long, LISTENING, to=(FAREWELL,))
     | _row(rows.lasts_long, RECONNECTING, THINKING, SPEAKING, INTERRUPTED)
     | _no(CONNECTING, why="the conversation has only begun")
     | _no(*_NO_LINK, FAREWELL, why="the conversation is over or ending"),
@@ -244,6 +248,8 @@ def _link_of(event: Event) -> int | None:
         case UserSpeech(link) | UserSilent(link) | Unanswered(link, _, _) | CapReached(link, _):
             return link
         case ReplyStarted(link, _) | ReplyEnded(link, _) | ServerInterrupted(link):
+            return link
+        case NobodyAsked(link):
             return link
         case ToolsCalled(link, _) | ToolsCancelled(link, _):
             return link

@@ -45,6 +45,8 @@ class Changes(TypedDict, total=False):
     request: int
     overtime: bool
     unanswered: int
+    answers: int
+    unproved: bool
     question: int
     calls: int
     greeted: bool
@@ -67,6 +69,8 @@ _AFRESH: Final[Changes] = {
     "tools": frozenset(),
     "overtime": False,
     "unanswered": 0,
+    "answers": 0,
+    "unproved": False,
     "calls": 0,
     "greeted": False,
     "acted": False,
@@ -87,7 +91,8 @@ def takes_the_word(context: Context) -> tuple[Context, StartTimer]:
     """The person shows, by wake word, button or in writing, that they want the conversation: its time begins anew."""
     request = context.request + 1
     timer = StartTimer(ConversationTimeOver(request), context.policy.longest_s)
-    return replace(asks(context), request=request, overtime=False, unanswered=0), timer
+    renewed = replace(asks(context), request=request, overtime=False, unanswered=0, answers=0, unproved=False)
+    return renewed, timer
 
 
 def stay(context: Context, *effects: Effect, **changes: Unpack[Changes]) -> Step:
@@ -129,8 +134,6 @@ def leave(context: Context) -> Step:
 
 def say_goodbye(context: Context) -> Step:
     """End the conversation once the model has said goodbye."""
-    if not context.policy.farewell:
-        return leave(context)
     return enter(context, State.FAREWELL, then=(SendText(context.policy.farewell),), reply=Reply.NONE, epoch=0)
 
 

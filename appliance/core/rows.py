@@ -6,6 +6,7 @@ The first line of each docstring is printed in ``docs/conversation.md``.
 from appliance.core.effects import (
     Announce,
     BeginSpeech,
+    CheckWhoAsked,
     DiscardReply,
     Earcon,
     EndSpeech,
@@ -195,13 +196,18 @@ def _has_yet_to_speak(c: Context) -> bool:
 
 
 def reply_started(c: Context, event: ReplyStarted) -> Step:
-    """Play it; while the button is held, only what answers words that were said meanwhile, else it is dropped."""
+    """Play it; while the button is held, only what answers words that were said meanwhile, else it is dropped.
+
+    After some answers without wake word or press, a person has to have asked for it: it may be the echo of the last.
+    """
     if c.talk is Talk.HELD and (c.mode is Mode.PUSH_TO_TALK or _has_yet_to_speak(c)):
         return stay(c, DiscardReply())
     if c.state is State.SPEAKING:
         return stay(c, reply=Reply.COMING, epoch=event.epoch)
     c = stay(c, overlap=Overlap.POSSIBLE)[0]
-    return enter(c, State.SPEAKING, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch, greeted=True, unanswered=0)
+    check = (CheckWhoAsked(),) if c.unproved and c.answers >= c.policy.trusted_answers else ()
+    c = stay(c, greeted=True, unanswered=0, unproved=False)[0]
+    return enter(c, State.SPEAKING, then=check, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch)
 
 
 def last_words(c: Context, event: ReplyStarted) -> Step:
@@ -249,7 +255,9 @@ def drained(c: Context, _: PlaybackDrained) -> Step:
         return stay(c, Ignored("the reply goes on"))
     acted = bool(c.tools) or c.reply is Reply.CONTINUED
     after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, acted=acted)[0]
-    return enter(after, State.THINKING) if acted else listen(after)
+    if acted:
+        return enter(after, State.THINKING)
+    return listen(stay(after, answers=after.answers + 1, unproved=True)[0])
 
 
 def no_answer(c: Context, _: DeadlineReached) -> Step:
@@ -317,7 +325,7 @@ def leave_now(c: Context, _: Event | EndRequested) -> Step:
 
 def lasted_long(c: Context, _: ConversationTimeOver) -> Step:
     """Have the model say goodbye; while the button is held, once the answer was heard."""
-    return listen(stay(c, overtime=True)[0]) if c.talk is not Talk.HELD else stay(c, overtime=True)
+    return stay(c, overtime=True) if c.talk is Talk.HELD else say_goodbye(c)
 
 
 def lasts_long(c: Context, _: ConversationTimeOver) -> Step:

@@ -152,10 +152,13 @@ class Policy:
     """The wait while tools run, which have limits of their own."""
     longest_s: float = 300.0
     """From the last wake word, press or text on; then the conversation ends after the answer that is under way."""
-    farewell: str = field(default="", repr=False)
-    """What the model is told in writing to have it say goodbye then; empty: nothing."""
+    farewell: str = field(default="Say goodbye.", repr=False)
+    """What the model is told in writing to have it say goodbye then."""
     unanswered_turns: int = 3
     """After so many turns in a row that the model leaves unanswered, the conversation ends."""
+    trusted_answers: int = 2
+    """So many answers in a row may be followed by another without wake word, press or text before it is made sure that
+    a person has asked for it."""
     tool_calls: int = 12
     """The most calls that are run for one question; the next ones are refused, and then the conversation ends."""
     tool_time_s: float = 60.0
@@ -201,6 +204,10 @@ class Context:
     """The longest time since then is over."""
     unanswered: int = 0
     """Turns in a row that the model has left unanswered."""
+    answers: int = 0
+    """Answers since then after which the person could go on."""
+    unproved: bool = False
+    """There was such an answer, and none since."""
     question: int = 0
     """Number of what the person says, or said last."""
     calls: int = 0

@@ -166,3 +166,13 @@ def test_before_any_reply_there_is_no_echo():
     guard.captured(block)
     assert guard.clean_from() is not None
     assert guard.captured_at(SampleIndex(800)) == pytest.approx(7.05)
+
+
+def test_a_person_is_told_from_an_echo_that_comes_seconds_later_and_from_silence():
+    played = sentence(Trouble.NETWORK)
+    echoed, other = reverberant(at_16_khz(played)), at_16_khz(sentence(Trouble.CAP_SESSION))
+    end_s = 1.0 + REPLY.duration(len(played))
+    assert not Watched(played, room(8.0, (1.0 + 1.6, -10, echoed))).guard.person_spoke()
+    assert not Watched(played, room(8.0)).guard.person_spoke()
+    assert Watched(played, room(8.0, (end_s + 1.0, -10, other))).guard.person_spoke()
+    assert Watched(played, room(8.0, (1.25, -10, echoed), (end_s + 1.0, -10, other))).guard.person_spoke()

@@ -87,7 +87,7 @@ class ConversationMachine(RuleBasedStateMachine):
 
     @initialize(barge_in=st.sampled_from(BargeIn))
     def start(self, barge_in: BargeIn) -> None:
-        self.context = Context(Policy(barge_in=barge_in, greeting="a", tool_calls=3, farewell="b"))
+        self.context = Context(Policy(barge_in=barge_in, greeting="a", tool_calls=3))
         self.world = World()
         self.epoch = 0
         self.calls = 0
@@ -172,7 +172,7 @@ class ConversationMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def service_speaks(self, data: st.DataObject) -> None:
         link = self.world.link or 0
-        kind = data.draw(st.sampled_from(["speech", "silent", "start", "end", "none", "interrupted"]))
+        kind = data.draw(st.sampled_from(["speech", "silent", "start", "end", "none", "interrupted", "nobody"]))
         if kind == "start":
             self.epoch += 1
         events: dict[str, ev.Event] = {
@@ -182,6 +182,7 @@ class ConversationMachine(RuleBasedStateMachine):
             "end": ev.ReplyEnded(link, self.epoch),
             "none": ev.ReplyEnded(link, 0),
             "interrupted": ev.ServerInterrupted(link),
+            "nobody": ev.NobodyAsked(link),
         }
         self._post(events[kind])
 

@@ -581,9 +581,7 @@ def test_a_person_who_speaks_is_not_greeted(said: ev.Event):
 
 
 def test_a_conversation_that_has_lasted_long_ends_after_the_answer_with_a_goodbye():
-    story = Story()
-    story.context = Context(replace(Policy(), farewell="Say goodbye."))
-    story.tell(ev.Ready(), ev.WakeDetected(0))
+    story = Story().tell(ev.Ready(), ev.WakeDetected(0))
     over = ev.ConversationTimeOver(story.context.request)
     assert story.did(fx.StartTimer) == [fx.StartTimer(over, Policy().longest_s)]
     story.tell(ev.LinkOpened(1), ev.UserSilent(1), ev.ReplyStarted(1, 7), over)
@@ -595,12 +593,10 @@ def test_a_conversation_that_has_lasted_long_ends_after_the_answer_with_a_goodby
 
 
 def test_a_conversation_that_has_lasted_long_ends_while_somebody_talks_on():
-    story = Story()
-    story.context = Context(replace(Policy(), farewell="Say goodbye."))
-    story.tell(ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.UserSpeech(1), ev.ConversationTimeOver(1))
+    story = Story().tell(ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.UserSpeech(1), ev.ConversationTimeOver(1))
     assert story.at(State.FAREWELL)
     story = listening().tell(ev.UserSilent(1), ev.ConversationTimeOver(1), ev.UserSpeech(1))
-    assert story.at(State.IDLE), "without a farewell, it ends as it is"
+    assert story.at(State.FAREWELL)
 
 
 @pytest.mark.parametrize("again", [ev.WakeDetected(0), ev.ButtonPressed(0), ev.TextEntered("hello")])
@@ -633,3 +629,27 @@ def test_the_wake_word_counts_wherever_the_person_does_not_have_the_word():
     assert follow_up.tell(ev.WakeDetected(500)).context.listening is Listening.FIRST
     talk = speaking().tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7), ev.UserSpeech(1), ev.WakeDetected(500))
     assert talk.context.listening is Listening.SPEECH, "who talks on is not cut short"
+
+
+def test_after_some_answers_in_a_row_a_person_has_to_have_asked_for_the_next():
+    story = listening()
+    for number in range(1, Policy().trusted_answers + 1):
+        story.tell(ev.UserSilent(1), ev.ReplyStarted(1, number))
+        assert not story.did(fx.CheckWhoAsked)
+        assert story.tell(ev.ReplyEnded(1, number), ev.PlaybackDrained(number)).at(State.LISTENING)
+    story.tell(ev.UserSpeech(1), ev.UserSilent(1), ev.ReplyStarted(1, 9))
+    assert story.did(fx.CheckWhoAsked)
+    story.tell(ev.NobodyAsked(1))
+    assert story.at(State.IDLE)
+    assert story.effects[:2] == (fx.FlushPlayback(), fx.DiscardReply())
+
+
+def test_what_the_model_adds_to_its_answer_and_what_a_wake_word_asked_for_needs_no_proof():
+    story = listening()
+    for number in range(1, Policy().trusted_answers + 1):
+        story.tell(ev.UserSilent(1), ev.ReplyStarted(1, number), ev.ReplyEnded(1, number), ev.PlaybackDrained(number))
+    story.tell(ev.UserSilent(1), ev.ReplyStarted(1, 8), ev.ToolsCalled(1, ("a",)), ev.ReplyEnded(1, 8))
+    story.tell(ev.PlaybackDrained(8), ev.ToolDone("a"), ev.ReplyStarted(1, 9))
+    assert not story.did(fx.CheckWhoAsked), "it goes on after a tool"
+    story.tell(ev.ReplyEnded(1, 9), ev.PlaybackDrained(9), ev.WakeDetected(0), ev.UserSilent(1), ev.ReplyStarted(1, 10))
+    assert not story.did(fx.CheckWhoAsked)

@@ -8,8 +8,8 @@ import pytest
 
 from appliance.audio.sounds import PhrasesOnly
 from appliance.conversation import Moment
-from appliance.core.events import ReplyStarted, Trouble
-from appliance.core.state import State
+from appliance.core.events import ReplyAudible, ReplyStarted, Trouble
+from appliance.core.state import Policy, State
 from appliance.daemon import Appliance
 from appliance.simulator.memory import SimulatedService
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
@@ -48,6 +48,8 @@ class Talk:
     """From the end of an answer by the driver's account to the next question."""
 
     answers: int = 0
+    played: int = 0
+    """Answers that could be heard."""
     lost: list[int] = field(default_factory=list)
     """Samples at the beginning of each follow-up question that were not sent."""
 
@@ -73,6 +75,7 @@ class Talk:
 
     def _see(self, moment: Moment) -> None:
         self.answers += isinstance(moment.event, ReplyStarted)
+        self.played += isinstance(moment.event, ReplyAudible)
 
     async def _answered(self, appliance: Appliance, number: int) -> None:
         while self.answers < number:
@@ -105,6 +108,17 @@ def test_questions_after_an_answer_are_heard_and_answered(delay_s: float, pause_
     talk = Talk(delay_s, -10, activity=activity, follow_ups=4, pause_s=pause_s).held()
     assert talk.answers == 5
     assert max(talk.lost) <= 0.05 * 16_000
+
+
+@pytest.mark.parametrize("delay_s", [1.5, 2.5])
+def test_an_echo_that_is_later_than_expected_does_not_go_on_for_long(delay_s: float):
+    talk = Talk(delay_s, -10).held()
+    assert 1 < talk.answers <= Policy().trusted_answers + 1
+    assert talk.played <= Policy().trusted_answers
+
+
+def test_a_person_who_asks_on_and_on_is_answered():
+    assert Talk(0.25, -10, follow_ups=7).held().answers == 8
 
 
 def test_a_delay_that_is_set_is_waited_for():

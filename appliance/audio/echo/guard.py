@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.echo.correlation import Echo, find_echo
-from appliance.audio.echo.onset import speech_onset
+from appliance.audio.echo.onset import has_sound, speech_onset
 from appliance.audio.ports import Block
 from appliance.audio.preroll import PreRoll
 from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
@@ -21,6 +21,8 @@ LONGEST_S: Final = 1.0
 """A later echo is not expected."""
 REVERBERATION_S: Final = 0.25
 """An echo dies away in the room for this long, as far as it could be taken for speech."""
+LATEST_S: Final = 4.0
+"""For an echo that is later still, only what sounds like one is looked for, and only where it matters."""
 WINDOW_S: Final = 3.0
 """The most of a reply's end that is compared."""
 ENOUGH_S: Final = 1.0
@@ -53,6 +55,8 @@ class EchoGuard:
         self._silent_at: Seconds | None = None
         """When the newest sample that was played has been heard, as far as the card knows; None before the first."""
         self._judged: _Judgement | None = None
+        self._since: SampleIndex | None = None
+        """Where the microphone has opened behind the newest reply."""
         self._retry_at = Seconds(0.0)
 
     def captured(self, block: Block) -> None:
@@ -89,7 +93,26 @@ class EchoGuard:
         if self._judged is None or self._judged.clean_at > now:
             return None
         clean_at = self._onset(self._judged, index, now)
-        return SampleIndex(max(0, index - UPLINK.frames(now - clean_at)))
+        self._since = SampleIndex(max(0, index - UPLINK.frames(now - clean_at)))
+        return self._since
+
+    def person_spoke(self) -> bool:
+        """Return whether a person has spoken since the microphone opened behind the newest reply.
+
+        Not so if there was no sound, or if it was the reply itself, later than `clean_from` can know. True where the
+        microphone has not opened behind a reply.
+        """
+        if self._captured_at is None or self._silent_at is None or self._since is None:
+            return True
+        index, now = self._captured_at
+        since = min(index, max(self._since, self._ring.begin))
+        heard = self._ring.read(SampleIndex(since), index)
+        if not has_sound(heard):
+            return False
+        begin = Seconds(max(self._silent_at - WINDOW_S, self._played[0][0]))
+        before: Pcm = np.zeros(max(0, UPLINK.frames(now - begin) - len(heard)), np.int16)
+        captured = np.concatenate((before, heard[: UPLINK.frames(LATEST_S)]))
+        return find_echo(captured, self._sounded(begin, self._silent_at), LATEST_S) is None
 
     def _judge(self, index: SampleIndex, now: Seconds, silent_at: Seconds) -> _Judgement | None:
         """Return where the echo ends; None if it is too early to say."""

@@ -1,4 +1,4 @@
-"""When a person begins to speak over the end of an echo: louder than the echo can be. Pure."""
+"""Whether and when a person speaks, beside an echo or alone, as far as loudness tells. Pure."""
 
 from typing import Final
 
@@ -14,6 +14,9 @@ _DECAY: Final = 10 ** (-60 * _FRAME_S / 0.6 / 10)
 _LOUDER: Final = 10.0
 """Power of a person against that of the echo: 10 dB."""
 _LEAST_POWER: Final = (32_768 * 10 ** (-50 / 20)) ** 2
+_ABOVE_NOISE: Final = 4.0
+_FAINT_POWER: Final = (32_768 * 10 ** (-65 / 20)) ** 2
+_WORD_FRAMES: Final = 8
 _FRAMES: Final = 4
 """Speech is that loud for so many frames in a row."""
 
@@ -39,6 +42,15 @@ def speech_onset(captured: Pcm, played: Pcm, echo: Echo, from_s: float) -> Secon
     loud = heard[begin:] > np.maximum(cause[begin:] * gain * _LOUDER, _LEAST_POWER)
     runs = np.convolve(loud, np.ones(_FRAMES), "valid") == _FRAMES if len(loud) >= _FRAMES else loud[:0]
     return Seconds((begin + int(np.argmax(runs))) * _FRAME_S) if runs.any() else None
+
+
+def has_sound(captured: Pcm) -> bool:
+    """Return whether there is more than steady noise in 16 kHz samples, for long enough to be a word."""
+    heard = _powers(captured, UPLINK)
+    if not len(heard):
+        return False
+    threshold = min(max(np.percentile(heard, 10) * _ABOVE_NOISE, _FAINT_POWER), _LEAST_POWER)
+    return int(np.count_nonzero(heard > threshold)) >= _WORD_FRAMES
 
 
 def _powers(samples: Pcm, layout: AudioFormat) -> npt.NDArray[np.float64]:
