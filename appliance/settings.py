@@ -248,8 +248,9 @@ class Provisioning(Section):
     timeout_s: float = Field(default=5.0, ge=0.5, le=60)
     """The longest wait for an answer."""
     prefetch: Prefetch = Prefetch.AFTER_SESSION
-    """When a token is fetched before anybody asks for it, which counts against the quotas: "never"; "after-session":
-    at the start and after each conversation, good for some minutes; "always": for an hour after that, too."""
+    """When a token is fetched before anybody asks for it: "never"; "after-session": at the start and after each
+    conversation, good for some minutes; "always": for an hour after that, too. One that nobody needs is reported, and
+    counts against no quota."""
 
 
 Pin = Annotated[int, Field(ge=0, le=27)]

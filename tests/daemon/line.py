@@ -300,6 +300,7 @@ class SimulatedTokens:
     service: SimulatedService
     delay_s: float = 0.05
     error: ProvisioningError | None = None
+    model: str = MODEL
     fetched: int = 0
 
     async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
@@ -309,4 +310,4 @@ class SimulatedTokens:
             raise self.error
         now = asyncio.get_running_loop().time()
         name = self.service.mint()
-        return LiveToken(name, MODEL, "v1alpha", None, Seconds(now), Seconds(now + 60), Seconds(now + 1800))
+        return LiveToken(name, self.model, "v1alpha", None, Seconds(now), Seconds(now + 60), Seconds(now + 1800))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -24,6 +24,7 @@ from appliance.simulator.scenario import Scenario, load, shipped
 from appliance.simulator.transcripts import Transcripts
 from tests.clock import run_virtual
 from tests.daemon.household import reach
+from tests.daemon.line import MODEL
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
 
@@ -144,8 +145,13 @@ def load_for(name: str, telling: Telling) -> Scenario:
     return scenario if untold is None else scenario.model_copy(update={"expected": untold})
 
 
-def play(scenario: Scenario, telling: Telling = Telling(), question_s: float = 1.6) -> Diary:
-    """Play a scenario to a household that asks questions of this length; return what it noticed."""
+def play(
+    scenario: Scenario, telling: Telling = Telling(), question_s: float = 1.6, model: str = MODEL, **further: Any
+) -> Diary:
+    """Play a scenario to a household that asks questions of this length; return what it noticed.
+
+    ``further``: options of the simulator.
+    """
     expected = scenario.expected
     assert expected is not None
     diaries = []
@@ -156,9 +162,11 @@ def play(scenario: Scenario, telling: Telling = Telling(), question_s: float = 1
             scenarios=(scenario,),
             voice_activity=telling.activity,
             transcripts=telling.transcripts,
+            **further,
         )
         async with SimulatedService(options) as service:
             home = Home(service, quick())
+            home.tokens.model = model
             diary = Diary(home)
             diaries.append(diary)
             async with home.living() as appliance:
@@ -214,3 +222,17 @@ def test_nor_does_it_matter_what_the_service_tells_of_the_person(name: str, tell
 def test_a_long_first_question_is_heard_out_though_the_service_tells_nothing_before_its_end(transcripts: Transcripts):
     scenario = load("healthy").model_copy(update={"expected": Expectation(questions=1)})
     check(scenario, play(scenario, Telling(VoiceActivity.UNSENT, transcripts), question_s=12.0))
+
+
+def test_a_handle_that_is_refused_with_the_other_code_is_no_other_fault():
+    scenario = load("handles_forgotten")
+    check(scenario, play(scenario, unknown_handle_code=1008))
+
+
+@pytest.mark.parametrize(
+    "name", ["healthy", "drop_while_idle", "drop_while_speaking", "drop_mid_reply", "go_away", "handles_forgotten"]
+)
+def test_a_model_that_sends_handles_unasked_and_often_is_talked_with_as_any_other(name: str):
+    telling = Telling(VoiceActivity.UNSENT)
+    scenario = load_for(name, telling)
+    check(scenario, play(scenario, telling, model="gemini-3.1-flash-live-preview"))

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.realtime
 CLOSED_AT_SETUP = {
     "quota_at_setup": (1011, "exceeded your current quota"),
     "token_refused": (1008, "authentication credentials"),
+    "token_spent": (1011, "used too many times"),
     "setup_refused": (1007, "invalid argument"),
     "model_unknown": (1008, "model is not found"),
 }

@@ -2,17 +2,31 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from sqlalchemy import select
 
-from appliance.provisioning.protocol import UNUSED, DeviceView, ProblemCode, Quota, SessionEventResponse, TokenResponse
+from appliance.provisioning.protocol import (
+    UNUSED,
+    DeviceView,
+    ProblemCode,
+    Purpose,
+    Quota,
+    SessionEvent,
+    SessionEventResponse,
+    SessionEventType,
+    TokenResponse,
+)
+from appliance.provisioning.server import census, closing, devices, policy, quota, sessions
+from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.schema import SESSION
 from tests.clock import run_virtual
 from tests.provisioning.server.test_tokens import FREE, usage
-from tests.provisioning.worlds import NOW, World, refused, world
+from tests.provisioning.worlds import DEVICE, KEY, NOW, World, refused, server_settings, world
 
 TODAY = 20261120
+NOW_MS = milliseconds(NOW)
 
 
 def limited(**limits: object) -> World:
@@ -184,3 +198,34 @@ def test_the_days_of_quotas_are_those_of_the_time_zone(zone, at, day, resets_at)
         assert (await here.token()).status_code == 200
 
     run_virtual(main)
+
+
+def test_both_engines_count_alike(store):
+    """Reserve, close and count without a server."""
+    store.transact_here(lambda c: devices.take_in(c, {DEVICE: KEY.public_key()}, NOW_MS))
+    chosen = policy.of_settings(server_settings(limits={**FREE, "minutes_month": 100, "time_zone": "Europe/Berlin"}))
+
+    def reserve(number: int, purpose: Purpose) -> str:
+        made = store.transact_here(lambda c: sessions.reserve(c, DEVICE, chosen, purpose, number, NOW_MS))
+        assert isinstance(made, sessions.Reservation)
+        minted = [sessions.Minted(made.session_id, bytes(32))]
+        assert store.transact_here(lambda c: sessions.settle(c, minted)) == [made.session_id]
+        return made.session_id
+
+    talked, spare = reserve(1, Purpose.NEW), reserve(2, Purpose.PREFETCH)
+    for session, event in (
+        (talked, SessionEvent(type=SessionEventType.ENDED, seconds=70)),
+        (spare, SessionEvent(type=SessionEventType.ENDED, reason=UNUSED)),
+    ):
+        assert (
+            store.transact_here(
+                partial(closing.report, device=DEVICE, session_id=session, event=event, policy=chosen, now=NOW_MS)
+            )
+            is None
+        )
+    reserve(3, Purpose.PREFETCH)
+    reserve(4, Purpose.PREFETCH)
+    so_far = store.transact_here(lambda c: quota.used(c, DEVICE, chosen.time_zone, NOW_MS))
+    assert (so_far.sessions_today, so_far.seconds_month, so_far.leases) == (2, 120 + 1500, 1)
+    census_now = store.transact_here(lambda c: census.take(c, NOW_MS))
+    assert (census_now.devices, census_now.in_use) == ({"active": 1}, 1)
