@@ -14,6 +14,7 @@ from appliance.provisioning import keys, signing
 from appliance.provisioning.protocol import TOKENS_PATH, TRUSTED_KEYS_HEADER, NamingAnswer, TokenResponse
 from appliance.provisioning.server import audit, devices, identity
 from appliance.provisioning.server.app import create_app
+from appliance.provisioning.server.belonging import own_key
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.store import Store, open_engine
 from tests.clock import run_virtual
@@ -163,6 +164,18 @@ def test_the_previous_key_is_dropped_once_every_device_knows_a_newer_one(admin, 
     assert admin("drop")[1] == {"signs": new, "announced": newest, "previous": None, "unheard": 1}
     start_again(here)
     assert named(run_virtual(here.token)) == [new, newest]
+
+
+def test_after_a_theft_both_keys_are_exchanged_at_once_and_the_server_starts(admin, here):
+    old = admin("show")[1]["signs"]
+    run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: old}))
+    admin("announce")
+    new = admin("rotate", "--leave-behind")[1]["signs"]
+    assert admin("drop", "--leave-behind")[0] == ExitCode.OK
+    assert admin("show")[1]["signs"] == new
+    start_again(here)
+    assert here.work(lambda c: own_key(c, here.settings)) is not None
+    assert signed_with(run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: old}))) == new
 
 
 @pytest.mark.parametrize("steps", [1, 2])

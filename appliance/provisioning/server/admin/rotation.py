@@ -7,7 +7,7 @@ counts for a server from its next start on.
 from argparse import Namespace
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from appliance.errors import ExitCode, InputError
 from appliance.provisioning.keys import thumbprint
@@ -73,6 +73,8 @@ def drop(connection: Connection, operator: Operator, options: Namespace, setting
     # Whoever knows the key that is announced was told of the one that signs in the same answer.
     newer = [thumbprint(key) for key in (own_key(connection, settings), identity.next_key(settings)) if key is not None]
     _all_know(connection, newer, options)
+    # Those that are left behind trust none of the server's keys: this is no database of another server for it.
+    connection.execute(update(DEVICE).where(_late(newer)).values(server_key=None))
     _note(connection, operator, audit.Action.SERVER_KEY_DROPPED, thumbprint(before))
     identity.drop_previous_key(settings)
     return show(connection, operator, options, settings)
@@ -89,8 +91,11 @@ def _all_know(connection: Connection, names: Sequence[str], options: Namespace) 
 
 def _untold(connection: Connection, names: Sequence[str]) -> int:
     """Return how many devices are not known to trust one of these keys; those that are revoked need not."""
-    late = (DEVICE.c.status != DeviceStatus.REVOKED.value) & func.coalesce(DEVICE.c.server_key, "").not_in(names)
-    return connection.execute(select(func.count()).select_from(DEVICE).where(late)).scalar_one()
+    return connection.execute(select(func.count()).select_from(DEVICE).where(_late(names))).scalar_one()
+
+
+def _late(names: Sequence[str]) -> ColumnElement[bool]:
+    return (DEVICE.c.status != DeviceStatus.REVOKED.value) & func.coalesce(DEVICE.c.server_key, "").not_in(names)
 
 
 def _note(connection: Connection, operator: Operator, action: audit.Action, name: str) -> None:
