@@ -166,7 +166,8 @@ def user_speech(c: Context, _: UserSpeech) -> Step:
     """Give the person time to finish, unless the conversation has lasted long enough."""
     if c.state is State.THINKING and c.mode is Mode.PUSH_TO_TALK:
         return stay(c, Ignored("the button says when the person speaks"))
-    return say_goodbye(c) if c.overtime else enter(asks(c), State.LISTENING, listening=Listening.SPEECH)
+    goodbye = c.overtime and c.talk is not Talk.HELD
+    return say_goodbye(c) if goodbye else enter(asks(c), State.LISTENING, listening=Listening.SPEECH)
 
 
 def nobody_speaks(c: Context, _: DeadlineReached) -> Step:

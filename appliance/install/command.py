@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from getpass import getpass
 from pathlib import Path
 from typing import Final, NoReturn
@@ -55,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if manner is Manner.FOR_REAL and os.geteuid() != 0:
         return _complain("only root can install: sudo scripts/provision; --dry-run needs no root", ExitCode.USAGE)
     signal.signal(signal.SIGTERM, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, _end)  # the terminal is closed, or the connection to it is lost
     machine = Machine(Path("/"), PATH)
     start = Start.LATER if options.no_start else Start.NOW
     try:
@@ -180,10 +182,13 @@ def parser() -> argparse.ArgumentParser:
 
 def _end(number: int, frame: object) -> NoReturn:
     """End in order, so that what is being done is undone."""
-    del number, frame
-    sys.exit(_complain("told to end; what was being done is undone", 143))
+    del frame
+    for one in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(one, signal.SIG_IGN)  # a closed terminal sends it more than once; the undoing is not to be undone
+    sys.exit(_complain("told to end; what was being done is undone", 128 + number))
 
 
 def _complain(line: str, code: int) -> int:
-    sys.stderr.write(f"provision: error: {line}\n")
+    with suppress(OSError):  # the terminal may be gone
+        sys.stderr.write(f"provision: error: {line}\n")
     return code

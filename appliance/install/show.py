@@ -1,7 +1,7 @@
 """What a person sees of the installation: drawn on a terminal, plain lines elsewhere or where rich is not there."""
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Final, Protocol
 
 from appliance.doctor.finding import Finding, Severity
@@ -111,7 +111,8 @@ class _Terminal:
         self._console.print(f"{note.name}: {mark}: {escape(_told(note))}")
 
     def close(self) -> None:
-        self._busy.close()
+        with suppress(OSError):  # the terminal may be gone
+            self._busy.close()
 
     def report(self, report: Report, manner: Manner) -> None:
         from rich.markup import escape  # noqa: PLC0415  see above

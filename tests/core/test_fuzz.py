@@ -13,7 +13,21 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.machine import TABLE, Row, step
-from appliance.core.state import UNHEARD, BargeIn, Context, Mode, Overlap, Policy, Reply, State, Talk, Uplink, gates
+from appliance.core.state import (
+    UNHEARD,
+    BargeIn,
+    Context,
+    Gates,
+    Mode,
+    Overlap,
+    Policy,
+    Reply,
+    State,
+    Talk,
+    Uplink,
+    Wake,
+    gates,
+)
 
 RESTING = {State.IDLE, State.STOPPED}
 
@@ -85,9 +99,10 @@ def is_broken_off(before: Context, after: Context, event: ev.Event) -> bool:
 class ConversationMachine(RuleBasedStateMachine):
     """Offers events; `_post` checks each step."""
 
-    @initialize(barge_in=st.sampled_from(BargeIn))
-    def start(self, barge_in: BargeIn) -> None:
-        self.context = Context(Policy(barge_in=barge_in, greeting="a", tool_calls=3))
+    @initialize(barge_in=st.sampled_from(BargeIn), light_required=st.booleans())
+    def start(self, barge_in: BargeIn, light_required: bool) -> None:
+        policy = Policy(barge_in=barge_in, greeting="a", tool_calls=3, light_required=light_required)
+        self.context = Context(policy)
         self.world = World()
         self.epoch = 0
         self.calls = 0
@@ -279,6 +294,15 @@ class ConversationMachine(RuleBasedStateMachine):
         if context.state in UNHEARD:
             assert not context.linked
             assert not context.tools
+
+    @invariant()
+    def without_what_it_takes_there_is_no_conversation(self) -> None:
+        missing = {ev.Fault.MICROPHONE, ev.Fault.SPEAKER}
+        if self.context.policy.light_required:
+            missing.add(ev.Fault.LIGHT)
+        if self.context.faults & missing:
+            assert self.context.state in {State.FAULT, State.STOPPED}
+            assert gates(self.context) == Gates(Uplink.CLOSED, Wake.DISARMED)
 
     @invariant()
     def nothing_leaves_the_device_without_a_turn(self) -> None:

@@ -653,3 +653,12 @@ def test_what_the_model_adds_to_its_answer_and_what_a_wake_word_asked_for_needs_
     assert not story.did(fx.CheckWhoAsked), "it goes on after a tool"
     story.tell(ev.ReplyEnded(1, 9), ev.PlaybackDrained(9), ev.WakeDetected(0), ev.UserSilent(1), ev.ReplyStarted(1, 10))
     assert not story.did(fx.CheckWhoAsked)
+
+
+def test_a_conversation_that_has_lasted_long_does_not_end_while_the_button_is_held():
+    context = Context(Policy(farewell="Goodbye."))
+    for event in (ev.Ready(), ev.ButtonPressed(0), ev.LinkOpened(1)):
+        context, _ = step(context, event)
+    for later in (ev.ConversationTimeOver(context.request), ev.UserSpeech(1)):
+        context, _ = step(context, later)
+        assert (context.state, context.talk) == (State.LISTENING, Talk.HELD)

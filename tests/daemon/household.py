@@ -86,10 +86,10 @@ class Light:
         await self._broken
 
     def fail(self, *failures: str) -> None:
-        """Break now, and at the next tries with the rest of ``failures``."""
+        """Break now, if it runs, and at the next tries with the rest of ``failures``."""
         first, *self.failures = failures
-        assert self._broken is not None
-        self._broken.set_exception(GpioError(first))
+        if self._broken is not None and not self._broken.done():
+            self._broken.set_exception(GpioError(first))
 
     def show(self, look: Look) -> None:
         if not self.shown or self.shown[-1][1] is not look.state:

@@ -66,13 +66,20 @@ class Deed(Enum):
     WRITE = "write"
     MICROPHONE_OUT = "microphone-out"
     SPEAKER_OUT = "speaker-out"
+    LIGHT_OUT = "light-out"
     TOKENS_UNREACHABLE = "tokens-unreachable"
     TOKENS_REFUSED = "tokens-refused"
     TOKENS_SLOW = "tokens-slow"
     WAIT = "wait"
 
 
-_LIKELY: Final = (*[Deed.WAKE] * 5, *[Deed.SPEAK] * 3, *[Deed.BARGE_IN] * 3, *[Deed.HOLD] * 3, *Deed)
+_LIKELY: Final = (
+    *[Deed.WAKE] * 5,
+    *[Deed.SPEAK] * 3,
+    *[Deed.BARGE_IN] * 3,
+    *[Deed.HOLD] * 3,
+    *(deed for deed in Deed if deed is not Deed.LIGHT_OUT),
+)
 _FIRST: Final = (Deed.WAKE, Deed.WAKE, Deed.HOLD, Deed.WRITE)
 
 
@@ -110,6 +117,8 @@ def draw(seed: int) -> Script:
     random = Random(seed)  # noqa: S311  nothing here is secret
     deeds = [random.choice(_FIRST), *random.choices(_LIKELY, k=random.randint(1, 5))]
     acts = tuple(Act(deed, min(random.expovariate(0.6), 12.0), min(random.expovariate(0.7), 6.0)) for deed in deeds)
+    if seed % 4 == 0:
+        acts = (acts[0], Act(Deed.LIGHT_OUT, 0.0, 0.0), *acts[1:])
     scenarios = tuple(Scenario.random(seed * 3 + number) for number in range(random.randint(1, 2)))
     return Script(
         seed, scenarios, acts, random.randrange(len(_SETTINGS)), random.choice(ACTIVITIES), random.choice(TRANSCRIPTS)
@@ -164,6 +173,8 @@ class Household:
                 room.unplugged = True
             case Deed.SPEAKER_OUT:
                 speaker.unplug()
+            case Deed.LIGHT_OUT:
+                self._home.light.fail("gone")
             case Deed.TOKENS_UNREACHABLE:
                 tokens.error = ProvisioningUnreachable("no route")
             case Deed.TOKENS_REFUSED:
