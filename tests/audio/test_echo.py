@@ -176,3 +176,13 @@ def test_a_person_is_told_from_an_echo_that_comes_seconds_later_and_from_silence
     assert not Watched(played, room(8.0)).guard.person_spoke()
     assert Watched(played, room(8.0, (end_s + 1.0, -10, other))).guard.person_spoke()
     assert Watched(played, room(8.0, (1.25, -10, echoed), (end_s + 1.0, -10, other))).guard.person_spoke()
+
+
+def test_of_a_reply_that_the_microphone_has_not_heard_yet_nothing_is_known():
+    ring = PreRoll(10.0)
+    guard = EchoGuard(ring)
+    block = Block(SampleIndex(0), np.zeros(BLOCK, np.int16), Seconds(5.0))
+    ring.append(block)
+    guard.captured(block)
+    guard.played(Seconds(5.1), np.ones(2400, np.int16))
+    assert guard.clean_from() is None

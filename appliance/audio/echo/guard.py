@@ -118,6 +118,8 @@ class EchoGuard:
         """Return where the echo ends; None if it is too early to say."""
         self._retry_at = Seconds(now + _RETRY_S)
         begin = Seconds(max(silent_at - WINDOW_S, self._played[0][0]))
+        if now <= begin:
+            return None  # cut off before the microphone could hear it
         echo = find_echo(self._heard(index, now, begin), self._sounded(begin, silent_at), LONGEST_S)
         if echo is not None:
             return _Judgement(begin, silent_at, Seconds(silent_at + echo.delay_s + REVERBERATION_S), echo)
