@@ -99,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(given)
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as under nohup
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGTERM))  # the terminal was closed
     _log_to_standard_error()
     try:
         settings, ca_file = _settings(options)

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.realtime
 
 @pytest.fixture(autouse=True)
 def _signals_as_before():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -99,6 +99,20 @@ def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, 
     assert not (tmp_path / "secrets").exists(), "TLS keeps its secrets"
     assert "httpcore2" in {record.name.partition(".")[0] for record in caplog.records}
     assert TOKEN not in caplog.text
+
+
+def test_a_closed_terminal_ends_it_in_order(tmp_path):
+    async def main() -> None:
+        config = tmp_path / "provisiond.toml"
+        config.write_text("")
+        async with running(config, tmp_path / "tls") as process:
+            assert process.stdout
+            await process.stdout.readline()
+            process.send_signal(signal.SIGHUP)
+            await asyncio.wait_for(process.communicate(), 20)
+            assert process.returncode == ExitCode.OK
+
+    run_real(main)
 
 
 @pytest.fixture
