@@ -1,4 +1,4 @@
-"""What the rows of the transition table do where the person speaks on while a reply begins.
+"""Rows of the transition table for a person who speaks on while a reply begins.
 
 The first line of each docstring is printed in ``docs/conversation.md``.
 """

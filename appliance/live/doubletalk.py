@@ -15,9 +15,9 @@ LONGEST_S: Final = 5.0
 """The service interrupts a reply sooner than this where it hears the person; what is loud for longer may be echo."""
 _SPEAKS: Final = Loudness(spoken_s=0.2, pause_s=0.4)
 SILENCE_S: Final = 0.8
-"""What a service that is not asked for another takes for the end of a turn, at the most."""
+"""The longest silence that a service needs to end a turn, unless it is asked for another."""
 MARGIN_S: Final = 0.4
-"""What it is offered beyond that: only audio ends a turn with every model."""
+"""Offered beyond that silence: audio alone ends a turn with every model."""
 
 
 class DoubleTalk:

@@ -145,7 +145,7 @@ class SimulatedLink:
     def __init__(self, session: Line, mode: Mode, on_audio: Callable[[], None]) -> None:
         self.mode = mode
         self.offered: list[tuple[float, bytes]] = []
-        """What it was handed, and when."""
+        """The audio that it was handed, and when."""
         self.closed_at = inf
         """Loop time."""
         self._session = session

@@ -136,7 +136,7 @@ OTHER_TELLINGS = [
 
 
 UNTOLD = {"overlooked_words": Expectation(action=(Action.BEGIN_ANEW, Action.ASK_AGAIN), light=(State.RECONNECTING,))}
-"""What a household notices where the service tells nothing of the person: there, words are missed like any question."""
+"""Where the service tells nothing of the person, words that it misses are like any question without an answer."""
 
 
 def load_for(name: str, telling: Telling) -> Scenario:

@@ -1,4 +1,4 @@
-"""What is said over the beginning of an answer, with the default barge-in: sent to its end, or counted as not sent."""
+"""Speech over the beginning of an answer, with the default barge-in: sent to its end, or counted as not sent."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

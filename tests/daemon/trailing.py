@@ -18,7 +18,7 @@ from appliance.units import UPLINK
 from tests.daemon.line import SimulatedLink
 
 SILENCE_S: Final = 0.6
-"""What the simulator takes for the end of a turn."""
+"""The simulator takes it for the end of a turn."""
 MARGIN_S: Final = 0.3
 WITHIN_S: Final = 2.0
 _LOUD: Final = 1000

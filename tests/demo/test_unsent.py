@@ -1,4 +1,4 @@
-"""What is said while nothing is let through is no loss of the uplink's, and is told all the same."""
+"""Speech while nothing is let through is no loss of the uplink's, and is told all the same."""
 
 import numpy as np
 import pytest
