@@ -1,4 +1,4 @@
-"""What the server has last said of this device, kept for `appliance doctor`: how it stands, what is left, a refusal."""
+"""The server's last word on this device, kept for `appliance doctor`: how it stands, what is left, a refusal."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What the real service is known to do, and a simulator of good manners would not: codes, rates, history, handles."""
+"""The real service's known behaviour: close codes, sample rates, initial history, handles."""
 
 import asyncio
 import base64

@@ -11,7 +11,7 @@ from appliance.provisioning.server.schema import DEVICE, MINTED, SESSION
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """What was found."""
+    """The counts of one moment."""
 
     devices: Mapping[str, int]
     """By status; one that there is none of may be missing."""

@@ -1,4 +1,4 @@
-"""The server's certificate while it serves: a renewed one is taken without a restart, an end that is near is told."""
+"""The server's certificate while it serves: takes a renewed one without a restart, and warns of an end that is near."""
 
 import logging
 import ssl
@@ -12,14 +12,14 @@ from cryptography import x509
 from appliance.errors import ConfigurationError
 
 NEAR: Final = timedelta(days=21)
-"""A certificate that ends within this is told of every day; one that lives for months only, in its last quarter."""
+"""The log warns every day of a certificate that ends within this; of one that lives for months, in its last quarter."""
 _NEAR_PART: Final = 4
 TOLD_EVERY: Final = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
 
 _Stamps = tuple[tuple[int, int, int], ...]
-"""What a file that has another content has different: its time, number and size."""
+"""Time, number and size of each file: another content has others."""
 
 
 class Certificate:

@@ -1,4 +1,4 @@
-"""What a session counts with once it is known what its token was used for.
+"""Sessions count with what their tokens were used for, as soon as that is known.
 
 Until then it counts as a conversation that takes all the time the token is good for. A report closes it at once: with
 the minutes that were talked, or as none where the token was not used. A device may lie; what it gains is bounded. A
@@ -37,7 +37,7 @@ _UNUSED_SINCE: Final = select(func.count()).where(
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What is added to a device's day."""
+    """Added to the sums of a device's day."""
 
     sessions: int = 0
     reserved_s: int = 0
@@ -46,7 +46,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class _Worth:
-    """What a session counts with."""
+    """How a session counts."""
 
     state: str
     seconds: int

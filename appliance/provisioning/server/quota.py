@@ -45,7 +45,7 @@ _USED: Final = select(_MONTH, _RECENT).select_from(_MONTH.join(_RECENT, true()))
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a device has used so far; moments in milliseconds."""
+    """The use that a device has made of its quotas; moments in milliseconds."""
 
     sessions_today: int
     seconds_month: int

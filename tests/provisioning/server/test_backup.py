@@ -23,7 +23,7 @@ Admin = Callable[..., tuple[int, str]]
 
 
 class Place:
-    """One server's settings file, in a directory of its own."""
+    """One server's settings file, in its own directory."""
 
     def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str], database_url: str = "") -> None:
         directory.mkdir()

@@ -21,7 +21,7 @@ FILES = ("tls-certificate.pem", "tls-key.pem")
 
 
 def issue(directory: Path, days: float, name: str = "nas.local") -> None:
-    """Write a certificate of its own making that is good from now on, and its key."""
+    """Write a self-signed certificate that is good from now on, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())

@@ -1,4 +1,4 @@
-"""What a conversation counts with: what its device reports, at once; and no device gains much by a lie."""
+"""A conversation counts with what its device reports, at once; and no device gains much by a lie."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
