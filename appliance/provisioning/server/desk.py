@@ -37,12 +37,12 @@ from appliance.provisioning.server.admission import (
     standing,
 )
 from appliance.provisioning.server.agents import is_too_old
-from appliance.provisioning.server.failures import Failures, origin
+from appliance.provisioning.server.failures import Failures
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
 from appliance.provisioning.server.refusals import Refusal, Refused, refused
-from appliance.provisioning.server.room import Visit
+from appliance.provisioning.server.room import Visit, origin_of
 from appliance.provisioning.server.settings import Settings
 from appliance.provisioning.server.settling import Settling
 from appliance.provisioning.server.signatures import Presented, read, signed_by, trusted_keys
@@ -157,7 +157,7 @@ class Desk:
         """Answer ``POST /v1/enroll``, and say whether the device is new; raises Refused."""
         now = self._now()
         claim = "" if isinstance(asked, Refusal) else _claim(asked.claim.get_secret_value()).id
-        guesser = f"{claim} {origin(incoming.client)}"
+        guesser = f"{claim} {origin_of(incoming.client)}"
         _give_way(self._failures, guesser)
         applicant = self._applicant(incoming, asked, now)
         outcome = await self._store.transact(partial(enrolment.enrol, applicant=applicant))

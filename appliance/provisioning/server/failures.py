@@ -5,7 +5,6 @@ questions and refusals, by device.
 """
 
 from collections import OrderedDict
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Final
 
@@ -13,8 +12,6 @@ ALLOWED: Final = 5
 WINDOW_S: Final = 60.0
 REMEMBERED: Final = 10_000
 """Names; when there are more, the one that failed least recently is forgotten."""
-_V6_NETWORK: Final = 64
-"""Bits of an IPv6 address that one household, or one attacker, has as a whole."""
 
 
 class Failures:
@@ -38,14 +35,3 @@ class Failures:
         if len(self._of) > REMEMBERED:
             self._of.popitem(last=False)
             self.forgotten += 1
-
-
-def origin(address: str) -> str:
-    """Return what stands for whoever has ``address``: of IPv6 the network, as nobody has a single address of it."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is None:
-        return str(ip_network((parsed, _V6_NETWORK), strict=False))
-    return address

@@ -7,10 +7,10 @@ import httpx2
 import pytest
 from sqlalchemy import update
 
+from appliance.provisioning import keys
 from appliance.provisioning.protocol import ProblemCode
 from appliance.provisioning.server import audit, devices, program
 from appliance.provisioning.server.development import make_certificate
-from appliance.provisioning.server.failures import origin
 from appliance.provisioning.server.schema import DEVICE as DEVICES
 from tests.clock import run_virtual
 from tests.provisioning.worlds import DEVICE, NOW, post, refused, server_settings, signed_headers, world
@@ -146,15 +146,16 @@ def test_only_a_configured_proxy_says_where_a_request_comes_from(monkeypatch, tm
     assert came_from == [seen]
 
 
-@pytest.mark.parametrize(
-    ("address", "stands_for"),
-    [
-        ("192.0.2.7", "192.0.2.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("::ffff:192.0.2.7", "::ffff:192.0.2.7"),
-        ("", ""),
-        ("no address", "no address"),
-    ],
-)
-def test_an_ipv6_network_counts_as_one(address, stands_for):
-    assert origin(address) == stands_for
+def test_guesses_from_one_ipv6_network_count_as_one():
+    async def main() -> None:
+        here = world()
+        guess, key = "zzzzzz.0000000000000000", keys.private_key(keys.new_private_key())
+        for number in range(1, 6):
+            here.transport = httpx2.ASGITransport(here.app, client=(f"2001:db8::{number}", 1))
+            refused(await here.enrol(guess, key), ProblemCode.CLAIM_INVALID)
+        here.transport = httpx2.ASGITransport(here.app, client=("2001:db8::6", 1))
+        refused(await here.enrol(guess, key), ProblemCode.RATE_LIMITED)
+        here.transport = httpx2.ASGITransport(here.app, client=("2001:db8:0:1::1", 1))
+        refused(await here.enrol(guess, key), ProblemCode.CLAIM_INVALID)
+
+    run_virtual(main)
