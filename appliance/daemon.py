@@ -53,9 +53,10 @@ from appliance.live.keeper import Keeper
 from appliance.live.meter import Meter
 from appliance.live.outlets import Candour, Outlets
 from appliance.live.patience import Limits
-from appliance.live.ports import LinkConnector, Store, TokenSource, Turn
+from appliance.live.ports import LinkConnector, TokenSource, Turn
 from appliance.live.reader import Aides
 from appliance.live.recollection import Recollection
+from appliance.live.store import Store
 from appliance.live.usage import Caps
 from appliance.live.vigil import Vigil
 from appliance.observers import Observers

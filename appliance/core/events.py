@@ -46,6 +46,8 @@ class Trouble(Enum):
     """The connection broke, and the answer is lost with it."""
     SERVICE = "service"
     """The service says that it cannot serve now."""
+    DECLINED = "declined"
+    """The service does not let the model answer that."""
 
 
 class Continuity(Enum):
@@ -208,6 +210,28 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True)
+class InteractionReported:
+    """The service is done with a request, or is not though a turn of the model is over; not every model tells."""
+
+    link: int
+    in_progress: bool
+
+
+@dataclass(frozen=True, slots=True)
+class InputAwaited:
+    """The model says nothing because it expects the person to go on."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRefused:
+    """The service has ended a turn of the model because of what was asked, or of what it was about to say."""
+
+    link: int
+
+
+@dataclass(frozen=True, slots=True)
 class CapReached:
     """So much was spent that no further turn may be had."""
 
@@ -319,6 +343,9 @@ Event = (
     | ReplyEnded
     | ServerInterrupted
     | Unanswered
+    | InteractionReported
+    | InputAwaited
+    | TurnRefused
     | CapReached
     | TextEntered
     | ToolsCalled
@@ -354,6 +381,9 @@ EVENTS: tuple[type[Event], ...] = (
     ReplyEnded,
     ServerInterrupted,
     Unanswered,
+    InteractionReported,
+    InputAwaited,
+    TurnRefused,
     CapReached,
     TextEntered,
     ToolsCalled,

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.core import fault_rows, link_rows, overlap_rows, rows, tool_rows
+from appliance.core import fault_rows, interaction_rows, link_rows, overlap_rows, rows, tool_rows
 from appliance.core.effects import Ignored
 from appliance.core.events import (
     EVENTS,
@@ -28,6 +28,8 @@ from appliance.core.events import (
     Event,
     FaultCleared,
     FaultRaised,
+    InputAwaited,
+    InteractionReported,
     LinkDelayed,
     LinkFailed,
     LinkLost,
@@ -49,6 +51,7 @@ from appliance.core.events import (
     ToolsCancelled,
     ToolSlow,
     ToolTimeOver,
+    TurnRefused,
     Unanswered,
     UserSilent,
     UserSpeech,
@@ -149,6 +152,19 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     Unanswered: _row(link_rows.unanswered, THINKING, SPEAKING, to=(RECONNECTING, TROUBLE, *_REST))
     | _no(LISTENING, INTERRUPTED, FAREWELL, why="nobody waits for an answer")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    InteractionReported: _row(interaction_rows.interaction_reported_while_listening, LISTENING, to=(THINKING,))
+    | _row(interaction_rows.interaction_reported_while_thinking, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
+    | _row(interaction_rows.interaction_reported, SPEAKING, INTERRUPTED, FAREWELL)
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    InputAwaited: _row(interaction_rows.input_awaited, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
+    | _no(LISTENING, INTERRUPTED, why="the person has the word")
+    | _no(SPEAKING, FAREWELL, why="an answer is being spoken")
+    | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    TurnRefused: _row(interaction_rows.turn_refused, LISTENING, THINKING, to=(TROUBLE,))
+    | _row(interaction_rows.turn_refused_in_a_reply, SPEAKING)
+    | _no(INTERRUPTED, why="the person has the word")
+    | _no(FAREWELL, why="the conversation is ending")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     CapReached: _row(rows.cap_reached, LISTENING, to=(TROUBLE,))
     | _row(rows.cap_reached_in_a_turn, THINKING, SPEAKING, INTERRUPTED)
@@ -251,7 +267,9 @@ def _link_of(event: Event) -> int | None:
             return link
         case NobodyAsked(link):
             return link
-        case ToolsCalled(link, _) | ToolsCancelled(link, _):
+        case ToolsCalled(link, _) | ToolsCancelled(link, _) | InteractionReported(link, _):
+            return link
+        case InputAwaited(link) | TurnRefused(link):
             return link
         case _:
             return None

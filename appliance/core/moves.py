@@ -51,6 +51,7 @@ class Changes(TypedDict, total=False):
     calls: int
     greeted: bool
     acted: bool
+    in_progress: bool
     owed: bool
     resumptions: int
     faults: frozenset[Fault]
@@ -74,6 +75,7 @@ _AFRESH: Final[Changes] = {
     "calls": 0,
     "greeted": False,
     "acted": False,
+    "in_progress": False,
     "owed": False,
     "resumptions": 0,
     "delay": None,
@@ -202,6 +204,7 @@ def reconnect(context: Context, session: Session = Session.SAME) -> Step:
         epoch=0,
         owed=not has_the_word,
         resumptions=context.resumptions + 1,
+        in_progress=False,
         delay=None,
     )
 

@@ -171,7 +171,12 @@ def user_speech(c: Context, _: UserSpeech) -> Step:
 
 
 def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
-    """End the conversation; where a greeting is set and nothing was said yet, have the model say it first."""
+    """End the conversation; where a greeting is set and nothing was said yet, have the model say it first.
+
+    A service that works on is waited for.
+    """
+    if c.in_progress:
+        return enter(c, State.THINKING)
     if not greets(c):
         return leave(c)
     return enter(c, State.THINKING, (SendText(c.policy.greeting),), greeted=True)
@@ -232,7 +237,7 @@ def reply_ended_in_farewell(c: Context, event: ReplyEnded) -> Step:
 
 def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
     """Listen again: the model chose silence; when it has chosen it time after time, end the conversation."""
-    if event.epoch or c.tools or c.talk is Talk.HELD:
+    if event.epoch or c.tools or c.in_progress or c.talk is Talk.HELD:
         return stay(c, Ignored("the turn goes on"))
     unanswered = c.unanswered + 1
     if unanswered >= c.policy.unanswered_turns and not c.cap:
@@ -251,12 +256,12 @@ def interruption_seen(c: Context, _: DeadlineReached) -> Step:
 
 
 def drained(c: Context, _: PlaybackDrained) -> Step:
-    """Listen for more; where a tool runs or was done last, wait for the answer; where a cap was reached, say so."""
+    """Listen for more; where a tool runs or was done last, or the service works on, wait for the answer."""
     if c.reply is Reply.COMING:
         return stay(c, Ignored("the reply goes on"))
     acted = bool(c.tools) or c.reply is Reply.CONTINUED
     after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, acted=acted)[0]
-    if acted:
+    if acted or c.in_progress:
         return enter(after, State.THINKING)
     return listen(stay(after, answers=after.answers + 1, unproved=True)[0])
 

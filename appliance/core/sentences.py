@@ -23,6 +23,7 @@ SENTENCES: Final[Mapping[Trouble | Fault, str]] = MappingProxyType(
         Trouble.SILENT_SERVICE: "I get no answer. Ask me again.",
         Trouble.LOST: "The line broke. Ask me again.",
         Trouble.SERVICE: "The service is down. Ask me later.",
+        Trouble.DECLINED: "I may not answer that. Ask me something else.",
         Fault.LIGHT: "My light does not work. Ask who installed me.",
     }
 )

@@ -216,6 +216,8 @@ class Context:
     """The model has spoken in this conversation, or was asked to."""
     acted: bool = False
     """A tool was called since the model last began to speak: what it has done is not to be done twice."""
+    in_progress: bool = False
+    """The service works on at the request, though a turn of it may be over: more comes."""
     owed: bool = False
     """The link was lost before the answer had come: it is to be had on the next one."""
     resumptions: int = 0
@@ -226,7 +228,7 @@ class Context:
     delay: Trouble | None = None
     """Why the link is not open yet."""
     cap: Trouble | None = None
-    """No further turn may be had, for this reason."""
+    """The conversation ends once the answer is heard, for this reason."""
     trouble: Trouble | None = None
     """What TROUBLE is about."""
 

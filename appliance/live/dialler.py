@@ -22,7 +22,8 @@ from appliance.live.capabilities import capabilities
 from appliance.live.closing import TOLD, WAITS, action_of
 from appliance.live.handles import HANDLE, Handle, Handles, Rung, first_rung, next_rung
 from appliance.live.memory import Transcript
-from appliance.live.ports import Link, LinkConnector, LiveToken, Request, Seed, Store, TokenSource, Way
+from appliance.live.ports import Link, LinkConnector, LiveToken, Request, Seed, TokenSource, Way
+from appliance.live.store import Store
 from appliance.live.tiers import Lessons, drop_next, restored
 from appliance.units import Seconds
 

@@ -11,6 +11,8 @@ class Kind(Enum):
     """The person has stopped speaking, and nothing comes."""
     MUTE_REPLY = "mute-reply"
     """Audio comes, and there is nothing on it."""
+    FAILED_TURN = "failed-turn"
+    """The service has ended the turn, as what the model made was of no use."""
     STUCK = "stuck"
     """The service works and works."""
     PHANTOM_INTERRUPTION = "phantom-interruption"

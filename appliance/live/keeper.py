@@ -21,7 +21,6 @@ from appliance.core.events import (
     LinkLost,
     LinkOpened,
     ServerInterrupted,
-    Trouble,
     Unanswered,
     UserSilent,
     UserSpeech,
@@ -230,7 +229,8 @@ class Keeper:
                 if left is _Left.SWAP:
                     self._take_back(opened.link)
             except (ProvisioningError, LinkError) as error:
-                self._end(order, _failure(order.link, left, trouble_of(error)), error)
+                failed = LinkFailed(order.link, trouble_of(error))
+                self._end(order, failed if left is None else self._loss(order, error, resumable=False), error)
                 return
 
     async def _use(self, opened: Opened, order: OpenLink, before: _Left | None) -> _Left:
@@ -293,7 +293,7 @@ class Keeper:
         swap = self._vigil.swap(now).swap
         if swap is Swap.FORCED and self._vigil.busy & {Busy.MODEL, Busy.TOOL}:
             error = LinkError("the Live service is about to end the connection", LinkCause.ENDED)
-            self._end(order, self._lost_event(order, error), error)
+            self._report_loss(order, error)
             return False
         if self._wanted is not order or (swap is Swap.LATER and not self._stalled):
             return False
@@ -302,8 +302,7 @@ class Keeper:
 
     async def _lost(self, order: OpenLink, error: LinkError) -> None:
         await self._reader.rest()
-        if self._wanted is order:
-            self._end(order, self._lost_event(order, error), error)
+        self._report_loss(order, error)
 
     def _take_back(self, link: Link) -> None:
         """Leave to the next link what its session may not know: what was sent since the handle that it goes on with.
@@ -318,12 +317,15 @@ class Keeper:
             self._outlets.on_error(error)
             self.tell(order, LinkDelayed(order.link, trouble_of(error)))
         else:
-            speaks = self._vigil.speech_begins
-            self._end(order, LinkLost(order.link, resumable=True, trouble=trouble_of(error), speaks=speaks), error)
+            self._end(order, self._loss(order, error, resumable=True), error)
 
-    def _lost_event(self, order: OpenLink, error: LinkError) -> LinkLost:
-        """Return what is told of an open link that has ended; the next attempt is planned by why."""
-        return LinkLost(order.link, self._dialler.lost(error), trouble_of(error), self._vigil.speech_begins)
+    def _report_loss(self, order: OpenLink, error: LinkError) -> None:
+        """Report that an open link has ended, if it is wanted; the next attempt is planned by why."""
+        if self._wanted is order:
+            self._end(order, self._loss(order, error, resumable=self._dialler.lost(error)), error)
+
+    def _loss(self, order: OpenLink, error: ApplianceError, *, resumable: bool) -> LinkLost:
+        return LinkLost(order.link, resumable, trouble_of(error), self._vigil.speech_begins)
 
     def _end(self, order: OpenLink, event: LinkFailed | LinkLost, error: ApplianceError | None = None) -> None:
         """Report the end of a link that nobody asked for; from then on it is no longer wanted."""
@@ -387,16 +389,13 @@ class Keeper:
             if self._opened is not None:
                 self._take_back(self._opened.link)
             error = LinkError("what is sent does not leave, again", LinkCause.DROPPED)
-            self._end(order, self._lost_event(order, error), error)
+            self._report_loss(order, error)
         else:
+            if finding.kind is Kind.FAILED_TURN:
+                self.tell(order, UserSilent(order.link))  # the service has heard an end, and need not have told
             heard = finding.kind is not Kind.NO_REPLY or not self._vigil.doubtful
             self.tell(order, Unanswered(order.link, finding.remedy is Remedy.RETRY_UTTERANCE, heard))
 
 
 def _now() -> Seconds:
     return Seconds(asyncio.get_running_loop().time())
-
-
-def _failure(link: int, left: _Left | None, trouble: Trouble) -> LinkFailed | LinkLost:
-    """Return what is told of a link that no attempt can open: a swapped one was open, for all that is known."""
-    return LinkFailed(link, trouble) if left is None else LinkLost(link, resumable=False, trouble=trouble)

@@ -7,7 +7,8 @@ from typing import Final
 
 from appliance import log
 from appliance.core.events import Trouble
-from appliance.live.ports import Store, UsageReported
+from appliance.live.ports import UsageReported
+from appliance.live.store import Store
 from appliance.live.usage import CURRENCY, TOLD, Caps, Level, allowance, price_of, restored
 
 SETTLE_S: Final = 2.0

@@ -28,7 +28,9 @@ from appliance.live.ports import (
     ToolCall,
     ToolCallsCancelled,
     TurnComplete,
+    TurnReason,
     UsageReported,
+    WaitingForInput,
 )
 from appliance.units import REPLY, Seconds
 
@@ -68,20 +70,40 @@ class _Answer:
         self._alive_at = Seconds(0.0)
         self._tools: set[str] = set()
         self._tools_used = False
+        self._in_progress = False
+        self._goes_on = False
+        """A turn of the model is over, and the service works on: more is to come."""
+        self._partly = False
+        """There was something to hear in such a turn."""
 
     def turn(self) -> None:
-        self._retried = self._tools_used = False
+        self._retried = self._tools_used = self._partly = False
         self._tools.clear()
         self.over()
 
     def link_opened(self, now: Seconds) -> None:
         self._began = self._alive_at = now
+        self._in_progress = self._goes_on = False
 
     def tools_gone(self) -> None:
         self._tools.clear()
 
     def stopped(self, now: Seconds) -> None:
         self._stopped_at = self._began = self._alive_at = now
+
+    def progress(self, now: Seconds) -> None:
+        self._in_progress = True
+        self._alive_at = now
+
+    def turn_of_several(self, now: Seconds, *, audible: bool) -> None:
+        self._goes_on = True
+        self._partly = self._partly or audible
+        self._stopped_at = self._began = self._alive_at = now
+
+    def idle(self) -> None:
+        self._in_progress = False
+        if self._goes_on:
+            self.over()
 
     def alive(self, now: Seconds) -> None:
         self._alive_at = now
@@ -96,20 +118,22 @@ class _Answer:
 
     def answered(self, now: Seconds) -> float | None:
         """Return how long the service took; None where nobody waited, or tools had a share in it."""
-        stopped_at, alone = self._stopped_at, not self._tools_used
+        stopped_at, alone = self._stopped_at, not (self._tools_used or self._goes_on)
         self.over()
         return now - stopped_at if stopped_at is not None and alone else None
 
     def over(self) -> None:
         self._stopped_at = None
+        self._goes_on = False
 
     @property
     def waiting(self) -> bool:
         return self._stopped_at is not None
 
     def fail(self, kind: Kind) -> Finding:
-        # What a tool has done is not to be done twice.
-        remedy = Remedy.APOLOGISE if self._retried or self._tools_used else Remedy.RETRY_UTTERANCE
+        # What a tool has done is not to be done twice, nor what was said to be heard twice.
+        vain = self._retried or self._tools_used or self._partly
+        remedy = Remedy.APOLOGISE if vain else Remedy.RETRY_UTTERANCE
         self._retried = True
         self.over()
         return Finding(kind, remedy)
@@ -117,7 +141,8 @@ class _Answer:
     def due(self) -> Seconds | None:
         if not self.waiting or self._tools:
             return None
-        return Seconds(min(self._alive_at + self._limits.reply_s, self._began + self._limits.stuck_s))
+        stuck_at = Seconds(self._began + self._limits.stuck_s)
+        return stuck_at if self._in_progress else min(Seconds(self._alive_at + self._limits.reply_s), stuck_at)
 
     def check(self, now: Seconds) -> Finding | None:
         due = self.due()
@@ -283,6 +308,8 @@ class Patience:
                 self._answer.tools_called(message.id)
             case ToolCallsCancelled():
                 self._answer.tools_done(message.ids, now)
+            case WaitingForInput():
+                self._answer.over()
             case StatusReported():
                 self._status(message.status, now)
             case Thinking() | LookedUp() | UsageReported() | HeardText() | SpokenText():
@@ -319,16 +346,20 @@ class Patience:
         self._turn_begins()
         if self._working_since is not None:
             self._alive(now)  # one of several turns for one request
-        else:
-            self._answer.over()
+            self._answer.turn_of_several(now, audible=audible)
+            return None
+        if message.reason is TurnReason.FAILED and not audible and self._answer.waiting:
+            return self._answer.fail(Kind.FAILED_TURN)
+        self._answer.over()
         return None if audible else self._phantom.turn_without_audio()
 
     def _status(self, status: Interaction, now: Seconds) -> None:
         if status is Interaction.IN_PROGRESS:
             self._working_since = now
-            self._answer.alive(now)
+            self._answer.progress(now)
         else:
             self._working_since = None
+            self._answer.idle()
 
     # Time
 
@@ -346,6 +377,7 @@ class Patience:
     def check(self, now: Seconds) -> Finding | None:
         """Return what takes too long by now; each thing once."""
         if finding := self._answer.check(now):
+            self._working_since = None
             return finding
         stuck_at = self._stuck_at()
         if stuck_at is None or now < stuck_at:

@@ -73,9 +73,27 @@ class GenerationComplete:
     """The model has sent the last audio of its turn."""
 
 
+class TurnReason(Enum):
+    """Why the model's turn is over, where that is not because it was finished."""
+
+    MORE_INPUT = "more-input"
+    """The model expects the person to go on."""
+    FAILED = "failed"
+    """What the model made was of no use, as a malformed call of a tool."""
+    REFUSED = "refused"
+    """The service does not let it answer that, or does not let it say what it was about to."""
+
+
 @dataclass(frozen=True, slots=True)
 class TurnComplete:
     """The model's turn is over, audio or not."""
+
+    reason: TurnReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingForInput:
+    """The model says nothing because it expects the person to go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +217,7 @@ LinkMessage = (
     ReplyAudio
     | GenerationComplete
     | TurnComplete
+    | WaitingForInput
     | Interrupted
     | SpeechStarted
     | SpeechEnded
@@ -382,13 +401,3 @@ class LinkConnector(Protocol):
         Raises:
             LinkError: It cannot be opened, with the cause.
         """
-
-
-class Store(Protocol):
-    """Keeps a small JSON object over restarts."""
-
-    def load(self) -> object:
-        """Return what was saved last; None where there is nothing of use."""
-
-    async def save(self, value: Mapping[str, Any]) -> None:
-        """Replace it; what cannot be written is logged and left."""

@@ -12,28 +12,37 @@ from appliance.core.events import (
     CapReached,
     Continuity,
     Event,
+    InputAwaited,
+    InteractionReported,
     ReplyEnded,
     ReplyStarted,
     ServerInterrupted,
     ToolsCalled,
     ToolsCancelled,
+    TurnRefused,
     UserSpeech,
 )
 from appliance.core.state import Mode
 from appliance.errors import LinkError
+from appliance.live.capabilities import Feature, capabilities
 from appliance.live.dialler import Dialler, Opened
 from appliance.live.findings import Finding
 from appliance.live.handover import HandOver
 from appliance.live.hearing import Hearing
+from appliance.live.interaction import InteractionState
 from appliance.live.meter import Meter
 from appliance.live.outlets import Outlets, Playback
 from appliance.live.ports import (
     HandleUpdated,
     LinkMessage,
     LookedUp,
+    StatusReported,
     ToolCall,
     ToolCallsCancelled,
+    TurnComplete,
+    TurnReason,
     UsageReported,
+    WaitingForInput,
 )
 from appliance.live.recollection import Cut, Recollection
 from appliance.live.replies import ReplyChunk, ReplyFact, ReplyGate
@@ -97,6 +106,9 @@ class Reader:
         self._order: OpenLink | None = None
         self._hearing = Hearing(0, Mode.HANDS_FREE)
         self._calls: deque[str] = deque(maxlen=CALLS_REMEMBERED)
+        self._interaction = InteractionState()
+        self._several_turns = False
+        """The model may take several turns for one request."""
         self._answered = Epoch(0)
         """The newest reply in which there was something to hear."""
 
@@ -120,6 +132,8 @@ class Reader:
         self._gate.begin_link(order.link)
         self._hearing = Hearing(order.link, order.mode)
         self._calls.clear()
+        self._interaction = InteractionState()
+        self._several_turns = capabilities(opened.model).has(Feature.STATUS)
         if opened.continuity is Continuity.PARTIAL:
             self._outlets.on_session()
         try:
@@ -175,12 +189,24 @@ class Reader:
         finding = self._aides.vigil.feed(message, _now())
         for turn in self._aides.recollection.feed(message):
             self._outlets.on_said(turn)
+        news = self._interaction.feed(message)
+        if news and self._interaction.in_progress:
+            self._desk.tell(order, InteractionReported(order.link, in_progress=True))
         for fact in self._gate.feed(message, _now()):
             await self._fact(fact, order)
+        if isinstance(message, TurnComplete | StatusReported) and self._several_turns:
+            self._request_over()
+        if news and not self._interaction.in_progress:
+            self._desk.tell(order, InteractionReported(order.link, in_progress=False))
         self._heard(message, order)
         self._rest_of(message, order)
         if finding is not None:
             self._desk.found(order, finding)
+
+    def _request_over(self) -> None:
+        """The last turn for a request has ended, unless the service works on at it."""
+        if not self._interaction.in_progress:
+            self._desk.answered()
 
     def _heard(self, message: LinkMessage, order: OpenLink) -> None:
         """Take what the message says of the person; after what it says of a reply, which they may have interrupted."""
@@ -202,8 +228,8 @@ class Reader:
                     self._desk.answering()
                 await self._hand_over.put(fact)
             case ReplyEnded():
-                if fact.epoch == self._answered:
-                    self._desk.answered()
+                if fact.epoch == self._answered and not self._several_turns:
+                    self._request_over()
                 await self._hand_over.put(fact)
             case ReplyStarted():
                 self._hearing.answered()
@@ -217,6 +243,11 @@ class Reader:
             case ToolCall():
                 self._outlets.on_tool_call(message)
                 self._desk.tell(order, ToolsCalled(order.link, (message.id,)))
+            case WaitingForInput():
+                self._desk.tell(order, InputAwaited(order.link))
+            case TurnComplete(TurnReason.REFUSED):
+                log.event("reply.refused", level="warning")
+                self._desk.tell(order, TurnRefused(order.link))
             case ToolCallsCancelled():
                 self._desk.tell(order, ToolsCancelled(order.link, message.ids))
             case UsageReported():

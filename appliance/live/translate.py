@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from google.genai import errors, types
@@ -35,7 +35,9 @@ from appliance.live.ports import (
     ToolCall,
     ToolCallsCancelled,
     TurnComplete,
+    TurnReason,
     UsageReported,
+    WaitingForInput,
 )
 from appliance.units import REPLY, Seconds
 
@@ -75,7 +77,7 @@ def translate(message: types.LiveServerMessage, on_malformed: Callable[[str], No
         *_transcripts(content, on_malformed),
         *([GenerationComplete()] if content.generation_complete else []),
         *_status(content),
-        *([TurnComplete()] if content.turn_complete else []),
+        *_turn_end(content),
         *_session(message),
         *_voice_activity(message),
     ]
@@ -139,10 +141,29 @@ def _transcripts(
 
 def _status(content: types.LiveServerContent) -> Iterator[LinkMessage]:
     match content.interaction_status:
-        case types.InteractionStatus.IN_PROGRESS:
+        case types.InteractionStatus.IN_PROGRESS | types.InteractionStatus.REQUIRES_ACTION:
             yield StatusReported(Interaction.IN_PROGRESS)
         case types.InteractionStatus.IDLE:
             yield StatusReported(Interaction.IDLE)
+
+
+_REASONS: Final[Mapping[types.TurnCompleteReason, TurnReason | None]] = {
+    types.TurnCompleteReason.TURN_COMPLETE_REASON_UNSPECIFIED: None,
+    types.TurnCompleteReason.NEED_MORE_INPUT: TurnReason.MORE_INPUT,
+    types.TurnCompleteReason.MALFORMED_FUNCTION_CALL: TurnReason.FAILED,
+    types.TurnCompleteReason.RESPONSE_REJECTED: TurnReason.FAILED,
+    types.TurnCompleteReason.MAX_REGENERATION_REACHED: TurnReason.FAILED,
+}
+"""All others, and those to come, are about what was asked or made."""
+
+
+def _turn_end(content: types.LiveServerContent) -> Iterator[LinkMessage]:
+    told = content.turn_complete_reason or types.TurnCompleteReason.TURN_COMPLETE_REASON_UNSPECIFIED
+    reason = _REASONS.get(told, TurnReason.REFUSED)
+    if content.waiting_for_input or (content.turn_complete and reason is TurnReason.MORE_INPUT):
+        yield WaitingForInput()
+    if content.turn_complete:
+        yield TurnComplete(reason)
 
 
 def _session(message: types.LiveServerMessage) -> Iterator[LinkMessage]:

@@ -26,6 +26,8 @@ from appliance.live.ports import (
     ToolCallsCancelled,
     Traffic,
     TurnComplete,
+    TurnReason,
+    WaitingForInput,
 )
 from appliance.live.rotation import Busy, Due, Facts, Notice, due
 from appliance.live.voice import Voice
@@ -188,7 +190,7 @@ class Vigil:
                 self._answers = False
                 self._turn_at = now
                 if isinstance(message, TurnComplete) and not self.audible:
-                    self._answered_with_silence(now)
+                    self._answered_with_silence(message.reason, now)
             case SpeechStarted() | SpeechEnded():
                 self._noticed = self._tells = self.heard = True
                 self._patience.speech(now)
@@ -208,7 +210,11 @@ class Vigil:
         elif self._speaks:
             self._patience.stopped(now)
 
-    def _answered_with_silence(self, now: Seconds) -> None:
+    def _answered_with_silence(self, reason: TurnReason | None, now: Seconds) -> None:
+        if reason is TurnReason.FAILED and not (self._tells or self.waiting):
+            self._answered_before_a_pause(now)
+        if reason is TurnReason.FAILED or self._works:
+            return
         self._first = self.heard = False
         if not self._tells:
             self._answered_so_far(now)
@@ -227,6 +233,8 @@ class Vigil:
                 self._noticed = self.acted = self.heard = True
             case ToolCallsCancelled():
                 self._tools.difference_update(message.ids)
+            case WaitingForInput():
+                self._answered_so_far(now)
             case HeardText():
                 self.heard = True
             case StatusReported():

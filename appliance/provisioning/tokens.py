@@ -17,7 +17,8 @@ from appliance import log
 from appliance.core.backoff import Backoff
 from appliance.core.state import Mode
 from appliance.errors import LinkAction, ProvisioningError, ProvisioningUnreachable, TokenRefused
-from appliance.live.ports import LiveToken, Store
+from appliance.live.ports import LiveToken
+from appliance.live.store import Store
 from appliance.provisioning.client import ProvisioningClient
 from appliance.provisioning.exchange import NoAnswer
 from appliance.provisioning.protocol import Purpose

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import override
 
-from appliance.simulator.plan import Answer, Completion, Interruption, Status, TurnPlan
+from appliance.simulator.plan import Answer, Completion, Filler, Interruption, Status, TurnPlan
 from appliance.simulator.replies import ToolStep
 from appliance.simulator.steps import Moment, Span, Step
 from appliance.units import REPLY
@@ -152,6 +152,41 @@ class InterruptWithoutEnd(Alteration):
         return replace(plan, interruption=Interruption.WITHOUT_END)
 
 
+class Fill(Alteration):
+    """Says something before the answer, as a turn that ends with IN_PROGRESS; the answer's ends with IDLE."""
+
+    do: Literal["fill"]
+    audio_ms: Annotated[int, Field(ge=80, le=60_000)] = 800
+    for_s: Span
+    """From the end of that turn to the answer."""
+
+    @override
+    def alter(self, plan: TurnPlan) -> TurnPlan:
+        filler = Filler(plan.voice[: REPLY.frames(self.audio_ms / 1000)], self.for_s)
+        return replace(plan, filler=filler, status=Status.IDLE)
+
+
+class WaitForInput(Alteration):
+    """Ends the turn without audio and says that the person is expected to go on."""
+
+    do: Literal["wait_for_input"]
+
+    @override
+    def alter(self, plan: TurnPlan) -> TurnPlan:
+        return replace(plan, answer=Answer.WAITS)
+
+
+class EndWithReason(Alteration):
+    """Ends the turn without audio and says why."""
+
+    do: Literal["end_with_reason"]
+    reason: Annotated[str, Field(pattern=r"^[A-Z_]+$")]
+
+    @override
+    def alter(self, plan: TurnPlan) -> TurnPlan:
+        return replace(plan, answer=Answer.EMPTY, reason=self.reason)
+
+
 class ScriptedCall(BaseModel):
     """A tool and its arguments."""
 
@@ -174,5 +209,5 @@ class CallTools(Alteration):
 
 AnyAlteration = (
     NoReply | IgnoreTurn | EmptyTurn | MuteAudio | CutShort | Think | Pace | Burst | StayInProgress | CompleteEarly
-    | InterruptWithAudio | InterruptWithoutEnd | CallTools
+    | InterruptWithAudio | InterruptWithoutEnd | Fill | WaitForInput | EndWithReason | CallTools
 )  # fmt: skip

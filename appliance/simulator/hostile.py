@@ -62,6 +62,10 @@ _KEYS: Final[Mapping[str, Callable[[Random], Keys]]] = MappingProxyType(
         "pace": lambda random: {"speed": random.choice((0.3, 0.9, 1.0, 50.0))},
         "burst": lambda random: {"audio_ms": random.randint(80, 5000)},
         "call_tools": _calls,
+        "fill": lambda random: {"audio_ms": random.randint(80, 2000), "for_s": random.uniform(0.0, _LATEST_S)},
+        "end_with_reason": lambda random: {
+            "reason": random.choice(("MALFORMED_FUNCTION_CALL", "RESPONSE_REJECTED", "BLOCKLIST", "NEED_MORE_INPUT"))
+        },
     }
 )
 """The own keys of a deed that has any."""

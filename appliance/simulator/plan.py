@@ -13,6 +13,8 @@ class Answer(Enum):
     SPOKEN = "spoken"
     EMPTY = "empty"
     """turnComplete and no audio."""
+    WAITS = "waits"
+    """waitingForInput and turnComplete, no audio: the person is expected to go on."""
     NONE = "none"
     """The person's words are transcribed, then nothing comes, not even an end."""
     NOTHING = "nothing"
@@ -55,6 +57,16 @@ class Interruption(Enum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Filler:
+    """A turn before the one that answers."""
+
+    voice: Pcm
+    """24 kHz mono."""
+    wait_s: float
+    """From its end to the answer."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TurnPlan:
     """One turn of the model."""
 
@@ -78,4 +90,8 @@ class TurnPlan:
     completion: Completion = Completion.PLAYED
     status: Status = Status.UNSAID
     interruption: Interruption = Interruption.ALONE
+    reason: str = ""
+    """turnCompleteReason, as the wire says it; empty: none is sent."""
+    filler: Filler | None = None
+    """What is said before the answer, as a turn that ends with IN_PROGRESS."""
     words: Words = Words.SPOKEN

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from appliance.simulator.handles import Snapshot
 from appliance.simulator.models import Behavior
-from appliance.simulator.plan import Answer, Interruption, Status, TurnPlan, Words
+from appliance.simulator.plan import Answer, Filler, Interruption, Status, TurnPlan, Words
 from appliance.simulator.record import TurnRecord
 from appliance.simulator.scene import Scene
 from appliance.simulator.steps import Moment
@@ -193,6 +193,8 @@ class Talk:
     async def _answer(self, turn: ModelTurn) -> None:
         await self._withdraw_handle()
         await asyncio.sleep(turn.plan.thinking_s)
+        if turn.plan.filler is not None:
+            await self._fill(turn.plan, turn.plan.filler)
         if turn.plan.tools:
             await turn.call_tools()
             self._scene.reached(Moment.TOOL_CALL)
@@ -209,6 +211,15 @@ class Talk:
         _LOG.info("session %d: turn complete", self._record.number)
         self._scene.reached(Moment.TURN_END)
         await self._offer_handle()
+
+    async def _fill(self, plan: TurnPlan, filler: Filler) -> None:
+        """Hold a turn that is not the answer yet, and wait."""
+        nothing = Transcript("", self._scene.send)
+        aside = replace(plan, voice=filler.voice, text="one moment", filler=None)
+        turn = ModelTurn(aside, Transcription.OFF, nothing, TurnRecord(plan.reply, 0), self._scene.send)
+        await turn.speak(lambda: self._scene.reached(Moment.REPLY))
+        await self._scene.send(server_content(turnComplete=True, interactionStatus=Status.IN_PROGRESS.value))
+        await asyncio.sleep(filler.wait_s)
 
     def _is_asynchronous(self, plan: TurnPlan) -> bool:
         return all(self._setup.behavior(tool.name) is Behavior.NON_BLOCKING for tool in plan.tools)
@@ -240,6 +251,10 @@ class Talk:
         """Return the message that ends a turn, with what it cost."""
         status = self._status(turn.plan)
         said = {} if status is Status.UNSAID else {"interactionStatus": status.value}
+        if turn.plan.answer is Answer.WAITS:
+            said["waitingForInput"] = True
+        if turn.plan.reason:
+            said["turnCompleteReason"] = turn.plan.reason
         return {**server_content(turnComplete=True, **said), **self._usage(turn.record)}
 
     def _status(self, plan: TurnPlan) -> Status:

@@ -63,7 +63,7 @@ class ModelTurn:
 
     async def speak(self, on_first_audio: Callable[[], None]) -> None:
         """Send the audio and generationComplete; return when turnComplete is due."""
-        if self.plan.answer is Answer.EMPTY:
+        if self.plan.answer in {Answer.EMPTY, Answer.WAITS}:
             return
         voice, speed = self.plan.voice, self.plan.speed
         burst = max(1, REPLY.frames(self.plan.burst_ms / 1000) // CHUNK) * CHUNK

@@ -232,6 +232,16 @@ class ConversationMachine(RuleBasedStateMachine):
         self._post(ev.Unanswered(self.world.link or 0, repeatable, heard))
 
     @precondition(lambda self: self.world.link_open)
+    @rule(in_progress=st.booleans())
+    def interaction_reported(self, in_progress: bool) -> None:
+        self._post(ev.InteractionReported(self.world.link or 0, in_progress))
+
+    @precondition(lambda self: self.world.link_open)
+    @rule(kind=st.sampled_from([ev.InputAwaited, ev.TurnRefused]))
+    def turn_without_answer(self, kind: type[ev.InputAwaited | ev.TurnRefused]) -> None:
+        self._post(kind(self.world.link or 0))
+
+    @precondition(lambda self: self.world.link_open)
     @rule()
     def cap_reached(self) -> None:
         self._post(ev.CapReached(self.world.link or 0, ev.Trouble.CAP_DAY))

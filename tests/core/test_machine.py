@@ -329,6 +329,34 @@ def test_a_service_that_does_not_answer_is_asked_once_more_on_a_new_session():
     assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.SILENT_SERVICE)]
 
 
+def test_a_service_that_works_on_is_waited_for_after_what_it_has_said_and_only_idle_ends_that():
+    story = speaking().tell(ev.InteractionReported(1, in_progress=True), ev.ReplyEnded(1, 7), ev.PlaybackDrained(7))
+    assert story.at(State.THINKING)
+    assert story.tell(ev.ReplyEnded(1, 0)).at(State.THINKING), "a turn without audio is not the last"
+    assert story.tell(ev.ReplyStarted(1, 8), ev.ReplyEnded(1, 8), ev.PlaybackDrained(8)).at(State.THINKING)
+    assert story.tell(ev.InteractionReported(1, in_progress=False)).at(State.LISTENING)
+    assert story.context.listening is Listening.FOLLOW_UP
+
+
+def test_a_report_that_comes_after_what_was_said_is_played_still_counts():
+    story = speaking().tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7), ev.InteractionReported(1, in_progress=True))
+    assert story.at(State.THINKING)
+    assert story.tell(ev.UserSpeech(1)).at(State.LISTENING), "the person may go on"
+    assert story.deadline().at(State.THINKING), "and is not left while the service works"
+
+
+def test_a_model_that_waits_for_more_gives_the_person_the_word():
+    assert thinking().tell(ev.InputAwaited(1)).at(State.LISTENING)
+
+
+def test_a_question_that_may_not_be_answered_is_told_in_words_once_what_there_is_was_heard():
+    story = thinking().tell(ev.TurnRefused(1))
+    assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.DECLINED)]
+    story = speaking().tell(ev.TurnRefused(1), ev.ReplyEnded(1, 7))
+    assert story.at(State.SPEAKING)
+    assert story.tell(ev.PlaybackDrained(7)).did(fx.Announce) == [fx.Announce(ev.Trouble.DECLINED)]
+
+
 def test_what_nobody_but_the_microphone_has_heard_is_no_reason_to_apologise():
     story = thinking().tell(ev.Unanswered(1, repeatable=False, heard=False))
     assert story.at(State.IDLE)

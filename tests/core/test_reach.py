@@ -25,6 +25,8 @@ class World:
     """Caps and words over the beginning of a reply, too."""
     time_over: bool = False
     counts_calls: bool = False
+    interaction: bool = False
+    """The service tells how it stands with requests; in that world there are no buttons, texts and tools."""
 
 
 VOICE = BargeIn.VOICE
@@ -37,6 +39,7 @@ WORLDS = (
         whole=False,
         counts_calls=True,
     ),
+    World((), Policy(VOICE, resumptions=0), time_over=True, interaction=True),
 )
 
 
@@ -44,7 +47,8 @@ def _first(context: Context, world: World) -> Context:
     numbered = replace(context, entry=0, link=min(context.link, 1), epoch=min(context.epoch, 1), question=0, request=0)
     # Without a greeting, it makes no difference whether somebody was greeted.
     calls = min(context.calls, int(world.counts_calls))
-    return replace(numbered, calls=calls, unanswered=0, answers=0, unproved=False, greeted=False)
+    cap = context.cap and ev.Trouble.NETWORK
+    return replace(numbered, cap=cap, calls=calls, unanswered=0, answers=0, unproved=False, greeted=False)
 
 
 def _events(context: Context, world: World) -> Iterator[ev.Event]:
@@ -53,8 +57,7 @@ def _events(context: Context, world: World) -> Iterator[ev.Event]:
     yield from (ev.Ready(), ev.StopRequested(), ev.EndRequested(), ev.DeadlineReached(context.entry))
     for fault in world.faults:
         yield from (ev.FaultRaised(fault), ev.FaultCleared(fault))
-    yield from (ev.WakeDetected(0), ev.ButtonPressed(0))
-    yield from (ev.ButtonReleased(press, 0) for press in ev.Press)
+    yield ev.WakeDetected(0)
     yield from (ev.LinkOpened(link, continuity) for continuity in ev.Continuity)
     yield from (ev.LinkDelayed(link, ev.Trouble.NETWORK), ev.LinkFailed(link, ev.Trouble.NETWORK))
     for yes in (True, False):
@@ -66,11 +69,16 @@ def _events(context: Context, world: World) -> Iterator[ev.Event]:
     if world.whole:
         yield from (ev.ReplyAudible(epoch, over_speech) for over_speech in (True, False))
         yield ev.CapReached(link, ev.Trouble.NETWORK)
-    yield ev.TextEntered("a")
-    yield from (ev.ToolsCalled(link, CALLS), ev.ToolsCancelled(link, CALLS))
-    yield from (ev.ToolDone(*CALLS), ev.ToolSlow(*CALLS))
     if world.counts_calls:
         yield ev.ToolTimeOver(context.question)
+    if world.interaction:
+        yield from (ev.InteractionReported(link, in_progress) for in_progress in (True, False))
+        yield from (ev.InputAwaited(link), ev.TurnRefused(link))
+    else:
+        yield from (ev.ButtonPressed(0), ev.TextEntered("a"))
+        yield from (ev.ButtonReleased(press, 0) for press in ev.Press)
+        yield from (ev.ToolsCalled(link, CALLS), ev.ToolsCancelled(link, CALLS))
+        yield from (ev.ToolDone(*CALLS), ev.ToolSlow(*CALLS))
     if world.time_over:
         yield ev.ConversationTimeOver(context.request)
 

@@ -13,6 +13,7 @@ from google.genai import types
 
 from appliance.core.state import Mode
 from appliance.errors import LinkCause, LinkError, ProvisioningError
+from appliance.live.capabilities import Feature, capabilities
 from appliance.live.closing import Ending, Phase, Sign, judge
 from appliance.live.delivery import Delivery
 from appliance.live.link import MAX_STRANGE
@@ -142,13 +143,14 @@ async def relayed(line: Line, delay_s: float) -> AsyncIterator[Line]:
 class SimulatedLink:
     """`live.ports.Link` over a connection in memory."""
 
-    def __init__(self, session: Line, mode: Mode, on_audio: Callable[[], None]) -> None:
+    def __init__(self, session: Line, model: str, mode: Mode, on_audio: Callable[[], None]) -> None:
         self.mode = mode
         self.offered: list[tuple[float, bytes]] = []
         """The audio that it was handed, and when."""
         self.closed_at = inf
         """Loop time."""
         self._session = session
+        self._known = capabilities(model)
         self._on_audio = on_audio
         self._delivery = Delivery()
         self._sent = 0
@@ -212,7 +214,7 @@ class SimulatedLink:
 
     async def send_tool_result(self, result: ToolResult) -> None:
         answer: dict[str, Any] = {"id": result.call, "name": result.name, "response": dict(result.response)}
-        if result.scheduling is not None:
+        if result.scheduling is not None and self._known.has(Feature.TOOL_SCHEDULING):
             answer["scheduling"] = result.scheduling.value
         await self._send({"toolResponse": {"functionResponses": [answer]}})
 
@@ -257,13 +259,13 @@ class SimulatedConnector:
                 async with asyncio.timeout(UPGRADE_S):
                     session = await stack.enter_async_context(self.service.connect(caller))
                 async with asyncio.timeout(SETUP_S):
-                    await session.send({"setup": self._wanted(request)})
+                    await session.send({"setup": self._wanted(request, token.model)})
                     while b'"setupComplete"' not in await session.receive_raw():
                         pass
             except (ConnectionEndedError, UpgradeRefusedError, TimeoutError) as error:
                 raise ended(Phase.OPENING, error) from None
             line = await stack.enter_async_context(self.through(session))
-            link = SimulatedLink(line, request.mode, self.on_audio)
+            link = SimulatedLink(line, token.model, request.mode, self.on_audio)
             self.links.append(link)
             assert self.connections == 0, "the service refuses a second connection of a session"
             self.connections += 1
@@ -274,11 +276,13 @@ class SimulatedConnector:
                 await _hang_up(line)
                 self.connections -= 1
 
-    def _wanted(self, request: Request) -> dict[str, Any]:
+    def _wanted(self, request: Request, model: str) -> dict[str, Any]:
+        level = capabilities(model).thinking_level
         detection = {**self.detection, "disabled": request.mode is Mode.PUSH_TO_TALK}
         return {
             **setup(request.handle)["setup"],
-            "model": f"models/{MODEL}",
+            "model": f"models/{model}",
+            **({"generationConfig": {"thinkingConfig": {"thinkingLevel": level}}} if level else {}),
             "realtimeInputConfig": {"automaticActivityDetection": detection, "activityHandling": self.interruption},
             **({} if Tier.TRANSCRIPTION in request.without else {"outputAudioTranscription": {}}),
             **({"historyConfig": {"initialHistoryInClientContent": True}} if request.seeded else {}),

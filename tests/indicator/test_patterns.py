@@ -23,7 +23,7 @@ ASKED = {
     "see to the network": {Trouble.NETWORK, Trouble.CLOCK},
     "ask the installer": {Trouble.REFUSED, Trouble.NOT_ENROLLED, Trouble.SETTINGS},
     "wait": {Trouble.QUOTA, Trouble.CAP_SESSION, Trouble.CAP_DAY, Trouble.CAP_MONTH},
-    "ask again": {Trouble.SILENT_SERVICE, Trouble.LOST, Trouble.SERVICE},
+    "ask again": {Trouble.SILENT_SERVICE, Trouble.LOST, Trouble.SERVICE, Trouble.DECLINED},
 }
 """What each kind of trouble asks of the household."""
 

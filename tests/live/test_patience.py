@@ -9,6 +9,7 @@ from appliance.live.findings import Finding, Kind, Remedy
 from appliance.live.patience import Limits, Patience
 from appliance.live.ports import (
     GenerationComplete,
+    HeardText,
     Interaction,
     Interrupted,
     LinkMessage,
@@ -20,7 +21,9 @@ from appliance.live.ports import (
     ToolCall,
     ToolCallsCancelled,
     TurnComplete,
+    TurnReason,
     UsageReported,
+    WaitingForInput,
 )
 from appliance.units import REPLY, Seconds
 
@@ -85,7 +88,7 @@ def test_an_audible_answer_is_an_answer():
     assert not Story().ask().wait(5).hear(LOUD).wait(100).found
 
 
-@pytest.mark.parametrize("sign", [Thinking(), LookedUp(()), UsageReported(7), SpokenText("x"), WORKING])
+@pytest.mark.parametrize("sign", [Thinking(), LookedUp(()), UsageReported(7), SpokenText("x"), HeardText("x")])
 def test_every_sign_of_life_buys_time(sign):
     story = Story().ask().wait(5).hear(sign).wait(5)
     assert not story.found
@@ -104,9 +107,33 @@ def test_a_silence_that_the_model_chose_is_no_fault():
 
 
 def test_a_turn_that_is_one_of_several_is_not_the_answer():
-    story = Story().ask().hear(WORKING, TurnComplete()).wait(5)
+    story = Story().ask().wait(5).hear(WORKING, TurnComplete()).wait(LIMITS.stuck_s - 0.01)
     assert not story.found
-    assert story.wait(5).found == [Finding(Kind.NO_REPLY, RETRY)]
+    assert story.wait(5).found == [Finding(Kind.STUCK, RETRY)]
+
+
+def test_a_service_that_works_is_waited_for_longer_and_not_asked_again_once_it_has_said_something():
+    story = Story().ask().wait(5).hear(WORKING, LOUD, TurnComplete()).wait(LIMITS.stuck_s - 0.01)
+    assert not story.found
+    assert story.hear(LOUD, TurnComplete()).wait(LIMITS.stuck_s - 0.01).hear(LOUD, IDLE, TurnComplete()).wait(100)
+    assert not story.found
+    assert Story().ask().hear(WORKING, LOUD, TurnComplete()).wait(100).found == [Finding(Kind.STUCK, APOLOGISE)]
+
+
+def test_an_end_of_the_work_without_a_turn_ends_the_wait():
+    assert not Story().ask().hear(WORKING, LOUD, TurnComplete(), IDLE).wait(100).found
+
+
+def test_a_turn_that_has_failed_is_asked_for_again_once():
+    failed = TurnComplete(TurnReason.FAILED)
+    assert Story().ask().hear(failed).found == [Finding(Kind.FAILED_TURN, RETRY)]
+    assert not Story().ask().hear(LOUD, failed).wait(100).found, "there was something to hear"
+    assert not Story().hear(failed).found, "nobody waits"
+
+
+@pytest.mark.parametrize("end", [WaitingForInput(), TurnComplete(TurnReason.REFUSED)])
+def test_nothing_more_is_expected_of_a_model_that_waits_or_must_not_answer(end):
+    assert not Story().ask().hear(end).wait(100).found
 
 
 def test_an_idle_service_owes_nothing():

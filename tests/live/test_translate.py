@@ -29,7 +29,9 @@ from appliance.live.ports import (
     ToolCall,
     ToolCallsCancelled,
     TurnComplete,
+    TurnReason,
     UsageReported,
+    WaitingForInput,
 )
 from appliance.live.translate import MOST_CALLS, Phase, classify, translate
 from appliance.units import Seconds
@@ -281,3 +283,41 @@ def test_no_line_holds_a_secret_or_what_was_said():
         assert "\n" not in line
         assert len(line) < 250
     assert "wrong" not in str(classify(ValueError(reason), Phase.OPEN))
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (None, None),
+        ("TURN_COMPLETE_REASON_UNSPECIFIED", None),
+        ("MALFORMED_FUNCTION_CALL", TurnReason.FAILED),
+        ("RESPONSE_REJECTED", TurnReason.FAILED),
+        ("PROHIBITED_INPUT_CONTENT", TurnReason.REFUSED),
+        ("GENERATED_AUDIO_SAFETY", TurnReason.REFUSED),
+        ("BLOCKLIST", TurnReason.REFUSED),
+    ],
+)
+def test_why_a_turn_is_over_is_read(told: str | None, reason: TurnReason | None):
+    content = {"turnComplete": True, "turnCompleteReason": told}
+    assert translated(serverContent=content) == [TurnComplete(reason)]
+
+
+@pytest.mark.parametrize(
+    ("content", "messages"),
+    [
+        ({"waitingForInput": True}, [WaitingForInput()]),
+        ({"waitingForInput": True, "turnComplete": True}, [WaitingForInput(), TurnComplete()]),
+        (
+            {"turnComplete": True, "turnCompleteReason": "NEED_MORE_INPUT"},
+            [WaitingForInput(), TurnComplete(TurnReason.MORE_INPUT)],
+        ),
+        ({"interactionStatus": "REQUIRES_ACTION"}, [StatusReported(Interaction.IN_PROGRESS)]),
+    ],
+)
+def test_a_model_that_waits_for_the_person_or_for_a_tool_says_so(content: dict[str, Any], messages: list[Any]):
+    assert translated(serverContent=content) == messages
+
+
+def test_how_far_a_handle_reaches_is_read_where_it_is_told():
+    update = {"newHandle": "h", "resumable": True, "lastConsumedClientMessageIndex": "7"}
+    assert translated(sessionResumptionUpdate=update) == [HandleUpdated("h", 7)]

@@ -270,3 +270,30 @@ def test_words_soon_after_an_answer_can_go_unheard():
     overlooked, received = run_real(main)
     assert not any("voiceActivity" in message or "inputTranscription" in content(message) for message in overlooked)
     assert received > 0
+
+
+async def answered(name: str, turns: int) -> list[Message]:
+    """What comes in answer to a question, without audio, up to so many ends of a turn."""
+    async with simulator(name) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        for _ in range(turns):
+            await wire.until(turn_complete)
+        return [content(message) for message in wire.messages if content(message).get("turnComplete")]
+
+
+def test_an_answer_can_come_in_a_second_turn():
+    first, second = run_real(lambda: answered("extended_thinking", 2))
+    assert (first["interactionStatus"], second["interactionStatus"]) == ("IN_PROGRESS", "IDLE")
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("turn_refused", "turnCompleteReason", "PROHIBITED_INPUT_CONTENT"),
+        ("turn_failed", "turnCompleteReason", "MALFORMED_FUNCTION_CALL"),
+        ("waits_for_input", "waitingForInput", True),
+    ],
+)
+def test_a_turn_can_end_with_a_word_on_why_there_is_no_answer(name: str, field: str, value: object):
+    [told] = run_real(lambda: answered(name, 1))
+    assert told[field] == value
