@@ -26,7 +26,10 @@ from appliance.provisioning.server.ports import MintSpec
 from appliance.provisioning.server.upstream import GenaiUpstream
 from tests.bench.figures import Figure, compared
 from tests.bench.fleet import BODY, Device, Line, encoded, enrol, make_devices, trusting
+from tests.bench.neighbours import busy_cores
+from tests.bench.overload import Served, overload
 from tests.bench.provisiond import Server, TokenService, running_service, serving
+from tests.bench.siege import besieged, served_s
 from tests.bench.storm import Storm, outage
 from tests.provisioning.server.engines import new_database, postgres, programs
 from tests.provisioning.worlds import API_KEY, server_settings
@@ -40,6 +43,14 @@ ROUND: Final = 400
 """Devices in a round, each of which asks once: less often than its quota allows."""
 JUNK: Final = 5_000
 STARTS: Final = 3
+HONEST: Final = 20
+"""Devices that ask while strangers keep the server busy, all at once."""
+SIEGES: Final = 9
+"""How often they ask."""
+MINT_CPU_TO_SDK: Final = {"sqlite": "<= 2.5", "postgres": "<= 3.5"}
+"""Processor time of a token, as a multiple of what it takes with Google's SDK and nothing around it."""
+FRESH: Final = 4_000
+"""Devices for what comes with a new connection each time."""
 FLEET: Final = 10_000
 KILLS: Final = 1_000
 _UNSIGNED: Final = (
@@ -55,20 +66,25 @@ class _Measured:
     first_start_s: float
     start_s: float
     mint_cpu_ms: float
+    sdk_cpu_ms: float
+    """Google's SDK alone, measured before and after."""
+    besieged_s: float
+    """The middle of the longest waits for a token of each round, while strangers keep the server busy."""
+    overload: Served
     mints_per_s: float
     junk_per_s: float
     rss_mb: float
     storm: Storm
     storm_rss_mb: float
+    busy_storm: Storm
+    """The same beside programs that take both cores."""
     lost_or_doubled: int
 
 
 def measure(say: Say) -> list[Figure]:
-    """Measure everything; takes about eight minutes."""
+    """Measure everything; takes about twenty minutes."""
     measured: dict[str, _Measured] = {}
     with tempfile.TemporaryDirectory() as folder, running_service(Path(folder)) as service:
-        say("Google's SDK alone")
-        sdk_cpu_ms = uvloop.run(_sdk_cpu_ms(service))
         say(f"keys for {FLEET} devices")
         fleet = make_devices(FLEET, "device")
         for engine, new_database_url in _engines(Path(folder), say):
@@ -76,7 +92,7 @@ def measure(say: Say) -> list[Figure]:
                 device.sequence = 0
             said = partial(_said, say, engine)
             measured[engine] = _engine(Path(folder) / engine, new_database_url, service, fleet, said)
-    return _figures(measured, sdk_cpu_ms)
+    return _figures(measured)
 
 
 def _said(say: Say, engine: str, line: str) -> None:
@@ -102,12 +118,19 @@ def _engine(
     say("starts")
     first_start_s = _start_s(server)
     start_s = median(_start_s(server) for _ in range(STARTS))
-    few = make_devices(ROUND, "few")
-    enrol(server.database_url, [*few, *fleet])
+    few, fresh, honest = make_devices(ROUND, "few"), make_devices(FRESH, "fresh"), make_devices(HONEST, "honest")
+    enrol(server.database_url, [*few, *fresh, *honest, *fleet])
     with serving(server):
-        say(f"tokens, {LINES} at once")
+        say(f"tokens, {LINES} at once, and Google's SDK alone before and after")
+        sdk_cpu_ms = uvloop.run(_sdk_cpu_ms(service))
         mint_cpu_ms, mints_per_s = uvloop.run(_mint(server, few))
+        sdk_cpu_ms = (sdk_cpu_ms + uvloop.run(_sdk_cpu_ms(service))) / 2
         rss_mb = server.rss_mb
+        say("twice as many devices as can be served")
+        overloaded = uvloop.run(overload(server, fresh))
+        say("strangers")
+        with besieged(server):
+            waits = [max(uvloop.run(served_s(server, honest))) for _ in range(SIEGES)]
         say("junk")
         junk_cpu_s, _ = uvloop.run(_load(server, [_UNSIGNED] * JUNK, HTTPStatus.UNAUTHORIZED))
     say(f"an outage: {FLEET} devices come back")
@@ -115,31 +138,54 @@ def _engine(
     storm_rss_mb = server.rss_mb
     server.stop()
     say(f"served {storm.served}, attempts without a token: {dict(storm.errors)}")
+    say("the same beside two busy cores")
+    with busy_cores():
+        busy_storm = uvloop.run(outage(server, service, fleet))
+    server.stop()
+    say(f"served {busy_storm.served}, attempts without a token: {dict(busy_storm.errors)}")
     say(f"{KILLS} times kill -9")
     return _Measured(
         first_start_s=first_start_s,
         start_s=start_s,
         mint_cpu_ms=mint_cpu_ms,
+        sdk_cpu_ms=sdk_cpu_ms,
+        besieged_s=median(waits),
+        overload=overloaded,
         mints_per_s=mints_per_s,
         junk_per_s=JUNK / junk_cpu_s,
         rss_mb=rss_mb,
         storm=storm,
         storm_rss_mb=storm_rss_mb,
+        busy_storm=busy_storm,
         lost_or_doubled=_lost_or_doubled(new_database_url()),
     )
 
 
-def _figures(measured: dict[str, _Measured], sdk_cpu_ms: float) -> list[Figure]:
-    alone = ("the SDK alone", sdk_cpu_ms)
+def _figures(measured: dict[str, _Measured]) -> list[Figure]:
     every = list(measured.values())
     return [
-        *(compared(f"mint_cpu_ms_{name}", one.mint_cpu_ms, "ms", "<= 2.5", alone) for name, one in measured.items()),
+        *(figure for name, one in measured.items() for figure in _mint_figures(name, one)),
+        *(
+            Figure(f"goodput_at_twice_the_capacity_{name}", one.overload.cpu_ratio, "x", ">= 0.8")
+            for name, one in measured.items()
+        ),
+        Figure("besieged_token_s", max(one.besieged_s for one in every), "s", "<= 0.5"),
         Figure("junk_per_s_per_core", min(one.junk_per_s for one in every), "/s", ">= 5000"),
         Figure("rss_mb", max(one.rss_mb for one in every), "MB", "<= 140"),
         Figure("start_s", max(one.start_s for one in every), "s", "<= 2"),
         Figure("outage_recovery_failed", sum(one.storm.failed for one in every), "", "= 0"),
+        Figure("outage_recovery_failed_beside_busy_cores", sum(one.busy_storm.failed for one in every), "", "= 0"),
         Figure("kill9_lost_or_doubled", sum(one.lost_or_doubled for one in every), "", "= 0"),
         *(figure for name, one in measured.items() for figure in _without_goals(name, one)),
+    ]
+
+
+def _mint_figures(engine: str, one: _Measured) -> list[Figure]:
+    alone = ("the SDK alone", one.sdk_cpu_ms)
+    ratio = one.mint_cpu_ms / one.sdk_cpu_ms
+    return [
+        compared(f"mint_cpu_ms_{engine}", one.mint_cpu_ms, "ms", None, alone),
+        Figure(f"mint_cpu_to_sdk_alone_{engine}", ratio, "x", MINT_CPU_TO_SDK[engine]),
     ]
 
 
@@ -148,6 +194,8 @@ def _without_goals(engine: str, one: _Measured) -> list[Figure]:
     return [
         Figure(f"mints_per_s_{engine}", one.mints_per_s, "/s"),
         Figure(f"first_start_s_{engine}", one.first_start_s, "s"),
+        Figure(f"capacity_with_new_connections_per_s_{engine}", one.overload.capacity_per_s, "/s"),
+        Figure(f"goodput_at_twice_the_capacity_per_s_{engine}", one.overload.goodput_per_s, "/s"),
         Figure(f"outage_answers_per_s_{engine}", len(one.storm.latencies_ms) / one.storm.taken_s, "/s"),
         Figure(f"outage_s_{engine}", one.storm.taken_s, "s"),
         *(

@@ -23,7 +23,7 @@ from appliance.provisioning.server.room import Peer, Room, Stage, origin_of
 MAX_BUSY: Final = 128
 """Handshakes and requests under way, about; while there are as many, no handshake is begun."""
 BRISK_S: Final = 0.25
-"""A handshake that takes longer waits for the other side, and keeps nobody else from theirs."""
+"""Who takes longer from the handshake to a whole request keeps nobody else from theirs."""
 LATE_S: Final = 0.5
 """While nobody has waited longer for a handshake, they have theirs in the order of their coming."""
 PAUSE_S: Final = 0.01
@@ -36,6 +36,7 @@ HANDSHAKE_S: Final = 60.0
 """Longer than the room waits for one: the library has to have a bound of its own."""
 CLOSE_S: Final = 1.0
 """The longest wait for the other side's end of a TLS connection that is closed."""
+_TO_COME: Final = frozenset({Stage.HANDSHAKE, Stage.REQUEST})
 _log = logging.getLogger(__name__)
 
 
@@ -47,7 +48,7 @@ class PacedServer(uvicorn.Server):
         listener: Where connections come from; closed at the end.
         max_busy: While as many handshakes and requests are under way, no handshake is begun.
         room: Where connections are counted.
-        is_full: Says that there are requests enough; none: what ``max_busy`` allows is never too much.
+        line_room: Says how many more requests there may be; without it, as many as ``max_busy`` allows.
     """
 
     def __init__(
@@ -56,13 +57,13 @@ class PacedServer(uvicorn.Server):
         listener: socket.socket,
         max_busy: int = MAX_BUSY,
         room: Room | None = None,
-        is_full: Callable[[], bool] = lambda: False,
+        line_room: Callable[[], int] | None = None,
     ) -> None:
         super().__init__(config)
         self._listener = listener
         self._max_busy = max_busy
         self._room = Room() if room is None else room
-        self._is_full = is_full
+        self._line_room = line_room or (lambda: max_busy)
         self._ready: deque[tuple[Peer, socket.socket]] = deque()
         """Those that have spoken, the newest last; bounded by the room."""
         self._spoken = asyncio.Event()
@@ -181,15 +182,17 @@ class PacedServer(uvicorn.Server):
                 peer, connection = self._ready.pop() if is_late else self._ready.popleft()
                 if connection.fileno() >= 0:
                     peer.waited_s = loop.time() - peer.since
+                    peer.greeted_at = loop.time()
                     self._brisk.append(peer)
                     self._room.move(peer, Stage.HANDSHAKE, loop.time())
                     group.create_task(self._greet(peer, connection))
                     await asyncio.sleep(0)
 
     def _is_busy(self, now: float) -> bool:
-        while self._brisk and (self._brisk[0].stage is not Stage.HANDSHAKE or now - self._brisk[0].since > BRISK_S):
+        while self._brisk and (self._brisk[0].stage not in _TO_COME or now - self._brisk[0].greeted_at > BRISK_S):
             self._brisk.popleft()
-        return self._is_full() or len(self._brisk) + len(self.server_state.tasks) >= self._max_busy
+        coming = sum(peer.stage in _TO_COME for peer in self._brisk)
+        return coming >= self._line_room() or coming + len(self.server_state.tasks) >= self._max_busy
 
     async def _greet(self, peer: Peer, connection: socket.socket) -> None:
         # Its transport knows that the connection has ended; the room learns it from there.

@@ -14,9 +14,11 @@ from appliance.provisioning.server.ports import MintSpec, Upstream
 
 AT_ONCE: Final = 8
 """Requests that are worked on; those that wait for Google's service do not count."""
-LONGEST: Final = 32
+LONGEST: Final = 128
 """Requests that wait; when there are more, the oldest is sent away."""
-PATIENCE_S: Final = 1.5
+ENOUGH: Final = 24
+"""While as many wait, no connection has its handshake: most of the work for a request that is sent away."""
+PATIENCE_S: Final = 3.0
 """How old a request may be when work on it begins: less than devices wait for their answer, with what that takes."""
 RETRY_AFTER_S: Final = (5, 30)
 """Within these, each is asked to come back at another moment."""
@@ -38,9 +40,9 @@ class Line:
         """In the order of their coming; at most `LONGEST`."""
 
     @property
-    def is_full(self) -> bool:
-        """Whether another would only drive one away."""
-        return len(self._waiting) >= LONGEST
+    def room(self) -> int:
+        """How many more are to have their handshakes; none where it is less than one."""
+        return ENOUGH - len(self._waiting)
 
     def retry_after(self) -> int:
         """Return when somebody who was sent away is to come back, in seconds."""
@@ -59,7 +61,7 @@ class Line:
         if self._inside < self._at_once:
             self._inside += 1
             return True
-        if self.is_full:
+        if len(self._waiting) >= LONGEST:
             self._end(next(iter(self._waiting)), comes_in=False)
         mine: asyncio.Future[bool] = loop.create_future()
         self._waiting[mine] = None

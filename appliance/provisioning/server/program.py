@@ -71,7 +71,7 @@ class _AnnouncingServer(PacedServer):
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, ready: str, shared: Shared) -> None:
         room = Room(_connections(), on_severed=shared.counters.severed)
-        super().__init__(config, listener, room=room, is_full=lambda: shared.line.is_full)
+        super().__init__(config, listener, room=room, line_room=lambda: shared.line.room)
         self._ready_line = ready
         self._drain = shared.drain
 

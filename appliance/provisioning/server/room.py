@@ -35,10 +35,10 @@ class Stage(StrEnum):
 
 
 LONGEST_S: Final[Mapping[Stage, float]] = {
-    Stage.SILENT: 3.0,
+    Stage.SILENT: 10.0,
     # Less than devices wait for an answer: whoever has waited longer has gone, or will before it has one.
-    Stage.READY: 1.5,
-    Stage.HANDSHAKE: 3.0,
+    Stage.READY: 3.0,
+    Stage.HANDSHAKE: 10.0,
     Stage.REQUEST: 10.0,
     # The HTTP server ends these sooner (`program.KEEP_ALIVE_S`).
     Stage.IDLE: 90.0,
@@ -69,6 +69,8 @@ class Peer:
     stage: Stage = Stage.SILENT
     since: float = 0.0
     """When its stage began."""
+    greeted_at: float = 0.0
+    """When its handshake began."""
     waited_s: float = 0.0
     """How long it had to wait for its handshake, until its first request has begun."""
 

@@ -227,7 +227,10 @@ def test_the_newest_is_greeted_first_and_who_has_waited_too_long_is_closed(tmp_p
 
     async def main() -> None:
         nonlocal busy
-        async with running(tmp_path, waits={Stage.READY: 0.3}, is_full=lambda: busy) as server, asyncio.timeout(5):
+        async with (
+            running(tmp_path, waits={Stage.READY: 0.3}, line_room=lambda: 0 if busy else 9) as server,
+            asyncio.timeout(5),
+        ):
             old = asyncio.create_task(ask(server.url, server.trust))
             await server.until(Stage.READY)
             await server.until(Stage.READY, 0)

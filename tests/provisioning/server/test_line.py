@@ -21,7 +21,7 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-@pytest.mark.parametrize(("each_s", "expected"), [(0.1, [0, 1, 2, 3, 4]), (0.6, [0, 1, 2])])
+@pytest.mark.parametrize(("each_s", "expected"), [(0.1, [0, 1, 2, 3, 4]), (1.2, [0, 1, 2])])
 def test_they_are_served_in_the_order_of_their_coming_and_none_that_is_too_old(each_s: float, expected: list[int]):
     async def main() -> None:
         line, order = Line(at_once=1), []
@@ -60,7 +60,7 @@ def test_the_oldest_makes_way_when_the_line_is_full():
         async with asyncio.TaskGroup() as group:
             waiting = [group.create_task(line.enter(now())) for _ in range(LONGEST)]
             await asyncio.sleep(0)
-            assert line.is_full
+            assert line.room < 0
             waiting.append(group.create_task(line.enter(now())))
             await asyncio.sleep(0.01)
             assert [one.done() for one in waiting] == [True] + [False] * LONGEST
