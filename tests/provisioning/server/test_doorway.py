@@ -102,7 +102,8 @@ def test_those_that_are_too_many_wait_their_turn_and_are_served(tmp_path: Path):
     slow = Slow()
 
     async def main() -> list[int]:
-        async with running(tmp_path, slow, most=3 * ASKERS, max_busy=MAX_BUSY) as server:
+        waits = {Stage.READY: 60.0}
+        async with running(tmp_path, slow, most=3 * ASKERS, waits=waits, max_busy=MAX_BUSY) as server:
             asked = await asyncio.gather(*(ask(server.url, server.trust) for _ in range(ASKERS)))
             # One that never says anything keeps nobody from leaving.
             silent, held = await asyncio.open_connection(*server.address)
