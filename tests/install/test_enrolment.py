@@ -77,12 +77,6 @@ def test_a_claim_that_was_ended_is_refused(truly: FakeMachine, outside: Outside,
     assert not truly.has("active")
 
 
-def test_a_join_string_that_was_copied_wrongly_is_65(truly: FakeMachine, outside: Outside, capsys):
-    join = outside.join_string()
-    assert truly.install(truly.file("join", join[:-2] + "xx")) == ExitCode.DATA
-    assert "join string" in capsys.readouterr().err
-
-
 def test_a_server_that_does_not_answer_is_69(truly: FakeMachine, outside: Outside):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
