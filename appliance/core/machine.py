@@ -185,7 +185,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ToolTimeOver: _row(tool_rows.tool_time_over, RECONNECTING, *_DIALOGUE, FAREWELL)
     | _no(CONNECTING, *_NO_LINK, why="the conversation with that question is over"),
-    NobodyAsked: _row(rows.leave_now, SPEAKING, to=_REST)
+    NobodyAsked: _row(rows.nobody_asked, SPEAKING, to=_REST)
     | _no(LISTENING, THINKING, INTERRUPTED, FAREWELL, why="that answer is not being played")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     ConversationTimeOver: _row(rows.lasted_long, LISTENING, to=(FAREWELL,))

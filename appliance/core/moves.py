@@ -45,6 +45,7 @@ class Changes(TypedDict, total=False):
     request: int
     overtime: bool
     unanswered: int
+    interruptions: int
     answers: int
     unproved: bool
     question: int
@@ -70,6 +71,7 @@ _AFRESH: Final[Changes] = {
     "tools": frozenset(),
     "overtime": False,
     "unanswered": 0,
+    "interruptions": 0,
     "answers": 0,
     "unproved": False,
     "calls": 0,
@@ -93,8 +95,8 @@ def takes_the_word(context: Context) -> tuple[Context, StartTimer]:
     """The person shows, by wake word, button or in writing, that they want the conversation: its time begins anew."""
     request = context.request + 1
     timer = StartTimer(ConversationTimeOver(request), context.policy.longest_s)
-    renewed = replace(asks(context), request=request, overtime=False, unanswered=0, answers=0, unproved=False)
-    return renewed, timer
+    renewed = replace(asks(context), request=request, overtime=False, unanswered=0, interruptions=0)
+    return replace(renewed, answers=0, unproved=False), timer
 
 
 def stay(context: Context, *effects: Effect, **changes: Unpack[Changes]) -> Step:

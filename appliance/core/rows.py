@@ -25,6 +25,7 @@ from appliance.core.events import (
     EndRequested,
     Event,
     Fault,
+    NobodyAsked,
     PlaybackDrained,
     Press,
     ReplyEnded,
@@ -247,6 +248,7 @@ def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
 
 def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
     """Be silent at once; whether the person really speaks is told besides."""
+    c = stay(c, interruptions=c.interruptions + 1)[0]
     return interrupt(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP)
 
 
@@ -263,7 +265,7 @@ def drained(c: Context, _: PlaybackDrained) -> Step:
     after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, acted=acted)[0]
     if acted or c.in_progress:
         return enter(after, State.THINKING)
-    return listen(stay(after, answers=after.answers + 1, unproved=True)[0])
+    return listen(stay(after, interruptions=0, answers=after.answers + 1, unproved=True)[0])
 
 
 def no_answer(c: Context, _: DeadlineReached) -> Step:
@@ -327,6 +329,11 @@ def end_requested(c: Context, _: EndRequested) -> Step:
 def leave_now(c: Context, _: Event | EndRequested) -> Step:
     """End the conversation."""
     return leave(c)
+
+
+def nobody_asked(c: Context, _: NobodyAsked) -> Step:
+    """End the conversation before the answer is heard; what is unsent stays here."""
+    return break_off(c, rest(c), PlayEarcon(Earcon.END))
 
 
 def lasted_long(c: Context, _: ConversationTimeOver) -> Step:

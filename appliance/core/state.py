@@ -156,6 +156,9 @@ class Policy:
     """What the model is told in writing to have it say goodbye then."""
     unanswered_turns: int = 3
     """After so many turns in a row that the model leaves unanswered, the conversation ends."""
+    trusted_interruptions: int = 3
+    """After so many answers in a row that a voice has cut off, only the wake word or the button cuts the next one off:
+    the voice may be the answer's own echo."""
     trusted_answers: int = 2
     """So many answers in a row may be followed by another without wake word, press or text before it is made sure that
     a person has asked for it."""
@@ -204,6 +207,8 @@ class Context:
     """The longest time since then is over."""
     unanswered: int = 0
     """Turns in a row that the model has left unanswered."""
+    interruptions: int = 0
+    """Answers in a row since then that a voice has cut off."""
     answers: int = 0
     """Answers since then after which the person could go on."""
     unproved: bool = False
@@ -259,7 +264,8 @@ def _uplink(context: Context) -> Uplink:
 
 
 def _hears_over_reply(context: Context) -> bool:
-    return context.policy.barge_in is BargeIn.VOICE or context.overlap is not Overlap.NONE
+    by_voice = context.policy.barge_in is BargeIn.VOICE and context.interruptions < context.policy.trusted_interruptions
+    return by_voice or context.overlap is not Overlap.NONE
 
 
 def _wake(context: Context) -> Wake:

@@ -1,5 +1,6 @@
 """Drawing a scenario at random, from the acts and alterations that there are: for a fuzzer."""
 
+import json
 from collections.abc import Callable, Mapping
 from random import Random
 from types import MappingProxyType
@@ -9,6 +10,9 @@ from appliance.simulator.acts import Act
 from appliance.simulator.deeds import DEEDS
 
 _MOST_STEPS: Final = 6
+_STORMS: Final = 0.1
+"""How many scenarios have a model that calls a tool after each result."""
+_LONGEST_STORM: Final = 40
 _LATEST_S: Final = 30.0
 _PAYLOADS: Final = (
     "",
@@ -28,6 +32,9 @@ _PAYLOADS: Final = (
     '{"goAway": {}}',
     '{"sessionResumptionUpdate": {}}',
     '{"setupComplete": {}}',
+    json.dumps(
+        {"toolCall": {"functionCalls": [{"id": f"at-once-{number}", "name": "get_time"} for number in range(99)]}}
+    ),
 )
 
 Keys = Mapping[str, object]
@@ -74,7 +81,20 @@ _KEYS: Final[Mapping[str, Callable[[Random], Keys]]] = MappingProxyType(
 def draw(seed: int) -> list[dict[str, Any]]:
     """Return the steps of a scenario, as a file would hold them: the same for the same seed."""
     random = Random(seed)  # noqa: S311  nothing here is secret
-    return [_step(random) for _ in range(random.randint(1, _MOST_STEPS))]
+    steps = [_step(random) for _ in range(random.randint(1, _MOST_STEPS))]
+    return [*steps, *_storm(random)] if random.random() < _STORMS else steps
+
+
+def _storm(random: Random) -> list[dict[str, Any]]:
+    """Return steps of a model that says nothing and calls a tool after each result, at times with an id again."""
+    pause_s, again = random.uniform(0.0, 3.0), random.random() < 0.2
+    steps: list[dict[str, Any]] = [{"on": "turn:1", "do": "no_reply"}]
+    for number in range(random.randint(2, _LONGEST_STORM)):
+        call = {"id": "storm" if again else f"storm-{number}", "name": "get_time", "args": {}}
+        on = f"tool_result:{number}" if number else "turn:1"
+        payload = json.dumps({"toolCall": {"functionCalls": [call]}})
+        steps.append({"on": on, "do": "send", "payload": payload, "after_s": pause_s})
+    return steps
 
 
 def _step(random: Random) -> dict[str, Any]:

@@ -669,7 +669,7 @@ def test_after_some_answers_in_a_row_a_person_has_to_have_asked_for_the_next():
     assert story.did(fx.CheckWhoAsked)
     story.tell(ev.NobodyAsked(1))
     assert story.at(State.IDLE)
-    assert story.effects[:2] == (fx.FlushPlayback(), fx.DiscardReply())
+    assert story.effects[:3] == (fx.FlushPlayback(), fx.DiscardReply(), fx.DropUnsent())
 
 
 def test_what_the_model_adds_to_its_answer_and_what_a_wake_word_asked_for_needs_no_proof():
@@ -690,3 +690,14 @@ def test_a_conversation_that_has_lasted_long_does_not_end_while_the_button_is_he
     for later in (ev.ConversationTimeOver(context.request), ev.UserSpeech(1)):
         context, _ = step(context, later)
         assert (context.state, context.talk) == (State.LISTENING, Talk.HELD)
+
+
+def test_an_answer_is_not_cut_off_by_its_own_echo_again_and_again():
+    story = speaking(BargeIn.VOICE)
+    for number in range(8, 8 + Policy().trusted_interruptions):
+        assert gates(story.context).uplink is OPEN
+        story.tell(ev.ServerInterrupted(1)).deadline().tell(ev.UserSilent(1), ev.ReplyStarted(1, number))
+        story.tell(ev.ReplyAudible(number, over_speech=False))
+    assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
+    story.tell(ev.ReplyEnded(1, number), ev.PlaybackDrained(number), ev.UserSilent(1), ev.ReplyStarted(1, 99))
+    assert gates(story.context).uplink is OPEN, "an answer was heard whole"

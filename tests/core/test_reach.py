@@ -48,7 +48,8 @@ def _first(context: Context, world: World) -> Context:
     # Without a greeting, it makes no difference whether somebody was greeted.
     calls = min(context.calls, int(world.counts_calls))
     cap = context.cap and ev.Trouble.NETWORK
-    return replace(numbered, cap=cap, calls=calls, unanswered=0, answers=0, unproved=False, greeted=False)
+    numbered = replace(numbered, cap=cap, calls=calls, unanswered=0, interruptions=0)
+    return replace(numbered, answers=0, unproved=False, greeted=False)
 
 
 def _events(context: Context, world: World) -> Iterator[ev.Event]:

@@ -9,7 +9,6 @@ import numpy.typing as npt
 from appliance.units import REPLY, UPLINK, Pcm
 from tests.daemon.simulated import Home
 
-_TAPS: Final = 40
 _REVERBERATION_S: Final = 0.4
 """Until an echo is down by 60 dB."""
 
@@ -21,11 +20,13 @@ class Echo:
     home: Home
     delay_s: float
     level_db: float
+    taps: int = 40
+    """Of the reverberation."""
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(11)
-        later_s = np.sort(random.uniform(0.002, _REVERBERATION_S, _TAPS))
-        gains = random.normal(0, 0.2, _TAPS) * 10 ** (-3 * later_s / _REVERBERATION_S)
+        later_s = np.sort(random.uniform(0.002, _REVERBERATION_S, self.taps))
+        gains = random.normal(0, 0.2, self.taps) * 10 ** (-3 * later_s / _REVERBERATION_S)
         self._taps = [(0.0, 1.0), *zip(later_s, gains, strict=True)]
         self._gain = 10 ** (self.level_db / 20)
         self._cut_off = np.hanning(9) / np.hanning(9).sum()

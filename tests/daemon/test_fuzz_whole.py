@@ -30,6 +30,7 @@ from appliance.simulator.replies import Reply, ToolStep
 from appliance.simulator.scenario import Scenario
 from appliance.simulator.transcripts import Transcripts
 from tests.clock import run_virtual
+from tests.daemon.echo import Echo
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 from tests.daemon.trailing import check_trailing_audio
@@ -37,7 +38,9 @@ from tests.simulator.client import said
 
 SCRIPTS: Final = 10_000
 SHARDS: Final = 20
-QUICK: Final = (*range(13), 21, 50)
+ECHOES: Final = 0.3
+"""Of the scripts, those in which the microphone hears the speaker."""
+QUICK: Final = tuple(range(15))
 """Of the scripts, those of every run: together they lead everywhere."""
 REST_S: Final = 240.0
 """The longest way back to rest once nobody does anything any more and every device works."""
@@ -70,6 +73,8 @@ class Deed(Enum):
     TOKENS_UNREACHABLE = "tokens-unreachable"
     TOKENS_REFUSED = "tokens-refused"
     TOKENS_SLOW = "tokens-slow"
+    TELEVISION = "television"
+    """Talks with short pauses, much longer than anybody else."""
     WAIT = "wait"
 
 
@@ -100,16 +105,18 @@ class Script:
     settings: int
     activity: VoiceActivity
     transcripts: Transcripts
+    echo: tuple[float, float] | None
+    """How late, and at which level in dB, the microphone hears the speaker."""
 
     def __str__(self) -> str:
         steps = [f"  service: {step.model_dump(exclude_defaults=True)}" for one in self.scenarios for step in one.step]
         acts = [f"  after {act.after_s:.2f} s: {act.deed.value} for {act.for_s:.2f} s" for act in self.acts]
         told = f"voice activity {self.activity.value}, transcripts {self.transcripts.value}"
-        head = f"seed {self.seed}, settings {self.settings}, {told}"
+        head = f"seed {self.seed}, settings {self.settings}, {told}, echo {self.echo}"
         return "\n".join([head, *steps, *acts])
 
 
-_BRISK: Final[dict[str, object]] = {"follow_up_s": 3.0, "first_speech_s": 5.0}
+_BRISK: Final[dict[str, object]] = {"follow_up_s": 3.0, "first_speech_s": 5.0, "longest_s": 40.0}
 """Time costs time, even virtual time."""
 
 
@@ -120,9 +127,9 @@ def draw(seed: int) -> Script:
     if seed % 4 == 0:
         acts = (acts[0], Act(Deed.LIGHT_OUT, 0.0, 0.0), *acts[1:])
     scenarios = tuple(Scenario.random(seed * 3 + number) for number in range(random.randint(1, 2)))
-    return Script(
-        seed, scenarios, acts, random.randrange(len(_SETTINGS)), random.choice(ACTIVITIES), random.choice(TRANSCRIPTS)
-    )
+    echo = (random.uniform(0.0, 1.5), random.uniform(-20, -6)) if random.random() < ECHOES else None
+    numbers = random.randrange(len(_SETTINGS)), random.choice(ACTIVITIES), random.choice(TRANSCRIPTS)
+    return Script(seed, scenarios, acts, *numbers, echo)
 
 
 _SETTINGS: Final[tuple[dict[str, dict[str, object]], ...]] = (
@@ -154,6 +161,10 @@ class Household:
                     await reach(self._appliance, State.SPEAKING, within_s=8.0)
                 await asyncio.sleep(act.after_s / 4)
                 self._ask(act.for_s)
+            case Deed.TELEVISION:
+                for _ in range(1 + round(act.for_s * 2)):
+                    self._home.room.speak(2.5)
+                    await asyncio.sleep(4.0)
             case Deed.SPEAK:
                 self._home.room.speak(act.for_s)
             case Deed.HOLD:
@@ -236,6 +247,8 @@ def play(script: Script) -> Ending:
             home = Home(service, settings(script.settings))
             witness = Witness(home)
             home.on_moment = witness.see
+            if script.echo is not None:
+                home.room.echo = Echo(home, *script.echo, taps=0)
             async with home.living() as appliance:
                 await reach(appliance, State.IDLE)
                 await asyncio.sleep(0.5)
