@@ -20,7 +20,6 @@ import numpy as np
 from appliance.core.events import PlaybackDrained
 from appliance.core.state import State
 from appliance.demo.accounting import WINDOW, account
-from appliance.demo.owed import Owed
 from appliance.live.loop import HappyEyeballsLoop
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.record import SessionRecord, known
@@ -149,24 +148,23 @@ async def conversation(trial: Trial, way: Way) -> Fate:
     """Hold one conversation; raises RuntimeError where nothing went wrong in it, or where it has no end."""
     address = "127.0.0.1" if way is Way.DIRECT else NEAR
     options = SimulatorOptions(address=address, scenarios=(trial.scenario,), replies=(REPLY,))
-    owed = Owed()
     async with Simulator(options) as simulator:
         minted = await mint(simulator.base_url, simulator.ca_file)
         token = any_token(simulator.base_url.replace(NEAR, "localhost"), minted.value)
         house = House(token, simulator.ca_file, {"conversation": {"follow_up_s": FOLLOW_UP_S}})
         async with house.living() as appliance:
-            house.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
             await reach(appliance, State.IDLE)
             house.room.call()
             question = await _speak(house, trial)
             await reach(appliance, State.IDLE)
+            spans = appliance.uplink.counts.spans  # without the echo of answers, which is not sent
         if len(simulator.sessions) < 2:
             raise RuntimeError(f"nothing went wrong: {trial}")
         sessions = dict.fromkeys(record.session for record in simulator.sessions)
         heard = [_known(simulator.sessions, session) for session in sessions]
     recorded = np.frombuffer(house.room.recorded, "<i2")
-    captured = np.concatenate([recorded[start:stop] for start, stop in owed.spans])
-    begin, end = (sum(min(stop, at) - start for start, stop in owed.spans if start < at) for at in question)
+    captured = np.concatenate([recorded[start:stop] for start, stop in spans])
+    begin, end = (sum(min(stop, at) - start for start, stop in spans if start < at) for at in question)
     return compared(captured, heard, slice(begin, end))
 
 
