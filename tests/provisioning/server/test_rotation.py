@@ -178,6 +178,30 @@ def test_after_a_theft_both_keys_are_exchanged_at_once_and_the_server_starts(adm
     assert signed_with(run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: old}))) == new
 
 
+def test_undone_is_only_a_rotation_after_which_no_other_key_was_announced(admin, here):
+    admin("announce")
+    start_again(here)
+    run_virtual(lambda: here.ask("GET", "/v1/device"))
+    admin("rotate")
+    announced = admin("announce")[1]
+    start_again(here)
+    run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: ",".join(map(str, announced.values()))}))
+    code, words = admin("undo")
+    assert (code, "`keys rotate`" in words) == (ExitCode.DATA, True)
+    assert admin("show") == (ExitCode.OK, {**announced, "unheard": 0})
+
+
+def test_devices_that_two_rotations_leave_behind_do_not_keep_the_server_from_starting(admin, here):
+    old = admin("show")[1]["signs"]
+    run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: old}))
+    for _ in range(2):
+        admin("announce")
+        code, shown = admin("rotate", "--leave-behind")
+        assert (code, shown["unheard"]) == (ExitCode.OK, 1)
+    start_again(here)
+    assert here.work(lambda c: own_key(c, here.settings)) is not None
+
+
 @pytest.mark.parametrize("steps", [1, 2])
 def test_a_rotation_that_a_power_cut_ends_is_finished_by_doing_it_again(admin, here, monkeypatch, steps):
     announced = admin("announce")[1]

@@ -50,16 +50,29 @@ def rotate(connection: Connection, operator: Operator, options: Namespace, setti
     if after is None:
         raise InputError("no key is announced: begin with `keys announce`", ExitCode.NO_INPUT)
     _all_know(connection, [thumbprint(after)], options)
+    # The key that signs now stays as the previous one, in whose place another may have been until now.
+    _leave_behind(connection, [thumbprint(after), thumbprint(own_key(connection, settings))])
     _note(connection, operator, audit.Action.SERVER_KEY_ROTATED, thumbprint(after))
     identity.take_next_key(settings)
     return show(connection, operator, options, settings)
 
 
 def undo(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
-    """Put the previous key back in its place; the one that signs is announced again. Raises InputError."""
+    """Put the previous key back in its place; the one that signs is announced again.
+
+    Raises:
+        InputError: There is no previous key; or another one is announced, whose place would be taken.
+    """
     before = identity.previous_key(settings)
     if before is None:
         raise InputError("there is no previous key: nothing was rotated, or it was dropped", ExitCode.NO_INPUT)
+    after = identity.next_key(settings)
+    # They are one where a power cut has ended an `undo`.
+    if after is not None and thumbprint(after) != thumbprint(own_key(connection, settings)):
+        raise InputError(
+            "another key is announced since the rotation, and devices may know it: go on with `keys rotate`; "
+            "until `keys drop` the previous key still signs for devices that know no other"
+        )
     _note(connection, operator, audit.Action.SERVER_KEY_RESTORED, thumbprint(before))
     identity.take_previous_key(settings)
     return show(connection, operator, options, settings)
@@ -73,8 +86,7 @@ def drop(connection: Connection, operator: Operator, options: Namespace, setting
     # Whoever knows the key that is announced was told of the one that signs in the same answer.
     newer = [thumbprint(key) for key in (own_key(connection, settings), identity.next_key(settings)) if key is not None]
     _all_know(connection, newer, options)
-    # Those that are left behind trust none of the server's keys: this is no database of another server for it.
-    connection.execute(update(DEVICE).where(_late(newer)).values(server_key=None))
+    _leave_behind(connection, newer)
     _note(connection, operator, audit.Action.SERVER_KEY_DROPPED, thumbprint(before))
     identity.drop_previous_key(settings)
     return show(connection, operator, options, settings)
@@ -87,6 +99,14 @@ def _all_know(connection: Connection, names: Sequence[str], options: Namespace) 
             f"not told of the key yet, and would have to enrol again: {untold} of the devices; wait until they have "
             "asked the server for something, or give --leave-behind"
         )
+
+
+def _leave_behind(connection: Connection, kept: Sequence[str]) -> None:
+    """Note of devices that trust none of these keys that they trust no key of this server.
+
+    With another server's key in their place they would keep this one from starting.
+    """
+    connection.execute(update(DEVICE).where(_late(kept)).values(server_key=None))
 
 
 def _untold(connection: Connection, names: Sequence[str]) -> int:
