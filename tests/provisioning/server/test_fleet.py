@@ -72,6 +72,7 @@ def found(admin, text: str) -> str:
         ("Über", "hall%"),
         ("hal_", "there is no device hal_"),
         ("stable", "there is no device stable"),
+        ("", "no device is named: give its id, its name, or the beginning of either"),
         ("hall", f"hall fits several devices: dev_{'d' * 26} (hall), dev_{'e' * 26} (hall)"),
     ],
 )
@@ -83,6 +84,22 @@ def test_what_fits_many_names_some_of_them(admin):
     told = found(admin, "d")
     assert told.startswith("d fits several devices: ")
     assert found(admin, "dev_").count(" (") == 5
+
+
+def test_a_device_that_has_enrolled_many_times_is_found_by_its_name(admin):
+    row = {"policy": None, "origin": "claim", "created_at": 1, "last_sequence": 1, "conflicts": 0, "last_seen_at": 1}
+    for number in range(9):
+        status = "active" if number == 8 else "revoked"
+        enrolled = {"id": f"dev_{number}", "name": "porch", "status": status, **row}
+        OPEN[-1].transact_here(partial(insert, table=DEVICE, row=enrolled))
+    assert found(admin, "porch") == "dev_8"
+
+
+def test_what_is_deleted_by_name_is_the_device_that_is_revoked(admin):
+    """The other one of that name is in use; whoever revoked it, as the answer says, would lose it."""
+    code, out, _ = admin("--json", "devices", "delete", "kitchen")
+    assert (code, json.loads(out)["id"]) == (ExitCode.OK, "dev_" + "b" * 26)
+    assert admin("devices", "delete", "kitchen")[0] == ExitCode.DATA
 
 
 def test_a_device_gets_another_name_and_is_found_under_it(admin):

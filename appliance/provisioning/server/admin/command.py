@@ -132,12 +132,15 @@ def _plain(do: Callable[[Connection, Operator, Namespace], Row | Sequence[Row] |
     return lambda connection, operator, options, _: Answer(do(connection, operator, options))
 
 
-def _of_device(do: Act) -> Act:
-    """Return ``do`` with the device of the options, if any, by its id: it may be given by name, or in part."""
+def _of_device(do: Act, *, revoked: bool = False) -> Act:
+    """Return ``do`` with the device of the options, if any, by its id: it may be given by name, or in part.
+
+    Of several that fit, ``revoked`` says which are meant.
+    """
 
     def act(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Answer:
         if options.device is not None:
-            options.device = fleet.find(connection, options.device)
+            options.device = fleet.find(connection, options.device, revoked=revoked)
         return do(connection, operator, options, settings)
 
     return act
@@ -245,7 +248,8 @@ def _add_devices(parser: Parser) -> "Verbs":
     rename = _about_device(verbs, "rename", "give a device another name", _plain(fleet.rename))
     rename.add_argument("name", type=label, metavar="NAME")
     words = "delete a device that is revoked, with what was counted of it"
-    _about_device(verbs, "delete", words, _plain(fleet.remove))
+    remove = _about_device(verbs, "delete", words, _plain(fleet.remove))
+    remove.set_defaults(act=_of_device(_plain(fleet.remove), revoked=True))
     return verbs
 
 

@@ -4,7 +4,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import Connection, case, delete, func, or_, select, update
 
 from appliance.errors import ExitCode, InputError
 from appliance.provisioning.protocol import DeviceStatus
@@ -19,14 +19,19 @@ _SHOWN: Final = 5
 _LISTED: Final = ("id", "name", "status", "policy", "last_seen_at", "agent", "conflicts", "created_at")
 
 
-def find(connection: Connection, text: str) -> str:
+def find(connection: Connection, text: str, *, revoked: bool = False) -> str:
     """Return the id of the one device that ``text`` is the id or the name of, or the beginning of either.
 
-    Case does not matter in names. Of several that fit equally well, those that are revoked are passed over.
+    Case does not matter in names. Of several that fit equally well, those that are revoked are passed over; with
+    ``revoked``, the others.
 
     Raises:
         InputError: There is none, or there are several.
     """
+    if not text.strip():  # everything begins with it, also the only device
+        raise InputError("no device is named: give its id, its name, or the beginning of either", ExitCode.NO_INPUT)
+    is_revoked = DEVICE.c.status == DeviceStatus.REVOKED.value
+    passed_over = case((is_revoked, int(not revoked)), else_=int(revoked))
     low = text.lower()
     # As it is, too: SQLite's lower() leaves other letters than ASCII's alone.
     named = (DEVICE.c.name == text) | (func.lower(DEVICE.c.name) == low)
@@ -36,13 +41,13 @@ def find(connection: Connection, text: str) -> str:
         func.lower(DEVICE.c.name).startswith(low, autoescape=True),
     ]
     for fits in (DEVICE.c.id == text, named, or_(*begins)):
-        wanted = select(DEVICE.c.id, DEVICE.c.name, DEVICE.c.status).where(fits).order_by(DEVICE.c.id)
-        found = connection.execute(wanted.limit(_SHOWN + 1)).all()
-        alive = [row for row in found if row.status != DeviceStatus.REVOKED] or found
-        if len(alive) == 1:
-            return str(alive[0].id)
-        if alive:
-            raise InputError(_several(text, alive))
+        wanted = select(DEVICE.c.id, DEVICE.c.name, passed_over.label("passed_over")).where(fits)
+        found = connection.execute(wanted.order_by(passed_over, DEVICE.c.id).limit(_SHOWN + 1)).all()
+        meant = [row for row in found if not row.passed_over] or found
+        if len(meant) == 1:
+            return str(meant[0].id)
+        if meant:
+            raise InputError(_several(text, meant))
     raise InputError(f"there is no device {text}", ExitCode.NO_INPUT)
 
 
