@@ -137,7 +137,7 @@ def test_without_an_echo_the_microphone_opens_at_once_behind_a_reply_and_loses_n
     assert REPLY.duration(len(played)) > 2
     ((known_s, clean_s),) = Watched(played, room(7.0)).opened
     assert known_s == pytest.approx(0, abs=0.021)
-    assert clean_s == pytest.approx(0, abs=0.001)
+    assert clean_s <= 0, "nothing is skipped"
 
 
 def test_without_an_echo_a_very_short_reply_costs_a_second_and_no_word():
@@ -145,7 +145,7 @@ def test_without_an_echo_a_very_short_reply_costs_a_second_and_no_word():
     other = at_16_khz(sentence(Trouble.CAP_SESSION))
     ((known_s, clean_s),) = Watched(played, room(7.0, (1.6, 0, other))).opened
     assert known_s <= LONGEST_S + 0.1
-    assert clean_s == pytest.approx(0, abs=0.001)
+    assert clean_s <= 0, "nothing is skipped"
 
 
 def test_who_speaks_at_once_is_heard_from_the_first_word_on():

@@ -80,21 +80,21 @@ class EchoGuard:
     def clean_from(self) -> SampleIndex | None:
         """Return the sample from which on the microphone has something else than the echo of a reply.
 
-        None while that is not known, or not captured yet. A person who speaks over the end of an echo, and is louder,
-        is not cut short.
+        None while that is not known, or not captured yet; 0 where there is no echo to skip. A person who speaks
+        over the end of an echo, and is louder, is not cut short.
         """
         if self._captured_at is None or self._silent_at is None:
             return SampleIndex(0)
         index, now = self._captured_at
         if now - self._silent_at > LONGEST_S + REVERBERATION_S:
-            return SampleIndex(max(0, index - UPLINK.frames(now - self._silent_at)))
+            return SampleIndex(0)
         if self._judged is None or self._judged.silent_at != self._silent_at:
             self._judged = self._judge(index, now, self._silent_at) if now >= self._retry_at else None
         if self._judged is None or self._judged.clean_at > now:
             return None
         clean_at = self._onset(self._judged, index, now)
         self._since = SampleIndex(max(0, index - UPLINK.frames(now - clean_at)))
-        return self._since
+        return SampleIndex(0) if self._judged.echo is None else self._since
 
     def person_spoke(self) -> bool:
         """Return whether a person has spoken since the microphone opened behind the newest reply.
