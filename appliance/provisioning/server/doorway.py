@@ -22,7 +22,7 @@ from appliance.provisioning.server.room import Peer, Room, Stage, origin_of
 
 MAX_BUSY: Final = 128
 """Handshakes and requests under way, about; while there are as many, no handshake is begun."""
-BRISK_S: Final = 0.25
+BRISK_S: Final = 0.05
 """Who takes longer from the handshake to a whole request keeps nobody else from theirs."""
 LATE_S: Final = 0.5
 """While nobody has waited longer for a handshake, they have theirs in the order of their coming."""
