@@ -183,8 +183,12 @@ def test_a_lost_link_is_resumed():
             await reach(appliance, State.RECONNECTING)
             await reach(appliance, State.LISTENING)
             await asyncio.sleep(1)
-            heard = np.concatenate([link.audio for link in household.connector.links])
-            assert np.array_equal(heard, stream(WORD - 3200, WORD - 3200 + len(heard)))
+            first, second = (link.audio for link in household.connector.links)
+            assert np.array_equal(first, stream(WORD - 3200, WORD - 3200 + len(first)))
+            # The session may know no more than it did when it gave the handle: all since then is sent again.
+            again = next(at for at in range(len(first)) if np.array_equal(first[at:], second[: len(first) - at]))
+            assert again < len(first) - 4_800
+            assert np.array_equal(second, stream(WORD - 3200 + again, WORD - 3200 + again + len(second)))
 
     in_virtual_time(story)
 
