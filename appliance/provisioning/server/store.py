@@ -34,6 +34,9 @@ _SQLITE: Final = {"check_same_thread": False, "isolation_level": "IMMEDIATE"}
 """The driver begins transactions with ``BEGIN IMMEDIATE``: one that begins with less may find that it cannot write."""
 _FULL: Final = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
 """What SQLite says on a full disk."""
+_DEADLOCK: Final = "40P01"
+"""What PostgreSQL calls two transactions that wait for each other, of which it ends one. Two groups can, as each locks
+several devices; what is done alone locks one, and then the audit."""
 _MISPLACED: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _log = logging.getLogger(__name__)
 
@@ -123,8 +126,11 @@ class Store:
             try:
                 with self.engine.begin() as connection:
                     return [_Outcome(work(connection)) for work in group]
-            except OperationalError as error:  # the database itself: by themselves they would all fail again
-                return [_Outcome(error=StoreUnavailable(cause_of(error))) for _ in group]
+            except OperationalError as error:
+                if getattr(error.orig, "sqlstate", "") != _DEADLOCK:
+                    # The database itself: by themselves they would all fail again.
+                    return [_Outcome(error=StoreUnavailable(cause_of(error))) for _ in group]
+                _log.debug("a group of %d is undone: another one waited for it", len(group))
             except Exception as error:  # noqa: BLE001  whose fault it is, they show by themselves
                 _log.debug("a group of %d is undone: %s", len(group), type(error).__name__)
         return [self._alone(work) for work in group]

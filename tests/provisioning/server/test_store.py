@@ -5,7 +5,7 @@ import threading
 from functools import partial
 
 import pytest
-from sqlalchemy import Connection, event, insert, select
+from sqlalchemy import Connection, event, insert, select, update
 
 from appliance.provisioning.server.schema import POLICY
 from appliance.provisioning.server.store import GROUP, POSTGRES_THREADS, Store, StoreUnavailable
@@ -79,3 +79,28 @@ def test_whoever_does_not_wait_any_more_takes_nothing_from_the_others(store: Sto
         assert stays.result() == "stays"
 
     run_real(main)
+
+
+def test_two_groups_that_wait_for_each_other_fail_nobody(store: Store):
+    """PostgreSQL ends one of them: what it held is done again, each by itself."""
+    if store.engine.dialect.name == "sqlite":
+        pytest.skip("one transaction at a time")
+    for name in "ab":
+        store.transact_here(partial(write, name=name))
+    both_hold_one = threading.Barrier(2)
+    held: list[str] = []
+
+    def lock(connection: Connection, name: str, *, first: bool = False) -> str:
+        connection.execute(update(POLICY).where(POLICY.c.name == name).values(created_at=2))
+        if first and name not in held:
+            held.append(name)
+            both_hold_one.wait(20)
+        return name
+
+    def crossed(one: str, other: str) -> list[partial[str]]:
+        between = [partial(lock, name="neither")] * (GROUP - 2)
+        return [partial(lock, name=one, first=True), *between, partial(lock, name=other)]
+
+    came = run_real(lambda: while_busy(store, [*crossed("a", "b"), *crossed("b", "a")]))
+    assert [came[0], came[GROUP - 1], came[GROUP], came[-1]] == ["a", "b", "b", "a"]
+    assert set(came) == {"a", "b", "neither"}
