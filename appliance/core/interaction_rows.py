@@ -44,4 +44,4 @@ def turn_refused(c: Context, _: TurnRefused) -> Step:
 
 def turn_refused_in_a_reply(c: Context, _: TurnRefused) -> Step:
     """Let what there is of the answer be heard, then say so."""
-    return stay(c, cap=Trouble.DECLINED)
+    return stay(c, cap=c.cap or Trouble.DECLINED)

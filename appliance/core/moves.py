@@ -87,8 +87,8 @@ _AFRESH: Final[Changes] = {
 
 
 def asks(context: Context) -> Context:
-    """The person says something new: tools may be called for it anew."""
-    return replace(context, question=context.question + 1, calls=0)
+    """The person says something new: tools may be called for it anew, and what was declined is no reason to end."""
+    return replace(context, question=context.question + 1, calls=0, cap=_spent(context))
 
 
 def takes_the_word(context: Context) -> tuple[Context, StartTimer]:
@@ -222,12 +222,14 @@ def interrupt(context: Context, *then: Effect, talk: Talk, listening: Listening)
         listening=listening,
         reply=Reply.NONE,
         epoch=0,
+        cap=_spent(context),
     )
 
 
 def interrupt_here(context: Context, at: int, talk: Talk) -> Step:
     """Cut the reply off for a reason that the service does not know yet: what still comes of it is dropped."""
     context, timer = takes_the_word(context)
+    context = replace(context, acted=bool(context.tools))
     said = (DiscardReply(), BeginSpeech(at, context.mode), timer)
     return interrupt(context, *said, talk=talk, listening=Listening.FIRST)
 
@@ -235,6 +237,11 @@ def interrupt_here(context: Context, at: int, talk: Talk) -> Step:
 def drop_tools(context: Context) -> tuple[Effect, ...]:
     """Return what stops the calls that run, if there are any."""
     return (CancelTools(tuple(sorted(context.tools))),) if context.tools else ()
+
+
+def _spent(context: Context) -> Trouble | None:
+    """Return the cap that was reached; an answer that was declined is none, once the person goes on."""
+    return None if context.cap is Trouble.DECLINED else context.cap
 
 
 def _hush(context: Context) -> tuple[Effect, ...]:

@@ -117,7 +117,7 @@ def press_while_thinking(c: Context, event: ButtonPressed) -> Step:
         (DiscardReply(), *_manual(c, event.speech_from), timer),
         talk=Talk.HELD,
         listening=Listening.FIRST,
-        acted=bool(c.tools),
+        acted=bool(c.tools) or (c.acted and c.mode is Mode.HANDS_FREE),
     )
 
 
@@ -168,7 +168,9 @@ def user_speech(c: Context, _: UserSpeech) -> Step:
     if c.state is State.THINKING and c.mode is Mode.PUSH_TO_TALK:
         return stay(c, Ignored("the button says when the person speaks"))
     goodbye = c.overtime and c.talk is not Talk.HELD
-    return say_goodbye(c) if goodbye else enter(asks(c), State.LISTENING, listening=Listening.SPEECH)
+    if goodbye:
+        return say_goodbye(c)
+    return enter(asks(c), State.LISTENING, listening=Listening.SPEECH, acted=bool(c.tools))
 
 
 def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
@@ -185,7 +187,7 @@ def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
 
 def user_speech_while_interrupted(c: Context, _: UserSpeech) -> Step:
     """Give the person time to finish, once this moment is over."""
-    return stay(asks(c), listening=Listening.SPEECH)
+    return stay(asks(c), listening=Listening.SPEECH, acted=bool(c.tools))
 
 
 def user_silent(c: Context, _: UserSilent) -> Step:

@@ -701,3 +701,25 @@ def test_an_answer_is_not_cut_off_by_its_own_echo_again_and_again():
     assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
     story.tell(ev.ReplyEnded(1, number), ev.PlaybackDrained(number), ev.UserSilent(1), ev.ReplyStarted(1, 99))
     assert gates(story.context).uplink is OPEN, "an answer was heard whole"
+
+
+@pytest.mark.parametrize("goes_on", [ev.WakeDetected(500), ev.ButtonPressed(500), ev.ServerInterrupted(1)])
+def test_a_person_who_goes_on_after_an_answer_that_was_declined_has_the_word(goes_on: ev.Event):
+    story = speaking().tell(ev.ReplyEnded(1, 7), ev.TurnRefused(1), goes_on).deadline()
+    assert story.at(State.LISTENING)
+    story.tell(ev.ButtonReleased(ev.Press.HOLD, 900), ev.UserSpeech(1), ev.UserSilent(1))
+    story.tell(ev.ReplyStarted(1, 8), ev.ReplyEnded(1, 8), ev.PlaybackDrained(8))
+    assert story.at(State.LISTENING)
+
+
+def test_a_cap_counts_more_than_an_answer_that_was_declined():
+    story = speaking().tell(ev.CapReached(1, ev.Trouble.CAP_DAY), ev.ReplyEnded(1, 7), ev.TurnRefused(1))
+    assert story.tell(ev.PlaybackDrained(7)).context.trouble is ev.Trouble.CAP_DAY
+
+
+@pytest.mark.parametrize("interruption", [ev.WakeDetected(500), ev.ServerInterrupted(1)])
+def test_a_new_question_is_asked_again_though_a_tool_has_acted_upon_the_one_before(interruption: ev.Event):
+    story = listening(BargeIn.VOICE).tell(ev.UserSpeech(1), ev.UserSilent(1), ev.ToolsCalled(1, ("a",)))
+    story.tell(ev.ToolDone("a"), ev.ReplyStarted(1, 7), interruption, ev.UserSpeech(1)).deadline()
+    story.tell(ev.UserSilent(1), ev.Unanswered(1, repeatable=True))
+    assert story.at(State.RECONNECTING)
