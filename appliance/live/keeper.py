@@ -85,7 +85,7 @@ class Keeper:
         self._stalls = 0
         """So often since the last answer."""
         self._answering = False
-        """There is something to hear of an answer over this link, and more to come."""
+        """There is something to hear of an answer over this link, and more to come; or a tool was called for it."""
         self._text: str | None = None
         """What was said in writing and has no answer."""
         self._text_on: Opened | None = None
@@ -239,7 +239,7 @@ class Keeper:
         if opened.continuity is Continuity.PARTIAL:
             self._vigil.tools_gone()
         self._opened = opened
-        self._answering = False
+        self._answering = self._answering and self._vigil.acted
         self._uplink.attach(opened.link)
         if self._text_on is None:
             self._text_on = opened
@@ -266,7 +266,8 @@ class Keeper:
             await asyncio.wait([reading], timeout=BEAT_S)
             if reading.done():
                 self._take_back(opened.link)
-                await self._lost(order, reading.result())
+                await self._reader.rest()
+                self._report_loss(order, reading.result())
                 return _Left.LOST
             if self._wanted is order and self._beat(opened, order):
                 self._swaps += 1
@@ -277,6 +278,7 @@ class Keeper:
         """Look after the link once; return whether to swap it."""
         now = _now()
         if self._vigil.speaks_unnoticed(order.mode):
+            self.speech_begins()
             self._vigil.begins_here(now)
             self.tell(order, UserSpeech(order.link))
         stopped_s = self._vigil.unnoticed_s(order.mode)
@@ -299,10 +301,6 @@ class Keeper:
             return False
         log.event("link.swap", when="stalled" if self._stalled else swap.value)
         return True
-
-    async def _lost(self, order: OpenLink, error: LinkError) -> None:
-        await self._reader.rest()
-        self._report_loss(order, error)
 
     def _take_back(self, link: Link) -> None:
         """Leave to the next link what its session may not know: what was sent since the handle that it goes on with.
@@ -368,7 +366,7 @@ class Keeper:
         self._uplink.handle_came(unknown)
 
     def answering(self) -> None:
-        """There is something to hear in answer to what was said."""
+        """There is something to hear in answer to what was said, or a tool is called for it."""
         self._answering = True
         self._uplink.answering()
 
@@ -379,6 +377,11 @@ class Keeper:
             self._stalls = 0
             self._uplink.answered()
             self._text = None
+
+    def speech_begins(self) -> None:
+        """The person speaks: what a tool has acted upon is over, and not to be asked again with what follows."""
+        if self._vigil.acted:
+            self.answered()
 
     def found(self, order: OpenLink, finding: Finding) -> None:
         """Do something about what is wrong."""

@@ -84,10 +84,13 @@ class Desk(Protocol):
         """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
 
     def answering(self) -> None:
-        """There is something to hear in answer to what was said."""
+        """There is something to hear in answer to what was said, or a tool is called for it."""
 
     def answered(self) -> None:
         """That answer, if there is one, has all come or is cut off."""
+
+    def speech_begins(self) -> None:
+        """The person speaks."""
 
     def found(self, order: OpenLink, finding: Finding) -> None:
         """Do something about what is wrong."""
@@ -213,6 +216,7 @@ class Reader:
         vigil = self._aides.vigil
         said = None if vigil.old(message, _now()) else self._hearing.feed(message)
         if isinstance(said, UserSpeech):
+            self._desk.speech_begins()
             vigil.person_begins(_now())
         elif said is not None:
             vigil.person_stops(_now())
@@ -241,6 +245,7 @@ class Reader:
     def _rest_of(self, message: LinkMessage, order: OpenLink) -> None:
         match message:
             case ToolCall():
+                self._desk.answering()
                 self._outlets.on_tool_call(message)
                 self._desk.tell(order, ToolsCalled(order.link, (message.id,)))
             case WaitingForInput():
