@@ -21,8 +21,13 @@ def moment(milliseconds: int) -> datetime:
 
 def day_of(milliseconds: int, time_zone: str = UTC_NAME) -> int:
     """Return the day, YYYYMMDD, by the clocks of ``time_zone`` (IANA)."""
-    date = _local(milliseconds, time_zone)
-    return date.year * 10_000 + date.month * 100 + date.day
+    return _number(_local(milliseconds, time_zone))
+
+
+def first_day(days: int, milliseconds: int, time_zone: str = UTC_NAME) -> int:
+    """Return the first of the last ``days`` days, YYYYMMDD; the moment's own is the last one."""
+    # By the calendar: not all days have 24 hours.
+    return _number(_local(milliseconds, time_zone) - timedelta(days=days - 1))
 
 
 def day_began(milliseconds: int, time_zone: str = UTC_NAME) -> datetime:
@@ -42,6 +47,10 @@ def next_month(milliseconds: int, time_zone: str = UTC_NAME) -> datetime:
 
 def _local(milliseconds: int, time_zone: str) -> datetime:
     return datetime.fromtimestamp(milliseconds / 1000, UTC if time_zone == UTC_NAME else ZoneInfo(time_zone))
+
+
+def _number(date: datetime) -> int:
+    return date.year * 10_000 + date.month * 100 + date.day
 
 
 def _midnight(local: datetime) -> datetime:

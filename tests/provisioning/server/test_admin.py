@@ -16,6 +16,7 @@ from appliance.provisioning import keys
 from appliance.provisioning.join import read_join
 from appliance.provisioning.protocol import ProblemCode, Purpose
 from appliance.provisioning.server import policy
+from appliance.provisioning.server.admin import actor
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import AUDIT
 from appliance.provisioning.server.store import Store, open_engine
@@ -215,9 +216,35 @@ def test_every_command_takes_json_behind_it_as_well(admin):
         assert answer(admin(*command, "--json")) == answer(admin("--json", *command)) == []
 
 
-def test_a_user_without_a_name_is_noted_by_its_number(admin, monkeypatch):
+@pytest.mark.parametrize(
+    ("login", "sudo", "person"),
+    [
+        ("54322", "54323", ", login of uid 54322"),
+        ("54321", "54323", ""),
+        ("4294967295", "54323", ", sudo of uid 54323"),
+        (None, "54323", ", sudo of uid 54323"),
+        (None, "54321", ""),
+        (None, "anna", ""),
+        (None, "9" * 40, ""),
+        (None, "9999999999", ", sudo of uid 9999999999"),
+    ],
+)
+def test_the_person_behind_the_services_user_is_noted_too(admin, monkeypatch, tmp_path, login, sudo, person):
+    monkeypatch.setattr(actor, "LOGIN", tmp_path / "loginuid")
+    if login is not None:
+        actor.LOGIN.write_text(login)
+    monkeypatch.setenv("SUDO_UID", sudo)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    admin("policies", "set", "kids")
+    (row,) = answer(admin("audit", "tail", "--json"))
+    assert row["actor"] == f"admin uid 54321{person}"
+
+
+def test_a_user_without_a_name_is_noted_by_its_number(admin, monkeypatch, tmp_path):
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    monkeypatch.setattr(actor, "LOGIN", tmp_path / "absent")
     monkeypatch.setattr("os.getuid", lambda: 54321)
     admin("policies", "set", "kids")
     (row,) = answer(admin("audit", "tail", "--json"))

@@ -1,11 +1,12 @@
 """A conversation counts with what its device reports, at once; and no device gains much by a lie."""
 
+from argparse import Namespace
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from appliance.provisioning.protocol import (
     UNUSED,
@@ -19,8 +20,9 @@ from appliance.provisioning.protocol import (
     TokenResponse,
 )
 from appliance.provisioning.server import census, closing, devices, policy, quota, sessions
+from appliance.provisioning.server.admin import actions
 from appliance.provisioning.server.moments import milliseconds
-from appliance.provisioning.server.schema import SESSION
+from appliance.provisioning.server.schema import SESSION, USAGE
 from tests.clock import run_virtual
 from tests.provisioning.server.test_tokens import FREE, usage
 from tests.provisioning.worlds import DEVICE, KEY, NOW, World, refused, server_settings, world
@@ -198,6 +200,28 @@ def test_the_days_of_quotas_are_those_of_the_time_zone(zone, at, day, resets_at)
         assert (await here.token()).status_code == 200
 
     run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("at", "counted"),
+    [
+        (datetime(2026, 3, 29, 22, 30, tzinfo=UTC), (20260329, 20260330)),  # after a day of 23 hours
+        (datetime(2026, 10, 25, 22, 30, tzinfo=UTC), (20261024, 20261025)),  # in a day of 25 hours
+    ],
+)
+def test_the_last_days_of_usage_are_those_of_the_calendar(at, counted):
+    here = limited(time_zone="Europe/Berlin")
+
+    def count(connection: Connection) -> None:
+        for day in (counted[0] - 1, *counted):
+            own = {"device_id": DEVICE, "day": day, "sessions": 1, "reserved_s": day % 100, "reported_s": 0}
+            connection.execute(USAGE.insert().values(**own))
+
+    here.work(count)
+    operator, options = actions.Operator("admin", milliseconds(at)), Namespace(days=2, device=None, limit=9, skip=0)
+    listed = partial(actions.list_usage, operator=operator, options=options, settings=here.settings)
+    (row,) = here.work(listed)
+    assert row["reserved_s"] == sum(day % 100 for day in counted)
 
 
 def test_both_engines_count_alike(store):

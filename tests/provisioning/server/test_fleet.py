@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 from collections.abc import Mapping
 from functools import partial
 
@@ -150,9 +151,15 @@ def test_lists_are_filtered_and_paged(admin, options, letters):
 
 
 def test_devices_that_were_not_heard_of_are_found(admin):
-    rows = json.loads(admin("--json", "devices", "list", "--unseen-days", "1")[1])
-    # By this machine's clock, all or none of them were heard of today.
-    assert len(rows) in {0, 6, 7}
+    def seen(connection: Connection, device: str, at: int | None) -> None:
+        connection.execute(DEVICE.update().where(DEVICE.c.id.startswith(device)).values(last_seen_at=at))
+
+    now = round(time.time() * 1000)
+    for device, at in (("", now), ("dev_b", now - 2 * DAY_MS), ("dev_d", now - 4 * DAY_MS), ("dev_e", None)):
+        OPEN[-1].transact_here(partial(seen, device=device, at=at))
+    for days, letters in (("1", "bde"), ("3", "de"), ("5", "e")):
+        rows = json.loads(admin("--json", "devices", "list", "--unseen-days", days)[1])
+        assert "".join(row["id"][-1] for row in rows) == letters
 
 
 def test_claims_and_the_audit_are_filtered_and_paged_too(admin):
@@ -162,7 +169,11 @@ def test_claims_and_the_audit_are_filtered_and_paged_too(admin):
     admin("claims", "revoke", rows[0]["id"])
     assert len(json.loads(admin("--json", "claims", "list", "--open")[1])) == 2
     assert len(json.loads(admin("--json", "claims", "list", "--limit", "1", "--skip", "2")[1])) == 1
-    told = json.loads(admin("--json", "audit", "tail", "-n", "2", "--skip", "1")[1])
+    for name in ("p1", "p2", "p3"):
+        admin("policies", "set", name)
+    paged = json.loads(admin("--json", "policies", "list", "--limit", "1", "--skip", "1")[1])
+    assert [policy["name"] for policy in paged] == ["p2"]
+    told = json.loads(admin("--json", "audit", "tail", "-n", "2", "--skip", "4")[1])
     assert [entry["action"] for entry in told] == ["claim-created"] * 2
     assert len(json.loads(admin("--json", "audit", "tail", "--about", rows[0]["id"])[1])) == 2
 

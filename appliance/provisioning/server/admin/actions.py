@@ -10,7 +10,7 @@ from appliance.errors import ExitCode, InputError
 from appliance.provisioning.join import Claim
 from appliance.provisioning.server import audit, claims, devices, policy
 from appliance.provisioning.server.admin.show import Row
-from appliance.provisioning.server.moments import day_of
+from appliance.provisioning.server.moments import first_day
 from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY, POLICY, SESSION, USAGE
 from appliance.provisioning.server.settings import Settings
 
@@ -89,10 +89,11 @@ def give_policy(connection: Connection, operator: Operator, options: Namespace) 
 
 def list_policies(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
     """Return the newest version of every policy."""
-    del operator, options
+    del operator
     other = POLICY.alias("other")
     newest = select(func.max(other.c.version)).where(other.c.name == POLICY.c.name).scalar_subquery()
-    return _rows(connection, select(POLICY).where(POLICY.c.version == newest).order_by(POLICY.c.name))
+    wanted = select(POLICY).where(POLICY.c.version == newest).order_by(POLICY.c.name)
+    return _rows(connection, wanted.limit(options.limit).offset(options.skip))
 
 
 def set_policy(connection: Connection, operator: Operator, options: Namespace) -> Row:
@@ -108,7 +109,7 @@ def set_policy(connection: Connection, operator: Operator, options: Namespace) -
 
 def list_usage(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> list[Row]:
     """Return the conversations of each device in the last days: what they count with, and what was talked."""
-    first = day_of(operator.now - (options.days - 1) * DAY_MS, settings.limits.time_zone)
+    first = first_day(options.days, operator.now, settings.limits.time_zone)
     sums = (func.sum(USAGE.c[name]).label(name) for name in ("sessions", "reserved_s", "reported_s"))
     joined = USAGE.join(DEVICE, USAGE.c.device_id == DEVICE.c.id)
     wanted = (

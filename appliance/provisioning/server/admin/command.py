@@ -4,8 +4,6 @@ There is no way to do this over the network: whoever may open the database may u
 """
 
 import argparse
-import os
-import pwd
 import sys
 from argparse import SUPPRESS, Namespace
 from collections.abc import Callable, Sequence
@@ -24,6 +22,7 @@ from appliance.provisioning.protocol import DeviceStatus
 from appliance.provisioning.server import audit, claims
 from appliance.provisioning.server.admin import actions, backup, fleet, rotation, show
 from appliance.provisioning.server.admin.actions import Operator
+from appliance.provisioning.server.admin.actor import actor
 from appliance.provisioning.server.admin.arguments import (
     address,
     joins,
@@ -90,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _do(store: Store, options: Namespace, settings: Settings) -> ExitCode:
     """Do a command and then tell of it; a claim whose join string cannot be told is ended again."""
-    operator = Operator(f"admin {_user()}"[:80], milliseconds(datetime.now(UTC)))
+    operator = Operator(f"admin {actor()}"[:80], milliseconds(datetime.now(UTC)))
     act: Act = options.act
     answer = store.transact_here(lambda connection: act(connection, operator, options, settings))
     try:
@@ -268,6 +267,7 @@ def _add_paging(listing: Parser) -> None:
 def _add_policies(parser: Parser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     listed = _verb(verbs, "list", "list all policies in their newest version")
+    _add_paging(listed)
     listed.set_defaults(act=_plain(actions.list_policies))
     change = _verb(
         verbs, "set", "make or change a policy; what is not given stays, what is given as '' is as in settings"
@@ -323,18 +323,6 @@ def _add_audit(parser: Parser) -> "Verbs":
     )
     verify.set_defaults(act=_verify_audit)
     return verbs
-
-
-def _user() -> str:
-    """Return who runs this: the number that the system knows the user by, and its name where it has one.
-
-    Not what the environment says, which is whatever somebody has put there.
-    """
-    number = os.getuid()
-    try:
-        return f"{pwd.getpwuid(number).pw_name[:60]} (uid {number})"
-    except KeyError:  # as in a container
-        return f"uid {number}"
 
 
 def _is_unicode(text: str) -> bool:
