@@ -35,6 +35,7 @@ from appliance.private import advice, others_may_read
 from appliance.provisioning import keys
 from appliance.provisioning.protocol import DeviceId, HttpsUrl
 from appliance.provisioning.server.moments import UTC_NAME
+from appliance.provisioning.server.signatures import is_authority
 
 CREDENTIAL: Final = "gemini-api-key"
 STATE_NAME: Final = "state"
@@ -55,6 +56,13 @@ def _time_zone(name: str) -> str:
     return name
 
 
+def _authority(name: str) -> str:
+    if not is_authority(name):
+        raise ValueError("has to be host or host:port, without https:// and path")
+    return name
+
+
+Authority = Annotated[str, AfterValidator(_authority)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 PublicKey = Annotated[keys.PublicKey, BeforeValidator(_public_key)]
 
@@ -132,7 +140,7 @@ class Settings(LayeredSettings):
     """The server's certificate chain, PEM."""
     tls_key: Path | None = None
     """Its private key, PEM."""
-    authorities: tuple[str, ...] = ()
+    authorities: tuple[Authority, ...] = ()
     """Names under which devices address this server (``host`` or ``host:port``); empty: that of ``public_url``, or any
     where that is empty too. A request that was signed for another name is refused."""
     proxies: tuple[IPvAnyNetwork, ...] = ()

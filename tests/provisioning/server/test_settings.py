@@ -121,6 +121,13 @@ def test_addresses_are_https(url):
         server_settings(live_base_url=url)
 
 
+@pytest.mark.parametrize("name", ["https://nas.test", "nas.test/", "nas.test:", "", "a b"])
+def test_a_name_that_no_device_can_send_is_refused_at_once(tmp_path, name):
+    """With it in the settings the server would refuse every request, and devices say that they are not let in."""
+    (mistake,) = mistakes(write(tmp_path, f'authorities = ["nas.test:8443", "[::1]", "{name}"]\napi_key = "k"\n'))
+    assert mistake.endswith("authorities.2: has to be host or host:port, without https:// and path")
+
+
 def test_settings_are_frozen():
     with pytest.raises(ValidationError):
         server_settings().port = 1  # type: ignore[misc]
