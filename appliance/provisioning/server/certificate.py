@@ -76,7 +76,7 @@ class Certificate:
             self._failed = stamps
             raise
         for context in self._contexts:
-            context.load_cert_chain(self._chain, self._key)
+            context.load_cert_chain(self._chain, self._key, _no_passphrase)
         self._failed, self._told_at = None, None
         _log.info("a renewed certificate is in use, good until %s", _day(self.expires_at))
 
@@ -84,7 +84,7 @@ class Certificate:
         """Read the files and check that they fit together; raises OSError (ssl.SSLError is one) and ValueError."""
         stamps = self._stamps()
         leaf = x509.load_pem_x509_certificate(self._chain.read_bytes())
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._chain, self._key)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._chain, self._key, _no_passphrase)
         return stamps, leaf
 
     def _stamps(self) -> _Stamps:
@@ -106,6 +106,11 @@ class Certificate:
             )
         else:
             _log.warning("the certificate %s expires on %s: renew it", self._chain, _day(self.expires_at))
+
+
+def _no_passphrase() -> str:
+    """Raise ValueError; OpenSSL itself would ask on the terminal, and have every device wait for the answer."""
+    raise ValueError("the key has a passphrase: write it without one (openssl pkey), readable by the server alone")
 
 
 def _day(moment: datetime) -> str:

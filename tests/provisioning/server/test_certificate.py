@@ -146,6 +146,19 @@ def test_one_that_cannot_be_used_at_the_start_is_a_wrong_setting(tmp_path, conte
         Certificate(file, tmp_path / FILES[1], lambda: datetime.now(UTC))
 
 
+def test_nobody_is_asked_for_a_passphrase(tmp_path, caplog):
+    house = House(tmp_path)
+    file = tmp_path / FILES[1]
+    key = serialization.load_pem_private_key(file.read_bytes(), None)
+    encrypted = serialization.BestAvailableEncryption(b"secret")
+    file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encrypted))
+    house.certificate.look()
+    assert "the key has a passphrase: write it without one" in caplog.text
+    assert served(house.context) == "old"
+    with pytest.raises(ConfigurationError, match="the key has a passphrase"):
+        Certificate(tmp_path / FILES[0], file, lambda: NOW)
+
+
 def test_it_is_looked_after_while_the_server_runs_and_its_end_is_in_the_metrics(tmp_path):
     house = House(tmp_path)
     here = world()
