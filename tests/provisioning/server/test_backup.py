@@ -1,5 +1,6 @@
 """A server in one file, and in another database: what its devices, claims and operator had is there again."""
 
+import io
 import json
 import tarfile
 from collections.abc import Callable
@@ -160,6 +161,29 @@ def test_what_is_no_backup_is_one_line_and_changes_nothing(first, tmp_path, caps
     assert said.count("\n") == 1
     assert other.rows()["device"] == []
     assert not (other.directory / "state" / "signing-key.pem").exists()
+
+
+@pytest.mark.parametrize("spared", [0, 4096])
+def test_a_backup_whose_database_is_damaged_takes_no_key_away(first, tmp_path, capsys, spared):
+    file, damaged = tmp_path / "backup.tar", tmp_path / "damaged.tar"
+    first.admin("backup", file)
+    with tarfile.open(file) as source, tarfile.open(damaged, "w") as target:
+        for member in source:
+            stream = source.extractfile(member)
+            assert stream
+            content = stream.read()
+            if member.name.endswith(".sqlite"):
+                content = content[:spared] + b"x" * (len(content) - spared)
+            target.addfile(member, io.BytesIO(content))
+    other = Place(tmp_path / "second", capsys)
+    other.admin("keys", "show")
+    key = other.directory / "state" / "signing-key.pem"
+    before = key.read_bytes()
+    code, said = other.admin("restore", damaged)
+    assert (code != ExitCode.OK, said.count("\n")) == (True, 1)
+    assert key.read_bytes() == before
+    assert other.admin("restore", file)[0] == ExitCode.OK
+    assert key.with_name("signing-key.pem.before").read_bytes() == before
 
 
 def test_a_database_moves_to_the_one_of_other_settings(first, tmp_path, capsys, database_url):

@@ -67,10 +67,11 @@ def restore(connection: Connection, operator: Operator, options: Namespace, sett
         raise InputError("the database is not empty: restore into a new state directory", ExitCode.CANNOT_WRITE)
     with tempfile.TemporaryDirectory() as scratch:
         keys = _read(options.file, Path(scratch) / DATABASE_FILE)
-        # The keys first: a database without them is refused, and keys alone harm nobody.
-        identity.put_key_files(settings, keys)
         with opened(f"sqlite:///{Path(scratch) / DATABASE_FILE}", str(options.file)) as other:
             count = other.transact_here(lambda source: copy(source, connection))
+    # Not before all of it was read, as a damaged backup changes nothing; and before it is committed: a database without
+    # its keys is refused, and keys alone harm nobody.
+    identity.put_key_files(settings, keys)
     entry = audit.Entry(operator.now, operator.name, audit.Action.RESTORED, "database")
     audit.append(connection, entry)
     for claim in connection.execute(select(CLAIM.c.id).where(CLAIM.c.revoked_at.is_(None))).scalars().all():
