@@ -325,7 +325,8 @@ class Appliance:
 
     def _on_audible(self, epoch: Epoch, at: Seconds) -> None:
         self.conversation.audible(at)
-        self._post(ReplyAudible(epoch, self._double_talk.begins()))
+        first = self.conversation.context.overlap is Overlap.POSSIBLE  # another reply gives what is loud no more time
+        self._post(ReplyAudible(epoch, first and self._double_talk.begins()))
         if gates(self.conversation.context).uplink is Gate.CLOSED:
             self.uplink.nothing_said()
 

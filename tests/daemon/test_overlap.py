@@ -15,7 +15,7 @@ from appliance.demo.unsent import unsent_speech_s
 from appliance.simulator.memory import SimulatedService
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.replies import Reply
-from appliance.units import UPLINK
+from appliance.units import UPLINK, Epoch, Seconds
 from tests.clock import run_virtual
 from tests.daemon.echo import Echo
 from tests.daemon.household import reach
@@ -95,6 +95,20 @@ def test_a_noise_that_does_not_end_does_not_keep_the_microphone_open():
         home.room.speak(15.0, after_s=0.4)
         await reach(appliance, State.SPEAKING)
         began = home.room.next
+        await reach(appliance, State.LISTENING)
+        assert 5.5 < sent_of(appliance, began, 9.0) < 6.5
+
+    run_virtual(lambda: living(story, "NO_INTERRUPTION"))
+
+
+def test_another_reply_in_the_same_breath_gives_a_noise_no_more_time():
+    async def story(home: Home, appliance: Appliance) -> None:
+        await reach(appliance, State.THINKING)
+        home.room.speak(15.0, after_s=0.4)
+        await reach(appliance, State.SPEAKING)
+        began = home.room.next
+        await asyncio.sleep(3)
+        appliance._on_audible(Epoch(appliance.conversation.context.epoch), Seconds(asyncio.get_running_loop().time()))
         await reach(appliance, State.LISTENING)
         assert 5.5 < sent_of(appliance, began, 9.0) < 6.5
 
