@@ -135,7 +135,7 @@ class Conversation(Section):
         min_length=1,
         max_length=500,
     )
-    """What the model is told in writing at that moment."""
+    """Text that is sent to the model at that moment."""
     unanswered_turns: int = Field(default=3, ge=1, le=20)
     """After this many turns in a row that the model leaves unanswered, the conversation ends: they were not meant for
     it."""

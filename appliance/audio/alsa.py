@@ -61,11 +61,11 @@ _BY_ERRNO: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What came of opening a PCM."""
+    """Result of opening a PCM."""
 
     presence: Presence
     hardware: Hardware | None = None
-    """What it takes; None where it cannot be opened."""
+    """Formats, rates and channels it takes; None where it cannot be opened."""
     complaint: str = ""
     """ALSA's own words of why it cannot be opened, the first of them; empty where it has none."""
 

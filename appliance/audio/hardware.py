@@ -1,4 +1,4 @@
-"""What a card can do, and in which of its formats it is opened. Pure."""
+"""A card's formats, and the one in which it is opened. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ STANDARD_RATES: Final = tuple(sorted({*_RATES[Direction.INPUT], *_RATES[Directio
 DIGITAL: Final = "IEC958_SUBFRAME_LE"
 """The frames of a digital wire; what a Raspberry Pi's HDMI takes, and nothing else."""
 DIRECT: Final = frozenset({"S16_LE", "S24_3LE", "S32_LE", "FLOAT_LE", "S8", "U8"})
-"""What PortAudio converts by itself."""
+"""Formats that PortAudio converts by itself."""
 FORMATS: Final[Mapping[str, int]] = {
     "S8": 0, "U8": 1, "S16_LE": 2, "S24_LE": 6, "S32_LE": 10, "FLOAT_LE": 14, DIGITAL: 18, "S24_3LE": 32,
 }  # fmt: skip
@@ -29,7 +29,7 @@ FORMATS: Final[Mapping[str, int]] = {
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a PCM takes, as ALSA tells it."""
+    """Formats, rates and channels that a PCM takes, as ALSA reports them."""
 
     channels: Mapping[int, tuple[int, int]]
     """By its rates, those from 8 to 192 kHz: the fewest and the most channels."""

@@ -13,7 +13,7 @@ _CHUNKS: Final = 128
 
 
 class Known:
-    """What the newest handle stands for. An answer makes the question before it known, whatever the handle says."""
+    """The audio that the newest handle covers. An answer makes the question before it known, whatever it says."""
 
     def __init__(self) -> None:
         self.to: int | None = None
@@ -29,6 +29,6 @@ class Known:
         self.to = min([delivered_to, *(begin for at, begin in self._recent if at > now - MARGIN_S)])
 
     def answered(self, to: int) -> None:
-        """What was sent up to there has its answer: an older handle is no reason to ask that again."""
+        """Audio sent up to there has its answer: an older handle is no reason to send it again."""
         if self.to is not None:
             self.to = max(self.to, to)

@@ -18,7 +18,7 @@ class Found:
     text: str
     """One line that says what to do; empty where it can be opened."""
     hardware: Hardware | None = None
-    """What it takes; None where it cannot be opened."""
+    """Formats, rates and channels it takes; None where it cannot be opened."""
 
 
 def look_for(wanted: str, direction: Direction) -> Found:

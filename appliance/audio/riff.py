@@ -1,4 +1,4 @@
-"""What a WAV file holds: its format, and where its samples lie, as real programs write it.
+"""The contents of WAV files as real programs write them: the format, and where the samples lie.
 
 Responsible for reading what people have lying about (RIFF, RF64 and BW64; any rate, 1 to 8 channels, PCM of 8 to 32
 bits, float of 32 or 64), and for one clear line where it cannot be used. Sources: Microsoft, "Multiple channel audio

@@ -17,9 +17,9 @@ class UplinkCounts:
     sent: int
     """Taken by a link."""
     repeated: int
-    """Of those, to be sent once more."""
+    """Sent samples that are to be sent once more."""
     taken_back: int
-    """Of the repeated ones, because a link was lost whose session need not know them."""
+    """Repeated samples that were sent over a lost link and that its session need not know."""
     dropped: int
     """Overwritten before a link took them, or dropped or forgotten with the conversation."""
     spans: tuple[tuple[SampleIndex, SampleIndex], ...]

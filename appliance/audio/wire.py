@@ -54,7 +54,7 @@ class Wanted:
     """Of the speaker, one of `PERIODS_MS`."""
     prebuffer_s: float = 0.06
     channel: int | None = None
-    """Of the microphone, counted from 1; None: the only one, or two of them mixed."""
+    """Microphone channel, counted from 1; None: the only one, or two of them mixed."""
 
     def document(self) -> str:
         """Return it as one argument."""

@@ -1,4 +1,4 @@
-"""What the rows of the transition table do about requests that take several turns, and turns that answer nothing.
+"""Transitions for requests that take several turns, and for turns that answer nothing.
 
 The first line of each docstring is printed in ``docs/conversation.md``.
 """

@@ -1,4 +1,4 @@
-"""What the household is told of each kind of trouble, and of a light that cannot show its own fault.
+"""Spoken sentences for each kind of trouble, and for a light that cannot show its own fault.
 
 Short sentences, recorded by scripts/render-recordings.
 """

@@ -153,7 +153,7 @@ class Policy:
     longest_s: float = 300.0
     """From the last wake word, press or text on; then the conversation ends after the answer that is under way."""
     farewell: str = field(default="Say goodbye.", repr=False)
-    """What the model is told in writing to have it say goodbye then."""
+    """Text that asks the model to say goodbye then."""
     unanswered_turns: int = 3
     """After so many turns in a row that the model leaves unanswered, the conversation ends."""
     trusted_interruptions: int = 3

@@ -1,4 +1,4 @@
-"""What the rows of the transition table do about tools; `core/machine.py` says for which state and event.
+"""Transitions for tools; `core/machine.py` says for which state and event.
 
 The first line of each docstring is printed in ``docs/conversation.md``.
 """

@@ -37,11 +37,11 @@ def _colour(pattern: Pattern) -> tuple[float, float, float]:
 
 
 COLOURS: Final = {state: _colour(pattern) for state, pattern in PATTERNS.items()}
-"""Of the strip that shows the light."""
+"""Colours of the strip that shows the light."""
 _WARNING: Final = "#a02622"
 _INK: Final = "#333333"
 _LUMINANCE: Final = (0.2126, 0.7152, 0.0722)
-"""Of red, green and blue (ITU-R BT.709)."""
+"""Weights of red, green and blue in luminance (ITU-R BT.709)."""
 _COLUMNS: Final = 2400
 """A waveform is drawn as so many vertical strokes at most."""
 

@@ -1,11 +1,11 @@
-"""What can be wrong with a service that is connected, and what to do about it."""
+"""Faults of a service that is connected, and what to do about each."""
 
 from dataclasses import dataclass
 from enum import Enum
 
 
 class Kind(Enum):
-    """What is wrong."""
+    """The fault."""
 
     NO_REPLY = "no-reply"
     """The person has stopped speaking, and nothing comes."""
@@ -18,13 +18,13 @@ class Kind(Enum):
     PHANTOM_INTERRUPTION = "phantom-interruption"
     """The service heard an interruption that was none, and has been silent since."""
     STALLED_UPLINK = "stalled-uplink"
-    """What is sent does not leave this device."""
+    """Audio that is sent does not leave this device."""
     LATENCY_CREEP = "latency-creep"
     """Answers take longer and longer."""
 
 
 class Remedy(Enum):
-    """What to do about it."""
+    """The action that helps."""
 
     RETRY_UTTERANCE = "retry-utterance"
     """A fresh session, and what the person said once more; then `Patience.stopped` once it is sent."""
@@ -36,7 +36,7 @@ class Remedy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong, and what to do."""
+    """A fault and the action against it."""
 
     kind: Kind
     remedy: Remedy

@@ -47,7 +47,7 @@ MAX_STRANGE: Final = 20
 """So many messages in a row that the SDK cannot read end the link."""
 
 UNREADABLE: Final = (TypeError, ValueError, AttributeError, RecursionError)
-"""What the SDK raises for a message that it cannot read; the connection lives on."""
+"""Exceptions that the SDK raises for a message that it cannot read; the connection lives on."""
 _CLOSE_S: Final = 1.2
 """Longer than websockets' own ``close_timeout``: only a peer that has stopped reading needs it."""
 _WEBSOCKET: Final[dict[str, Any]] = {

@@ -76,10 +76,10 @@ class Outlets:
 
 @dataclass(frozen=True, slots=True)
 class KeeperCounts:
-    """What was dropped or delayed since the start."""
+    """Dropped audio and waits since the start."""
 
     audio_bytes_dropped: int
-    """Of replies that were interrupted."""
+    """Bytes of replies that were interrupted."""
     waits_for_playback: int
     """How often a link was not read because playback was full."""
     tool_results_dropped: int

@@ -11,7 +11,7 @@ from appliance.core.state import Mode
 from appliance.units import Seconds
 
 GOOGLE_SEARCH: Final = "google_search"
-"""What `Locks.tools` calls the service's own search of the web."""
+"""Name of the service's own web search in `Locks.tools`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class TurnReason(Enum):
     MORE_INPUT = "more-input"
     """The model expects the person to go on."""
     FAILED = "failed"
-    """What the model made was of no use, as a malformed call of a tool."""
+    """The model's output was useless, for example a malformed tool call."""
     REFUSED = "refused"
     """The service does not let it answer that, or does not let it say what it was about to."""
 

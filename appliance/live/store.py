@@ -1,4 +1,4 @@
-"""What the device remembers of the service over restarts, as a port."""
+"""Port for the state that outlives a restart."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -220,7 +220,7 @@ class Vigil:
             self._answered_so_far(now)
 
     def _answered_so_far(self, now: Seconds) -> None:
-        """What was said so far has its answer; what is said from now on is new."""
+        """The speech so far has its answer; speech from now on is new."""
         self._noticed = self._tells
         self._speaks = self._asked_twice = False
         self._turn_at = now

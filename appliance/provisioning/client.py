@@ -75,7 +75,7 @@ class ProvisioningClient:
         # Only what outlives a restart: the server drops its other keys for it.
         self._lasting = frozenset(self._own.trusted)
         self.quota: Quota | None = None
-        """What is left, as the server has last said."""
+        """The quota that is left, as the server last reported it."""
 
     async def __aenter__(self) -> Self:
         """Raises InputError where another program uses the identity."""

@@ -178,7 +178,7 @@ class EnrolResponse(NamingAnswer):
 
 
 class Quota(Answer):
-    """What is left to a device; None: no limit."""
+    """The quota that a device has left; None: no limit."""
 
     sessions_left_today: int | None = None
     """Conversations."""

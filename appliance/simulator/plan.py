@@ -93,5 +93,5 @@ class TurnPlan:
     reason: str = ""
     """turnCompleteReason, as the wire says it; empty: none is sent."""
     filler: Filler | None = None
-    """What is said before the answer, as a turn that ends with IN_PROGRESS."""
+    """Speech before the answer, as a turn that ends with IN_PROGRESS."""
     words: Words = Words.SPOKEN

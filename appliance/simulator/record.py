@@ -44,7 +44,7 @@ class TurnRecord:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heard:
-    """What came over one connection."""
+    """Samples and messages received over one connection."""
 
     connection: int
     samples: Pcm
@@ -92,7 +92,7 @@ class SessionRecord:
 
     @property
     def heard(self) -> Heard:
-        """What came over this connection."""
+        """Samples and messages received over this connection."""
         return Heard(self.number, self.samples(), self.resumed_from)
 
     def take(self, samples: Pcm) -> None:

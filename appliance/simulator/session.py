@@ -46,7 +46,7 @@ class Session:
         """Between activityStart and activityEnd."""
         self._intake = Intake()
         self._history_open = self._setup.initial_history
-        """What comes as clientContent is what was said before, and answered by nobody."""
+        """Take clientContent as history: nobody answers it."""
         self._talk = Talk(scene, scene.admission.snapshot or Snapshot(self._record.session))
         scene.stage.talk = self._talk
 

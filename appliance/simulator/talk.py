@@ -55,7 +55,7 @@ class Talk:
         """Each of them holds one call or more that the client has not answered."""
         self._transcripts = scene.service.options.transcripts
         self._transcript: Transcript | None = None
-        """Of what the person is saying, where a piece of it has been sent."""
+        """The transcription of the person's speech, once a piece of it has been sent."""
         self._playing_until = 0.0
         """When the last reply would have been played, where its turnComplete came before."""
 

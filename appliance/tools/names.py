@@ -1,4 +1,4 @@
-"""What can be offered to the model, by name: known where the tools themselves are not. Pure."""
+"""Names of the tools that can be offered to the model, for code that does not have the tools. Pure."""
 
 from typing import Final
 

@@ -53,7 +53,7 @@ class Graph:
 
     content: bytes
     weights: Mapping[str, bytes] = field(default_factory=dict)
-    """What the graph keeps in files beside it, by the names that it has for them."""
+    """Weights that the graph keeps in files beside it, by their names in the graph."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ _EARLIER_S: Final = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """What is played comes back ``delay_s`` later; ``clarity`` is how far its peak stands out."""
+    """The echo comes back ``delay_s`` after it was played; ``clarity`` is how far the correlation peak stands out."""
 
     delay_s: Seconds
     clarity: float

@@ -35,7 +35,7 @@ _KEPT_S: Final = 8.0
 
 @dataclass(frozen=True, slots=True)
 class _Judgement:
-    """Of what was played from ``begin`` to ``silent_at``: when its echo is over, and which that is."""
+    """The echo of the audio played from ``begin`` to ``silent_at``, and when it is over."""
 
     begin: Seconds
     silent_at: Seconds
@@ -51,7 +51,7 @@ class EchoGuard:
         self._captured_at: tuple[SampleIndex, Seconds] | None = None
         """The end of the newest block, and when it was captured."""
         self._played: deque[tuple[Seconds, Pcm]] = deque()
-        """What is heard from which moment on, of the last `_KEPT_S`."""
+        """Audio played in the last `_KEPT_S`, with the moment from which each piece is heard."""
         self._silent_at: Seconds | None = None
         """When the newest sample that was played has been heard, as far as the card knows; None before the first."""
         self._judged: _Judgement | None = None

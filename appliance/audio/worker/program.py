@@ -71,7 +71,7 @@ class _Slot:
         self.direction = direction
         self.name = name
         self.found: Found | None = None
-        """What came of looking for it, the last time."""
+        """Result of the last search for it."""
         self.device: Device | None = None
         """How it is opened, once that is known."""
         self.stream: CardStream | None = None
@@ -84,7 +84,7 @@ class _Slot:
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """Name for people."""
         return self.found.target.label if self.found and self.found.target else self.name
 
     def age(self, now: float) -> float:

@@ -24,7 +24,7 @@ NEXT: Final = "next"
 RETIRED: Final = "retired"
 REVOKED: Final = "revoked"
 KNOWS_AS_BEFORE: Final = ""
-"""Of a device that does not say which of the server's keys it trusts."""
+"""Stands for a device that does not say which of the server's keys it trusts."""
 
 _KEYS: Final = select(DEVICE_KEY.c.thumbprint, DEVICE_KEY.c.public_key, DEVICE_KEY.c.status).where(
     DEVICE_KEY.c.device_id == bindparam("device"), (DEVICE_KEY.c.status == ACTIVE) | (DEVICE_KEY.c.status == NEXT)

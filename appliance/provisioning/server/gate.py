@@ -143,7 +143,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What of a request its answer's signature depends on."""
+    """The parts of a request that its answer's signature covers."""
 
     authority: str
     """The header ``Host``."""

@@ -14,7 +14,7 @@ _SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 
 
 class Metrics:
-    """What one server counts, and what its database holds; nothing in it names a device."""
+    """Counters of one server, and gauges of its database; nothing in them names a device."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

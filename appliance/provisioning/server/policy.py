@@ -43,7 +43,7 @@ class Policy:
 
 
 FIELDS: Final = tuple(field.name for field in fields(Policy) if field.name in POLICY.c)
-"""What a policy may say; the rest is the server's settings' alone."""
+"""Fields that a policy may set; the rest comes from the server's settings."""
 
 
 def of_settings(settings: Settings) -> Policy:

@@ -59,7 +59,7 @@ MIN_CONNECTIONS = 16
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What the application and what serves it both know."""
+    """State that the application and its HTTP server share."""
 
     drain: Drain = field(default_factory=Drain)
     counters: metrics.Metrics = field(default_factory=metrics.Metrics)

@@ -19,7 +19,7 @@ VISIT: Final = "visit"
 
 
 class Stage(StrEnum):
-    """What a connection does. The server waits for the other side in all but the last."""
+    """Phases of a connection. The server waits for the other side in all but the last."""
 
     SILENT = auto()
     """It has sent nothing yet."""

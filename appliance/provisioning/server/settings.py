@@ -96,7 +96,7 @@ class Lock(Section):
 
 
 class Limits(Section):
-    """What one device may use; 0: no limit.
+    """Limits for each device; 0: no limit.
 
     A token counts as one conversation, with all the time that it is good for, until the device reports what it was used
     for. A device that lies about that is held by these limits too.

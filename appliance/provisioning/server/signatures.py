@@ -126,7 +126,7 @@ class AnswerSigner:
         self._key_id = keys.thumbprint(key)
         self._keys = {keys.thumbprint(one): one for one in (key, *others)}
         self.named = tuple(ServerKey(kid=key_id, x=keys.jwk(one).x) for key_id, one in self._keys.items())
-        """What devices are told to trust; the first one signs."""
+        """Keys that devices are to trust; the first one signs."""
 
     def headers(
         self, status: int, body: bytes, path: str, request_signature: str, created: int, trusted: str = ""

@@ -35,7 +35,7 @@ _SQLITE: Final = {"check_same_thread": False, "isolation_level": "IMMEDIATE"}
 _FULL: Final = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
 """What SQLite says on a full disk."""
 _DEADLOCK: Final = "40P01"
-"""What PostgreSQL calls two transactions that wait for each other, of which it ends one. Two groups can, as each locks
+"""PostgreSQL's code for two transactions that wait for each other, of which it ends one. Two groups can, as each locks
 several devices; what is done alone locks one, and then the audit."""
 _MISPLACED: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class StoreUnavailable(ApplianceError):  # noqa: N818  names a condition
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of one work."""
+    """Result of one piece of work."""
 
     result: Any = None
     error: Exception | None = None
@@ -74,7 +74,7 @@ class Store:
         self._threads = 1 if engine.dialect.name == "sqlite" else POSTGRES_THREADS
         self._executor = executor or ThreadPoolExecutor(self._threads, thread_name_prefix="store")
         self._line: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
-        """What waits for a thread; bounded by the number of requests that the server lets in."""
+        """Work that waits for a thread; bounded by the number of requests that the server lets in."""
         self._busy = 0
 
     async def transact(self, work: Callable[[Connection], T]) -> T:

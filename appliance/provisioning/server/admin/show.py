@@ -23,7 +23,7 @@ _WHOLE: Final = frozenset({"id", "status", "uses_left", "sessions", "reserved_s"
 _SECONDS: Final = frozenset({"reserved_s", "reported_s"})
 """Shown in started minutes."""
 _FOR_PROGRAMS: Final = frozenset({"agent", "conflicts", "created_at", "failures", "approval", "instruction"})
-"""What lists leave out for people; `devices show` and ``--json`` have it."""
+"""Columns that lists for people leave out; `devices show` and ``--json`` have them."""
 _HEADINGS: Final[Mapping[str, str]] = {
     "label": "name",
     "last_seen_at": "last seen (UTC)",

@@ -1,4 +1,4 @@
-"""What tells a request that somebody has taken down from one of a second device, and what was told of a claim."""
+"""Columns that tell a captured request from one of a second device, and note which reuse of a claim was audited."""
 
 import sqlalchemy as sa
 from alembic import op
