@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 # As the unit has it, for the programs that tests start too: no threads for matrices that nobody multiplies.
 os.environ["OMP_NUM_THREADS"] = "1"
+# A shell has its background programs ignore Ctrl-C, and so do the programs that they start: here each heeds it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # All that there is gets imported: with the usual thresholds, the search for cycles takes a tenth of a run.
 gc.set_threshold(100_000, 50, 100)
 

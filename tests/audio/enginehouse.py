@@ -16,7 +16,7 @@ from tests.soundcard.card import Jack
 
 LAP = 27_000
 """After so many samples, `counting` begins again."""
-PATIENCE_S = 8.0
+PATIENCE_S = 20.0
 """For what is to happen: many times what it takes."""
 
 

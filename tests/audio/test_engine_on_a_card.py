@@ -27,8 +27,8 @@ pytestmark = pytest.mark.realtime
 
 REPLY, NEXT = Epoch(1), Epoch(2)
 RATE = 24_000
-NOTICED_S = 1.5
-"""Against a goal of 0.25 s: these tests share the machine."""
+NOTICED_S = 10.0
+"""Against a goal of 0.25 s, which `scripts/bench audio` holds: these tests share a busy machine."""
 
 
 def jumped(blocks: list[Block]) -> int:

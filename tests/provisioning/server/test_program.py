@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
@@ -115,15 +115,6 @@ def test_a_closed_terminal_ends_it_in_order(tmp_path):
     run_real(main)
 
 
-@pytest.fixture
-def _heeds_ctrl_c() -> Iterator[None]:
-    """A program that a shell runs in the background ignores it, and so do those that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_heeds_ctrl_c")
 def test_ctrl_c_while_it_is_being_imported_ends_it_with_130_and_no_words():
     async def main() -> None:
         # The libraries take a second: the signal comes as soon as the first of them is being read.
