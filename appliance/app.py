@@ -11,35 +11,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import assert_never
 
-from appliance.audio.devices import Direction
-from appliance.audio.engine import Engine
+from appliance.audio.cards.devices import Direction
 from appliance.audio.ports import Microphone, Speaker
 from appliance.audio.wavfile import WavMicrophone as WavFileMicrophone
 from appliance.audio.wavfile import WavSpeaker as WavFileSpeaker
-from appliance.audio.wire import PERIODS_MS, Opened, Wanted
-from appliance.button.gpio import GpioButton as GpioPushButton
+from appliance.audio.worker.messages import PERIODS_MS, Opened, WorkerConfig
+from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.button.keyboard import KeyboardButton as KeyboardSwitch
 from appliance.button.ports import Button
-from appliance.daemon import Adapters, Appliance
-from appliance.errors import DeviceError, GpioError
-from appliance.gpiochip import GpioChip
-from appliance.indicator.gpio import GpioLight
-from appliance.indicator.off import NoLight
-from appliance.indicator.ports import Light
-from appliance.indicator.terminal import TerminalLight
-from appliance.live import loop
-from appliance.live.jsonfile import JsonFile, Nowhere
-from appliance.live.link import GenaiConnector
-from appliance.live.ports import LinkConnector, TokenSource
-from appliance.observers import Observers
-from appliance.provisioning.awaited import AwaitedTokens
-from appliance.provisioning.client import ProvisioningClient
-from appliance.provisioning.enrolment import STANDING_FILE
-from appliance.provisioning.links import CountedLinks
-from appliance.provisioning.tokens import Tokens
-from appliance.service.notify import from_environment
-from appliance.service.signals import stop_signals
-from appliance.settings import (
+from appliance.config.schema import (
     AlsaMicrophone,
     AlsaSpeaker,
     GpioButton,
@@ -55,6 +35,26 @@ from appliance.settings import (
     WavMicrophone,
     WavSpeaker,
 )
+from appliance.daemon import Adapters, Appliance
+from appliance.errors import DeviceError, GpioError
+from appliance.gpio.button import GpioButton as GpioPushButton
+from appliance.gpio.chip import GpioChip
+from appliance.gpio.leds import GpioLight
+from appliance.indicator.off import NoLight
+from appliance.indicator.ports import Light
+from appliance.indicator.terminal import TerminalLight
+from appliance.live.gemini.connection import GeminiConnector
+from appliance.live.ports import LinkConnector, TokenSource
+from appliance.net import event_loop
+from appliance.observers import Observers
+from appliance.provisioning.device.await_enrolment import EnrolmentAwaitingTokens
+from appliance.provisioning.device.client import ProvisioningClient
+from appliance.provisioning.device.enrolment import STANDING_FILE
+from appliance.provisioning.device.session_reporting import SessionReportingConnector
+from appliance.provisioning.device.token_manager import TokenManager
+from appliance.service.notify import from_environment
+from appliance.service.signals import stop_signals
+from appliance.storage.jsonfile import JsonFile, NullStore
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Registry
 from appliance.wake.detector import rule_for
@@ -64,7 +64,7 @@ from appliance.wallclock import local_now
 
 def serve(settings: Settings) -> None:
     """`run` to its end, on an event loop that does not wait for addresses that lead nowhere."""
-    loop.run(run(settings))
+    event_loop.run(run(settings))
 
 
 async def run(settings: Settings) -> None:
@@ -114,9 +114,9 @@ class Acts:
 async def _choose(settings: Settings, acts: "Acts") -> Adapters:
     state, runtime = _directory("STATE_DIRECTORY"), _directory("RUNTIME_DIRECTORY")
     registry = _registry(settings, acts)
-    connector = GenaiConnector(settings.live, registry.declarations)
+    connector = GeminiConnector(settings.live, registry.declarations)
     await connector.warm_up()
-    tokens = AwaitedTokens(lambda: _tokens(settings, state, registry))
+    tokens = EnrolmentAwaitingTokens(lambda: _tokens(settings, state, registry))
     chip = GpioChip()
     engine = audio_engine(settings)
     return Adapters(
@@ -126,21 +126,21 @@ async def _choose(settings: Settings, acts: "Acts") -> Adapters:
         wake=wake_engine(settings),
         light=_light(settings, chip),
         button=_button(settings, chip),
-        connector=CountedLinks(connector, tokens),
+        connector=SessionReportingConnector(connector, tokens),
         tokens=tokens,
         enrolment=tokens.run,
-        usage=JsonFile(state / "usage.json") if state else Nowhere(),
-        lessons=JsonFile(state / "models.json") if state else Nowhere(),
+        usage=JsonFile(state / "usage.json") if state else NullStore(),
+        lessons=JsonFile(state / "models.json") if state else NullStore(),
         registry=registry,
         manager=from_environment(os.environ),
         runtime=runtime,
     )
 
 
-def _tokens(settings: Settings, state: Path | None, registry: Registry) -> Tokens:
+def _tokens(settings: Settings, state: Path | None, registry: Registry) -> TokenManager:
     client = ProvisioningClient(settings.provisioning, state)
-    store = JsonFile(state / STANDING_FILE) if state else Nowhere()
-    return Tokens(client, settings.provisioning.prefetch, store, registry.allow)
+    store = JsonFile(state / STANDING_FILE) if state else NullStore()
+    return TokenManager(client, settings.provisioning.prefetch, store, registry.allow)
 
 
 def _registry(settings: Settings, acts: Acts) -> Registry:
@@ -153,19 +153,19 @@ def _directory(variable: str) -> Path | None:
     return Path(found) if (found := os.environ.get(variable)) else None
 
 
-def audio_engine(settings: Settings, directions: Collection[Direction] = tuple(Direction)) -> Engine | None:
+def audio_engine(settings: Settings, directions: Collection[Direction] = tuple(Direction)) -> WorkerSupervisor | None:
     """Return what serves the sound cards that the settings name; None where they name none."""
     microphone, speaker = settings.microphone, settings.speaker
     hears = isinstance(microphone, AlsaMicrophone) and Direction.INPUT in directions
     plays = isinstance(speaker, AlsaSpeaker) and Direction.OUTPUT in directions
-    wanted = Wanted(
+    wanted = WorkerConfig(
         microphone=microphone.device if isinstance(microphone, AlsaMicrophone) and hears else None,
         speaker=speaker.device if isinstance(speaker, AlsaSpeaker) and plays else None,
         period_ms=speaker.period_ms if isinstance(speaker, AlsaSpeaker) else PERIODS_MS[1],
         prebuffer_s=settings.playback.prebuffer_ms / 1000,
         channel=microphone.channel if isinstance(microphone, AlsaMicrophone) else None,
     )
-    return Engine(wanted) if hears or plays else None
+    return WorkerSupervisor(wanted) if hears or plays else None
 
 
 async def open_cards(settings: Settings, directions: Collection[Direction]) -> Mapping[Direction, Opened | DeviceError]:
@@ -207,15 +207,15 @@ async def service_alone(settings: Settings) -> AsyncIterator[tuple[TokenSource, 
         InputError: Another program uses the identity of this device.
     """
     registry = _registry(settings, Acts())
-    connector = GenaiConnector(settings.live, registry.declarations)
+    connector = GeminiConnector(settings.live, registry.declarations)
     once = settings.model_copy(
         update={"provisioning": settings.provisioning.model_copy(update={"prefetch": Prefetch.NEVER})}
     )
     async with _tokens(once, _directory("STATE_DIRECTORY"), registry) as tokens:
-        yield tokens, CountedLinks(connector, tokens)
+        yield tokens, SessionReportingConnector(connector, tokens)
 
 
-def _microphone(settings: Settings, engine: Engine | None) -> Microphone:
+def _microphone(settings: Settings, engine: WorkerSupervisor | None) -> Microphone:
     match settings.microphone:
         case WavMicrophone(path=path, then_silence_s=then_silence_s):
             return WavFileMicrophone(path, then_silence_s)
@@ -225,7 +225,7 @@ def _microphone(settings: Settings, engine: Engine | None) -> Microphone:
             raise AssertionError
 
 
-def _speaker(settings: Settings, engine: Engine | None) -> Speaker:
+def _speaker(settings: Settings, engine: WorkerSupervisor | None) -> Speaker:
     match settings.speaker:
         case WavSpeaker(path=path):
             return WavFileSpeaker(path, settings.playback.prebuffer_ms / 1000)

@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance import log
-from appliance.audio.capture import Capture
+from appliance.audio.capture.dispatcher import CaptureDispatcher
+from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
+from appliance.audio.capture.uplink import Uplink
 from appliance.audio.echo.guard import EchoGuard
 from appliance.audio.level import measure
-from appliance.audio.playback import Playback, Reports
+from appliance.audio.playback.heartbeat import SpeakerHeartbeat
+from appliance.audio.playback.playback import Playback, Reports
 from appliance.audio.ports import Block, Microphone, Speaker
-from appliance.audio.preroll import PreRoll
-from appliance.audio.pulse import Pulse
-from appliance.audio.sounds import PhrasesOnly, Sounds
-from appliance.audio.uplink import Uplink
+from appliance.audio.sounds.sounds import PhrasesOnly, Sounds
+from appliance.button.adapter import ButtonAdapter
 from appliance.button.gesture import Gesture
 from appliance.button.ports import Button
-from appliance.button.presses import Presses
+from appliance.config.schema import Settings
 from appliance.conversation import Conversation, Moment, Parts
 from appliance.core.effects import Ignored
 from appliance.core.events import (
@@ -47,30 +48,29 @@ from appliance.core.state import Uplink as Gate
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
 from appliance.indicator.ports import Light
-from appliance.live.dialler import Dialler, Sources
-from appliance.live.doubletalk import DoubleTalk
-from appliance.live.keeper import Keeper
-from appliance.live.meter import Meter
-from appliance.live.outlets import Candour, Outlets
-from appliance.live.patience import Limits
+from appliance.live.connecting.connector import Connector, Sources
 from appliance.live.ports import LinkConnector, TokenSource, Turn
-from appliance.live.reader import Aides
-from appliance.live.recollection import Recollection
+from appliance.live.session.activity import SessionActivity
+from appliance.live.session.callbacks import Callbacks, Candour
+from appliance.live.session.double_talk import DoubleTalkDetector
+from appliance.live.session.manager import SessionManager
+from appliance.live.session.receiver import Dependencies
+from appliance.live.session.watchdogs import Limits
 from appliance.live.store import Store
-from appliance.live.usage import Caps
-from appliance.live.vigil import Vigil
+from appliance.live.transcript_recorder import TranscriptRecorder
+from appliance.live.usage.pricing import Caps
+from appliance.live.usage.recorder import UsageRecorder
 from appliance.observers import Observers
-from appliance.service.attendant import Attendant
-from appliance.service.intercom import Intercom
+from appliance.service.control_socket import ControlSocket
+from appliance.service.device_supervisor import DeviceSupervisor
 from appliance.service.ports import ServiceManager
-from appliance.service.watchdog import Age, Watchdog
-from appliance.settings import Settings
+from appliance.service.watchdog import Freshness, Watchdog
 from appliance.timeout import timeout
 from appliance.tools.registry import Registry
-from appliance.tools.toolbox import Toolbox
+from appliance.tools.runner import ToolRunner
 from appliance.units import UPLINK, Epoch, Seconds
-from appliance.wake.listener import Place, WakeListener
 from appliance.wake.ports import Detection, WakeEngine
+from appliance.wake.runner import Place, WakeWordRunner
 from appliance.wallclock import local_now
 
 START_S: Final = 10.0
@@ -131,7 +131,7 @@ class Appliance:
         self._observers = observers
         self._preroll = UPLINK.frames(settings.conversation.preroll_ms / 1000)
 
-        self.ring = PreRoll(_longest_wait_s(settings.policy()) + settings.conversation.preroll_ms / 1000)
+        self.ring = MicrophoneBuffer(_longest_wait_s(settings.policy()) + settings.conversation.preroll_ms / 1000)
         self._guard = EchoGuard(self.ring)
         self.uplink = Uplink(
             self.ring,
@@ -140,7 +140,7 @@ class Appliance:
             clean_from=self._guard.clean_from,
         )
         self._playback = self._make_playback(settings)
-        self._toolbox = Toolbox(
+        self._toolbox = ToolRunner(
             chosen.registry,
             lambda call: self._post(ToolDone(call)),
             lambda call: self._post(ToolSlow(call)),
@@ -162,16 +162,18 @@ class Appliance:
         )
         self.conversation = Conversation(settings.policy(), parts, self._on_moment)
 
-        self._listener: WakeListener | None = None
-        self._double_talk = DoubleTalk(None if settings.live.silence_ms is None else settings.live.silence_ms / 1000)
-        self._capture = Capture(chosen.microphone, self.ring, self.uplink, [self._on_block])
-        self._pulse = Pulse(self._playback, self._on_speaker, settings.speaker_delay_s)
-        self._microphone = Attendant(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)
-        self._speaker = Attendant(Fault.SPEAKER, self._run_speaker, self._post, observers.on_error)
-        self._wake = Attendant(Fault.WAKE_WORD, self._run_wake, self._post, observers.on_error)
-        self._button = Attendant(Fault.BUTTON, self._run_button, self._post, observers.on_error)
-        self._light = Attendant(Fault.LIGHT, self._run_light, self._post, observers.on_error)
-        self._enrolment = Attendant(Fault.ENROLMENT, self._run_enrolment, self._post, observers.on_error)
+        self._listener: WakeWordRunner | None = None
+        self._double_talk = DoubleTalkDetector(
+            None if settings.live.silence_ms is None else settings.live.silence_ms / 1000
+        )
+        self._capture = CaptureDispatcher(chosen.microphone, self.ring, self.uplink, [self._on_block])
+        self._pulse = SpeakerHeartbeat(self._playback, self._on_speaker, settings.speaker_delay_s)
+        self._microphone = DeviceSupervisor(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)
+        self._speaker = DeviceSupervisor(Fault.SPEAKER, self._run_speaker, self._post, observers.on_error)
+        self._wake = DeviceSupervisor(Fault.WAKE_WORD, self._run_wake, self._post, observers.on_error)
+        self._button = DeviceSupervisor(Fault.BUTTON, self._run_button, self._post, observers.on_error)
+        self._light = DeviceSupervisor(Fault.LIGHT, self._run_light, self._post, observers.on_error)
+        self._enrolment = DeviceSupervisor(Fault.ENROLMENT, self._run_enrolment, self._post, observers.on_error)
 
     def end(self) -> None:
         """End the conversation after the reply."""
@@ -219,7 +221,7 @@ class Appliance:
                     ("lights", self._player.run()),
                     ("light", self._light.run()),
                     ("enrolment", self._enrolment.run()),
-                    ("intercom", Intercom(self._chosen.runtime, self.say).run()),
+                    ("intercom", ControlSocket(self._chosen.runtime, self.say).run()),
                     ("watchdog", self._make_watchdog().run()),
                     ("start", self._become_ready()),
                 )
@@ -265,7 +267,7 @@ class Appliance:
             return
         load, place = self._chosen.wake, self._chosen.place
         engine = await asyncio.to_thread(load) if place is Place.THREAD else load()
-        self._listener = WakeListener(engine, self._on_detection, self._observers.on_scores, place)
+        self._listener = WakeWordRunner(engine, self._on_detection, self._observers.on_scores, place)
         self._wake.works()
         try:
             await self._listener.run()
@@ -276,7 +278,7 @@ class Appliance:
         if self._chosen.button is None:
             return
         gesture = Gesture(self._settings.conversation.min_hold_ms / 1000)
-        presses = Presses(gesture, lambda: self.ring.end, self._preroll, self._post)
+        presses = ButtonAdapter(gesture, lambda: self.ring.end, self._preroll, self._post)
         try:
             await self._chosen.button.run(presses.on_edge, self._button.works)
         finally:
@@ -353,19 +355,19 @@ class Appliance:
 
     # Parts
 
-    def _make_keeper(self, settings: Settings) -> Keeper:
+    def _make_keeper(self, settings: Settings) -> SessionManager:
         chosen, conversation, caps = self._chosen, settings.conversation, settings.caps
-        recollection = Recollection()
+        recollection = TranscriptRecorder()
         sources = Sources(chosen.tokens, chosen.connector, chosen.lessons)
-        aides = Aides(
-            Dialler(sources, recollection.transcript, memory_s=conversation.memory_s, today=_today),
-            Vigil(Limits(reply_s=conversation.answer_s, stuck_s=conversation.thinking_s)),
-            Meter(Caps(caps.session, caps.day, caps.month), chosen.usage, _today),
+        aides = Dependencies(
+            Connector(sources, recollection.transcript, memory_s=conversation.memory_s, today=_today),
+            SessionActivity(Limits(reply_s=conversation.answer_s, stuck_s=conversation.thinking_s)),
+            UsageRecorder(Caps(caps.session, caps.day, caps.month), chosen.usage, _today),
             recollection,
         )
-        outlets = Outlets(self._post, self._toolbox.offer, self._toolbox.forget, self._on_said, self._on_error)
+        outlets = Callbacks(self._post, self._toolbox.offer, self._toolbox.forget, self._on_said, self._on_error)
         candour = Candour.TELL if settings.live.tell_what_was_heard else Candour.KEEP
-        return Keeper(aides, self.uplink, self._playback, outlets, candour)
+        return SessionManager(aides, self.uplink, self._playback, outlets, candour)
 
     def _make_playback(self, settings: Settings) -> Playback:
         reports = Reports(
@@ -384,8 +386,10 @@ class Appliance:
 
     def _make_watchdog(self) -> Watchdog:
         """Watch what can die without a word: a device that has failed says so, and is a fault instead."""
-        microphone = Age("microphone", lambda: self._last(Fault.MICROPHONE, self._capture.last_block_at), DEVICE_DEAD_S)
-        speaker = Age("speaker", lambda: self._last(Fault.SPEAKER, self._pulse.last_at), DEVICE_DEAD_S)
+        microphone = Freshness(
+            "microphone", lambda: self._last(Fault.MICROPHONE, self._capture.last_block_at), DEVICE_DEAD_S
+        )
+        speaker = Freshness("speaker", lambda: self._last(Fault.SPEAKER, self._pulse.last_at), DEVICE_DEAD_S)
         return Watchdog(self._chosen.manager, [microphone, speaker])
 
     def _last(self, fault: Fault, at: Seconds | None) -> Seconds | None:

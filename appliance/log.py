@@ -24,7 +24,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, Literal, TextIO
 
-from appliance import settings as _settings
+from appliance.config import schema as _settings
 from appliance.text import visible
 
 Level = Literal["debug", "info", "warning", "error"]

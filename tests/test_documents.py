@@ -6,10 +6,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-from appliance.effective import load
-from appliance.provisioning.protocol import ProblemCode
+from appliance.config.load import load
+from appliance.config.schema import Settings
+from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.settings import Settings as ServerSettings
-from appliance.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 

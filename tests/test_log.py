@@ -13,8 +13,8 @@ from uuid import UUID
 import pytest
 
 from appliance import log
+from appliance.config.schema import Log
 from appliance.core.state import State
-from appliance.settings import Log
 
 SECRETS = {
     "token": "auth_tokens/0a1b2c3d4e5f",

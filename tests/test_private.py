@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from appliance import cli
-from appliance.commands.enrol import enrol_command
+from appliance.cli import main as cli
+from appliance.cli.commands.enrol import enrol_command
+from appliance.config.schema import Settings
 from appliance.doctor.finding import Severity
 from appliance.doctor.provisioning import secrets
 from appliance.errors import ConfigurationError, ExitCode, ProvisioningUnreachable
 from appliance.private import others_may_read
-from appliance.provisioning import keys
-from appliance.provisioning.drawer import Drawer
-from appliance.provisioning.enrolment import Place
-from appliance.provisioning.join import new_claim
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.join import new_claim
+from appliance.provisioning.device.enrolment import Place
 from appliance.provisioning.server import identity
 from appliance.provisioning.server.database import open_store
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import load
-from appliance.settings import Settings
+from appliance.storage.private_dir import PrivateDirectory
 from tests.provisioning.devices import join
 from tests.provisioning.worlds import server_settings
 
@@ -111,7 +111,7 @@ def test_a_state_directory_that_others_may_read_is_told(shared, caplog, monkeypa
     open_store(server_settings(state_dir=shared)).close()
     assert f"others may read {shared}: chmod o= {shared}" in caplog.text
     caplog.clear()
-    with caplog.at_level(logging.WARNING), Drawer(shared).locked():
+    with caplog.at_level(logging.WARNING), PrivateDirectory(shared).locked():
         pass
     assert "provisioning.state-exposed" in caplog.text
     monkeypatch.setenv("STATE_DIRECTORY", str(shared))
@@ -134,7 +134,7 @@ def test_settings_with_a_key_that_others_may_read_are_told(shared, capsys):
 
 def test_a_join_file_that_others_may_read_is_told(shared, tmp_path, capsys):
     string = join(new_claim().text(), url="https://127.0.0.1:9").text()
-    place = Place(Drawer(tmp_path), Settings().provisioning)
+    place = Place(PrivateDirectory(tmp_path), Settings().provisioning)
     for mode in (0o644, 0o600):
         file = write(shared / "join", string, mode)
         with pytest.raises(ProvisioningUnreachable):

@@ -40,11 +40,11 @@ DECK_S: Final = 2.0
 """The most reply audio, in seconds, that a deck is given ahead of what it has played."""
 
 
-class Deck(Protocol):
+class Mixer(Protocol):
     """What plays: in this process, or in the audio worker. All on the loop's thread; all return at once.
 
     Positions count the reply samples, 24 kHz mono, that the deck was given since it was made. It may be given `DECK_S`
-    ahead of the end of the newest `Pulled`, or of the newest cut.
+    ahead of the end of the newest `PlayedPeriod`, or of the newest cut.
     """
 
     def load(self, samples: Pcm) -> None:
@@ -78,7 +78,7 @@ class Edge(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Pulled:
+class PlayedPeriod:
     """One period with reply audio, all of one reply, at its beginning; or the period in which a cut took effect."""
 
     audible_at: Seconds
@@ -95,16 +95,16 @@ class Pulled:
         return Seconds(self.audible_at + REPLY.duration(self.count))
 
 
-class Plays(Protocol):
-    """What a speaker serves: implemented by `audio.playback.Playback`. All on the loop's thread."""
+class PlaybackSink(Protocol):
+    """What a speaker serves: implemented by `audio.playback.playback.Playback`. All on the loop's thread."""
 
-    def connect(self, deck: Deck, audible_at: Seconds) -> None:
+    def connect(self, deck: Mixer, audible_at: Seconds) -> None:
         """Play on this deck from now on; its first sample, silence included, is heard at ``audible_at``.
 
         A reply that was not heard to its end goes on from the first sample that was not heard.
         """
 
-    def pulled(self, pulled: Pulled) -> None:
+    def pulled(self, pulled: PlayedPeriod) -> None:
         """Account for a period; in order, each once."""
 
     def beat(self) -> None:
@@ -117,7 +117,7 @@ class Plays(Protocol):
 class Speaker(Protocol):
     """Where replies and sounds become audible."""
 
-    async def run(self, playback: Plays) -> None:
+    async def run(self, playback: PlaybackSink) -> None:
         """Connect a deck and pull from it, always, silence included, until cancelled.
 
         Raises:

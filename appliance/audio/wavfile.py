@@ -12,8 +12,8 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
-from appliance.audio.deck import RingDeck
-from appliance.audio.ports import Block, Plays
+from appliance.audio.playback.mixer import RingMixer
+from appliance.audio.ports import Block, PlaybackSink
 from appliance.audio.resample import Resampler
 from appliance.audio.riff import WavFile, decoded, open_wav
 from appliance.errors import ExitCode, InputError, MicrophoneError, SpeakerError
@@ -118,7 +118,7 @@ class WavSpeaker:
         self._path = path
         self._prebuffer_s = prebuffer_s
 
-    async def run(self, playback: Plays) -> None:
+    async def run(self, playback: PlaybackSink) -> None:
         """See `ports.Speaker`; the deck is of this process, and pulled on the loop's thread."""
         part = self._path.with_name(f".{self._path.name}.part")
         try:
@@ -135,11 +135,11 @@ class WavSpeaker:
             part.unlink(missing_ok=True)
             raise CannotWriteError(f"{self._path} cannot be written: {error.strerror}") from error
 
-    async def _record(self, playback: Plays, file: wave.Wave_write) -> None:
+    async def _record(self, playback: PlaybackSink, file: wave.Wave_write) -> None:
         """Write a period when its time begins, until cancelled or as much as a file can hold."""
         loop = asyncio.get_running_loop()
         begun_at, frames = loop.time(), REPLY.frames(_PERIOD_S)
-        deck = RingDeck(playback.pulled, prebuffer_s=self._prebuffer_s)
+        deck = RingMixer(playback.pulled, prebuffer_s=self._prebuffer_s)
         playback.connect(deck, Seconds(begun_at))
         try:
             for begin in range(0, _MOST_BYTES // 2, frames):

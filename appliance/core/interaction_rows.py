@@ -5,8 +5,8 @@ The first line of each docstring is printed in ``docs/conversation.md``.
 
 from appliance.core.effects import Ignored
 from appliance.core.events import InputAwaited, InteractionReported, Trouble, TurnRefused
-from appliance.core.moves import Step, enter, give_up, listen, stay
 from appliance.core.state import Context, Listening, State, Talk
+from appliance.core.steps import Step, enter, give_up, listen, stay
 
 
 def interaction_reported(c: Context, event: InteractionReported) -> Step:

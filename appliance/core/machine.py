@@ -15,7 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from appliance.core import fault_rows, interaction_rows, link_rows, overlap_rows, rows, tool_rows
+from appliance.core import (
+    fault_transitions,
+    interaction_rows,
+    link_transitions,
+    overlap_transitions,
+    tool_transitions,
+    transitions,
+)
 from appliance.core.effects import Ignored
 from appliance.core.events import (
     EVENTS,
@@ -57,8 +64,8 @@ from appliance.core.events import (
     UserSpeech,
     WakeDetected,
 )
-from appliance.core.moves import Step, stay
 from appliance.core.state import Context, State, Talk, Wake, gates
+from appliance.core.steps import Step, stay
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,63 +101,63 @@ _OPEN_WHY = "no link is being opened"
 _ENDING_WHY = "the daemon is ending"
 
 TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
-    Ready: _row(fault_rows.ready, STARTING, FAULT, to=(IDLE,))
+    Ready: _row(fault_transitions.ready, STARTING, FAULT, to=(IDLE,))
     | _no(IDLE, *_WAITING, *_DIALOGUE, FAREWELL, TROUBLE, why="it has been ready before"),
-    FaultRaised: _row(fault_rows.fault_raised, *(state for state in State if state is not STOPPED), to=(FAULT,)),
-    FaultCleared: _row(fault_rows.fault_cleared, *(state for state in State if state not in {FAULT, STOPPED}))
-    | _row(fault_rows.fault_cleared_at_rest, FAULT, to=(IDLE,)),
-    StopRequested: _row(fault_rows.stop, *(state for state in State if state is not STOPPED), to=(STOPPED,)),
-    WakeDetected: _row(rows.wake, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
-    | _row(rows.wake_again, LISTENING, THINKING, to=(LISTENING, CONNECTING))
-    | _row(rows.wake_while_speaking, SPEAKING, to=(INTERRUPTED, CONNECTING))
+    FaultRaised: _row(fault_transitions.fault_raised, *(state for state in State if state is not STOPPED), to=(FAULT,)),
+    FaultCleared: _row(fault_transitions.fault_cleared, *(state for state in State if state not in {FAULT, STOPPED}))
+    | _row(fault_transitions.fault_cleared_at_rest, FAULT, to=(IDLE,)),
+    StopRequested: _row(fault_transitions.stop, *(state for state in State if state is not STOPPED), to=(STOPPED,)),
+    WakeDetected: _row(transitions.wake, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
+    | _row(transitions.wake_again, LISTENING, THINKING, to=(LISTENING, CONNECTING))
+    | _row(transitions.wake_while_speaking, SPEAKING, to=(INTERRUPTED, CONNECTING))
     | _no(STARTING, why="the appliance is not ready")
     | _no(*_WAITING, INTERRUPTED, why="the person has the word already"),
-    ButtonPressed: _row(rows.press, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
-    | _row(rows.press_while_connecting, *_WAITING)
-    | _row(rows.press_in_turn, LISTENING, INTERRUPTED)
-    | _row(rows.press_while_thinking, THINKING, to=(LISTENING,))
-    | _row(rows.press_while_speaking, SPEAKING, to=(INTERRUPTED,))
+    ButtonPressed: _row(transitions.press, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
+    | _row(transitions.press_while_connecting, *_WAITING)
+    | _row(transitions.press_in_turn, LISTENING, INTERRUPTED)
+    | _row(transitions.press_while_thinking, THINKING, to=(LISTENING,))
+    | _row(transitions.press_while_speaking, SPEAKING, to=(INTERRUPTED,))
     | _no(STARTING, why="the appliance is not ready"),
-    ButtonReleased: _row(rows.release_while_connecting, *_WAITING, to=_REST)
-    | _row(rows.release, LISTENING, INTERRUPTED, to=(THINKING, *_REST))
-    | _row(rows.tap, THINKING, SPEAKING, to=_REST)  # a tap: the person's turn was over before it was
+    ButtonReleased: _row(transitions.release_while_connecting, *_WAITING, to=_REST)
+    | _row(transitions.release, LISTENING, INTERRUPTED, to=(THINKING, *_REST))
+    | _row(transitions.tap, THINKING, SPEAKING, to=_REST)  # a tap: the person's turn was over before it was
     | _no(STARTING, IDLE, FAREWELL, TROUBLE, FAULT, why="the press was over before"),
-    LinkOpened: _row(link_rows.link_opened, CONNECTING, to=(LISTENING, THINKING))
-    | _row(link_rows.link_opened_again, RECONNECTING, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
+    LinkOpened: _row(link_transitions.link_opened, CONNECTING, to=(LISTENING, THINKING))
+    | _row(link_transitions.link_opened_again, RECONNECTING, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
     | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
-    LinkDelayed: _row(link_rows.link_delayed, *_WAITING) | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
-    LinkFailed: _row(link_rows.link_failed, *_WAITING, to=(TROUBLE,))
+    LinkDelayed: _row(link_transitions.link_delayed, *_WAITING) | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
+    LinkFailed: _row(link_transitions.link_failed, *_WAITING, to=(TROUBLE,))
     | _no(*_NO_LINK, *_DIALOGUE, FAREWELL, why=_OPEN_WHY),
-    LinkLost: _row(link_rows.link_failed, *_WAITING, to=(TROUBLE,))
-    | _row(link_rows.link_lost, THINKING, INTERRUPTED, to=(TROUBLE, RECONNECTING))
-    | _row(link_rows.link_lost_while_listening, LISTENING, to=(TROUBLE, RECONNECTING, *_REST))
-    | _row(link_rows.link_lost_while_speaking, SPEAKING, to=(FAREWELL, TROUBLE, RECONNECTING))
-    | _row(link_rows.link_lost_in_farewell, FAREWELL, to=_REST)
+    LinkLost: _row(link_transitions.link_failed, *_WAITING, to=(TROUBLE,))
+    | _row(link_transitions.link_lost, THINKING, INTERRUPTED, to=(TROUBLE, RECONNECTING))
+    | _row(link_transitions.link_lost_while_listening, LISTENING, to=(TROUBLE, RECONNECTING, *_REST))
+    | _row(link_transitions.link_lost_while_speaking, SPEAKING, to=(FAREWELL, TROUBLE, RECONNECTING))
+    | _row(link_transitions.link_lost_in_farewell, FAREWELL, to=_REST)
     | _no(*_NO_LINK, why=_NO_LINK_WHY),
-    UserSpeech: _row(rows.user_speech, LISTENING, THINKING, to=(LISTENING, FAREWELL))
-    | _row(rows.user_speech_while_interrupted, INTERRUPTED)
+    UserSpeech: _row(transitions.user_speech, LISTENING, THINKING, to=(LISTENING, FAREWELL))
+    | _row(transitions.user_speech_while_interrupted, INTERRUPTED)
     | _no(SPEAKING, FAREWELL, why="the service tells if that interrupts the reply")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    UserSilent: _row(rows.user_silent, LISTENING, INTERRUPTED, to=(THINKING,))
+    UserSilent: _row(transitions.user_silent, LISTENING, INTERRUPTED, to=(THINKING,))
     | _no(THINKING, SPEAKING, FAREWELL, why="the person's turn is over")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ReplyStarted: _row(rows.reply_started, LISTENING, THINKING, INTERRUPTED, SPEAKING, to=(SPEAKING,))
-    | _row(rows.last_words, FAREWELL)
+    ReplyStarted: _row(transitions.reply_started, LISTENING, THINKING, INTERRUPTED, SPEAKING, to=(SPEAKING,))
+    | _row(transitions.last_words, FAREWELL)
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ReplyAudible: _row(overlap_rows.reply_audible, SPEAKING)
+    ReplyAudible: _row(overlap_transitions.reply_audible, SPEAKING)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, FAREWELL, why="the microphone does not depend on it"),
-    OverlapEnded: _row(overlap_rows.overlap_ended, SPEAKING)
+    OverlapEnded: _row(overlap_transitions.overlap_ended, SPEAKING)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, FAREWELL, why="no reply is being played"),
-    ReplyEnded: _row(rows.reply_ended, SPEAKING)
-    | _row(rows.reply_ended_in_farewell, FAREWELL, to=_REST)
-    | _row(rows.turn_without_reply, LISTENING, THINKING, to=(LISTENING, FAREWELL, TROUBLE, *_REST))
+    ReplyEnded: _row(transitions.reply_ended, SPEAKING)
+    | _row(transitions.reply_ended_in_farewell, FAREWELL, to=_REST)
+    | _row(transitions.turn_without_reply, LISTENING, THINKING, to=(LISTENING, FAREWELL, TROUBLE, *_REST))
     | _no(INTERRUPTED, why="that reply was cut off")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ServerInterrupted: _row(rows.server_interrupted, SPEAKING, to=(INTERRUPTED,))
-    | _row(rows.leave_now, FAREWELL, to=_REST)
+    ServerInterrupted: _row(transitions.server_interrupted, SPEAKING, to=(INTERRUPTED,))
+    | _row(transitions.leave_now, FAREWELL, to=_REST)
     | _no(LISTENING, THINKING, INTERRUPTED, why="nothing is being played")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    Unanswered: _row(link_rows.unanswered, THINKING, SPEAKING, to=(RECONNECTING, TROUBLE, *_REST))
+    Unanswered: _row(link_transitions.unanswered, THINKING, SPEAKING, to=(RECONNECTING, TROUBLE, *_REST))
     | _no(LISTENING, INTERRUPTED, FAREWELL, why="nobody waits for an answer")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     InteractionReported: _row(interaction_rows.interaction_reported_while_listening, LISTENING, to=(THINKING,))
@@ -166,49 +173,49 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(INTERRUPTED, why="the person has the word")
     | _no(FAREWELL, why="the conversation is ending")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    CapReached: _row(rows.cap_reached, LISTENING, to=(TROUBLE,))
-    | _row(rows.cap_reached_in_a_turn, THINKING, SPEAKING, INTERRUPTED)
+    CapReached: _row(transitions.cap_reached, LISTENING, to=(TROUBLE,))
+    | _row(transitions.cap_reached_in_a_turn, THINKING, SPEAKING, INTERRUPTED)
     | _no(FAREWELL, why="the conversation is ending")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    TextEntered: _row(rows.text, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
-    | _row(rows.text_while_connecting, *_WAITING)
-    | _row(rows.text_in_dialogue, *_DIALOGUE, to=(THINKING,))
+    TextEntered: _row(transitions.text, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
+    | _row(transitions.text_while_connecting, *_WAITING)
+    | _row(transitions.text_in_dialogue, *_DIALOGUE, to=(THINKING,))
     | _no(STARTING, why="the appliance is not ready"),
-    ToolsCalled: _row(tool_rows.tools_called_in_silence, LISTENING, THINKING, to=(THINKING, TROUBLE))
-    | _row(tool_rows.tools_called, SPEAKING, INTERRUPTED, FAREWELL, to=(TROUBLE,))
+    ToolsCalled: _row(tool_transitions.tools_called_in_silence, LISTENING, THINKING, to=(THINKING, TROUBLE))
+    | _row(tool_transitions.tools_called, SPEAKING, INTERRUPTED, FAREWELL, to=(TROUBLE,))
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ToolsCancelled: _row(tool_rows.tools_cancelled, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ToolDone: _row(tool_rows.tool_done, RECONNECTING, *_DIALOGUE, FAREWELL)
+    ToolsCancelled: _row(tool_transitions.tools_cancelled, *_DIALOGUE, FAREWELL) | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
+    ToolDone: _row(tool_transitions.tool_done, RECONNECTING, *_DIALOGUE, FAREWELL)
     | _no(CONNECTING, *_NO_LINK, why="its call ended with the conversation"),
-    ToolSlow: _row(tool_rows.tool_slow, THINKING)
+    ToolSlow: _row(tool_transitions.tool_slow, THINKING)
     | _no(LISTENING, SPEAKING, INTERRUPTED, FAREWELL, why="there is no silence to fill")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ToolTimeOver: _row(tool_rows.tool_time_over, RECONNECTING, *_DIALOGUE, FAREWELL)
+    ToolTimeOver: _row(tool_transitions.tool_time_over, RECONNECTING, *_DIALOGUE, FAREWELL)
     | _no(CONNECTING, *_NO_LINK, why="the conversation with that question is over"),
-    NobodyAsked: _row(rows.nobody_asked, SPEAKING, to=_REST)
+    NobodyAsked: _row(transitions.nobody_asked, SPEAKING, to=_REST)
     | _no(LISTENING, THINKING, INTERRUPTED, FAREWELL, why="that answer is not being played")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ConversationTimeOver: _row(rows.lasted_long, LISTENING, to=(FAREWELL,))
-    | _row(rows.lasts_long, RECONNECTING, THINKING, SPEAKING, INTERRUPTED)
+    ConversationTimeOver: _row(transitions.lasted_long, LISTENING, to=(FAREWELL,))
+    | _row(transitions.lasts_long, RECONNECTING, THINKING, SPEAKING, INTERRUPTED)
     | _no(CONNECTING, why="the conversation has only begun")
     | _no(*_NO_LINK, FAREWELL, why="the conversation is over or ending"),
-    EndRequested: _row(rows.end_requested, *_DIALOGUE, to=(FAREWELL,))
-    | _row(rows.leave_now, *_WAITING, to=_REST)
+    EndRequested: _row(transitions.end_requested, *_DIALOGUE, to=(FAREWELL,))
+    | _row(transitions.leave_now, *_WAITING, to=_REST)
     | _no(*_NO_LINK, FAREWELL, why="the conversation is over or ending"),
-    PlaybackDrained: _row(rows.drained, SPEAKING, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
-    | _row(rows.leave_now, FAREWELL, to=_REST)
+    PlaybackDrained: _row(transitions.drained, SPEAKING, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
+    | _row(transitions.leave_now, FAREWELL, to=_REST)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, why="no reply is being played"),
-    PlaybackStalled: _row(link_rows.stalled, SPEAKING, to=(RECONNECTING, TROUBLE))
-    | _row(rows.leave_now, FAREWELL, to=_REST)
+    PlaybackStalled: _row(link_transitions.stalled, SPEAKING, to=(RECONNECTING, TROUBLE))
+    | _row(transitions.leave_now, FAREWELL, to=_REST)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, why="no reply is being played"),
-    DeadlineReached: _row(fault_rows.start_took_too_long, STARTING, to=(FAULT,))
-    | _row(link_rows.connecting_took_too_long, *_WAITING, to=(TROUBLE,))
-    | _row(rows.nobody_speaks, LISTENING, to=(THINKING, *_REST))
-    | _row(rows.leave_now, SPEAKING, FAREWELL, to=_REST)
-    | _row(rows.no_answer, THINKING, to=(TROUBLE,))
-    | _row(rows.interruption_seen, INTERRUPTED, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
-    | _row(rows.trouble_told, TROUBLE, to=_REST)
-    | _row(fault_rows.recover, FAULT)
+    DeadlineReached: _row(fault_transitions.start_took_too_long, STARTING, to=(FAULT,))
+    | _row(link_transitions.connecting_took_too_long, *_WAITING, to=(TROUBLE,))
+    | _row(transitions.nobody_speaks, LISTENING, to=(THINKING, *_REST))
+    | _row(transitions.leave_now, SPEAKING, FAREWELL, to=_REST)
+    | _row(transitions.no_answer, THINKING, to=(TROUBLE,))
+    | _row(transitions.interruption_seen, INTERRUPTED, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
+    | _row(transitions.trouble_told, TROUBLE, to=_REST)
+    | _row(fault_transitions.recover, FAULT)
     | _no(IDLE, why="a resting state has no deadline"),
 }
 for _event in EVENTS:

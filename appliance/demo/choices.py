@@ -8,17 +8,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.arguments import real
-from appliance.audio.devices import Direction
-from appliance.audio.presence import check as check_card
+from appliance.audio.cards.availability import check as check_card
+from appliance.audio.cards.devices import Direction
 from appliance.audio.riff import open_wav
+from appliance.config.schema import Conversation, Live, OpenWakeWord
+from appliance.console.argument_types import real
 from appliance.core.state import BargeIn
 from appliance.demo.outputs import check_outputs
 from appliance.demo.recorder import LONGEST_S
+from appliance.demo.servers import Mishap, Service
 from appliance.demo.timeline import check
-from appliance.demo.world import Mishap, Service
 from appliance.errors import ConfigurationError, DeviceError, ExitCode, InputError
-from appliance.settings import Conversation, Live, OpenWakeWord
 from appliance.units import Seconds
 from appliance.wake.models import known_models, load
 

@@ -19,27 +19,27 @@ from rich.console import Console
 from appliance import app, log
 from appliance.audio.level import measure
 from appliance.audio.ports import Block
+from appliance.config.load import load
+from appliance.config.schema import Log
 from appliance.conversation import Moment
 from appliance.core.events import LinkOpened
 from appliance.core.latency import Stopwatch
 from appliance.core.state import Context, State
 from appliance.daemon import Appliance
 from appliance.demo.accounting import Account, account
+from appliance.demo.best_effort_stdout import BestEffortStdout
 from appliance.demo.choices import Choices, choose
-from appliance.demo.onlooker import Onlooker
+from appliance.demo.expected_uplink import ExpectedUplink
 from appliance.demo.outputs import temporary_folder, write_output
-from appliance.demo.owed import Owed
 from appliance.demo.recorder import Recording
 from appliance.demo.report import Report, summed_up
+from appliance.demo.servers import Service, world
 from appliance.demo.show import Show, plain
 from appliance.demo.timeline import Picture, draw
-from appliance.demo.world import Service, world
-from appliance.effective import load
 from appliance.errors import ApplianceError, ExitCode
-from appliance.live.loop import HappyEyeballsLoop
+from appliance.net.event_loop import HappyEyeballsLoop
 from appliance.observers import Observers
 from appliance.service.signals import stop_signals
-from appliance.settings import Log
 from appliance.units import UPLINK, Pcm, Seconds
 from appliance.wake.detector import rule_for
 from appliance.wake.ports import Detection
@@ -61,7 +61,7 @@ def demo_command(arguments: argparse.Namespace) -> int:
     # A device that fails is told by the demo itself.
     log.configure(Log(level="error")).addFilter(lambda record: getattr(record, "event", "") != "device.failed")
     with (
-        redirect_stdout(Onlooker(sys.stdout)),
+        redirect_stdout(BestEffortStdout(sys.stdout)),
         temporary_folder() as folder,
         asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner,
     ):
@@ -81,7 +81,7 @@ class Demo:
     """For what nobody wants to keep."""
     console: Console
     recording: Recording = field(default_factory=Recording)
-    owed: Owed = field(default_factory=Owed)
+    owed: ExpectedUplink = field(default_factory=ExpectedUplink)
     speaker_from: float = 0.0
     repeated: Callable[[], int] = lambda: 0
     """How many samples were sent again on purpose."""

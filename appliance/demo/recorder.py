@@ -8,7 +8,7 @@ import numpy as np
 from appliance.audio.ports import Block
 from appliance.conversation import Moment
 from appliance.core.state import State
-from appliance.demo.owed import Span
+from appliance.demo.expected_uplink import Span
 from appliance.errors import ApplianceError
 from appliance.units import UPLINK, Pcm, Seconds
 from appliance.wake.ports import Detection, Score

@@ -13,7 +13,7 @@ from appliance.core.latency import Latency, Stopwatch
 from appliance.core.state import State
 from appliance.demo import figures
 from appliance.demo.accounting import Account
-from appliance.demo.owed import Owed
+from appliance.demo.expected_uplink import ExpectedUplink
 from appliance.demo.recorder import Recording
 from appliance.demo.unsent import unsent_speech_s
 from appliance.errors import ExitCode
@@ -91,7 +91,7 @@ class Report:
 
 def summed_up(
     recording: Recording,
-    owed: Owed,
+    owed: ExpectedUplink,
     stopwatch: Stopwatch,
     uplink: Account | None,
     outcome: ExitCode,

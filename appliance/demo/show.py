@@ -5,6 +5,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
+from appliance.console.output import SafeConsole
 from appliance.conversation import Moment
 from appliance.core.events import (
     ButtonPressed,
@@ -18,14 +19,13 @@ from appliance.core.events import (
     UserSilent,
     UserSpeech,
 )
-from appliance.core.sentences import SENTENCES
 from appliance.core.state import State
+from appliance.core.trouble_messages import TROUBLE_MESSAGES
 from appliance.demo import figures
 from appliance.demo.recorder import Recording
 from appliance.errors import ApplianceError
 from appliance.indicator.patterns import described, pattern_of
-from appliance.live.ports import Speaker, Turn
-from appliance.stdout import SafeConsole
+from appliance.live.ports import Role, Turn
 from appliance.units import UPLINK
 from appliance.wake.ports import Detection
 
@@ -43,7 +43,7 @@ WORDS = {
 }
 
 
-_SPEAKERS = {Speaker.PERSON: "the person said", Speaker.MODEL: "the answer was"}
+_SPEAKERS = {Role.PERSON: "the person said", Role.MODEL: "the answer was"}
 
 
 def plain(file: TextIO | None = None) -> Console:
@@ -70,7 +70,7 @@ class Show:
             kind = after.trouble if after.state is State.TROUBLE else None
             self._line(at, f"{after.state.value}: the light is {described(pattern_of(after.state, kind))}", "dim")
         if after.state is State.TROUBLE and after.trouble is not None:
-            self._line(at, f"the appliance says: “{SENTENCES[after.trouble]}”", "yellow")
+            self._line(at, f"the appliance says: “{TROUBLE_MESSAGES[after.trouble]}”", "yellow")
 
     def on_said(self, turn: Turn) -> None:
         """Tell the words of a turn that is over."""

@@ -13,8 +13,8 @@ import numpy as np
 from appliance.core.latency import Latency
 from appliance.core.state import State
 from appliance.demo import figures
+from appliance.demo.expected_uplink import Span
 from appliance.demo.outputs import write_output
-from appliance.demo.owed import Span
 from appliance.errors import ApplianceError, ExitCode
 from appliance.indicator.patterns import PATTERNS, Motion, Pattern
 from appliance.units import REPLY, UPLINK, AudioFormat, Pcm

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from appliance.audio.level import measure
-from appliance.demo.owed import Span
-from appliance.live.voice import Loudness, Voice
+from appliance.demo.expected_uplink import Span
+from appliance.live.session.voice_activity import Loudness, VoiceActivityDetector
 from appliance.units import UPLINK, Pcm, Seconds
 
 _FRAME_S: Final = Seconds(0.02)
@@ -23,7 +23,7 @@ def unsent_speech_s(microphone: Pcm, conversations: Sequence[Span], accounted: S
         accounted: Owed to the service, or the wake word itself. The speaker's own sound, where the microphone hears it,
             is taken for speech.
     """
-    voice, frames = Voice(_WORDS), 0
+    voice, frames = VoiceActivityDetector(_WORDS), 0
     for start in range(0, len(microphone) - _FRAME + 1, _FRAME):
         voice.feed(measure(microphone[start : start + _FRAME]).rms, _FRAME_S)
         middle = start + _FRAME // 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     # The installer has findings too, and runs before the libraries of the settings are there.
-    from appliance.settings import Settings
+    from appliance.config.schema import Settings
 
 
 class Severity(Enum):

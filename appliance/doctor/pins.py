@@ -5,9 +5,9 @@ from contextlib import chdir
 from tempfile import TemporaryDirectory
 
 from appliance import app
+from appliance.config.schema import Settings
 from appliance.doctor.finding import Finding, Severity
-from appliance.live.loop import run
-from appliance.settings import Settings
+from appliance.net.event_loop import run
 
 
 def pins(settings: Settings, busy: Severity = Severity.NOTE) -> Iterator[Finding]:

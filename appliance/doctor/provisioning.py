@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
 
+from appliance.config.schema import Settings
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import ConfigurationError
 from appliance.private import advice, others_may_read
-from appliance.provisioning.drawer import Drawer, state_directory
-from appliance.provisioning.enrolment import STANDING_FILE
-from appliance.provisioning.identity import credentials, is_key_file
-from appliance.provisioning.reactions import reaction
-from appliance.settings import Settings
+from appliance.provisioning.device.enrolment import STANDING_FILE
+from appliance.provisioning.device.error_policy import reaction
+from appliance.provisioning.device.identity import credentials, is_key_file
+from appliance.storage.private_dir import PrivateDirectory, state_directory
 
 
 def _utc_now() -> datetime:
@@ -23,7 +23,7 @@ def _utc_now() -> datetime:
 def enrolment(settings: Settings) -> Finding:
     """Tell whether there is an identity, whole and readable."""
     try:
-        own = credentials(settings.provisioning, Drawer(state_directory()))
+        own = credentials(settings.provisioning, PrivateDirectory(state_directory()))
     except ConfigurationError as error:
         return Finding("enrolment", Severity.PROBLEM, str(error), "appliance enrol; as root, to see all that is there")
     return Finding("enrolment", Severity.OK, f"{own.device_id} at {own.url}")
@@ -31,7 +31,7 @@ def enrolment(settings: Settings) -> Finding:
 
 def secrets(settings: Settings) -> Finding:
     """Tell whether others on this machine may read keys, or see what the state directory holds."""
-    drawer = Drawer(state_directory())
+    drawer = PrivateDirectory(state_directory())
     try:
         own = [drawer.directory / name for name in drawer.names() if is_key_file(name)]
     except ConfigurationError as error:
@@ -49,7 +49,7 @@ def secrets(settings: Settings) -> Finding:
 def standing(_: Settings, now: Callable[[], datetime] = _utc_now) -> Finding:
     """Tell what the server has last said of this device, as far as it still holds."""
     try:
-        said = json.loads(Drawer(state_directory()).read(STANDING_FILE) or "{}")
+        said = json.loads(PrivateDirectory(state_directory()).read(STANDING_FILE) or "{}")
     except ConfigurationError as error:
         return Finding("provisioning", Severity.NOTE, str(error))
     except (ValueError, RecursionError):

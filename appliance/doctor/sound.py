@@ -6,14 +6,14 @@ import threading
 from typing import Final
 
 from appliance import app
-from appliance.audio.alsa import Presence
-from appliance.audio.devices import Direction
-from appliance.audio.presence import Found, look_for
-from appliance.audio.realtime import PRIORITY, real_time
-from appliance.audio.wire import Opened, Scheduling
+from appliance.audio.cards.alsa import Presence
+from appliance.audio.cards.availability import CardLookup, look_for
+from appliance.audio.cards.devices import Direction
+from appliance.audio.worker.messages import Opened, Scheduling
+from appliance.audio.worker.realtime import PRIORITY, real_time
+from appliance.config.schema import AlsaMicrophone, AlsaSpeaker, Settings
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import DeviceError
-from appliance.settings import AlsaMicrophone, AlsaSpeaker, Settings
 
 
 def cards(settings: Settings, busy: Severity = Severity.NOTE) -> list[Finding]:
@@ -29,7 +29,9 @@ def cards(settings: Settings, busy: Severity = Severity.NOTE) -> list[Finding]:
     return [_card(direction, named.get(direction), opened.get(direction), busy) for direction in Direction]
 
 
-def _card(direction: Direction, found: Found | None, opened: Opened | DeviceError | None, busy: Severity) -> Finding:
+def _card(
+    direction: Direction, found: CardLookup | None, opened: Opened | DeviceError | None, busy: Severity
+) -> Finding:
     name = direction.noun
     if found is None:
         return Finding(name, Severity.NOTE, "the settings name a file instead of a card")

@@ -3,9 +3,9 @@
 from typing import Final
 
 from appliance import app
+from appliance.config.schema import OpenWakeWord, Settings
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import ApplianceError
-from appliance.settings import OpenWakeWord, Settings
 
 
 def model(settings: Settings) -> Finding:

@@ -6,7 +6,7 @@ from typing import Final
 
 from appliance.install.files import bring_back, put, read
 from appliance.install.machine import SERVICE_USER, STATE, Machine
-from appliance.install.step import Need, Outlook, Step
+from appliance.install.step import Need, Plan, Step
 
 SYSUSERS: Final = "/etc/sysusers.d/voice-appliance.conf"
 TMPFILES: Final = "/etc/tmpfiles.d/voice-appliance.conf"
@@ -31,13 +31,13 @@ class Account(Step):
         }
         self._before: dict[Path, bytes | None] = {}
 
-    def check(self) -> Outlook:
+    def check(self) -> Plan:
         """Look at the files, at the user and its groups, and at the directories."""
         files = [file.name for file, content in self._files.items() if read(file) != content]
         directories = [place for place in (STATE, CONFIGURATION) if not self._machine.at(place).is_dir()]
         if not files and not directories and self._is_known():
-            return Outlook(Need.NOTHING, f"{SERVICE_USER}, in the groups {' and '.join(GROUPS)}")
-        return Outlook(Need.CHANGE, f"make the user {SERVICE_USER}, in the groups {' and '.join(GROUPS)}")
+            return Plan(Need.NOTHING, f"{SERVICE_USER}, in the groups {' and '.join(GROUPS)}")
+        return Plan(Need.CHANGE, f"make the user {SERVICE_USER}, in the groups {' and '.join(GROUPS)}")
 
     def apply(self) -> None:
         """Write, and make."""

@@ -14,19 +14,19 @@ from typing import Final, NoReturn
 from appliance.errors import ExitCode
 from appliance.install import engine
 from appliance.install.account import Account
+from appliance.install.cleanup import Cleanup
 from appliance.install.defaults import Defaults
 from appliance.install.engine import Manner
 from appliance.install.enrolment import MAX_JOIN_BYTES, Enrolment, read_join
-from appliance.install.fitness import NEEDED_MB, Facts, Fitness
 from appliance.install.machine import Machine
 from appliance.install.packages import Packages
 from appliance.install.pins import Pins
+from appliance.install.preconditions import NEEDED_MB, Facts, Preconditions
 from appliance.install.release import Release
+from appliance.install.self_test import SelfTest
 from appliance.install.service import Service
 from appliance.install.show import face
 from appliance.install.step import Start, Step, StepFailed
-from appliance.install.tidy import Tidy
-from appliance.install.trial import Trial
 from appliance.joinstring import without_join_strings
 from appliance.text import decoded
 
@@ -96,16 +96,16 @@ def steps(machine: Machine, manner: Manner, start: Start, join_file: Path | None
         join = _asked()
     packages = Packages(machine, facts.python)
     return (
-        Fitness(machine, facts, start, needed_mb=0 if release.is_whole() else NEEDED_MB),
+        Preconditions(machine, facts, start, needed_mb=0 if release.is_whole() else NEEDED_MB),
         Pins(machine, packages),
         packages,
         Account(machine, source),
         release,
         Defaults(machine, source),
         Enrolment(machine, release.appliance, join, start),
-        Trial(machine, release, start),
+        SelfTest(machine, release, start),
         Service(machine, source, release, start),
-        Tidy(machine, release),
+        Cleanup(machine, release),
     )
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from appliance.install.files import bring_back, put, read
 from appliance.install.machine import Machine
 from appliance.install.release import CURRENT, RELEASES, TEMPLATE
-from appliance.install.step import Need, Outlook, Step
+from appliance.install.step import Need, Plan, Step
 
 SETTINGS: Final = "/etc/voice-appliance/appliance.toml"
 
@@ -24,20 +24,20 @@ class Defaults(Step):
         self._template = (source / "config" / "appliance.toml").read_bytes()
         self._before: dict[Path, bytes | None] = {}
 
-    def check(self) -> Outlook:
+    def check(self) -> Plan:
         """Compare the file with the new defaults, and with those that came with releases."""
         now = read(self._file)
         if now is None:
-            return Outlook(Need.CHANGE, f"write {SETTINGS}")
+            return Plan(Need.CHANGE, f"write {SETTINGS}")
         if now == self._template:
-            return Outlook(Need.NOTHING, f"{SETTINGS}, the defaults")
+            return Plan(Need.NOTHING, f"{SETTINGS}, the defaults")
         if self._is_untouched(now):
-            return Outlook(Need.CHANGE, f"bring {SETTINGS}, which nobody has changed, to the new defaults")
+            return Plan(Need.CHANGE, f"bring {SETTINGS}, which nobody has changed, to the new defaults")
         if read(self._beside) == self._template:
-            return Outlook(Need.NOTHING, f"{SETTINGS}, yours; the new defaults are beside it, in {self._beside.name}")
+            return Plan(Need.NOTHING, f"{SETTINGS}, yours; the new defaults are beside it, in {self._beside.name}")
         if read(self._machine.at(CURRENT) / TEMPLATE) == self._template:
-            return Outlook(Need.NOTHING, f"{SETTINGS}, yours")
-        return Outlook(Need.CHANGE, f"leave your {SETTINGS} alone, and write new defaults to {self._beside.name}")
+            return Plan(Need.NOTHING, f"{SETTINGS}, yours")
+        return Plan(Need.CHANGE, f"leave your {SETTINGS} alone, and write new defaults to {self._beside.name}")
 
     def apply(self) -> None:
         """Write one of the two."""

@@ -8,7 +8,7 @@ from appliance.errors import ExitCode
 from appliance.install.defaults import SETTINGS
 from appliance.install.files import read
 from appliance.install.machine import STATE, Machine
-from appliance.install.step import Need, Outlook, Start, Step, StepFailed
+from appliance.install.step import Need, Plan, Start, Step, StepFailed
 from appliance.joinstring import payload_of, wrapped
 
 IDENTITY: Final = "identity.json"
@@ -70,16 +70,16 @@ class Enrolment(Step):
         except PermissionError:
             return None
 
-    def check(self) -> Outlook:
+    def check(self) -> Plan:
         """Look for the identity; raises StepFailed where a join string is needed and there is none."""
         enrolled = self.is_enrolled()
         if enrolled:
             device = enrolled_as(self._machine)
             told = f"enrolled, as {device}" if device else "its identity is damaged: appliance forget, and enrol again"
-            return Outlook(Need.NOTHING, told)
+            return Plan(Need.NOTHING, told)
         if self._join is None and self._start is Start.LATER:
-            return Outlook(Need.LATER, "appliance enrol, when the machine is in its place")
-        return Outlook(Need.CHANGE, "enrol with the join string" + ("" if enrolled is False else ", if not done yet"))
+            return Plan(Need.LATER, "appliance enrol, when the machine is in its place")
+        return Plan(Need.CHANGE, "enrol with the join string" + ("" if enrolled is False else ", if not done yet"))
 
     def apply(self) -> None:
         """Enrol; raises StepFailed with the appliance's own words and exit code."""

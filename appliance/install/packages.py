@@ -4,7 +4,7 @@ from typing import Final
 
 from appliance.errors import ExitCode
 from appliance.install.machine import Machine
-from appliance.install.step import Need, Outlook, Step
+from appliance.install.step import Need, Plan, Step
 
 REQUIRED: Final = ("ca-certificates", "libportaudio2", "python3-systemd")
 """systemd's library for Python is on PyPI as source only: apt has it built."""
@@ -25,12 +25,12 @@ class Packages(Step):
         self._wanted = (*REQUIRED, PINS) if self._needs_pins_library else REQUIRED
         self._before: set[str] = set()
 
-    def check(self) -> Outlook:
+    def check(self) -> Plan:
         """Ask dpkg what is missing."""
         missing = self._missing()
         if not missing:
-            return Outlook(Need.NOTHING, "all there")
-        return Outlook(Need.CHANGE, f"install with apt: {', '.join(missing)}")
+            return Plan(Need.NOTHING, "all there")
+        return Plan(Need.CHANGE, f"install with apt: {', '.join(missing)}")
 
     def apply(self) -> None:
         """Fetch the lists of packages, and install."""

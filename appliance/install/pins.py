@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.doctor.finding import Finding, Severity
-from appliance.gpiochip import HEADERS
+from appliance.gpio.chip import HEADERS
 from appliance.install.defaults import SETTINGS
 from appliance.install.machine import Machine
 from appliance.install.packages import Packages
-from appliance.install.step import Need, Outlook, Step
+from appliance.install.step import Need, Plan, Step
 
 _CHIP_INFO: Final = struct.Struct("=32s32sI")
 _GET_CHIP_INFO: Final = 0x8044B401
@@ -46,16 +46,14 @@ class Pins(Step):
         self._ioctl = ioctl
         self._notes: list[Finding] = []
 
-    def check(self) -> Outlook:
+    def check(self) -> Plan:
         """Look at the settings, the chip and each pin."""
         pins = wanted(_settings(self._machine.at(SETTINGS)))
         self._notes = [] if not pins else self._wrong(pins)
         if not pins:
-            return Outlook(Need.NOTHING, "the settings name none")
+            return Plan(Need.NOTHING, "the settings name none")
         numbers = ", ".join(map(str, pins.values()))
-        return Outlook(
-            Need.NOTHING, f"GPIO {numbers}" + (": see below" if self._notes else ", free or the appliance's")
-        )
+        return Plan(Need.NOTHING, f"GPIO {numbers}" + (": see below" if self._notes else ", free or the appliance's"))
 
     def apply(self) -> None:
         """Do nothing."""

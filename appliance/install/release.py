@@ -15,7 +15,7 @@ from appliance import __version__
 from appliance.errors import ExitCode
 from appliance.install.files import put, scratch
 from appliance.install.machine import Machine
-from appliance.install.step import Need, Outlook, Step, StepFailed
+from appliance.install.step import Need, Plan, Step, StepFailed
 
 HOME: Final = "/opt/voice-appliance"
 RELEASES: Final = f"{HOME}/releases"
@@ -46,11 +46,11 @@ class Release(Step):
         self.folder = machine.at(RELEASES) / self.version
         self.appliance = self.folder / "bin" / "appliance"
 
-    def check(self) -> Outlook:
+    def check(self) -> Plan:
         """Look for the mark."""
         if self.is_whole():
-            return Outlook(Need.NOTHING, self.version)
-        return Outlook(Need.CHANGE, f"install {self.version} below {RELEASES}")
+            return Plan(Need.NOTHING, self.version)
+        return Plan(Need.CHANGE, f"install {self.version} below {RELEASES}")
 
     def is_whole(self) -> bool:
         """Say whether it is there already."""

@@ -9,7 +9,7 @@ from appliance.errors import ExitCode
 from appliance.install.files import bring_back, put, read
 from appliance.install.machine import Machine
 from appliance.install.release import CURRENT, Release
-from appliance.install.step import Need, Outlook, Start, Step, StepFailed
+from appliance.install.step import Need, Plan, Start, Step, StepFailed
 
 UNIT: Final = "appliance.service"
 UNIT_FILE: Final = f"/etc/systemd/system/{UNIT}"
@@ -39,12 +39,12 @@ class Service(Step):
         self._program = machine.at(PROGRAM)
         self._before: tuple[Path | None, bytes | None] = (None, None)
 
-    def check(self) -> Outlook:
+    def check(self) -> Plan:
         """Look at the link, the unit, and what systemd says of it."""
         missing = [what for what, is_so in self._state() if not is_so]
         if not missing:
-            return Outlook(Need.NOTHING, f"{self._release.version} {'runs' if self._is_now() else 'is installed'}")
-        return Outlook(Need.CHANGE, f"{', '.join(missing)}: {self._release.version}")
+            return Plan(Need.NOTHING, f"{self._release.version} {'runs' if self._is_now() else 'is installed'}")
+        return Plan(Need.CHANGE, f"{', '.join(missing)}: {self._release.version}")
 
     def apply(self) -> None:
         """Switch, enable, start; raises StepFailed."""

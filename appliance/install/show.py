@@ -92,7 +92,7 @@ class _Terminal:
     """The same, drawn; raises ImportError where rich is not there."""
 
     def __init__(self) -> None:
-        from appliance.stdout import SafeConsole  # noqa: PLC0415  see above
+        from appliance.console.output import SafeConsole  # noqa: PLC0415  see above
 
         self._console = SafeConsole(highlight=False)
         self._busy = ExitStack()

@@ -40,7 +40,7 @@ class Start(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Plan:
     """What a step has found, and would do."""
 
     need: Need
@@ -56,7 +56,7 @@ class Step(ABC):
     """What a person who waits for it reads."""
 
     @abstractmethod
-    def check(self) -> Outlook:
+    def check(self) -> Plan:
         """Look, and change nothing; may be called without root, and before the steps ahead of it were done.
 
         Raises:

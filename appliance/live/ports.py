@@ -158,7 +158,7 @@ class GoAway:
 
 
 @dataclass(frozen=True, slots=True)
-class LookedUp:
+class Grounding:
     """The model has used the service's own search."""
 
     sources: tuple[str, ...] = field(repr=False)
@@ -185,7 +185,7 @@ class StatusReported:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class TokenCount:
     """A number of tokens by what they stand for."""
 
     text: int = 0
@@ -198,8 +198,8 @@ class Tokens:
         """All of them."""
         return self.text + self.audio + self.other
 
-    def __add__(self, more: "Tokens") -> "Tokens":
-        return Tokens(self.text + more.text, self.audio + more.audio, self.other + more.other)
+    def __add__(self, more: "TokenCount") -> "TokenCount":
+        return TokenCount(self.text + more.text, self.audio + more.audio, self.other + more.other)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +208,8 @@ class UsageReported:
 
     total_tokens: int
     """As the service counts, which may leave out thoughts."""
-    prompt: Tokens = Tokens()
-    response: Tokens = Tokens()
+    prompt: TokenCount = TokenCount()
+    response: TokenCount = TokenCount()
     thoughts: int = 0
 
 
@@ -228,7 +228,7 @@ LinkMessage = (
     | HandleUpdated
     | GoAway
     | UsageReported
-    | LookedUp
+    | Grounding
     | Thinking
     | StatusReported
 )
@@ -237,7 +237,7 @@ LinkMessage = (
 # What is said in writing
 
 
-class Speaker(Enum):
+class Role(Enum):
     """Whose words they are; the values are the service's."""
 
     PERSON = "user"
@@ -248,13 +248,13 @@ class Speaker(Enum):
 class Turn:
     """What one of them said in one go."""
 
-    speaker: Speaker
+    speaker: Role
     text: str = field(repr=False)
     sources: tuple[str, ...] = field(default=(), repr=False)
     """Addresses of what the service has looked up for it."""
 
 
-class Way(Enum):
+class SeedMethod(Enum):
     """How a session takes what it is told in writing and is not to answer."""
 
     CONTENT = "content"
@@ -265,17 +265,17 @@ class Way(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
+class HistorySeed:
     """What a session is told, oldest turn first. A whole transcript never together with a handle."""
 
-    way: Way
+    way: SeedMethod
     turns: tuple[Turn, ...]
 
 
 # Tools
 
 
-class Pace(Enum):
+class ToolBehavior(Enum):
     """Whether the model waits for a tool."""
 
     QUICK = "quick"
@@ -310,13 +310,13 @@ class ToolDeclaration:
     name: str
     description: str
     parameters: Mapping[str, Any]
-    pace: Pace = Pace.QUICK
+    pace: ToolBehavior = ToolBehavior.QUICK
 
 
 # Links
 
 
-class Tier(Enum):
+class OptionalFeature(Enum):
     """An optional part of a set-up; the least missed comes first."""
 
     VOCABULARY = "vocabulary"
@@ -344,8 +344,8 @@ class Request:
     handle: str | None = field(default=None, repr=False)
     """Of the session to go on with; None: a new one."""
     seeded: bool = False
-    """A `Seed` as initial history will be sent before anything else."""
-    without: frozenset[Tier] = frozenset()
+    """A `HistorySeed` as initial history will be sent before anything else."""
+    without: frozenset[OptionalFeature] = frozenset()
     """What the model has been found not to take."""
 
 
@@ -373,7 +373,7 @@ class Link(UplinkSink, Protocol):
     async def send_text(self, text: str) -> None:
         """Say something to the model in writing, as a turn of the person; raises LinkError."""
 
-    async def send_seed(self, seed: Seed) -> None:
+    async def send_seed(self, seed: HistorySeed) -> None:
         """Tell the model what it is not to answer; raises LinkError."""
 
     def traffic(self) -> Traffic | None:
@@ -389,7 +389,7 @@ class Link(UplinkSink, Protocol):
 class LinkConnector(Protocol):
     """Opens links."""
 
-    def parts(self, model: str, request: Request) -> frozenset[Tier]:
+    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
         """Return the optional parts that such a set-up has."""
 
     def config(self, model: str) -> str:

@@ -18,7 +18,7 @@ WITHHELD: Final = 1 / 8
 """Share of it until the next look at vitals that are not well: they may recover before the time is over."""
 
 
-class Vital(Protocol):
+class HealthCheck(Protocol):
     """Something without which the daemon is dead though it runs."""
 
     @property
@@ -30,8 +30,8 @@ class Vital(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Age:
-    """The `Vital` of something that happens again and again: it is dead when the last time is too long ago."""
+class Freshness:
+    """The `HealthCheck` of something that happens again and again: it is dead when the last time is too long ago."""
 
     name: str
     last: Callable[[], Seconds | None]
@@ -47,7 +47,7 @@ class Age:
 class Watchdog:
     """Feeds while every vital is healthy."""
 
-    def __init__(self, manager: ServiceManager, vitals: Sequence[Vital]) -> None:
+    def __init__(self, manager: ServiceManager, vitals: Sequence[HealthCheck]) -> None:
         self._manager = manager
         self._vitals = vitals
         self._withheld = False

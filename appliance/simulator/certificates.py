@@ -6,7 +6,7 @@ from pathlib import Path
 
 import trustme
 
-from appliance.simulator.files import write_atomically
+from appliance.storage.atomic import write_atomically
 
 
 @dataclass(frozen=True, slots=True)

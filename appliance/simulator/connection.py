@@ -7,17 +7,17 @@ import asyncio
 import logging
 from typing import Final
 
-from appliance.simulator.director import Director
-from appliance.simulator.locks import Lock
-from appliance.simulator.scene import Admission, Scene
+from appliance.simulator.connection_context import ConnectionContext
+from appliance.simulator.contract.locks import Lock
+from appliance.simulator.contract.messages import INVALID_ARGUMENT, ContractError, invalid, parse
+from appliance.simulator.contract.setup import parse_setup
+from appliance.simulator.contract.tokens import Purpose, Token
+from appliance.simulator.ports import Caller, Transport
+from appliance.simulator.scenario.runner import ScenarioRunner
+from appliance.simulator.scenario.steps import Moment
 from appliance.simulator.service import Service
-from appliance.simulator.session import Session
-from appliance.simulator.setup import parse_setup
-from appliance.simulator.stage import Stage
-from appliance.simulator.steps import Moment
-from appliance.simulator.tokens import Purpose, Token
-from appliance.simulator.transport import Caller, Transport
-from appliance.simulator.wire import INVALID_ARGUMENT, ContractError, invalid, parse
+from appliance.simulator.session_context import Admission, SessionContext
+from appliance.simulator.user_side import UserSide
 from appliance.units import Seconds
 
 _LOG: Final = logging.getLogger(__name__)
@@ -26,23 +26,23 @@ _LOG: Final = logging.getLogger(__name__)
 async def conduct(transport: Transport, caller: Caller, service: Service) -> None:
     """Hold a connection until it has ended; cancelling cuts it short, and its record is whole all the same."""
     async with asyncio.TaskGroup() as tasks:
-        stage = Stage(transport, service.handles)
-        director = Director(service.playbill.next_steps(), tasks)
+        stage = ConnectionContext(transport, service.handles)
+        director = ScenarioRunner(service.playbill.next_steps(), tasks)
         await director.preempted(Moment.CONNECT, stage)
         await transport.accept()
         admission = await _admission(stage, caller, service, director)
         if admission is not None:
             record = service.begin_record(admission.setup, admission.snapshot)
-            await _hold(Scene(admission, record, stage, director, service, tasks))
+            await _hold(SessionContext(admission, record, stage, director, service, tasks))
         director.stop()
 
 
-async def _hold(scene: Scene) -> None:
+async def _hold(scene: SessionContext) -> None:
     record, transport, handles = scene.record, scene.stage.transport, scene.stage.handles
     handles.begin(record.session, transport)
     _LOG.info("session %d: begins%s", record.number, ", resumed" if record.resumed else "")
     try:
-        await Session(scene).run()
+        await UserSide(scene).run()
     finally:
         record.close_code = transport.close_code
         handles.end(record.session, transport)
@@ -50,7 +50,9 @@ async def _hold(scene: Scene) -> None:
         scene.service.keep(record)
 
 
-async def _admission(stage: Stage, caller: Caller, service: Service, director: Director) -> Admission | None:
+async def _admission(
+    stage: ConnectionContext, caller: Caller, service: Service, director: ScenarioRunner
+) -> Admission | None:
     """Wait for the set-up and decide about it; None where the connection ends or is refused instead."""
     payload = await stage.transport.receive()
     if payload is None:

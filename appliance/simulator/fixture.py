@@ -23,7 +23,7 @@ import pytest
 
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.record import SessionRecord
-from appliance.simulator.scenario import Scenario, load
+from appliance.simulator.scenario.file import Scenario, load
 from appliance.simulator.server import Simulator
 from appliance.units import Pcm
 

@@ -5,12 +5,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-from appliance.simulator.handles import Overlap
-from appliance.simulator.locks import GlobalLock
-from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
-from appliance.simulator.scenario import Scenario
-from appliance.simulator.transcripts import Transcripts
-from appliance.simulator.wire import INVALID_ARGUMENT
+from appliance.simulator.contract.locks import GlobalLock
+from appliance.simulator.contract.messages import INVALID_ARGUMENT
+from appliance.simulator.model.replies import DEFAULT_SCRIPT, Reply
+from appliance.simulator.model.resumption import Overlap
+from appliance.simulator.model.transcripts import Transcripts
+from appliance.simulator.scenario.file import Scenario
 
 DEFAULT_API_KEY: Final = "simulator"
 """Not a secret: it opens nothing but a simulator on loopback."""
@@ -35,7 +35,7 @@ class VoiceActivity(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Farewell:
+class ScheduledGoAway:
     """The end of every connection, announced by goAway."""
 
     after_s: float
@@ -69,7 +69,7 @@ class SimulatorOptions:
     """When the transcription of the person comes, where the set-up asks for it."""
     replies: tuple[Reply, ...] = DEFAULT_SCRIPT
     """Spoken one a turn, from the beginning again after the last."""
-    farewell: Farewell | None = None
+    farewell: ScheduledGoAway | None = None
     scenarios: tuple[Scenario, ...] = ()
     """What goes wrong: the first is for the first connection, and so on; the last one for all that follow."""
     time_scale: float = 1.0

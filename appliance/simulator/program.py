@@ -18,17 +18,17 @@ from typing import Final
 
 from rich.table import Table
 
-from appliance.arguments import Parser, real, whole
+from appliance.console.argument_types import Parser, real, whole
+from appliance.console.output import show
 from appliance.errors import ApplianceError, ExitCode, InputError
 from appliance.service.signals import stop_signals
-from appliance.simulator.handles import UNKNOWN_CODES
-from appliance.simulator.locks import GlobalLock
+from appliance.simulator.contract.locks import GlobalLock
+from appliance.simulator.model.replies import DEFAULT_SCRIPT, Reply
+from appliance.simulator.model.resumption import UNKNOWN_CODES
+from appliance.simulator.model.transcripts import Transcripts
 from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy, VoiceActivity
-from appliance.simulator.replies import DEFAULT_SCRIPT, Reply
-from appliance.simulator.scenario import load, shipped
+from appliance.simulator.scenario.file import load, shipped
 from appliance.simulator.server import Simulator
-from appliance.simulator.transcripts import Transcripts
-from appliance.stdout import show
 
 _SECONDS: Final = real(0, 3600)
 

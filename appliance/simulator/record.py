@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from appliance.simulator.files import write_atomically
+from appliance.storage.atomic import write_atomically
 from appliance.units import UPLINK, Pcm
 
 MAX_SAMPLES: Final = UPLINK.frames(600)

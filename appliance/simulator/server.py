@@ -13,13 +13,13 @@ from appliance.errors import ExitCode, InputError
 from appliance.simulator import token_endpoint
 from appliance.simulator.certificates import Certificate, issue
 from appliance.simulator.connection import conduct
-from appliance.simulator.files import temporary_directory
+from appliance.simulator.contract.messages import INTERNAL_ERROR, REASONS
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.record import SessionRecord
 from appliance.simulator.service import Service
-from appliance.simulator.upgrade import read_caller
-from appliance.simulator.websocket import WebSocket
-from appliance.simulator.wire import INTERNAL_ERROR, REASONS
+from appliance.simulator.transport.upgrade import read_caller
+from appliance.simulator.transport.websocket import WebSocket
+from appliance.storage.atomic import temporary_directory
 from appliance.timeout import timeout
 from appliance.units import Pcm
 

@@ -5,16 +5,16 @@ from collections.abc import Callable
 from typing import Final
 
 from appliance.errors import InputError
-from appliance.simulator.acts import GoAway
-from appliance.simulator.director import Playbill
-from appliance.simulator.handles import Handles, Snapshot
+from appliance.simulator.contract.setup import Setup
+from appliance.simulator.contract.tokens import TokenStore
+from appliance.simulator.model.replies import load
+from appliance.simulator.model.resumption import ResumptionStore, Snapshot
+from appliance.simulator.model.turn_plan import TurnPlan
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.plan import TurnPlan
 from appliance.simulator.record import SessionRecord, known
-from appliance.simulator.replies import load
-from appliance.simulator.setup import Setup
-from appliance.simulator.steps import Moment, Step, Trigger
-from appliance.simulator.tokens import Tokens
+from appliance.simulator.scenario.connection_faults import GoAway
+from appliance.simulator.scenario.runner import ScenarioSchedule
+from appliance.simulator.scenario.steps import Moment, Step, Trigger
 from appliance.units import Pcm
 
 _SESSIONS: Final = 100
@@ -33,10 +33,10 @@ class Service:
         if not options.replies:
             raise InputError("the script has no reply")
         self.options = options
-        self.tokens = Tokens(monotonic)
-        self.handles = Handles(monotonic, options.handle_life_s, options.overlap, options.unknown_handle_code)
+        self.tokens = TokenStore(monotonic)
+        self.handles = ResumptionStore(monotonic, options.handle_life_s, options.overlap, options.unknown_handle_code)
         scenarios = [scenario.scaled(options.time_scale) for scenario in options.scenarios]
-        self.playbill = Playbill(scenarios, _always(options))
+        self.playbill = ScenarioSchedule(scenarios, _always(options))
         self.sessions: list[SessionRecord] = []
         """Connection by connection in the order of the set-ups, running ones included."""
         self._voices = [load(reply) for reply in options.replies]

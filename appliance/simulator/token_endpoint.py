@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import h11
 
+from appliance.simulator.contract.messages import ContractError, camel_case
 from appliance.simulator.options import TokenPolicy
 from appliance.simulator.service import Service
-from appliance.simulator.wire import ContractError, camel_case
 
 _PATH: Final = re.compile(r"/{1,2}(v1alpha|v1beta|v1)/auth_tokens")
 _MAX_BODY_BYTES: Final = 1 << 16

@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from appliance import log
+from appliance.config.schema import Tools
 from appliance.errors import ConfigurationError, ToolError
-from appliance.live.ports import Pace, Scheduling, ToolCall, ToolDeclaration, ToolResult
-from appliance.settings import Tools
+from appliance.live.ports import Scheduling, ToolBehavior, ToolCall, ToolDeclaration, ToolResult
 
 Function = Callable[..., object]
 """Keyword arguments in, a JSON value or an awaitable of one out; every parameter is annotated.
@@ -52,7 +52,7 @@ def tool(function: Function) -> Tool:
     if not description:
         raise TypeError(f"tool {name} has no docstring")
     arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-    pace = Pace.SLOW if inspect.iscoroutinefunction(function) else Pace.QUICK
+    pace = ToolBehavior.SLOW if inspect.iscoroutinefunction(function) else ToolBehavior.QUICK
     schema = _untitled(arguments.model_json_schema())
     return Tool(function, arguments, ToolDeclaration(name, description, schema, pace))
 
@@ -97,7 +97,7 @@ class Registry:
         except ValidationError as error:
             return answer(call, status="error", retryable=True, message=_in_words(error))
         result = await self._run(allowed.function, arguments, call)
-        slow = allowed.declaration.pace is Pace.SLOW
+        slow = allowed.declaration.pace is ToolBehavior.SLOW
         return replace(result, scheduling=Scheduling.WHEN_IDLE) if slow else result
 
     async def _run(self, function: Function, arguments: BaseModel, call: ToolCall) -> ToolResult:

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from appliance.audio.engine import Engine
-from appliance.audio.playback import Playback, Reports
+from appliance.audio.playback.playback import Playback, Reports
 from appliance.audio.ports import Block
-from appliance.audio.wire import Wanted
+from appliance.audio.worker.messages import WorkerConfig
+from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.errors import DeviceError
 from appliance.units import Epoch, Pcm, Seconds
 from tests.soundcard.card import Jack
@@ -23,7 +23,7 @@ PATIENCE_S = 20.0
 class House:
     """What came of the microphone, and what was said of the devices."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: WorkerSupervisor) -> None:
         self.engine = engine
         self.blocks: list[Block] = []
         self.errors: list[str] = []
@@ -62,9 +62,9 @@ class House:
 
 
 @asynccontextmanager
-async def household(engine: Engine | None = None) -> AsyncIterator[House]:
+async def household(engine: WorkerSupervisor | None = None) -> AsyncIterator[House]:
     """Run the engine and all that needs it."""
-    house = House(engine or Engine(Wanted("virtual_mic", "virtual_speaker")))
+    house = House(engine or WorkerSupervisor(WorkerConfig("virtual_mic", "virtual_speaker")))
     async with asyncio.TaskGroup() as group:
         works = [
             house.engine.run(),

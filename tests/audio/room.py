@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
+from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
+from appliance.audio.capture.uplink import Uplink
 from appliance.audio.ports import Block
-from appliance.audio.preroll import PreRoll
-from appliance.audio.uplink import Uplink
 from appliance.core.state import Mode
 from appliance.core.state import Uplink as Gate
 from appliance.errors import LinkCause, LinkError
@@ -71,7 +71,7 @@ class Room:
     """A microphone that hears the stream, its ring, and the uplink under test."""
 
     def __init__(self, capacity_s: float = 30.0, clean_from: Callable[[], SampleIndex | None] | None = None) -> None:
-        self.ring = PreRoll(capacity_s)
+        self.ring = MicrophoneBuffer(capacity_s)
         self.lost: list[int] = []
         self.uplink = Uplink(self.ring, on_dropped=self.lost.append, clean_from=clean_from)
 

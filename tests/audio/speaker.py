@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 
-from appliance.audio.deck import RingDeck
-from appliance.audio.playback import Playback, Reports
-from appliance.audio.ports import Plays
+from appliance.audio.playback.mixer import RingMixer
+from appliance.audio.playback.playback import Playback, Reports
+from appliance.audio.ports import PlaybackSink
 from appliance.units import Pcm, Seconds
 
 RATE = 24_000
@@ -24,11 +24,11 @@ class TimedSpeaker:
         self.begun_at = math.nan
         self._lost_at = math.inf
 
-    async def run(self, playback: Plays) -> None:
+    async def run(self, playback: PlaybackSink) -> None:
         loop = asyncio.get_running_loop()
         pulls_from = loop.time()
         self.begun_at = pulls_from + self._latency_s
-        deck = RingDeck(playback.pulled, prebuffer_s=self._prebuffer_s)
+        deck = RingMixer(playback.pulled, prebuffer_s=self._prebuffer_s)
         playback.connect(deck, Seconds(self.begun_at))
         try:
             while True:
@@ -66,7 +66,7 @@ class Plugged(Playback):
 
     def __init__(self, reports: Reports | None = None, *, prebuffer_s: float = 0.06, **options: float) -> None:
         super().__init__(reports, **options)
-        self.deck = RingDeck(self.pulled, prebuffer_s=prebuffer_s)
+        self.deck = RingMixer(self.pulled, prebuffer_s=prebuffer_s)
         self.connect(self.deck, Seconds(0.0))
 
     def pull(self, frames: int, audible_at: Seconds) -> Pcm:

@@ -5,13 +5,13 @@ from functools import cache
 import numpy as np
 import pytest
 
+from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.echo.correlation import find_echo
 from appliance.audio.echo.guard import LONGEST_S, REVERBERATION_S, EchoGuard
 from appliance.audio.echo.onset import speech_onset
 from appliance.audio.ports import Block
-from appliance.audio.preroll import PreRoll
 from appliance.audio.resample import Resampler
-from appliance.audio.sounds import PhrasesOnly
+from appliance.audio.sounds.sounds import PhrasesOnly
 from appliance.core.events import Trouble
 from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
 
@@ -96,7 +96,7 @@ class Watched:
     """A guard that hears a reply from second 1 on, and a microphone."""
 
     def __init__(self, played: Pcm, captured: Pcm) -> None:
-        ring = PreRoll(20.0)
+        ring = MicrophoneBuffer(20.0)
         self.guard = EchoGuard(ring)
         self.end_s = 1.0 + REPLY.duration(len(played))
         self.opened: list[tuple[float, float]] = []
@@ -158,7 +158,7 @@ def test_who_speaks_at_once_is_heard_from_the_first_word_on():
 
 
 def test_before_any_reply_there_is_no_echo():
-    ring = PreRoll(5.0)
+    ring = MicrophoneBuffer(5.0)
     guard = EchoGuard(ring)
     assert guard.clean_from() == 0
     block = Block(SampleIndex(0), room(0.1), Seconds(7.1))
@@ -179,7 +179,7 @@ def test_a_person_is_told_from_an_echo_that_comes_seconds_later_and_from_silence
 
 
 def test_of_a_reply_that_the_microphone_has_not_heard_yet_nothing_is_known():
-    ring = PreRoll(10.0)
+    ring = MicrophoneBuffer(10.0)
     guard = EchoGuard(ring)
     block = Block(SampleIndex(0), np.zeros(BLOCK, np.int16), Seconds(5.0))
     ring.append(block)

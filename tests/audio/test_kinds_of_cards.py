@@ -6,13 +6,13 @@ import os
 import numpy as np
 import pytest
 
-from appliance.audio.alsa import Presence, probe
-from appliance.audio.converter import definition
-from appliance.audio.devices import Direction, Target
-from appliance.audio.engine import Engine
-from appliance.audio.hardware import Hardware as Facts
-from appliance.audio.hardware import layouts
-from appliance.audio.wire import Wanted
+from appliance.audio.cards.alsa import Presence, probe
+from appliance.audio.cards.converter import definition
+from appliance.audio.cards.devices import Direction, Target
+from appliance.audio.cards.hardware import Hardware as Facts
+from appliance.audio.cards.hardware import layouts
+from appliance.audio.worker.messages import WorkerConfig
+from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.units import AudioFormat, Epoch, Hz, Pcm
 from tests.audio.enginehouse import household
 from tests.audio.tones import tone
@@ -81,11 +81,11 @@ def say(card: VirtualCard, channel: int | None = None) -> None:
     card.microphone.fill((PEAK * np.sin(2 * np.pi * turns * np.arange(RING) / RING)).astype(np.int16), channel)
 
 
-def heard(card: VirtualCard, wanted: Wanted) -> float:
+def heard(card: VirtualCard, wanted: WorkerConfig) -> float:
     """Run the engine until half a second was heard without a gap; return how loud it was."""
 
     async def main() -> Pcm:
-        async with household(Engine(wanted)) as house:
+        async with household(WorkerSupervisor(wanted)) as house:
             for _ in range(TRIES):
                 house.blocks.clear()
                 xruns = card.microphone.xruns
@@ -102,7 +102,7 @@ def played(card: VirtualCard, device: str) -> Pcm:
     """Play a tone of half a second; return what the speaker's two channels played of it."""
 
     async def main() -> Pcm:
-        async with household(Engine(Wanted("virtual_mic", device))) as house:
+        async with household(WorkerSupervisor(WorkerConfig("virtual_mic", device))) as house:
             await house.hearing()
             for epoch in range(1, TRIES + 1):
                 xruns, begun_at = card.speaker.xruns, house.now
@@ -121,7 +121,7 @@ def played(card: VirtualCard, device: str) -> Pcm:
     return frames[loud[0] : loud[-1] + 1]
 
 
-WANTED = Wanted("virtual_mic", "virtual_speaker")
+WANTED = WorkerConfig("virtual_mic", "virtual_speaker")
 
 
 @pytest.mark.parametrize("hardware", kinds(MICROPHONES))
@@ -153,7 +153,7 @@ def test_a_voice_on_the_second_channel_is_heard(plug_in: PlugIn, hardware: Hardw
 def test_a_channel_can_be_chosen(plug_in: PlugIn, channel: int, level: float):
     card = plug_in(microphone=Hardware(16_000, (4, 4)))
     say(card, channel=2)
-    wanted = Wanted("virtual_mic", "virtual_speaker", channel=channel)
+    wanted = WorkerConfig("virtual_mic", "virtual_speaker", channel=channel)
     assert heard(card, wanted) == pytest.approx(level, abs=PEAK / 20)
 
 
@@ -161,7 +161,7 @@ def test_a_channel_that_a_card_does_not_have_is_told(plug_in: PlugIn):
     plug_in(microphone=Hardware(16_000, (2, 2)))
 
     async def main() -> str:
-        async with household(Engine(Wanted("virtual_mic", "virtual_speaker", channel=3))) as house:
+        async with household(WorkerSupervisor(WorkerConfig("virtual_mic", "virtual_speaker", channel=3))) as house:
             await house.until(lambda: house.errors)
             return house.errors[0]
 
@@ -183,7 +183,7 @@ def test_a_card_with_a_converter_may_come_later_and_go_and_come_back(plug_in: Pl
     card.speaker.fail(Fault.ABSENT)
 
     async def main() -> None:
-        async with household(Engine(WANTED)) as house:
+        async with household(WorkerSupervisor(WANTED)) as house:
             await house.hearing()
             await house.until(lambda: house.errors)
             for fault in (Fault.DISCONNECTED, Fault.FINE):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.audio.playback import Playback
-from appliance.audio.ports import Block, Deck, Pulled
+from appliance.audio.playback.playback import Playback
+from appliance.audio.ports import Block, Mixer, PlayedPeriod
 from appliance.audio.riff import Encoding, open_wav
 from appliance.audio.wavfile import WavMicrophone, WavSpeaker
 from appliance.errors import ExitCode, InputError, MicrophoneError, SpeakerError
@@ -170,11 +170,11 @@ class OneReply(Playback):
         super().__init__()
         self.beats: list[float] = []
 
-    def connect(self, deck: Deck, audible_at: Seconds) -> None:
+    def connect(self, deck: Mixer, audible_at: Seconds) -> None:
         super().connect(deck, audible_at)
         deck.load(REPLY_SAMPLES)
 
-    def pulled(self, pulled: Pulled) -> None:
+    def pulled(self, pulled: PlayedPeriod) -> None:
         """The reply is the deck's alone."""
 
     def beat(self) -> None:

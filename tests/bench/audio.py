@@ -16,8 +16,8 @@ from typing import Final, Self
 
 import numpy as np
 
-from appliance.audio.engine import Engine
-from appliance.audio.wire import Wanted
+from appliance.audio.worker.messages import WorkerConfig
+from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.units import Epoch, Pcm, Seconds
 from tests.audio.enginehouse import House, household
 from tests.bench.figures import Figure, compared
@@ -152,7 +152,7 @@ class _Flushes:
 async def _flush(card: VirtualCard, period_ms: int) -> _Flushes:
     found = _Flushes()
     random = np.random.default_rng(period_ms)
-    async with household(Engine(Wanted("virtual_mic", "virtual_speaker", period_ms))) as house:
+    async with household(WorkerSupervisor(WorkerConfig("virtual_mic", "virtual_speaker", period_ms))) as house:
         await house.hearing()
         await asyncio.sleep(1)
         for trial in range(TRIALS):
@@ -334,7 +334,7 @@ async def _losses(card: VirtualCard) -> _Losses:
     return found
 
 
-def _is_another(engine: Engine, workers: int) -> bool:
+def _is_another(engine: WorkerSupervisor, workers: int) -> bool:
     return engine.workers > workers
 
 

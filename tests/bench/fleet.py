@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from sqlalchemy import Connection, insert
 
-from appliance.provisioning import keys, signing
-from appliance.provisioning.protocol import JSON, TOKENS_PATH
+from appliance.provisioning.common import keys, signatures
+from appliance.provisioning.common.protocol import JSON, TOKENS_PATH
 from appliance.provisioning.server import migrate
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY
 from appliance.provisioning.server.store import Store, open_engine
@@ -33,12 +33,12 @@ class Device:
     key: Ed25519PrivateKey = field(repr=False)
     sequence: int = 0
 
-    def sign(self, url: str) -> signing.SignedRequest:
+    def sign(self, url: str) -> signatures.SignedRequest:
         """Return its next request for a token, signed."""
         self.sequence += 1
-        bare = signing.SignedRequest("POST", f"{url}{TOKENS_PATH}", {}, BODY)
-        headers = signing.sign(bare, self.key, signing.Signer(self.id, self.sequence), datetime.now(UTC))
-        return signing.SignedRequest("POST", bare.url, headers, BODY)
+        bare = signatures.SignedRequest("POST", f"{url}{TOKENS_PATH}", {}, BODY)
+        headers = signatures.sign(bare, self.key, signatures.Signer(self.id, self.sequence), datetime.now(UTC))
+        return signatures.SignedRequest("POST", bare.url, headers, BODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,9 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
 
-    def holds_a_token_for(self, request: signing.SignedRequest, trusted: Mapping[str, Ed25519PublicKey]) -> bool:
+    def holds_a_token_for(self, request: signatures.SignedRequest, trusted: Mapping[str, Ed25519PublicKey]) -> bool:
         """Say whether it is a token; raises SignatureInvalid where a trusted server did not sign it for the request."""
-        signing.verify_answer(signing.SignedAnswer(self.status, self.headers, self.body), request, trusted)
+        signatures.verify_answer(signatures.SignedAnswer(self.status, self.headers, self.body), request, trusted)
         return self.status == HTTPStatus.OK and bool(json.loads(self.body)["token"])
 
     @property
@@ -93,7 +93,7 @@ def enrol(database_url: str, devices: Sequence[Device]) -> None:
         store.close()
 
 
-def encoded(request: signing.SignedRequest) -> bytes:
+def encoded(request: signatures.SignedRequest) -> bytes:
     """Return a request as it travels, with the headers that devices send."""
     parts = urlsplit(request.url)
     headers = {

@@ -24,28 +24,28 @@ from google.genai import types
 from google.genai.live import AsyncSession
 from websockets.asyncio.client import ClientConnection, connect
 
+from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
+from appliance.audio.capture.uplink import Uplink
 from appliance.audio.ports import Block
-from appliance.audio.preroll import PreRoll
-from appliance.audio.uplink import Uplink
+from appliance.config.load import load
 from appliance.conversation import Moment
 from appliance.core.effects import CloseLink, OpenLink, Session
 from appliance.core.events import ButtonPressed, ButtonReleased, Event, LinkOpened, Press, ReplyEnded, WakeDetected
 from appliance.core.state import Mode, State
 from appliance.core.state import Uplink as Gate
 from appliance.daemon import Appliance
-from appliance.effective import load
-from appliance.live.dialler import Dialler, Sources
-from appliance.live.keeper import Keeper
-from appliance.live.link import GenaiConnector
-from appliance.live.loop import HappyEyeballsLoop
-from appliance.live.meter import Meter
-from appliance.live.outlets import Outlets
+from appliance.live.connecting.connector import Connector, Sources
+from appliance.live.gemini.connection import GeminiConnector
+from appliance.live.gemini.setup import live_config
 from appliance.live.ports import LiveToken, Request
-from appliance.live.reader import Aides
-from appliance.live.recollection import Recollection
-from appliance.live.setup import live_config
-from appliance.live.usage import Caps
-from appliance.live.vigil import Vigil
+from appliance.live.session.activity import SessionActivity
+from appliance.live.session.callbacks import Callbacks
+from appliance.live.session.manager import SessionManager
+from appliance.live.session.receiver import Dependencies
+from appliance.live.transcript_recorder import TranscriptRecorder
+from appliance.live.usage.pricing import Caps
+from appliance.live.usage.recorder import UsageRecorder
+from appliance.net.event_loop import HappyEyeballsLoop
 from appliance.simulator.options import DEFAULT_API_KEY
 from appliance.units import UPLINK, Epoch, SampleIndex, Seconds
 from tests.bench.live_far_end import SESSION_MESSAGES
@@ -172,7 +172,7 @@ def talking(base_url: str, ca_file: Path) -> Talk:
 
 
 class _Ear:
-    """Hears everything at once; implements `live.outlets.Playback`."""
+    """Hears everything at once; implements `live.session.callbacks.Playback`."""
 
     def __init__(self) -> None:
         self.samples = 0
@@ -188,9 +188,9 @@ class _Ear:
 class _Desk:
     """A keeper that runs, and what it is joined to."""
 
-    keeper: Keeper
+    keeper: SessionManager
     uplink: Uplink
-    ring: PreRoll
+    ring: MicrophoneBuffer
     ear: _Ear
     events: list[Event]
 
@@ -199,16 +199,16 @@ class _Desk:
 async def _keeping(base_url: str, ca_file: Path, name: str = "auth_tokens/none") -> AsyncIterator[_Desk]:
     """Run the link and all that keeps it, without the rest of the daemon."""
     settings = load([], {"live": {"ca_file": str(ca_file)}}).settings
-    connector = GenaiConnector(settings.live, ())
+    connector = GeminiConnector(settings.live, ())
     await connector.warm_up()
-    recollection, events, ear = Recollection(), list[Event](), _Ear()
+    recollection, events, ear = TranscriptRecorder(), list[Event](), _Ear()
     sources = Sources(WarmToken(any_token(base_url, name)), connector, FakeStore())
-    dialler = Dialler(sources, recollection.transcript, memory_s=0, today=_today)
-    meter = Meter(Caps(), FakeStore(), _today)
-    ring = PreRoll(30.0)
+    dialler = Connector(sources, recollection.transcript, memory_s=0, today=_today)
+    meter = UsageRecorder(Caps(), FakeStore(), _today)
+    ring = MicrophoneBuffer(30.0)
     uplink = Uplink(ring)
-    outlets = Outlets(events.append, lambda _: None, lambda: None, lambda _: None, lambda _: None)
-    keeper = Keeper(Aides(dialler, Vigil(), meter, recollection), uplink, ear, outlets)
+    outlets = Callbacks(events.append, lambda _: None, lambda: None, lambda _: None, lambda _: None)
+    keeper = SessionManager(Dependencies(dialler, SessionActivity(), meter, recollection), uplink, ear, outlets)
     async with asyncio.TaskGroup() as tasks:
         works = [tasks.create_task(keeper.run()), tasks.create_task(uplink.run())]
         yield _Desk(keeper, uplink, ring, ear, events)

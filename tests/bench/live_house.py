@@ -13,20 +13,20 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from appliance.app import Acts
-from appliance.audio.engine import Engine
+from appliance.audio.worker.supervisor import WorkerSupervisor
+from appliance.config.load import load
+from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.state import Mode, State
 from appliance.daemon import Adapters, Appliance
-from appliance.effective import load
-from appliance.live.link import GenaiConnector, GenaiLink
-from appliance.live.ports import LiveToken, Request, Tier
+from appliance.live.gemini.connection import GeminiConnection, GeminiConnector
+from appliance.live.ports import LiveToken, OptionalFeature, Request
 from appliance.observers import Observers
-from appliance.settings import Settings
 from appliance.simulator.options import DEFAULT_API_KEY
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Registry
 from appliance.units import Seconds
-from appliance.wake.listener import Place
+from appliance.wake.runner import Place
 from tests.daemon.household import Light, Manager
 from tests.daemon.simulated import Loudspeaker, Room
 from tests.live.fakes import FakeStore
@@ -71,19 +71,19 @@ class WarmToken:
 class WatchedConnector:
     """The real connector; notes when links are given up. Implements `live.ports.LinkConnector`."""
 
-    def __init__(self, connector: GenaiConnector) -> None:
+    def __init__(self, connector: GeminiConnector) -> None:
         self._connector = connector
         self.opened_at: list[float] = []
         self.left_at: list[float] = []
 
-    def parts(self, model: str, request: Request) -> frozenset[Tier]:
+    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
         return self._connector.parts(model, request)
 
     def config(self, model: str) -> str:
         return self._connector.config(model)
 
     @asynccontextmanager
-    async def open(self, token: LiveToken, request: Request) -> AsyncIterator[GenaiLink]:
+    async def open(self, token: LiveToken, request: Request) -> AsyncIterator[GeminiConnection]:
         loop = asyncio.get_running_loop()
         async with self._connector.open(token, request) as link:
             self.opened_at.append(loop.time())
@@ -101,7 +101,7 @@ class House:
     ca_file: Path
     changed: dict[str, dict[str, object]] = field(default_factory=dict)
     """Settings other than those that ship."""
-    engine: Engine | None = None
+    engine: WorkerSupervisor | None = None
     """What plays; None: ears in memory."""
     on_moment: Callable[[Moment], None] = lambda _: None
     room: Room = field(default_factory=Room)
@@ -122,7 +122,7 @@ class House:
         acts = Acts()
         tools = builtin(lambda: datetime.now().astimezone(), acts.end, acts.set_volume, acts.forget)
         registry = Registry(tools, settings.tools)
-        connector = GenaiConnector(settings.live, registry.declarations)
+        connector = GeminiConnector(settings.live, registry.declarations)
         await connector.warm_up()
         self.connector = WatchedConnector(connector)
         adapters = Adapters(

@@ -20,11 +20,11 @@ import numpy as np
 from appliance.core.events import PlaybackDrained
 from appliance.core.state import State
 from appliance.demo.accounting import WINDOW, account
-from appliance.live.loop import HappyEyeballsLoop
+from appliance.net.event_loop import HappyEyeballsLoop
+from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.record import SessionRecord, known
-from appliance.simulator.replies import Reply
-from appliance.simulator.scenario import Scenario
+from appliance.simulator.scenario.file import Scenario
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK, Pcm
 from tests.bench.live_house import House, any_token, mint, reach, until

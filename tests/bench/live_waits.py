@@ -15,18 +15,18 @@ from typing import Any, Final
 import numpy as np
 from websockets.asyncio.server import ServerConnection
 
-from appliance.audio.engine import Engine
-from appliance.audio.wire import Wanted
+from appliance.audio.worker.messages import WorkerConfig
+from appliance.audio.worker.supervisor import WorkerSupervisor
+from appliance.config.load import load
 from appliance.core.events import Unanswered
 from appliance.core.state import Mode, State
 from appliance.daemon import Appliance
-from appliance.effective import load
 from appliance.errors import LinkError
-from appliance.live.link import GenaiConnector
-from appliance.live.loop import HappyEyeballsLoop
+from appliance.live.gemini.connection import GeminiConnector
 from appliance.live.ports import Request
+from appliance.net.event_loop import HappyEyeballsLoop
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.scenario import Scenario
+from appliance.simulator.scenario.file import Scenario
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK
 from tests.bench.live_far_end import FarEnd
@@ -96,7 +96,7 @@ def _link_ms(loop: type[asyncio.SelectorEventLoop], service: FarEnd, count: int)
     """Return how long a link takes until it is open or has failed."""
 
     async def main() -> float:
-        connector = GenaiConnector(load([], {"live": {"ca_file": str(service.ca_file)}}).settings.live, ())
+        connector = GeminiConnector(load([], {"live": {"ca_file": str(service.ca_file)}}).settings.live, ())
         await connector.warm_up()
         token = await mint(service.base_url, service.ca_file)
         token = any_token(service.base_url.replace(_ALIVE, "localhost"), token.value)
@@ -215,7 +215,7 @@ def first_chunk_ms(service: FarEnd) -> list[float]:
 
 
 async def _first_chunks(service: FarEnd, card: VirtualCard) -> list[float]:
-    engine = Engine(Wanted(None, "virtual_speaker"))
+    engine = WorkerSupervisor(WorkerConfig(None, "virtual_speaker"))
     house = House(any_token(service.base_url), service.ca_file, SILENT, engine=engine)
     taken = []
     async with house.living() as appliance:

@@ -18,7 +18,7 @@ from typing import IO, Final
 
 import trustme
 
-from appliance.provisioning import keys
+from appliance.provisioning.common import keys
 from appliance.provisioning.server.settings import SIGNING_KEY_FILE
 from tests.provisioning.server.loopback import token_service
 from tests.provisioning.worlds import API_KEY

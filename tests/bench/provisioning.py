@@ -23,7 +23,7 @@ import numpy as np
 import uvloop
 
 from appliance.provisioning.server.ports import MintSpec
-from appliance.provisioning.server.upstream import GenaiUpstream
+from appliance.provisioning.server.upstream import GeminiUpstream
 from tests.bench.figures import Figure, compared
 from tests.bench.fleet import BODY, Device, Line, encoded, enrol, make_devices, trusting
 from tests.bench.neighbours import busy_cores
@@ -250,7 +250,7 @@ async def _sdk_cpu_ms(service: TokenService) -> float:
     settings = server_settings(upstream={"base_url": service.url, "ca_file": service.ca_file})
     now = datetime.now(UTC)
     spec = MintSpec(settings.model, now + timedelta(minutes=1), now + timedelta(minutes=16))
-    async with aclosing(GenaiUpstream(settings, API_KEY)) as upstream:
+    async with aclosing(GeminiUpstream(settings, API_KEY)) as upstream:
 
         async def mint(count: int) -> None:
             for _ in range(count):

@@ -15,7 +15,7 @@ from http import HTTPStatus
 from typing import Final
 
 from appliance.core.backoff import Backoff
-from appliance.provisioning.signing import SignatureInvalid
+from appliance.provisioning.common.signatures import SignatureInvalid
 from tests.bench.fleet import Device, Line, Reply, encoded, trusting
 from tests.bench.provisiond import Server, TokenService
 

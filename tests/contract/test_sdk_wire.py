@@ -13,12 +13,22 @@ from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.asyncio.server import ServerConnection
 
+from appliance.config.schema import Live
 from appliance.core.state import Mode
 from appliance.errors import LinkError
-from appliance.live.link import GenaiConnector
-from appliance.live.ports import Link, Request, Scheduling, Seed, Speaker, ToolDeclaration, ToolResult, Turn, Way
-from appliance.live.setup import live_config
-from appliance.settings import Live
+from appliance.live.gemini.connection import GeminiConnector
+from appliance.live.gemini.setup import live_config
+from appliance.live.ports import (
+    HistorySeed,
+    Link,
+    Request,
+    Role,
+    Scheduling,
+    SeedMethod,
+    ToolDeclaration,
+    ToolResult,
+    Turn,
+)
 from tests.clock import run_real
 from tests.live.loopback import TOKEN, Service, live_service, say, set_up
 
@@ -71,7 +81,7 @@ async def set_up_and_stay(connection: ServerConnection) -> None:
     await connection.wait_closed()
 
 
-def connector_of(service: Service) -> GenaiConnector:
+def connector_of(service: Service) -> GeminiConnector:
     return service.connector(CLOCK, instruction="Be brief.")
 
 
@@ -115,7 +125,7 @@ FRAMES: list[tuple[Callable[[Link], Awaitable[None]], dict[str, Any]]] = [
         },
     ),
     (
-        lambda link: link.send_seed(Seed(Way.CONTENT, (Turn(Speaker.PERSON, "Hello."),))),
+        lambda link: link.send_seed(HistorySeed(SeedMethod.CONTENT, (Turn(Role.PERSON, "Hello."),))),
         {
             "client_content": {
                 "turns": [{"parts": [{"text": "Hello."}], "role": "user"}],
@@ -124,7 +134,7 @@ FRAMES: list[tuple[Callable[[Link], Awaitable[None]], dict[str, Any]]] = [
         },
     ),
     (
-        lambda link: link.send_seed(Seed(Way.INITIAL_HISTORY, (Turn(Speaker.MODEL, "Good evening."),))),
+        lambda link: link.send_seed(HistorySeed(SeedMethod.INITIAL_HISTORY, (Turn(Role.MODEL, "Good evening."),))),
         {
             "client_content": {
                 "turns": [{"parts": [{"text": "Good evening."}], "role": "model"}],

@@ -10,19 +10,19 @@ import numpy as np
 
 from appliance.audio.ports import Block
 from appliance.button.ports import Edge
+from appliance.config.load import load
 from appliance.core.state import Mode, State
 from appliance.daemon import Adapters, Appliance
-from appliance.effective import load
 from appliance.errors import GpioError, LinkError, MicrophoneError
 from appliance.indicator.ports import Look
-from appliance.live.ports import LiveToken, Request, Tier
+from appliance.live.ports import LiveToken, OptionalFeature, Request
 from appliance.observers import Observers
-from appliance.provisioning.awaited import AwaitedTokens
+from appliance.provisioning.device.await_enrolment import EnrolmentAwaitingTokens
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import Pcm, SampleIndex, Seconds
-from appliance.wake.listener import Place
 from appliance.wake.ports import WakeEngine
+from appliance.wake.runner import Place
 from appliance.wake.scripted import ScriptedEngine
 from tests.audio.room import stream
 from tests.audio.speaker import TimedSpeaker
@@ -156,7 +156,7 @@ class Connector:
     def modes(self) -> list[Mode]:
         return [request.mode for request in self.requests]
 
-    def parts(self, model: str, request: Request) -> frozenset[Tier]:
+    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
         return frozenset()
 
     def config(self, model: str) -> str:
@@ -195,7 +195,7 @@ class Household:
     wake: Callable[[], WakeEngine] | None = None
     """Loads something else than what hears ``words``."""
     place: Place = Place.INLINE
-    awaited: AwaitedTokens | None = None
+    awaited: EnrolmentAwaitingTokens | None = None
     """Where tokens come from instead, once the device is enrolled."""
 
     @asynccontextmanager

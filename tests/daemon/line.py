@@ -13,23 +13,28 @@ from google.genai import types
 
 from appliance.core.state import Mode
 from appliance.errors import LinkCause, LinkError, ProvisioningError
-from appliance.live.capabilities import Feature, capabilities
-from appliance.live.closing import Ending, Phase, Sign, judge
-from appliance.live.delivery import Delivery
-from appliance.live.link import MAX_STRANGE
+from appliance.live.failures import ConnectionFailure, FailureKind, Phase, judge
+from appliance.live.gemini.connection import MAX_STRANGE
+from appliance.live.gemini.delivery import DeliveryTracker
+from appliance.live.gemini.translate import translate
+from appliance.live.model_capabilities import Feature, capabilities
 from appliance.live.ports import (
+    HistorySeed,
     LinkMessage,
     LiveToken,
+    OptionalFeature,
     Request,
-    Seed,
-    Tier,
+    SeedMethod,
     ToolResult,
     Traffic,
-    Way,
 )
-from appliance.live.translate import translate
-from appliance.simulator.memory import ConnectionEndedError, SimulatedService, SimulatedSession, UpgradeRefusedError
-from appliance.simulator.transport import Caller
+from appliance.simulator.in_memory_server import (
+    ConnectionEndedError,
+    SimulatedService,
+    SimulatedSession,
+    UpgradeRefusedError,
+)
+from appliance.simulator.ports import Caller
 from appliance.timeout import timeout
 from appliance.units import Seconds
 from tests.simulator.raw import setup
@@ -39,18 +44,18 @@ UPGRADE_S: Final = 4.0
 SETUP_S: Final = 6.0
 CLOSE_S: Final = 1.2
 MAX_BYTES: Final = 16 << 20
-"""Limits of the true link (`appliance.live.link`)."""
+"""Limits of the true link (`appliance.live.gemini.connection`)."""
 
 
 def ended(phase: Phase, error: ConnectionEndedError | UpgradeRefusedError | TimeoutError) -> LinkError:
-    """What the SDK's exceptions come to (`live.translate.classify`)."""
+    """What the SDK's exceptions come to (`live.gemini.translate.classify`)."""
     match error:
         case ConnectionEndedError():
-            ending = Ending(phase, Sign.CLOSED, error.code, error.reason)
+            ending = ConnectionFailure(phase, FailureKind.CLOSED, error.code, error.reason)
         case UpgradeRefusedError():
-            ending = Ending(phase, Sign.ANSWERED, error.status)
+            ending = ConnectionFailure(phase, FailureKind.ANSWERED, error.status)
         case _:
-            ending = Ending(phase, Sign.TIMEOUT)
+            ending = ConnectionFailure(phase, FailureKind.TIMEOUT)
     verdict = judge(ending)
     return LinkError(f"{ending.sign.value} {ending.code}: {ending.reason}", verdict.cause, verdict.action)
 
@@ -59,7 +64,7 @@ def read(payload: bytes) -> list[LinkMessage]:
     """What one message says. Raises ValueError where the SDK cannot read it, LinkError where it is the end."""
     received = json.loads(payload or b"{}")
     if isinstance(received, dict) and isinstance(received.get("code"), int):
-        verdict = judge(Ending(Phase.OPEN, Sign.ANSWERED, received["code"], str(received)))
+        verdict = judge(ConnectionFailure(Phase.OPEN, FailureKind.ANSWERED, received["code"], str(received)))
         raise LinkError(f"answered {received['code']}", verdict.cause, verdict.action)
     if isinstance(received, dict) and isinstance(activity := received.get("voiceActivity"), dict):
         activity["voiceActivityType"] = activity.pop("type", None)  # as the SDK renames it
@@ -152,7 +157,7 @@ class SimulatedLink:
         self._session = session
         self._known = capabilities(model)
         self._on_audio = on_audio
-        self._delivery = Delivery()
+        self._delivery = DeliveryTracker()
         self._sent = 0
         self.audio: list[bytes] = []
         """What the service was sent."""
@@ -208,9 +213,9 @@ class SimulatedLink:
     async def send_text(self, text: str) -> None:
         await self._send({"realtimeInput": {"text": text}})
 
-    async def send_seed(self, seed: Seed) -> None:
+    async def send_seed(self, seed: HistorySeed) -> None:
         turns = [{"role": turn.speaker.value, "parts": [{"text": turn.text}]} for turn in seed.turns]
-        await self._send({"clientContent": {"turns": turns, "turnComplete": seed.way is Way.INITIAL_HISTORY}})
+        await self._send({"clientContent": {"turns": turns, "turnComplete": seed.way is SeedMethod.INITIAL_HISTORY}})
 
     async def send_tool_result(self, result: ToolResult) -> None:
         answer: dict[str, Any] = {"id": result.call, "name": result.name, "response": dict(result.response)}
@@ -244,8 +249,8 @@ class SimulatedConnector:
     links: list[SimulatedLink] = field(default_factory=list)
     connections: int = 0
 
-    def parts(self, model: str, request: Request) -> frozenset[Tier]:
-        return frozenset({Tier.VOCABULARY, Tier.TRANSCRIPTION}) - request.without
+    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
+        return frozenset({OptionalFeature.VOCABULARY, OptionalFeature.TRANSCRIPTION}) - request.without
 
     def config(self, model: str) -> str:
         return model
@@ -284,7 +289,7 @@ class SimulatedConnector:
             "model": f"models/{model}",
             **({"generationConfig": {"thinkingConfig": {"thinkingLevel": level}}} if level else {}),
             "realtimeInputConfig": {"automaticActivityDetection": detection, "activityHandling": self.interruption},
-            **({} if Tier.TRANSCRIPTION in request.without else {"outputAudioTranscription": {}}),
+            **({} if OptionalFeature.TRANSCRIPTION in request.without else {"outputAudioTranscription": {}}),
             **({"historyConfig": {"initialHistoryInClientContent": True}} if request.seeded else {}),
         }
 

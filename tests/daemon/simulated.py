@@ -10,21 +10,21 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.deck import RingDeck
-from appliance.audio.ports import Block, Plays
+from appliance.audio.playback.mixer import RingMixer
+from appliance.audio.ports import Block, PlaybackSink
+from appliance.config.load import load
+from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.state import UNHEARD
 from appliance.daemon import Adapters, Appliance
-from appliance.effective import load
 from appliance.errors import MicrophoneError, SpeakerError
 from appliance.observers import Observers
-from appliance.settings import Settings
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
-from appliance.wake.listener import Place
 from appliance.wake.ports import Detection, Score
+from appliance.wake.runner import Place
 from tests.daemon.household import Button, Light, Manager
 from tests.daemon.line import SimulatedConnector, SimulatedTokens
 from tests.live.fakes import FakeStore
@@ -133,7 +133,7 @@ class Loudspeaker:
     def heard(self) -> bytes:
         return b"".join(period.tobytes() for period in self._periods)
 
-    async def run(self, playback: Plays) -> None:
+    async def run(self, playback: PlaybackSink) -> None:
         try:
             async with asyncio.timeout(None) as self._running:
                 await self._play(playback)
@@ -142,12 +142,12 @@ class Loudspeaker:
         finally:
             self._running = None
 
-    async def _play(self, playback: Plays) -> None:
+    async def _play(self, playback: PlaybackSink) -> None:
         if self._unplugged:
             raise SpeakerError("unplugged")
         loop = asyncio.get_running_loop()
         due = loop.time()
-        deck = RingDeck(playback.pulled)
+        deck = RingMixer(playback.pulled)
         playback.connect(deck, Seconds(due))
         try:
             while True:

@@ -8,7 +8,7 @@ import pytest
 from appliance.button.ports import Edge
 from appliance.core.state import State
 from appliance.daemon import START_S
-from appliance.wake.listener import Place
+from appliance.wake.runner import Place
 from appliance.wake.scripted import ScriptedEngine
 from tests.clock import run_real, run_virtual
 from tests.daemon.household import Household, reach

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from appliance.audio.sounds import PhrasesOnly
+from appliance.audio.sounds.sounds import PhrasesOnly
 from appliance.conversation import Moment
 from appliance.core.events import ReplyAudible, ReplyStarted, Trouble
 from appliance.core.state import Policy, State
 from appliance.daemon import Appliance
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from appliance.simulator.replies import Reply
 from appliance.units import Pcm
 from tests.clock import run_virtual
 from tests.daemon.echo import Echo

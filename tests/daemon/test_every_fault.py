@@ -9,19 +9,19 @@ from typing import Any, TypeVar
 
 import pytest
 
-from appliance.audio.sounds import Sounds
+from appliance.audio.sounds.sounds import Sounds
+from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.events import LinkLost, PlaybackDrained, Trouble
 from appliance.core.state import Listening, State, Uplink, gates
 from appliance.daemon import Appliance
 from appliance.live.ports import Request
-from appliance.settings import Settings
-from appliance.simulator.expectation import UNUSUAL, Action, Expectation, Manner
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply
+from appliance.simulator.model.transcripts import Transcripts
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from appliance.simulator.replies import Reply
-from appliance.simulator.scenario import Scenario, load, shipped
-from appliance.simulator.transcripts import Transcripts
+from appliance.simulator.scenario.expectation import UNUSUAL, Action, Expectation, Manner
+from appliance.simulator.scenario.file import Scenario, load, shipped
 from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.line import MODEL

@@ -8,10 +8,10 @@ import pytest
 from appliance.core.events import Trouble
 from appliance.core.state import State
 from appliance.daemon import Appliance
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.replies import Reply
-from appliance.simulator.scenario import Scenario
+from appliance.simulator.scenario.file import Scenario
 from appliance.tools.registry import Function
 from tests.clock import run_virtual
 from tests.daemon.household import reach

@@ -18,17 +18,17 @@ from typing import Final
 import pytest
 
 from appliance.button.ports import Edge
+from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.events import PlaybackDrained
 from appliance.core.state import UNHEARD, State, Uplink, deadline_s, gates
 from appliance.daemon import Appliance
 from appliance.errors import ProvisioningUnreachable, TokenRefused
-from appliance.settings import Settings
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply, ToolStep
+from appliance.simulator.model.transcripts import Transcripts
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from appliance.simulator.replies import Reply, ToolStep
-from appliance.simulator.scenario import Scenario
-from appliance.simulator.transcripts import Transcripts
+from appliance.simulator.scenario.file import Scenario
 from tests.clock import run_virtual
 from tests.daemon.echo import Echo
 from tests.daemon.household import reach

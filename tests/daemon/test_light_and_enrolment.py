@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audio.sounds import Sounds
+from appliance.audio.sounds.sounds import Sounds
 from appliance.button.ports import Edge
+from appliance.config.schema import Prefetch, Provisioning
 from appliance.core.events import Fault, Trouble
 from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.errors import ConfigurationError
-from appliance.provisioning.awaited import AwaitedTokens
-from appliance.provisioning.client import ProvisioningClient
-from appliance.provisioning.drawer import Drawer
-from appliance.provisioning.enrolment import enrol
-from appliance.provisioning.protocol import DeviceFacts
-from appliance.provisioning.tokens import Tokens
-from appliance.settings import Prefetch, Provisioning
+from appliance.provisioning.common.protocol import DeviceFacts
+from appliance.provisioning.device.await_enrolment import EnrolmentAwaitingTokens
+from appliance.provisioning.device.client import ProvisioningClient
+from appliance.provisioning.device.enrolment import enrol
+from appliance.provisioning.device.token_manager import TokenManager
+from appliance.storage.private_dir import PrivateDirectory
 from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
 from tests.live.fakes import FakeStore
@@ -109,10 +109,10 @@ def test_a_light_that_is_required_ends_a_conversation_when_it_fails():
     run_virtual(main)
 
 
-def tokens(here: World, state: Path, **settings: object) -> AwaitedTokens:
+def tokens(here: World, state: Path, **settings: object) -> EnrolmentAwaitingTokens:
     said = Provisioning.model_validate(settings)
-    return AwaitedTokens(
-        lambda: Tokens(
+    return EnrolmentAwaitingTokens(
+        lambda: TokenManager(
             ProvisioningClient(said, state, here.transport), Prefetch.NEVER, FakeStore(), lambda _: None, lambda: 0.5
         )
     )
@@ -148,7 +148,7 @@ def test_a_device_whose_identity_another_program_uses_waits_for_it(tmp_path: Pat
         here = world(devices={})
         await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
         household = Household(awaited=tokens(here, tmp_path), settings=LOUD)
-        with Drawer(tmp_path).locked():
+        with PrivateDirectory(tmp_path).locked():
             async with household.living() as appliance:
                 await reach(appliance, State.FAULT)
                 assert "status fault: enrolment" in household.manager.said

@@ -12,7 +12,7 @@ from appliance.button.ports import Edge
 from appliance.core.events import DeadlineReached, Fault, FaultRaised
 from appliance.core.state import State
 from appliance.daemon import Appliance
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.options import SimulatorOptions
 from tests.clock import run_virtual
 from tests.daemon.household import reach

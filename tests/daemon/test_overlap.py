@@ -10,11 +10,11 @@ from appliance.conversation import Moment
 from appliance.core.events import ReplyStarted
 from appliance.core.state import State
 from appliance.daemon import Appliance
-from appliance.demo.owed import Owed
+from appliance.demo.expected_uplink import ExpectedUplink
 from appliance.demo.unsent import unsent_speech_s
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.replies import Reply
 from appliance.units import UPLINK, Epoch, Seconds
 from tests.clock import run_virtual
 from tests.daemon.echo import Echo
@@ -64,7 +64,7 @@ def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_
 @pytest.mark.parametrize("pause_s", [0.8, 1.4, 1.8])
 def test_what_is_said_after_a_pause_is_sent_or_counted_as_not_sent(pause_s: float):
     async def story(home: Home, appliance: Appliance) -> None:
-        owed = Owed()
+        owed = ExpectedUplink()
         home.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
         begin = home.room.next + UPLINK.frames(1.5 + pause_s)
         home.room.speak(2.0, after_s=1.5 + pause_s)

@@ -13,14 +13,14 @@ from typing import Final
 import numpy as np
 import pytest
 
-from appliance.audio.known import MARGIN_S
-from appliance.audio.uplink import LONGEST_CHUNK_MS
+from appliance.audio.capture.resume_point import MARGIN_S
+from appliance.audio.capture.uplink import LONGEST_CHUNK_MS
 from appliance.core.state import State
 from appliance.demo.accounting import Account, account
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from appliance.simulator.replies import Reply
-from appliance.simulator.scenario import Scenario
+from appliance.simulator.scenario.file import Scenario
 from appliance.units import UPLINK
 from tests.clock import run_virtual
 from tests.daemon.household import reach

@@ -20,7 +20,7 @@ from appliance.live.ports import (
     SpeechEnded,
     SpeechStarted,
     SpokenText,
-    Tokens,
+    TokenCount,
     ToolCall,
     TurnComplete,
     UsageReported,
@@ -284,7 +284,7 @@ def test_a_text_that_gets_no_answer_is_sent_again():
 
 def test_what_may_be_spent_is_not_exceeded_and_that_is_said():
     household = woken(caps={"day": 0.5})
-    dear = UsageReported(0, response=Tokens(audio=100_000))
+    dear = UsageReported(0, response=TokenCount(audio=100_000))
 
     async def story(appliance: Appliance) -> None:
         await reach(appliance, State.LISTENING)

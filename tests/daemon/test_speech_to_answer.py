@@ -6,9 +6,9 @@ import pytest
 
 from appliance.core.latency import Latency
 from appliance.core.state import State
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply, ToolStep
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from appliance.simulator.replies import Reply, ToolStep
 from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with

@@ -9,10 +9,10 @@ from appliance.conversation import Moment
 from appliance.core.events import ReplyStarted
 from appliance.core.state import State
 from appliance.daemon import Appliance
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from appliance.simulator.replies import Reply
-from appliance.simulator.scenario import Scenario
+from appliance.simulator.scenario.file import Scenario
 from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with

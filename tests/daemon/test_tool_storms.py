@@ -9,9 +9,9 @@ from appliance.core.events import ToolsCalled, Trouble
 from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.live.ports import GenerationComplete, SpeechEnded, SpeechStarted, ToolCall, TurnComplete
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.scenario import Scenario
+from appliance.simulator.scenario.file import Scenario
 from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
 from tests.daemon.simulated import Home, settings_with

@@ -8,10 +8,10 @@ import pytest
 from appliance.conversation import Moment
 from appliance.core.events import UserSilent
 from appliance.core.state import Context, Mode, State
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from appliance.simulator.replies import Reply
-from appliance.simulator.scenario import load
+from appliance.simulator.scenario.file import load
 from appliance.units import Seconds
 from tests.clock import run_virtual
 from tests.daemon.household import reach

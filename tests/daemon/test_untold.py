@@ -7,11 +7,11 @@ import pytest
 
 from appliance.core.state import Listening, State
 from appliance.daemon import Appliance
-from appliance.simulator.memory import SimulatedService
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply
+from appliance.simulator.model.transcripts import Transcripts
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from appliance.simulator.replies import Reply
-from appliance.simulator.scenario import Scenario
-from appliance.simulator.transcripts import Transcripts
+from appliance.simulator.scenario.file import Scenario
 from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with

@@ -14,8 +14,8 @@ from appliance.core.events import DeadlineReached, LinkOpened, Trouble
 from appliance.core.state import BargeIn, Context, State
 from appliance.demo.choices import Choices
 from appliance.demo.command import Demo
+from appliance.demo.servers import Mishap, Service
 from appliance.demo.show import plain
-from appliance.demo.world import Mishap, Service
 from appliance.errors import ExitCode, LinkCause, LinkError
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.wake.ports import Detection

@@ -4,13 +4,13 @@ import io
 
 import pytest
 
+from appliance.console.output import SafeConsole
 from appliance.conversation import Moment
 from appliance.core.events import LinkFailed, Trouble, WakeDetected
 from appliance.core.state import Context, State
 from appliance.demo.recorder import Recording
 from appliance.demo.show import Show
-from appliance.live.ports import Speaker, Turn
-from appliance.stdout import SafeConsole
+from appliance.live.ports import Role, Turn
 from appliance.units import SampleIndex, Seconds
 from appliance.wake.ports import Detection
 
@@ -51,8 +51,8 @@ def test_trouble_leaves_its_light_and_its_sentence():
 
 def test_the_words_of_question_and_answer_are_shown():
     screen = Screen()
-    screen.show.on_said(Turn(Speaker.PERSON, "How far is the moon?"))
-    screen.show.on_said(Turn(Speaker.MODEL, "Far."))
+    screen.show.on_said(Turn(Role.PERSON, "How far is the moon?"))
+    screen.show.on_said(Turn(Role.MODEL, "Far."))
     assert screen.lines == [f"{'':9}  the person said: “How far is the moon?”", f"{'':9}  the answer was: “Far.”"]
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.demo.owed import Span
+from appliance.demo.expected_uplink import Span
 from appliance.demo.unsent import unsent_speech_s
 from appliance.units import UPLINK, Pcm, SampleIndex
 

@@ -6,13 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from appliance.commands.doctor import doctor_command, show_findings
-from appliance.doctor import sound, wakeword
-from appliance.doctor.finding import Finding, Severity
-from appliance.doctor.pins import pins
-from appliance.errors import ExitCode
-from appliance.provisioning.keys import new_private_key, private_key, public_key_text
-from appliance.settings import (
+from appliance.cli.commands.doctor import doctor_command, show_findings
+from appliance.config.schema import (
     AlsaMicrophone,
     AlsaSpeaker,
     GpioButton,
@@ -25,6 +20,11 @@ from appliance.settings import (
     WavMicrophone,
     WavSpeaker,
 )
+from appliance.doctor import sound, wakeword
+from appliance.doctor.finding import Finding, Severity
+from appliance.doctor.pins import pins
+from appliance.errors import ExitCode
+from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
 from tests.soundcard.card import Fault, Hardware, Sample
 from tests.soundcard.fixture import PlugIn
 from tests.wake import onnxfiles

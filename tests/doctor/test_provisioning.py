@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config.schema import Provisioning, Settings
 from appliance.doctor import provisioning
 from appliance.doctor.finding import Finding, Severity
-from appliance.provisioning import identity, keys
-from appliance.provisioning.drawer import VARIABLE, Drawer
-from appliance.provisioning.enrolment import STANDING_FILE
-from appliance.provisioning.protocol import ServerKey
-from appliance.settings import Provisioning, Settings
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import ServerKey
+from appliance.provisioning.device import identity
+from appliance.provisioning.device.enrolment import STANDING_FILE
+from appliance.storage.private_dir import VARIABLE, PrivateDirectory
 
 EARLIER, LATER = "2026-11-20T12:00:00+00:00", "2026-11-20T12:00:01Z"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -27,7 +28,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def enrolled(state: Path) -> None:
     server = keys.private_key(keys.new_private_key())
     name = identity.key_file("k7m2qd")
-    Drawer(state).put(name, keys.new_private_key())
+    PrivateDirectory(state).put(name, keys.new_private_key())
     made = identity.Identity(
         url="https://server.test",
         device_id="dev_1",
@@ -35,7 +36,7 @@ def enrolled(state: Path) -> None:
         key_file=name,
         server_keys=(ServerKey(kid=keys.thumbprint(server), x=keys.jwk(server).x),),
     )
-    identity.write(Drawer(state), made)
+    identity.write(PrivateDirectory(state), made)
 
 
 def enrolment(**settings: object) -> Finding:

@@ -8,7 +8,7 @@ import pytest
 from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
 from appliance.install.engine import Line, Manner, Result, run
-from appliance.install.step import Need, Outlook, Step, StepFailed
+from appliance.install.step import Need, Plan, Step, StepFailed
 
 
 class Watched:
@@ -38,8 +38,8 @@ class Scripted(Step):
         self._needs = needs
         self.done: list[str] = []
 
-    def check(self) -> Outlook:
-        return Outlook(self._needs, "what there is")
+    def check(self) -> Plan:
+        return Plan(self._needs, "what there is")
 
     def apply(self) -> None:
         self._do("apply")

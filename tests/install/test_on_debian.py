@@ -14,7 +14,7 @@ import pytest
 from appliance.errors import ExitCode
 from appliance.install.enrolment import enrolled_as
 from appliance.install.machine import Machine
-from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.common.protocol import ProblemCode
 from tests.install.debian import SOURCE, Debian, booted, fresh_root, in_image, missing, remove
 from tests.install.outside import World, world
 

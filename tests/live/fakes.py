@@ -12,16 +12,26 @@ from appliance.core.effects import CloseLink, OpenLink, Session
 from appliance.core.events import Event, ServerInterrupted
 from appliance.core.state import Mode
 from appliance.errors import ApplianceError, LinkAction, LinkCause, LinkError
-from appliance.live.dialler import Dialler, Sources
-from appliance.live.keeper import Keeper
-from appliance.live.meter import Meter
-from appliance.live.outlets import Candour, Outlets
-from appliance.live.patience import Limits
-from appliance.live.ports import LinkMessage, LiveToken, Request, Seed, Tier, ToolCall, ToolResult, Traffic, Turn
-from appliance.live.reader import Aides
-from appliance.live.recollection import Recollection
-from appliance.live.usage import Caps
-from appliance.live.vigil import Vigil
+from appliance.live.connecting.connector import Connector, Sources
+from appliance.live.ports import (
+    HistorySeed,
+    LinkMessage,
+    LiveToken,
+    OptionalFeature,
+    Request,
+    ToolCall,
+    ToolResult,
+    Traffic,
+    Turn,
+)
+from appliance.live.session.activity import SessionActivity
+from appliance.live.session.callbacks import Callbacks, Candour
+from appliance.live.session.manager import SessionManager
+from appliance.live.session.receiver import Dependencies
+from appliance.live.session.watchdogs import Limits
+from appliance.live.transcript_recorder import TranscriptRecorder
+from appliance.live.usage.pricing import Caps
+from appliance.live.usage.recorder import UsageRecorder
 from appliance.units import Epoch, Seconds
 
 MODEL = "gemini-3.8-live"
@@ -69,7 +79,7 @@ class FakeLink:
         self._incoming: asyncio.Queue[LinkMessage | LinkError] = asyncio.Queue()
         self.results: list[ToolResult] = []
         self.texts: list[str] = []
-        self.seeds: list[Seed] = []
+        self.seeds: list[HistorySeed] = []
         self.lost: LinkError | None = None
         self.on_its_way: Traffic | None = Traffic(0, 0)
         self.never_arrived = 0
@@ -103,7 +113,7 @@ class FakeLink:
             raise self.lost
         self.texts.append(text)
 
-    async def send_seed(self, seed: Seed) -> None:
+    async def send_seed(self, seed: HistorySeed) -> None:
         if self.lost:
             raise self.lost
         self.seeds.append(seed)
@@ -134,7 +144,7 @@ class FakeConnector:
     """Of the next attempts, one each; before ``error``."""
     links: list[FakeLink] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
-    tiers: frozenset[Tier] = frozenset()
+    tiers: frozenset[OptionalFeature] = frozenset()
     connections: int = 0
     model_config: str = "instruction and tools"
 
@@ -142,7 +152,7 @@ class FakeConnector:
     def handles(self) -> list[str | None]:
         return [request.handle for request in self.requests]
 
-    def parts(self, model: str, request: Request) -> frozenset[Tier]:
+    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
         return self.tiers - request.without
 
     def config(self, model: str) -> str:
@@ -265,17 +275,17 @@ class Household:
     lot: float = 0.5
 
     @asynccontextmanager
-    async def keeping(self) -> AsyncIterator[Keeper]:
+    async def keeping(self) -> AsyncIterator[SessionManager]:
         """Run a keeper; afterwards nothing is open or attached any more."""
-        outlets = Outlets(self._post, self.calls.append, lambda: None, self.said.append, self.errors.append)
-        recollection = Recollection()
+        outlets = Callbacks(self._post, self.calls.append, lambda: None, self.said.append, self.errors.append)
+        recollection = TranscriptRecorder()
         sources = Sources(self.tokens, self.connector, self.lessons)
-        dialler = Dialler(
+        dialler = Connector(
             sources, recollection.transcript, memory_s=self.memory_s, today=lambda: TODAY, lot=lambda: self.lot
         )
-        meter = Meter(self.caps, self.usage, lambda: TODAY)
-        aides = Aides(dialler, Vigil(Limits()), meter, recollection)
-        keeper = Keeper(aides, self.uplink, self.playback, outlets, self.candour)
+        meter = UsageRecorder(self.caps, self.usage, lambda: TODAY)
+        aides = Dependencies(dialler, SessionActivity(Limits()), meter, recollection)
+        keeper = SessionManager(aides, self.uplink, self.playback, outlets, self.candour)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(keeper.run())
             yield keeper
@@ -284,7 +294,7 @@ class Household:
         assert self.uplink.sink is None
 
     @asynccontextmanager
-    async def linked(self, mode: Mode = Mode.HANDS_FREE) -> AsyncIterator[tuple[Keeper, FakeLink]]:
+    async def linked(self, mode: Mode = Mode.HANDS_FREE) -> AsyncIterator[tuple[SessionManager, FakeLink]]:
         """Run a keeper with link 1 open, and forget that it was told."""
         async with self.keeping() as keeper:
             keeper.open(OpenLink(1, mode, Session.REMEMBERED))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from google.genai import types
 
-from appliance.live.ports import HeardText, LookedUp, Speaker, SpokenText, TurnComplete
-from appliance.live.recollection import LONGEST_TURN, MOST_SOURCES, Recollection
-from appliance.live.translate import LONGEST_TEXT, translate
+from appliance.live.gemini.translate import LONGEST_TEXT, translate
+from appliance.live.ports import Grounding, HeardText, Role, SpokenText, TurnComplete
+from appliance.live.transcript_recorder import LONGEST_TURN, MOST_SOURCES, TranscriptRecorder
 from appliance.units import Epoch
 from tests.clock import run_real
 from tests.live.loopback import live_service, say, set_up
@@ -22,10 +22,10 @@ LISTENER = """
 import asyncio, resource, sys
 from pathlib import Path
 from appliance.core.state import Mode
-from appliance.live.link import GenaiConnector
+from appliance.live.gemini.connection import GeminiConnector
 from appliance.live.ports import LiveToken, Request, TurnComplete
-from appliance.live.recollection import Recollection
-from appliance.settings import Live
+from appliance.live.transcript_recorder import TranscriptRecorder
+from appliance.config.schema import Live
 from appliance.units import Seconds
 
 def peak_mib():
@@ -33,8 +33,8 @@ def peak_mib():
 
 async def main(url, ca_file):
     token = LiveToken("auth_tokens/x", "gemini-3.8-live", "v1alpha", url, Seconds(0.0), Seconds(60.0), Seconds(1800.0))
-    connector = GenaiConnector(Live(ca_file=Path(ca_file)), ())
-    words = Recollection()
+    connector = GeminiConnector(Live(ca_file=Path(ca_file)), ())
+    words = TranscriptRecorder()
     async with connector.open(token, Request(Mode.HANDS_FREE)) as link:
         before = peak_mib()
         async for message in link.messages():
@@ -56,18 +56,18 @@ def test_of_a_long_transcript_the_beginning_is_read_and_the_rest_counted():
 
 
 def test_a_turn_that_never_ends_is_kept_up_to_a_bound():
-    words = Recollection()
+    words = TranscriptRecorder()
     for number in range(200):
         for kind in (HeardText, SpokenText):
             words.feed(kind("word " * 200))
-        words.feed(LookedUp(tuple(f"https://{number}.{one}.test" for one in range(10))))
+        words.feed(Grounding(tuple(f"https://{number}.{one}.test" for one in range(10))))
         words.received(Epoch(1), 24_000)
     cut = words.cut(24_000 * 199)
     assert cut
     assert cut.note
     assert len(cut.note) <= LONGEST_TURN + 200
     turns = words.feed(TurnComplete())
-    assert {turn.speaker for turn in turns} == set(Speaker)
+    assert {turn.speaker for turn in turns} == set(Role)
     assert all(len(turn.text) <= LONGEST_TURN for turn in turns)
     assert max(len(turn.sources) for turn in turns) == MOST_SOURCES
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import httpx2
 
-from appliance.provisioning import keys
-from appliance.provisioning.drawer import Drawer
-from appliance.provisioning.enrolment import Place
-from appliance.provisioning.exchange import Transport
-from appliance.provisioning.join import Join, read_claim
-from appliance.settings import Provisioning
+from appliance.config.schema import Provisioning
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.join import Join, read_claim
+from appliance.provisioning.device.enrolment import Place
+from appliance.provisioning.device.http import Transport
+from appliance.storage.private_dir import PrivateDirectory
 from tests.provisioning.worlds import SERVER, SERVER_KEY, World
 
 
@@ -30,7 +30,7 @@ class Power:
         self.used += 1
 
 
-class CutDrawer(Drawer):
+class CutDrawer(PrivateDirectory):
     """A drawer on that power: each change is cut off before it is done, while it is written, or after it is done."""
 
     def __init__(self, directory: Path, power: Power) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import httpx2
 
+from appliance.config.schema import Prefetch, Provisioning
 from appliance.core.state import Mode
 from appliance.live.ports import LiveToken
-from appliance.provisioning.client import ProvisioningClient
-from appliance.provisioning.protocol import Purpose
+from appliance.provisioning.common.protocol import Purpose
+from appliance.provisioning.device.client import ProvisioningClient
+from appliance.provisioning.device.token_manager import BOOT_SPREAD_S, TokenManager
 from appliance.provisioning.server.schema import SESSION
-from appliance.provisioning.tokens import BOOT_SPREAD_S, Tokens
-from appliance.settings import Prefetch, Provisioning
 from tests.live.fakes import FakeStore
 from tests.provisioning.worlds import DEVICE, NOW, PEM, SERVER, SERVER_KEYS, World, answer, world
 
@@ -89,7 +89,7 @@ class Home:
 
     here: World
     line: Line
-    tokens: Tokens
+    tokens: TokenManager
     client: ProvisioningClient
     store: FakeStore
     tools: list[frozenset[str] | None] = field(default_factory=list)
@@ -123,7 +123,7 @@ async def home(
     line = Line(here)
     client = ProvisioningClient(SETTINGS, None, line)
     store, tools = FakeStore(), list[frozenset[str] | None]()
-    async with Tokens(client, prefetch, store, tools.append, lambda: lot) as tokens:
+    async with TokenManager(client, prefetch, store, tools.append, lambda: lot) as tokens:
         yield Home(here, line, tokens, client, store, tools)
 
 

@@ -12,10 +12,10 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
+from appliance.config.schema import Provisioning
 from appliance.core.state import Mode
 from appliance.errors import ClockWrong, ProvisioningUnreachable
-from appliance.provisioning.client import ProvisioningClient
-from appliance.settings import Provisioning
+from appliance.provisioning.device.client import ProvisioningClient
 from tests.clock import run_real
 from tests.provisioning.worlds import DEVICE, PEM, SERVER_KEYS, dead_address
 

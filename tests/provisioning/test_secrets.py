@@ -14,20 +14,21 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from appliance.config.schema import Prefetch, Provisioning
 from appliance.core.state import Mode
 from appliance.errors import ApplianceError
-from appliance.live.jsonfile import JsonFile
 from appliance.live.ports import Request
-from appliance.provisioning import identity, keys
-from appliance.provisioning.drawer import Drawer
-from appliance.provisioning.enrolment import STANDING_FILE, Place, enrol, forget, rotate, standing
-from appliance.provisioning.exchange import Answer, Target
-from appliance.provisioning.join import Join, read_claim, read_join
-from appliance.provisioning.links import CountedLinks
-from appliance.provisioning.protocol import ENROL_PATH, DeviceFacts, EnrolRequest, TokenResponse
-from appliance.provisioning.signing import SignedAnswer, SignedRequest
-from appliance.provisioning.tokens import Spare, Tokens
-from appliance.settings import Prefetch, Provisioning
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.join import Join, read_claim, read_join
+from appliance.provisioning.common.protocol import ENROL_PATH, DeviceFacts, EnrolRequest, TokenResponse
+from appliance.provisioning.common.signatures import SignedAnswer, SignedRequest
+from appliance.provisioning.device import identity
+from appliance.provisioning.device.enrolment import STANDING_FILE, Place, enrol, forget, rotate, standing
+from appliance.provisioning.device.http import Answer, Target
+from appliance.provisioning.device.session_reporting import SessionReportingConnector
+from appliance.provisioning.device.token_manager import PrefetchedToken, TokenManager
+from appliance.storage.jsonfile import JsonFile
+from appliance.storage.private_dir import PrivateDirectory
 from tests.clock import run_real
 from tests.live.fakes import FakeConnector
 from tests.provisioning.devices import join
@@ -49,7 +50,7 @@ class Watch:
 
     def keys_of(self, directory: Path) -> None:
         """Watch the private keys that are in a state directory now."""
-        for name in Drawer(directory).names():
+        for name in PrivateDirectory(directory).names():
             if identity.is_key_file(name):
                 pem = (directory / name).read_text()
                 raw = keys.device_key(pem).private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
@@ -162,7 +163,7 @@ async def bad(line: Moody, watch: Watch, work: Callable[[], Awaitable[object]], 
 async def life(here: World, state: Path, watch: Watch) -> Moody:
     """Enrol, hold a conversation, rotate and forget."""
     line = Moody(here)
-    place = Place(Drawer(state), Provisioning(), line)
+    place = Place(PrivateDirectory(state), Provisioning(), line)
     string = join(here.claim())
     watch.claim(string)
     watch.see(string, string.claim, place)
@@ -189,11 +190,11 @@ async def life(here: World, state: Path, watch: Watch) -> Moody:
 async def talk(place: Place, line: Moody, watch: Watch) -> None:
     client = place.client()
     store = JsonFile(place.drawer.directory / STANDING_FILE)
-    async with Tokens(client, Prefetch.ALWAYS, store, lambda _: None, lambda: 0.001) as tokens:
+    async with TokenManager(client, Prefetch.ALWAYS, store, lambda _: None, lambda: 0.001) as tokens:
         await asyncio.sleep(0.2)
-        links = CountedLinks(FakeConnector(), tokens)
+        links = SessionReportingConnector(FakeConnector(), tokens)
         token = await tokens.fetch(Mode.HANDS_FREE, resume=False)
-        spare = Spare(token, Mode.HANDS_FREE)
+        spare = PrefetchedToken(token, Mode.HANDS_FREE)
         async with links.open(token, Request(Mode.HANDS_FREE)):
             watch.see(tokens, client, client._own, client._exchange, token, spare, links, tokens.sessions.due)
             watch.see(tokens.__dict__, client.__dict__, tokens.sessions.__dict__)

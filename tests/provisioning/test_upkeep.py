@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
+from appliance.config.schema import Prefetch, Provisioning
 from appliance.core.state import Mode
 from appliance.errors import ProvisioningError
-from appliance.provisioning import keys
-from appliance.provisioning.client import ProvisioningClient
-from appliance.provisioning.enrolment import enrol
-from appliance.provisioning.protocol import UNUSED, DeviceFacts
-from appliance.provisioning.server.settings import Limits
-from appliance.provisioning.sessions import LINGER_S, MAX_REPORTS, UNOPENED_S
-from appliance.provisioning.tokens import (
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import UNUSED, DeviceFacts
+from appliance.provisioning.device.client import ProvisioningClient
+from appliance.provisioning.device.enrolment import enrol
+from appliance.provisioning.device.sessions import LINGER_S, MAX_REPORTS, UNOPENED_S
+from appliance.provisioning.device.token_manager import (
     BACKGROUND_S,
     REPORT_TRIES,
     STANDING_S,
-    Tokens,
+    TokenManager,
 )
-from appliance.settings import Prefetch, Provisioning
+from appliance.provisioning.server.settings import Limits
 from tests.clock import run_virtual
 from tests.live.fakes import FakeStore
 from tests.provisioning.devices import join, place
@@ -201,7 +201,7 @@ def test_the_servers_next_key_is_learnt_without_anybody_asking(tmp_path):
         rotated = World(here.settings, here.store, here.upstream, key=next_key)
         line = Line(announced)
         client = ProvisioningClient(Provisioning(), tmp_path, line)
-        async with Tokens(client, Prefetch.NEVER, FakeStore(), lambda _: None, lambda: 0.5) as tokens:
+        async with TokenManager(client, Prefetch.NEVER, FakeStore(), lambda _: None, lambda: 0.5) as tokens:
             await until(60)
             line._here = rotated
             assert (await tokens.fetch(Mode.HANDS_FREE, resume=False)).value == TOKEN

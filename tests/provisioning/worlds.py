@@ -15,16 +15,24 @@ import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection
 
-from appliance.provisioning import join, keys, signing
-from appliance.provisioning.protocol import ENROL_PATH, JSON, PROBLEM_JSON, STATUS, TOKENS_PATH, Problem, ProblemCode
+from appliance.provisioning.common import join, keys, signatures
+from appliance.provisioning.common.protocol import (
+    ENROL_PATH,
+    JSON,
+    PROBLEM_JSON,
+    STATUS,
+    TOKENS_PATH,
+    Problem,
+    ProblemCode,
+)
 from appliance.provisioning.server import claims, devices, migrate
 from appliance.provisioning.server.app import Parts, create_app
 from appliance.provisioning.server.certificate import Certificate
-from appliance.provisioning.server.moments import milliseconds
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.settings import Settings
 from appliance.provisioning.server.signatures import AnswerSigner
 from appliance.provisioning.server.store import MEMORY, Store, open_engine
+from appliance.provisioning.server.timestamps import milliseconds
 
 API_KEY = "AIza-the-key-that-nobody-may-see"
 TOKEN = "auth_tokens/the-token-that-no-log-may-hold"
@@ -32,8 +40,8 @@ DEVICE = "kitchen"
 SERVER = "https://provisioning.test"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SERVER_KEY = keys.private_key(keys.new_private_key())
-PEM = signing.new_private_key()
-KEY = signing.private_key(PEM)
+PEM = signatures.new_private_key()
+KEY = signatures.private_key(PEM)
 SERVER_KEYS = (keys.public_key_text(SERVER_KEY),)
 ASKED = b'{"mode":"wake","purpose":"new","profile":"default"}'
 
@@ -65,7 +73,7 @@ def dead_address() -> Iterator[str]:
 
 
 def server_settings(**changed: Any) -> Settings:
-    values = {"api_key": API_KEY, "devices": {DEVICE: signing.public_key_text(KEY)}}
+    values = {"api_key": API_KEY, "devices": {DEVICE: signatures.public_key_text(KEY)}}
     return Settings(**{**values, **changed})
 
 
@@ -168,8 +176,8 @@ class World:
         """Send a signed request, with the next sequence number."""
         self.sequence = self.sequence + 1 if sequence is None else sequence
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        request = signing.SignedRequest(method, f"{SERVER}{path}", {}, content)
-        signed = signing.sign(request, key, signing.Signer(device, self.sequence), self.now)
+        request = signatures.SignedRequest(method, f"{SERVER}{path}", {}, content)
+        signed = signatures.sign(request, key, signatures.Signer(device, self.sequence), self.now)
         kind: dict[str, str | bytes] = {} if body is None else {"content-type": JSON}
         encoded = [
             (n.encode(), v if isinstance(v, bytes) else v.encode()) for n, v in {**signed, **kind, **headers}.items()
@@ -233,8 +241,8 @@ def plain(content: bytes, status: int = 200, headers: Mapping[str, str] = {}) ->
 def signed_headers(
     sequence: int = 1, body: bytes = ASKED, device: str = DEVICE, key: keys.PrivateKey = KEY, at: datetime = NOW
 ) -> dict[str, str]:
-    request = signing.SignedRequest("POST", f"{SERVER}{TOKENS_PATH}", {}, body)
-    return {"content-type": JSON, **signing.sign(request, key, signing.Signer(device, sequence), at)}
+    request = signatures.SignedRequest("POST", f"{SERVER}{TOKENS_PATH}", {}, body)
+    return {"content-type": JSON, **signatures.sign(request, key, signatures.Signer(device, sequence), at)}
 
 
 async def post(

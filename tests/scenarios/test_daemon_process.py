@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from appliance import cli
+from appliance.cli import main as cli
 from appliance.errors import ExitCode
-from appliance.provisioning.signing import new_private_key, private_key, public_key_text
+from appliance.provisioning.common.signatures import new_private_key, private_key, public_key_text
 
 pytestmark = pytest.mark.realtime
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance import cli
+from appliance.cli import main as cli
 from appliance.errors import ExitCode
 from appliance.units import Pcm
 

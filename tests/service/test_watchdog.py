@@ -5,7 +5,7 @@ import logging
 from itertools import pairwise
 
 from appliance.service.notify import NoManager
-from appliance.service.watchdog import Age, Watchdog
+from appliance.service.watchdog import Freshness, Watchdog
 from appliance.units import Seconds
 from tests.clock import run_virtual
 
@@ -76,7 +76,7 @@ def test_without_a_watchdog_there_is_nothing_to_do():
 
 def test_an_age_is_healthy_while_recent_or_not_due():
     last: list[Seconds | None] = [None]
-    age = Age("capture", lambda: last[0], 2.0)
+    age = Freshness("capture", lambda: last[0], 2.0)
     assert age.healthy(Seconds(1e9)), "nothing is due before the first time"
     last[0] = Seconds(1000.0)
     assert age.healthy(Seconds(1002.0))

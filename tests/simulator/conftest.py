@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import appliance
+from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.replies import Reply
 from appliance.units import UPLINK, Pcm
 from tests.simulator.client import said
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from appliance.simulator.memory import (
+from appliance.simulator.in_memory_server import (
     ConnectionEndedError,
     SimulatedService,
     SimulatedSession,
 )
+from appliance.simulator.model.replies import Reply, ToolStep
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.replies import Reply, ToolStep
-from appliance.simulator.scenario import load
+from appliance.simulator.scenario.file import load
 from tests.simulator.client import said
 from tests.simulator.raw import content, setup
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 
+from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions
-from appliance.simulator.replies import Reply
-from appliance.simulator.scenario import load
+from appliance.simulator.scenario.file import load
 from appliance.simulator.server import Simulator
 from appliance.units import Pcm
 from tests.simulator.client import loud, quiet, said

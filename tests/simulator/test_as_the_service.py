@@ -10,9 +10,9 @@ import pytest
 
 from appliance.core.backoff import Backoff
 from appliance.errors import LinkAction
-from appliance.live.closing import WAITS, Ending, Phase, Sign, judge
-from appliance.simulator.locks import parse_lock
-from appliance.simulator.transport import Caller
+from appliance.live.failures import WAITS, ConnectionFailure, FailureKind, Phase, judge
+from appliance.simulator.contract.locks import parse_lock
+from appliance.simulator.ports import Caller
 from appliance.units import UPLINK, Pcm
 from tests.clock import run_virtual
 from tests.simulator.client import loud, quiet, said
@@ -36,7 +36,7 @@ async def ended(caller: Caller | None = None, setup: Message = SETUP, **options:
 
 
 def action(ending_seen: tuple[int, str]) -> LinkAction:
-    return judge(Ending(Phase.OPENING, Sign.CLOSED, *ending_seen)).action
+    return judge(ConnectionFailure(Phase.OPENING, FailureKind.CLOSED, *ending_seen)).action
 
 
 def test_a_wrong_key_is_1007_and_the_device_fetches_a_token():
@@ -78,7 +78,7 @@ def test_an_expired_token_is_1011_before_and_in_a_session():
 
     for phase, seen in zip((Phase.OPEN, Phase.OPENING), run_virtual(main), strict=True):
         assert seen[0] == 1011
-        assert judge(Ending(phase, Sign.CLOSED, *seen)).action is LinkAction.NEW_TOKEN
+        assert judge(ConnectionFailure(phase, FailureKind.CLOSED, *seen)).action is LinkAction.NEW_TOKEN
 
 
 @pytest.mark.parametrize("code", [1007, 1008])

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from appliance.simulator.__main__ import main
-from appliance.simulator.locks import GlobalLock
+from appliance.simulator.contract.locks import GlobalLock
+from appliance.simulator.model.replies import Reply
+from appliance.simulator.model.replies import load as load_reply
 from appliance.simulator.program import options_from, parser
-from appliance.simulator.replies import Reply
-from appliance.simulator.replies import load as load_reply
-from appliance.simulator.scenario import load, shipped
+from appliance.simulator.scenario.file import load, shipped
 
 pytestmark = pytest.mark.realtime
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from appliance.core.events import Fault, Trouble
-from appliance.simulator.replies import DEFAULT_SCRIPT, Reply, load
+from appliance.simulator.model.replies import DEFAULT_SCRIPT, Reply, load
 from appliance.units import REPLY, SampleIndex
 from tests.simulator.conftest import PACKAGE
 

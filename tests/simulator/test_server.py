@@ -14,8 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from appliance.errors import InputError
+from appliance.simulator.model.replies import Reply, ToolStep, load
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.replies import Reply, ToolStep, load
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK
 from tests.clock import run_real

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from appliance.simulator.scenario import load, shipped
+from appliance.simulator.scenario.file import load, shipped
 from tests.clock import run_real
 from tests.simulator.client import loud, quiet
 from tests.simulator.raw import (

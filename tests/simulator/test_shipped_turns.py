@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from appliance.simulator.replies import Reply
-from appliance.simulator.scenario import load
+from appliance.simulator.model.replies import Reply
+from appliance.simulator.scenario.file import load
 from appliance.units import REPLY as REPLY_FORMAT
 from appliance.units import Pcm
 from tests.clock import run_real

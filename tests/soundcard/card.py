@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.devices import Direction
+from appliance.audio.cards.devices import Direction
 from appliance.units import Pcm
 from tests.soundcard.build import plugin
 

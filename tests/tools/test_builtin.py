@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta, timezone
 
+from appliance.config.schema import Tools
 from appliance.live.ports import ToolCall
-from appliance.settings import Tools
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Registry
 from tests.clock import run_virtual

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
+from appliance.config.schema import Tools
 from appliance.errors import ConfigurationError, ToolError
 from appliance.live.ports import ToolCall, ToolResult
-from appliance.settings import Tools
 from appliance.tools.registry import Function, Registry, tool
 from tests.clock import run_virtual
 

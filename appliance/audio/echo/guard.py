@@ -11,10 +11,10 @@ from typing import Final
 
 import numpy as np
 
+from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.echo.correlation import Echo, find_echo
 from appliance.audio.echo.onset import has_sound, speech_onset
 from appliance.audio.ports import Block
-from appliance.audio.preroll import PreRoll
 from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
 
 LONGEST_S: Final = 1.0
@@ -46,7 +46,7 @@ class _Judgement:
 class EchoGuard:
     """Knows what was played and what was captured lately; `clean_from` is what `uplink.Uplink` asks."""
 
-    def __init__(self, ring: PreRoll) -> None:
+    def __init__(self, ring: MicrophoneBuffer) -> None:
         self._ring = ring
         self._captured_at: tuple[SampleIndex, Seconds] | None = None
         """The end of the newest block, and when it was captured."""

@@ -1,4 +1,4 @@
-"""``python -m appliance.audio.worker``: started by `audio.engine` alone, with a socket and a `Wanted`."""
+"""``python -m appliance.audio.worker``: started by the supervisor alone, with a socket and a `WorkerConfig`."""
 
 import gc
 import os
@@ -6,11 +6,11 @@ import signal
 import socket
 import sys
 
-from appliance.audio.realtime import real_time
-from appliance.audio.wire import Wanted
-from appliance.audio.worker.lifeline import die_with
-from appliance.audio.worker.outbox import Outbox
-from appliance.audio.worker.program import Worker
+from appliance.audio.worker.main_loop import Worker
+from appliance.audio.worker.messages import WorkerConfig
+from appliance.audio.worker.parent_death import die_with
+from appliance.audio.worker.realtime import real_time
+from appliance.audio.worker.report_queue import ReportQueue
 
 PRIORITY = 55
 """Of this thread: below those of the cards."""
@@ -18,7 +18,7 @@ PRIORITY = 55
 
 def main() -> None:
     """Serve until the daemon is gone; leave without PortAudio's farewell, which may hang."""
-    parent, descriptor, wanted = int(sys.argv[1]), int(sys.argv[2]), Wanted.parse(sys.argv[3])
+    parent, descriptor, wanted = int(sys.argv[1]), int(sys.argv[2]), WorkerConfig.parse(sys.argv[3])
     die_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the daemon, which ends this process
     real_time(PRIORITY)
@@ -26,7 +26,7 @@ def main() -> None:
     gc.freeze()
     gc.disable()  # nothing here makes cycles, and a collection is heard
     with socket.socket(fileno=descriptor) as connection:
-        code = Worker(connection, Outbox(connection), wanted).run()
+        code = Worker(connection, ReportQueue(connection), wanted).run()
         sys.stderr.flush()
         os._exit(code)
 

@@ -9,12 +9,12 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, Row, String, bindparam, case, select, update
 
-from appliance.provisioning import keys
-from appliance.provisioning.protocol import DeviceStatus, ProblemCode
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import DeviceStatus, ProblemCode
 from appliance.provisioning.server import audit
-from appliance.provisioning.server.refusals import Refusal
+from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION
-from appliance.provisioning.server.signatures import Presented, signed_by
+from appliance.provisioning.server.signatures import ParsedSignature, signed_by
 
 DAY_MS: Final = 86_400_000
 RETRY_MS: Final = 60_000
@@ -72,7 +72,7 @@ class Caller:
 class Arrival:
     """A request, as far as admission is concerned."""
 
-    presented: Presented
+    presented: ParsedSignature
     agent: str
     at: int
     """When it came, in milliseconds since 1970."""

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, FastAPI, Path, Request, Response
 from pydantic import BaseModel, ValidationError
 
-from appliance.provisioning import keys
-from appliance.provisioning.protocol import (
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import (
     DEVICE_PATH,
     ENROL_PATH,
     JSON,
@@ -36,20 +36,20 @@ from appliance.provisioning.protocol import (
     TokenRequest,
     TokenResponse,
 )
+from appliance.provisioning.common.signatures import SIGNATURE_HEADERS, SignedRequest
 from appliance.provisioning.server import problems
 from appliance.provisioning.server.certificate import Certificate
-from appliance.provisioning.server.desk import OK, Desk, Incoming, Told
-from appliance.provisioning.server.gate import Drain, Gate, Terms
-from appliance.provisioning.server.line import Line, OutOfLine
+from appliance.provisioning.server.connection_limits import VISIT
+from appliance.provisioning.server.errors import Refusal, RequestRefused, refused
 from appliance.provisioning.server.metrics import Metrics
+from appliance.provisioning.server.middleware import Drain, ProtocolMiddleware, Terms
 from appliance.provisioning.server.ports import Upstream
 from appliance.provisioning.server.problems import NO_STORE
-from appliance.provisioning.server.refusals import Refusal, Refused, refused
-from appliance.provisioning.server.room import VISIT
+from appliance.provisioning.server.request_queue import RequestQueue, UnqueuedUpstream
+from appliance.provisioning.server.service import OK, Incoming, ProvisioningService, Told
 from appliance.provisioning.server.settings import Settings
 from appliance.provisioning.server.signatures import AnswerSigner, normal_authority
 from appliance.provisioning.server.store import Store, StoreUnavailable, check
-from appliance.provisioning.signing import SIGNATURE_HEADERS, SignedRequest
 
 SWEEP_S: Final = 60.0
 """How often sessions are looked for that were counted and got no token, and files for a renewed certificate."""
@@ -85,7 +85,7 @@ class Parts:
     """The one that will take the place of the server's own, and is announced until then."""
     previous_key: Ed25519PrivateKey | None = field(default=None, repr=False)
     """The one whose place the server's own has taken; it signs for devices that do not know the other yet."""
-    line: Line = field(default_factory=Line)
+    line: RequestQueue = field(default_factory=RequestQueue)
     """Where requests wait while there are too many."""
 
 
@@ -97,7 +97,9 @@ def create_app(parts: Parts) -> FastAPI:
     """Return the application."""
     signer = AnswerSigner(parts.key, [key for key in (parts.next_key, parts.previous_key) if key is not None])
     told = Told(signer.named, newest=keys.thumbprint(parts.next_key or parts.key))
-    desk = Desk(parts.settings, OutOfLine(parts.upstream, parts.line), parts.store, told, parts.now, parts.metrics)
+    desk = ProvisioningService(
+        parts.settings, UnqueuedUpstream(parts.upstream, parts.line), parts.store, told, parts.now, parts.metrics
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -120,7 +122,7 @@ def create_app(parts: Parts) -> FastAPI:
     app.state.named = signer.named
     problems.install(app)
     app.add_middleware(
-        Gate,
+        ProtocolMiddleware,
         signer=signer,
         now=parts.now,
         metrics=parts.metrics,
@@ -131,7 +133,7 @@ def create_app(parts: Parts) -> FastAPI:
     return app
 
 
-async def _sweep_until(ended: asyncio.Event, desk: Desk, parts: Parts) -> None:
+async def _sweep_until(ended: asyncio.Event, desk: ProvisioningService, parts: Parts) -> None:
     while not ended.is_set():
         if parts.certificate is not None:
             parts.certificate.look()
@@ -239,7 +241,7 @@ async def readyz(request: Request) -> Response:
     try:
         await parts.store.transact(check)
     except StoreUnavailable:
-        raise Refused(_NO_DATABASE) from None
+        raise RequestRefused(_NO_DATABASE) from None
     return _json(_Ready(status=OK, upstream=_desk(request).upstream_health))
 
 
@@ -254,8 +256,8 @@ async def security(request: Request) -> Response:
     return Response(f"Contact: {contact}\nExpires: {expires:%Y-%m-%dT%H:%M:%SZ}\n", media_type="text/plain")
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
+def _desk(request: Request) -> ProvisioningService:
+    desk: ProvisioningService = request.app.state.desk
     return desk
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, insert, update
 
-from appliance.provisioning.join import Claim, new_claim
+from appliance.provisioning.common.join import Claim, new_claim
 from appliance.provisioning.server import audit
 from appliance.provisioning.server.schema import CLAIM
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from appliance.provisioning.server.room import VISIT, Peer, Room, Stage, Visit
+from appliance.provisioning.server.connection_limits import VISIT, ConnectionLimits, Peer, RequestArrival, Stage
 
 
 class Connection(H11Protocol):
     """Tells the room its stage, and the application when a request came and whether its sender has gone."""
 
-    def __init__(self, peer: Peer, room: Room, **given: Any) -> None:  # noqa: ANN401  uvicorn's
+    def __init__(self, peer: Peer, room: ConnectionLimits, **given: Any) -> None:  # noqa: ANN401  uvicorn's
         super().__init__(**given)
         self._peer = peer
         self._room = room
@@ -52,7 +52,7 @@ class Connection(H11Protocol):
         self._note_work()
 
     def _begin_visit(self, came_at: float) -> None:
-        self._visit = Visit(came_at)
+        self._visit = RequestArrival(came_at)
         self.app_state = {**self.app_state, VISIT: self._visit}
 
     def _note_work(self) -> None:

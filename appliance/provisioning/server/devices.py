@@ -6,12 +6,12 @@ from typing import Final
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from appliance.provisioning import keys
-from appliance.provisioning.protocol import DeviceStatus, ProblemCode, RotateRequest
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import DeviceStatus, ProblemCode, RotateRequest
 from appliance.provisioning.server import audit
 from appliance.provisioning.server.admission import ACTIVE, DAY_MS, NEXT, RETIRED, REVOKED, Caller
 from appliance.provisioning.server.enrolment import add_key
-from appliance.provisioning.server.refusals import Refusal
+from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY
 
 BY_SETTINGS: Final = "settings"

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from appliance.provisioning import keys
-from appliance.provisioning.join import Claim
-from appliance.provisioning.protocol import DeviceFacts, DeviceStatus, ProblemCode
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.join import Claim
+from appliance.provisioning.common.protocol import DeviceFacts, DeviceStatus, ProblemCode
 from appliance.provisioning.server import audit, claims
 from appliance.provisioning.server.admission import ACTIVE, DAY_MS, note_server_key
-from appliance.provisioning.server.moments import new_id
-from appliance.provisioning.server.refusals import Refusal
+from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY
+from appliance.provisioning.server.timestamps import new_id
 
 BY_CLAIM = "claim"
 _REFUSED = Refusal(ProblemCode.CLAIM_INVALID)

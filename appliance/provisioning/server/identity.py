@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from appliance.errors import ConfigurationError
 from appliance.private import advice, others_may_read
-from appliance.provisioning import keys
+from appliance.provisioning.common import keys
 from appliance.provisioning.server.settings import SIGNING_KEY_FILE, Settings
 
 CREDENTIAL: Final = "signing-key"

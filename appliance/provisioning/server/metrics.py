@@ -6,8 +6,8 @@ from datetime import datetime
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from appliance.provisioning.protocol import DeviceStatus
-from appliance.provisioning.server.census import Census
+from appliance.provisioning.common.protocol import DeviceStatus
+from appliance.provisioning.server.fleet_counts import FleetCounts
 
 HOST = "127.0.0.1"
 _SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
@@ -54,7 +54,7 @@ class Metrics:
         self._mints.labels(result).inc()
         self._seconds.observe(seconds)
 
-    def census(self, found: Census) -> None:
+    def census(self, found: FleetCounts) -> None:
         """Note how many devices and sessions the database has; several servers of one database say the same."""
         for status in DeviceStatus:
             self._devices.labels(status.value).set(found.devices.get(status.value, 0))

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from appliance.provisioning.protocol import Effective, Limits, Purpose
+from appliance.provisioning.common.protocol import Effective, Limits, Purpose
 from appliance.provisioning.server.ports import MintSpec
 from appliance.provisioning.server.schema import POLICY
 from appliance.provisioning.server.settings import Settings

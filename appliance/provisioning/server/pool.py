@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from math import ceil
 from typing import Final
 
-from appliance.provisioning.protocol import ProblemCode
-from appliance.provisioning.server.breaker import Breaker
+from appliance.provisioning.common.protocol import ProblemCode
+from appliance.provisioning.server.circuit_breaker import CircuitBreaker
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
 
 MAX_MINTS: Final = 100
@@ -26,7 +26,7 @@ _FAULTS: Final = frozenset({ProblemCode.UPSTREAM_UNAVAILABLE, ProblemCode.UPSTRE
 class _Member:
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
-        self.breaker = Breaker()
+        self.breaker = CircuitBreaker()
         self.slots = asyncio.Semaphore(MAX_MINTS)
         self.waiting = 0
         self.last_fault = ProblemCode.UPSTREAM_UNAVAILABLE

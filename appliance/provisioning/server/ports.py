@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.common.protocol import ProblemCode
 
 
 @dataclass(frozen=True, slots=True)

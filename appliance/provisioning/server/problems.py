@@ -7,9 +7,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from appliance.provisioning.protocol import PROBLEM_JSON, STATUS, Problem, ProblemCode, ServerKey
+from appliance.provisioning.common.protocol import PROBLEM_JSON, STATUS, Problem, ProblemCode, ServerKey
+from appliance.provisioning.server.errors import Refusal, RequestRefused
 from appliance.provisioning.server.metrics import Metrics
-from appliance.provisioning.server.refusals import Refusal, Refused
 from appliance.provisioning.server.store import StoreUnavailable
 
 NO_STORE: Final = {"cache-control": "no-store"}
@@ -21,7 +21,7 @@ _BY_STATUS: Final[Mapping[int, ProblemCode]] = {
 
 def install(app: FastAPI) -> None:
     """Have ``app`` answer with problem details wherever it does not succeed."""
-    app.exception_handler(Refused)(_refused)
+    app.exception_handler(RequestRefused)(_refused)
     app.exception_handler(StoreUnavailable)(_store_fails)
     app.exception_handler(HTTPException)(_routing)
     app.exception_handler(RequestValidationError)(_invalid)
@@ -49,7 +49,7 @@ def headers_of(refusal: Refusal) -> dict[str, str]:
     return {**NO_STORE, **waiting}
 
 
-async def _refused(request: Request, error: Refused) -> Response:
+async def _refused(request: Request, error: RequestRefused) -> Response:
     return _answer(request, error.refusal)
 
 

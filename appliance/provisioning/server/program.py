@@ -23,26 +23,26 @@ from typing import Any, NoReturn
 
 import uvicorn
 
-from appliance.arguments import Parser, told
+from appliance.console.argument_types import Parser, told
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
-from appliance.provisioning.protocol import MAX_REQUEST_BYTES
-from appliance.provisioning.server import devices, loop, metrics
+from appliance.provisioning.common.protocol import MAX_REQUEST_BYTES
+from appliance.provisioning.server import devices, event_loop, metrics
 from appliance.provisioning.server.app import Parts, create_app, utc_now
-from appliance.provisioning.server.belonging import own_key
 from appliance.provisioning.server.certificate import Certificate
+from appliance.provisioning.server.connection_limits import MAX_CONNECTIONS, ConnectionLimits
 from appliance.provisioning.server.database import open_store
-from appliance.provisioning.server.development import HOST, make_certificate
-from appliance.provisioning.server.doorway import PacedServer
-from appliance.provisioning.server.gate import Drain
 from appliance.provisioning.server.identity import next_key, previous_key, refuse_open
-from appliance.provisioning.server.line import Line
-from appliance.provisioning.server.moments import milliseconds
+from appliance.provisioning.server.key_check import own_key
+from appliance.provisioning.server.log_throttle import LogThrottle
+from appliance.provisioning.server.loopback_certificate import HOST, make_certificate
+from appliance.provisioning.server.middleware import Drain
+from appliance.provisioning.server.paced_server import PacedServer
 from appliance.provisioning.server.pool import UpstreamPool
-from appliance.provisioning.server.room import MAX_CONNECTIONS, Room
+from appliance.provisioning.server.request_queue import RequestQueue
 from appliance.provisioning.server.settings import Limits, Settings, load
 from appliance.provisioning.server.store import Store
-from appliance.provisioning.server.throttle import Throttle
-from appliance.provisioning.server.upstream import GenaiUpstream
+from appliance.provisioning.server.timestamps import milliseconds
+from appliance.provisioning.server.upstream import GeminiUpstream
 
 KEEP_ALIVE_S = 75
 """Longer than devices keep an unused connection."""
@@ -63,14 +63,14 @@ class Shared:
 
     drain: Drain = field(default_factory=Drain)
     counters: metrics.Metrics = field(default_factory=metrics.Metrics)
-    line: Line = field(default_factory=Line)
+    line: RequestQueue = field(default_factory=RequestQueue)
 
 
 class _AnnouncingServer(PacedServer):
     """Prints the ready line once connections are accepted, and takes no new requests once it is told to end."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, ready: str, shared: Shared) -> None:
-        room = Room(_connections(), on_severed=shared.counters.severed)
+        room = ConnectionLimits(_connections(), on_severed=shared.counters.severed)
         super().__init__(config, listener, room=room, line_room=lambda: shared.line.room)
         self._ready_line = ready
         self._drain = shared.drain
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _log_to_standard_error() -> None:
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(Throttle())
+    handler.addFilter(LogThrottle())
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(levelname)s %(name)s: %(message)s")
 
 
@@ -178,7 +178,7 @@ def _server_config(settings: Settings, shared: Shared, stack: ExitStack) -> uvic
     refuse_open(settings.tls_key, "tls_key")
     certificate = Certificate(settings.tls_certificate, settings.tls_key, utc_now)
     store = _store(settings, stack)
-    upstream = UpstreamPool([GenaiUpstream(settings, key) for key in settings.api_keys()])
+    upstream = UpstreamPool([GeminiUpstream(settings, key) for key in settings.api_keys()])
     parts = Parts(
         settings,
         upstream,
@@ -196,7 +196,7 @@ def _server_config(settings: Settings, shared: Shared, stack: ExitStack) -> uvic
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         http="h11",
-        loop=loop.NAME,
+        loop=event_loop.NAME,
         ws="none",
         log_config=None,
         log_level=logging.WARNING,

@@ -5,11 +5,11 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, case, func, select, true
 
-from appliance.provisioning.protocol import ProblemCode, Purpose, Quota
-from appliance.provisioning.server.moments import day_of, milliseconds, moment, next_day, next_month
+from appliance.provisioning.common.protocol import ProblemCode, Purpose, Quota
+from appliance.provisioning.server.errors import Refusal, wait
 from appliance.provisioning.server.policy import NEW_SESSION, Policy
-from appliance.provisioning.server.refusals import Refusal, wait
 from appliance.provisioning.server.schema import MINTED, RESERVED, SESSION, USAGE
+from appliance.provisioning.server.timestamps import day_of, milliseconds, moment, next_day, next_month
 
 BURST_MS: Final = 600_000
 HORIZON_MS: Final = 2 * 3_600_000

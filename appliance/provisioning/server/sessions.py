@@ -12,12 +12,12 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from appliance.provisioning.protocol import Purpose, Quota
-from appliance.provisioning.server import closing, quota
-from appliance.provisioning.server.moments import UTC_NAME, day_of, new_id
+from appliance.provisioning.common.protocol import Purpose, Quota
+from appliance.provisioning.server import quota, session_accounting
+from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.policy import Policy
-from appliance.provisioning.server.refusals import Refusal
 from appliance.provisioning.server.schema import MINTED, REFUNDED, RESERVED, SESSION, USAGE
+from appliance.provisioning.server.timestamps import UTC_NAME, day_of, new_id
 
 ABANDONED_MS: Final = 120_000
 """What is reserved for longer than this will never be minted."""
@@ -59,7 +59,7 @@ def reserve(
     connection: Connection, device: str, policy: Policy, purpose: Purpose, sequence: int, now: int
 ) -> Reservation | Refusal:
     """Count a session of ``device``, whose row this transaction has locked, or say which quota is used up."""
-    closing.make_room(connection, device, purpose, policy, now)
+    session_accounting.make_room(connection, device, purpose, policy, now)
     used = quota.used(connection, device, policy.time_zone, now)
     seconds = quota.seconds_of(policy, purpose)
     refusal = quota.used_up(used, policy, seconds, now)
@@ -112,7 +112,9 @@ def refund(connection: Connection, session_id: str, time_zone: str = UTC_NAME) -
     ).first()
     if row is not None:
         day = day_of(row.at, time_zone)
-        closing.add_usage(connection, row.device_id, day, closing.Counts(sessions=-1, reserved_s=-row.reserved_s))
+        session_accounting.add_usage(
+            connection, row.device_id, day, session_accounting.SessionCounts(sessions=-1, reserved_s=-row.reserved_s)
+        )
 
 
 def sweep(connection: Connection, now: int, time_zone: str = UTC_NAME) -> int:

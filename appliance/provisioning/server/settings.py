@@ -29,13 +29,13 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 from pydantic_settings import SettingsConfigDict
 
+from appliance.config.sources import LayeredSettings, Tree, read_file, resolve, variables
 from appliance.errors import ConfigurationError
-from appliance.layers import LayeredSettings, Tree, read_file, resolve, variables
 from appliance.private import advice, others_may_read
-from appliance.provisioning import keys
-from appliance.provisioning.protocol import DeviceId, HttpsUrl
-from appliance.provisioning.server.moments import UTC_NAME
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import DeviceId, HttpsUrl
 from appliance.provisioning.server.signatures import is_authority
+from appliance.provisioning.server.timestamps import UTC_NAME
 
 CREDENTIAL: Final = "gemini-api-key"
 STATE_NAME: Final = "state"

@@ -12,10 +12,10 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from appliance.provisioning import keys
-from appliance.provisioning.keys import PublicKey
-from appliance.provisioning.protocol import ServerKey
-from appliance.provisioning.signing import (
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.keys import PublicKey
+from appliance.provisioning.common.protocol import ServerKey
+from appliance.provisioning.common.signatures import (
     ANSWER_COMPONENTS,
     ANSWER_TAG,
     SIGNATURE_HEADERS,
@@ -41,7 +41,7 @@ _ADDRESS: Final = re.compile(rf"https://(?P<authority>{_AUTHORITY})(?P<path>/[A-
 
 
 @dataclass(frozen=True, slots=True)
-class Presented:
+class ParsedSignature:
     """A request whose signature has the right form: whose it is, nobody knows yet."""
 
     signer: Signer
@@ -62,7 +62,7 @@ def well_formed(headers: Mapping[str, str]) -> bool:
     )
 
 
-def read(request: SignedRequest) -> Presented:
+def read(request: SignedRequest) -> ParsedSignature:
     """Take a signed request apart; ``request.url`` is the address as the device wrote it.
 
     Raises:
@@ -81,7 +81,7 @@ def read(request: SignedRequest) -> Presented:
         f'"@method": {request.method}\n"@authority": {authority}\n"@path": {path}\n"content-digest": {digest}\n'
         f'"@signature-params": {presented["parameters"]}'
     )
-    return Presented(
+    return ParsedSignature(
         signer=Signer(presented["key_id"], int(presented["sequence"])),
         algorithm=presented["algorithm"],
         base=base.encode("ascii"),
@@ -90,7 +90,7 @@ def read(request: SignedRequest) -> Presented:
     )
 
 
-def signed_by(presented: Presented, candidates: Sequence[PublicKey], nobody: PublicKey) -> int | None:
+def signed_by(presented: ParsedSignature, candidates: Sequence[PublicKey], nobody: PublicKey) -> int | None:
     """Return which of ``candidates`` signed, by its place; None: none of them.
 
     ``nobody`` is a key of which no private half exists: with it an unknown device costs as much time as a known one.

@@ -20,16 +20,16 @@ from google import genai
 from google.genai import errors, types
 
 from appliance.errors import ConfigurationError
-from appliance.provisioning.protocol import ProblemCode
+from appliance.net.tls import client_context
+from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.settings import Settings
-from appliance.tls import client_context
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
 TOKEN_PREFIX: Final = "auth_tokens/"  # noqa: S105  not a token
 
 
-class Chosen(Enum):
+class LockPolicy(Enum):
     """Who decides on a field of the set-up."""
 
     BY_SERVER = "by server"
@@ -42,35 +42,35 @@ class Chosen(Enum):
     """Not part of a set-up for the Developer API."""
 
 
-FIELDS: Final[Mapping[str, Chosen]] = {
-    "speech_config": Chosen.BY_SERVER,
-    "system_instruction": Chosen.BY_SERVER,
+FIELDS: Final[Mapping[str, LockPolicy]] = {
+    "speech_config": LockPolicy.BY_SERVER,
+    "system_instruction": LockPolicy.BY_SERVER,
     # The handle and the detection of speech: locked, they would break resuming and the button.
-    "session_resumption": Chosen.BY_DEVICE,
-    "realtime_input_config": Chosen.BY_DEVICE,
-    "response_modalities": Chosen.BY_SERVER,
-    "temperature": Chosen.BY_DEVICE,
-    "top_p": Chosen.BY_DEVICE,
-    "top_k": Chosen.BY_DEVICE,
-    "max_output_tokens": Chosen.BY_DEVICE,
-    "media_resolution": Chosen.BY_DEVICE,
-    "seed": Chosen.BY_DEVICE,
-    "thinking_config": Chosen.BY_DEVICE,
-    "enable_affective_dialog": Chosen.BY_DEVICE,
+    "session_resumption": LockPolicy.BY_DEVICE,
+    "realtime_input_config": LockPolicy.BY_DEVICE,
+    "response_modalities": LockPolicy.BY_SERVER,
+    "temperature": LockPolicy.BY_DEVICE,
+    "top_p": LockPolicy.BY_DEVICE,
+    "top_k": LockPolicy.BY_DEVICE,
+    "max_output_tokens": LockPolicy.BY_DEVICE,
+    "media_resolution": LockPolicy.BY_DEVICE,
+    "seed": LockPolicy.BY_DEVICE,
+    "thinking_config": LockPolicy.BY_DEVICE,
+    "enable_affective_dialog": LockPolicy.BY_DEVICE,
     # But for a policy that allows none.
-    "tools": Chosen.BY_DEVICE,
-    "input_audio_transcription": Chosen.BY_DEVICE,
-    "output_audio_transcription": Chosen.BY_DEVICE,
-    "context_window_compression": Chosen.BY_DEVICE,
-    "proactivity": Chosen.BY_DEVICE,
-    "history_config": Chosen.BY_DEVICE,
-    "avatar_config": Chosen.ALWAYS_LOCKED,
-    "safety_settings": Chosen.ALWAYS_LOCKED,
-    "translation_config": Chosen.ALWAYS_LOCKED,
-    "labels": Chosen.ALWAYS_LOCKED,
-    "http_options": Chosen.NEVER_SENT,
-    "generation_config": Chosen.NEVER_SENT,
-    "explicit_vad_signal": Chosen.NEVER_SENT,
+    "tools": LockPolicy.BY_DEVICE,
+    "input_audio_transcription": LockPolicy.BY_DEVICE,
+    "output_audio_transcription": LockPolicy.BY_DEVICE,
+    "context_window_compression": LockPolicy.BY_DEVICE,
+    "proactivity": LockPolicy.BY_DEVICE,
+    "history_config": LockPolicy.BY_DEVICE,
+    "avatar_config": LockPolicy.ALWAYS_LOCKED,
+    "safety_settings": LockPolicy.ALWAYS_LOCKED,
+    "translation_config": LockPolicy.ALWAYS_LOCKED,
+    "labels": LockPolicy.ALWAYS_LOCKED,
+    "http_options": LockPolicy.NEVER_SENT,
+    "generation_config": LockPolicy.NEVER_SENT,
+    "explicit_vad_signal": LockPolicy.NEVER_SENT,
 }
 """Every field of the SDK's LiveConnectConfig; a test fails when the SDK has one that is not here."""
 ALWAYS_LOCKED: Final = ("avatarConfig", "safetySettings", "generationConfig.translationConfig", "labels")
@@ -119,7 +119,7 @@ def _speech(name: str | None, language: str | None) -> types.SpeechConfig | None
     )
 
 
-class GenaiUpstream:
+class GeminiUpstream:
     """Implements `ports.Upstream` with one API key.
 
     Raises:

@@ -15,7 +15,7 @@ from multiprocessing.connection import wait
 
 from sqlalchemy import func, select
 
-from appliance.provisioning.protocol import Purpose
+from appliance.provisioning.common.protocol import Purpose
 from appliance.provisioning.server import devices, migrate, policy, sessions
 from appliance.provisioning.server.policy import Policy
 from appliance.provisioning.server.schema import MINTED, REFUNDED, SESSION, USAGE

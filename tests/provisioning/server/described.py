@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from appliance.provisioning.protocol import Problem, ProblemCode
+from appliance.provisioning.common.protocol import Problem, ProblemCode
 from tests.clock import run_virtual
 from tests.provisioning.worlds import World, refused, world
 

@@ -12,9 +12,9 @@ from typing import TextIO
 import pytest
 
 from appliance.errors import ExitCode
-from appliance.provisioning import keys
-from appliance.provisioning.join import read_join
-from appliance.provisioning.protocol import ProblemCode, Purpose
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.join import read_join
+from appliance.provisioning.common.protocol import ProblemCode, Purpose
 from appliance.provisioning.server import policy
 from appliance.provisioning.server.admin import actor
 from appliance.provisioning.server.program import main as provisiond

@@ -9,8 +9,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import text
 
-from appliance.provisioning import keys, signing
-from appliance.provisioning.protocol import (
+from appliance.provisioning.common import keys, signatures
+from appliance.provisioning.common.protocol import (
     MAX_REQUEST_BYTES,
     TOKENS_PATH,
     Problem,
@@ -171,8 +171,8 @@ def test_the_name_of_the_public_address_is_the_one_that_counts(changed):
 @pytest.mark.parametrize("known", [(), ("provisioning.test",)])
 def test_a_request_that_was_signed_for_one_path_is_served_on_no_other(host, signed_for, known):
     """The header ``Host`` and the path are two things, whatever either holds."""
-    request = signing.SignedRequest("POST", f"{SERVER}{signed_for}", {}, ASKED)
-    signed = signing.sign(request, KEY, signing.Signer(DEVICE, 1), NOW)
+    request = signatures.SignedRequest("POST", f"{SERVER}{signed_for}", {}, ASKED)
+    signed = signatures.sign(request, KEY, signatures.Signer(DEVICE, 1), NOW)
 
     async def main() -> None:
         server = transport(authorities=known)
@@ -187,8 +187,8 @@ def test_a_request_that_was_signed_for_one_path_is_served_on_no_other(host, sign
     "path", ["/v1/device%2Frotate", "/%761/tokens", "/v1/tokens%23", "/v1/tokens?", "/v1/tokens?x"]
 )
 def test_a_path_that_is_not_the_one_that_is_served_is_refused(path):
-    request = signing.SignedRequest("POST", f"{SERVER}{path}", {}, ASKED)
-    signed = signing.sign(request, KEY, signing.Signer(DEVICE, 1), NOW)
+    request = signatures.SignedRequest("POST", f"{SERVER}{path}", {}, ASKED)
+    signed = signatures.sign(request, KEY, signatures.Signer(DEVICE, 1), NOW)
 
     async def main() -> None:
         answer = await post(transport(), {**signed_headers(), **signed}, path=path)
@@ -380,22 +380,22 @@ def test_every_answer_to_a_signed_request_is_signed_for_that_request():
         responses = [await here.token(), await here.token(sequence=1), await here.ask("GET", "/v1/nothing")]
         here.parts.drain.begin()
         for response in (*responses, await here.token()):
-            asked = signing.SignedRequest(
+            asked = signatures.SignedRequest(
                 response.request.method, str(response.request.url), dict(response.request.headers), b""
             )
-            answer = signing.SignedAnswer(response.status_code, dict(response.headers), response.content)
-            signing.verify_answer(answer, asked, trusted)
+            answer = signatures.SignedAnswer(response.status_code, dict(response.headers), response.content)
+            signatures.verify_answer(answer, asked, trusted)
             for other in (
                 replace(answer, status=201),
                 replace(answer, body=answer.body + b" "),
                 replace(answer, headers={k: v for k, v in answer.headers.items() if not k.startswith("signature")}),
             ):
-                with pytest.raises(signing.SignatureInvalid):
-                    signing.verify_answer(other, asked, trusted)
-            with pytest.raises(signing.SignatureInvalid):
-                signing.verify_answer(answer, replace(asked, headers={"signature": "sig=:AAAA:"}), trusted)
-            with pytest.raises(signing.SignatureInvalid):
-                signing.verify_answer(answer, asked, {"another": KEY.public_key()})
+                with pytest.raises(signatures.SignatureInvalid):
+                    signatures.verify_answer(other, asked, trusted)
+            with pytest.raises(signatures.SignatureInvalid):
+                signatures.verify_answer(answer, replace(asked, headers={"signature": "sig=:AAAA:"}), trusted)
+            with pytest.raises(signatures.SignatureInvalid):
+                signatures.verify_answer(answer, asked, {"another": KEY.public_key()})
 
     run_virtual(main)
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import select
 
 from appliance.errors import ExitCode
-from appliance.provisioning import keys
-from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server import audit, identity, migrate
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import METADATA

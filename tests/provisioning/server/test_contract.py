@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.provisioning.protocol import MAX_REQUEST_BYTES, Problem, ProblemCode
+from appliance.provisioning.common.protocol import MAX_REQUEST_BYTES, Problem, ProblemCode
 from tests.clock import run_virtual
 from tests.provisioning.worlds import KEY, OPEN, SERVER, World, refused, world
 

@@ -6,8 +6,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
 
-from appliance.provisioning import keys
-from appliance.provisioning.protocol import DeviceView, ProblemCode
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import DeviceView, ProblemCode
 from appliance.provisioning.server import audit, devices
 from appliance.provisioning.server.schema import DEVICE, SESSION, USAGE
 from tests.clock import run_virtual

@@ -3,9 +3,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
 
-from appliance.provisioning import keys
-from appliance.provisioning.join import read_claim
-from appliance.provisioning.protocol import DeviceStatus, EnrolResponse, ProblemCode
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.join import read_claim
+from appliance.provisioning.common.protocol import DeviceStatus, EnrolResponse, ProblemCode
 from appliance.provisioning.server import audit, claims, devices
 from appliance.provisioning.server.schema import CLAIM, DEVICE
 from tests.clock import run_virtual

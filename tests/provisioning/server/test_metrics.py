@@ -3,7 +3,7 @@ import socket
 import httpx2
 import pytest
 
-from appliance.provisioning.server.agents import is_too_old
+from appliance.provisioning.server.client_version import is_too_old
 from appliance.provisioning.server.metrics import Metrics, served
 from tests.clock import run_virtual
 from tests.provisioning.worlds import DEVICE, world

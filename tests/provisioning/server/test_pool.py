@@ -2,9 +2,9 @@ import asyncio
 
 import pytest
 
-from appliance.provisioning.protocol import ProblemCode
-from appliance.provisioning.server.breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, Breaker
-from appliance.provisioning.server.failures import ALLOWED, REMEMBERED, WINDOW_S, Failures
+from appliance.provisioning.common.protocol import ProblemCode
+from appliance.provisioning.server.circuit_breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, CircuitBreaker
+from appliance.provisioning.server.enrol_rate_limiter import ALLOWED, REMEMBERED, WINDOW_S, EnrolRateLimiter
 from appliance.provisioning.server.pool import LINE_S, MAX_MINTS, UpstreamPool
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
 from tests.clock import run_virtual
@@ -135,7 +135,7 @@ def test_whoever_waits_too_long_in_line_is_sent_away_and_speaks_of_no_fault():
 
 
 def test_the_one_who_tries_is_replaced_when_he_gives_up():
-    breaker = Breaker()
+    breaker = CircuitBreaker()
     for _ in range(FAILURES):
         breaker.failed(0.0)
     assert breaker.wait_s(FIRST_PAUSE_S) == 0.0
@@ -145,7 +145,7 @@ def test_the_one_who_tries_is_replaced_when_he_gives_up():
 
 
 def test_pauses_grow_to_a_longest():
-    breaker, now = Breaker(), 0.0
+    breaker, now = CircuitBreaker(), 0.0
     for _ in range(FAILURES + 12):
         breaker.failed(now)
         now += LONGEST_PAUSE_S
@@ -153,7 +153,7 @@ def test_pauses_grow_to_a_longest():
 
 
 def test_failures_are_forgotten_after_a_while_and_when_there_are_too_many():
-    failures = Failures()
+    failures = EnrolRateLimiter()
     for number in range(ALLOWED):
         assert failures.wait_s("a", float(number)) == 0
         failures.add("a", float(number))

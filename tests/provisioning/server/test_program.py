@@ -16,17 +16,17 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from appliance.config.schema import Provisioning
 from appliance.core.state import Mode
 from appliance.errors import ExitCode
-from appliance.provisioning import keys, signing
-from appliance.provisioning.client import ProvisioningClient
+from appliance.provisioning.common import keys, signatures
+from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.server import migrate
-from appliance.provisioning.server.development import make_certificate
+from appliance.provisioning.server.loopback_certificate import make_certificate
 from appliance.provisioning.server.program import listen
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import DATABASE_FILE, SIGNING_KEY_FILE
 from appliance.provisioning.server.store import Store, open_engine
-from appliance.settings import Provisioning
 from tests.clock import run_real
 from tests.provisioning.server.loopback import token_service
 from tests.provisioning.worlds import API_KEY, DEVICE, KEY, PEM, TOKEN, server_settings
@@ -69,7 +69,7 @@ def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, 
             config = tmp_path / "provisiond.toml"
             config.write_text(
                 f'[upstream]\nbase_url = "{service.url}"\nca_file = "{tmp_path / "upstream-ca.pem"}"\n'
-                f'[devices]\n{DEVICE} = "{signing.public_key_text(KEY)}"\n'
+                f'[devices]\n{DEVICE} = "{signatures.public_key_text(KEY)}"\n'
             )
             async with running(config, tmp_path / "tls") as process:
                 assert process.stdout

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select
 
-from appliance.provisioning import keys
-from appliance.provisioning.join import Claim
-from appliance.provisioning.protocol import DeviceFacts, ProblemCode, Purpose
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.join import Claim
+from appliance.provisioning.common.protocol import DeviceFacts, ProblemCode, Purpose
+from appliance.provisioning.common.signatures import SignedRequest
 from appliance.provisioning.server import audit, claims, devices, enrolment, policy, sessions
 from appliance.provisioning.server.admission import Admission, Arrival, Caller
 from appliance.provisioning.server.enrolment import Applicant, Enrolled
-from appliance.provisioning.server.refusals import Refusal
+from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.schema import DEVICE, SESSION, USAGE
-from appliance.provisioning.server.signatures import Presented, read
+from appliance.provisioning.server.signatures import ParsedSignature, read
 from appliance.provisioning.server.store import Store
-from appliance.provisioning.signing import SignedRequest
 from tests.provisioning.worlds import ASKED, KEY, SERVER, server_settings, signed_headers
 from tests.provisioning.worlds import DEVICE as KITCHEN
 
@@ -39,7 +39,7 @@ def applicant(claim: Claim, key: keys.PublicKey) -> Applicant:
     return Applicant(claim, key, DeviceFacts(), None, "", 1, NOW)
 
 
-def presented(sequence: int) -> Presented:
+def presented(sequence: int) -> ParsedSignature:
     return read(SignedRequest("POST", f"{SERVER}/v1/tokens", signed_headers(sequence), ASKED))
 
 

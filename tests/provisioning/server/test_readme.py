@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from appliance.errors import ExitCode
-from appliance.provisioning import join, keys
+from appliance.provisioning.common import join, keys
 from appliance.provisioning.server import identity
 from appliance.provisioning.server.admission import note_server_key
 from appliance.provisioning.server.program import main as provisiond

@@ -10,11 +10,11 @@ import pytest
 from pydantic import ConfigDict, create_model
 
 from appliance.errors import ConfigurationError, ExitCode
-from appliance.provisioning import keys, signing
-from appliance.provisioning.protocol import TOKENS_PATH, TRUSTED_KEYS_HEADER, NamingAnswer, TokenResponse
+from appliance.provisioning.common import keys, signatures
+from appliance.provisioning.common.protocol import TOKENS_PATH, TRUSTED_KEYS_HEADER, NamingAnswer, TokenResponse
 from appliance.provisioning.server import audit, devices, identity
 from appliance.provisioning.server.app import create_app
-from appliance.provisioning.server.belonging import own_key
+from appliance.provisioning.server.key_check import own_key
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.store import Store, open_engine
 from tests.clock import run_virtual
@@ -73,7 +73,7 @@ def start_again(here: World) -> None:
 
 
 def signed_with(response: httpx2.Response) -> str:
-    found = signing.answer_parameters(response.headers)
+    found = signatures.answer_parameters(response.headers)
     assert found
     return found.key_id
 
@@ -258,9 +258,9 @@ def test_an_older_device_takes_an_answer_that_names_keys_and_does_not_read_them(
         made = world(previous_key=keys.private_key(keys.new_private_key()))
         headers = signed_headers()
         response = await post(made.transport, headers)
-        asked = signing.SignedRequest("POST", f"{SERVER}{TOKENS_PATH}", headers, ASKED)
-        answered = signing.SignedAnswer(response.status_code, dict(response.headers), response.content)
-        signing.verify_answer(answered, asked, {keys.thumbprint(made.key): made.key.public_key()})
+        asked = signatures.SignedRequest("POST", f"{SERVER}{TOKENS_PATH}", headers, ASKED)
+        answered = signatures.SignedAnswer(response.status_code, dict(response.headers), response.content)
+        signatures.verify_answer(answered, asked, {keys.thumbprint(made.key): made.key.public_key()})
         assert older.model_validate_json(response.content).model_dump()["token"].get_secret_value() == TOKEN
 
     run_virtual(main)

@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.provisioning import keys, signing
+from appliance.provisioning.common import keys
+from appliance.provisioning.common import signatures as signing
 from appliance.provisioning.server import signatures
 from tests.provisioning.worlds import KEY, SERVER_KEY
 

@@ -7,10 +7,10 @@ import httpx2
 import pytest
 from sqlalchemy import update
 
-from appliance.provisioning import keys
-from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server import audit, devices, program
-from appliance.provisioning.server.development import make_certificate
+from appliance.provisioning.server.loopback_certificate import make_certificate
 from appliance.provisioning.server.schema import DEVICE as DEVICES
 from tests.clock import run_virtual
 from tests.provisioning.worlds import DEVICE, NOW, post, refused, server_settings, signed_headers, world

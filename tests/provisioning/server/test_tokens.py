@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from appliance.provisioning.protocol import ProblemCode, Purpose, SessionEventType, TokenResponse
+from appliance.provisioning.common.protocol import ProblemCode, Purpose, SessionEventType, TokenResponse
 from appliance.provisioning.server import audit, devices, policy, sessions
 from appliance.provisioning.server.ports import UpstreamError
 from appliance.provisioning.server.schema import DEVICE as DEVICES

@@ -9,9 +9,9 @@ import pytest
 from google.genai import types
 
 from appliance.errors import ConfigurationError
-from appliance.provisioning.protocol import ProblemCode
+from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
-from appliance.provisioning.server.upstream import ALWAYS_LOCKED, FIELDS, Chosen, GenaiUpstream, token_config
+from appliance.provisioning.server.upstream import ALWAYS_LOCKED, FIELDS, GeminiUpstream, LockPolicy, token_config
 from tests.clock import run_real
 from tests.provisioning.server.loopback import token_service
 from tests.provisioning.worlds import API_KEY, NOW, TOKEN, dead_address, server_settings
@@ -24,14 +24,14 @@ def test_every_field_of_the_sdks_set_up_is_classified():
 
 
 def test_what_is_always_locked_is_named_as_a_field_mask_names_it():
-    always = {name for name, chosen in FIELDS.items() if chosen is Chosen.ALWAYS_LOCKED}
+    always = {name for name, chosen in FIELDS.items() if chosen is LockPolicy.ALWAYS_LOCKED}
     camel = {re.sub(r"_(.)", lambda m: m[1].upper(), name) for name in always}
     assert {path.rpartition(".")[2] for path in ALWAYS_LOCKED} == camel
 
 
 def test_the_handle_and_the_detection_of_speech_stay_the_devices():
     for name in ("session_resumption", "realtime_input_config"):
-        assert FIELDS[name] is Chosen.BY_DEVICE
+        assert FIELDS[name] is LockPolicy.BY_DEVICE
 
 
 def test_a_token_holds_only_fields_that_the_server_chooses():
@@ -39,7 +39,7 @@ def test_a_token_holds_only_fields_that_the_server_chooses():
     assert config.live_connect_constraints
     assert config.live_connect_constraints.config
     held = config.live_connect_constraints.config.model_dump(exclude_none=True)
-    assert set(held) == {name for name, chosen in FIELDS.items() if chosen is Chosen.BY_SERVER}
+    assert set(held) == {name for name, chosen in FIELDS.items() if chosen is LockPolicy.BY_SERVER}
 
 
 @pytest.mark.realtime
@@ -63,7 +63,7 @@ def test_the_wire_carries_one_use_both_times_and_a_mask_of_just_what_is_locked(t
     async def main() -> None:
         async with token_service(tmp_path / "ca.pem") as service:
             settings = server_settings(upstream={"base_url": service.url, "ca_file": tmp_path / "ca.pem"})
-            async with aclosing(GenaiUpstream(settings, API_KEY)) as upstream:
+            async with aclosing(GeminiUpstream(settings, API_KEY)) as upstream:
                 for _ in range(2):
                     assert await upstream.mint(replace(SPEC, **chosen)) == TOKEN
         (line, headers, body), again = service.requests
@@ -107,7 +107,7 @@ def test_whatever_goes_wrong_is_told_by_its_code_and_no_log_holds_a_secret(tmp_p
     async def main() -> None:
         async with token_service(tmp_path / "ca.pem") as service:
             access = {"base_url": service.url, "ca_file": tmp_path / "ca.pem", "timeout_s": 0.5}
-            async with aclosing(GenaiUpstream(server_settings(upstream=access), API_KEY)) as upstream:
+            async with aclosing(GeminiUpstream(server_settings(upstream=access), API_KEY)) as upstream:
                 assert await upstream.mint(SPEC) == TOKEN
                 for status, body, code in expected:
                     service.status = status
@@ -131,7 +131,7 @@ def test_a_dead_service_and_one_with_another_certificate_are_unavailable(tmp_pat
             with dead_address() as dead:
                 for url in (dead, service.url):
                     async with aclosing(
-                        GenaiUpstream(server_settings(upstream={"base_url": url}), API_KEY)
+                        GeminiUpstream(server_settings(upstream={"base_url": url}), API_KEY)
                     ) as upstream:
                         with pytest.raises(UpstreamError) as caught:
                             await upstream.mint(SPEC)
@@ -143,10 +143,10 @@ def test_a_dead_service_and_one_with_another_certificate_are_unavailable(tmp_pat
 
 def test_certificates_that_are_none_are_a_wrong_setting(tmp_path):
     with pytest.raises(ConfigurationError, match=r"upstream\.ca_file"):
-        GenaiUpstream(server_settings(upstream={"ca_file": tmp_path / "absent.pem"}), API_KEY)
+        GeminiUpstream(server_settings(upstream={"ca_file": tmp_path / "absent.pem"}), API_KEY)
 
 
 def test_a_proxy_that_cannot_be_used_is_a_wrong_environment(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "nonsense://127.0.0.1:9")
     with pytest.raises(ConfigurationError, match="environment: a proxy"):
-        GenaiUpstream(server_settings(), API_KEY)
+        GeminiUpstream(server_settings(), API_KEY)

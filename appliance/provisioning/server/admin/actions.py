@@ -7,12 +7,12 @@ from typing import Final
 from sqlalchemy import Connection, Select, func, select
 
 from appliance.errors import ExitCode, InputError
-from appliance.provisioning.join import Claim
+from appliance.provisioning.common.join import Claim
 from appliance.provisioning.server import audit, claims, devices, policy
 from appliance.provisioning.server.admin.show import Row
-from appliance.provisioning.server.moments import first_day
 from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY, POLICY, SESSION, USAGE
 from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.timestamps import first_day
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS

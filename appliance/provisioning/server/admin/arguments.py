@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from appliance.provisioning.join import Join, new_claim, read_join
-from appliance.provisioning.protocol import Short
+from appliance.provisioning.common.join import Join, new_claim, read_join
+from appliance.provisioning.common.protocol import Short
 from appliance.provisioning.server.audit import Mark, read_mark
 from appliance.tools.names import NAMES
 

@@ -21,8 +21,8 @@ from appliance.errors import ExitCode, InputError
 from appliance.provisioning.server import audit, claims, identity
 from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.show import Row
-from appliance.provisioning.server.belonging import own_key
-from appliance.provisioning.server.copying import copy, hold_still, is_fresh, opened, other_than
+from appliance.provisioning.server.database_copy import copy, hold_still, is_fresh, opened, other_than
+from appliance.provisioning.server.key_check import own_key
 from appliance.provisioning.server.schema import CLAIM
 from appliance.provisioning.server.settings import DATABASE_FILE, Settings, load_for_admin
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
-from appliance.arguments import Parser, real, told, whole
+from appliance.console.argument_types import Parser, real, told, whole
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode, InputError
-from appliance.provisioning.join import Join
-from appliance.provisioning.keys import thumbprint
-from appliance.provisioning.protocol import DeviceStatus
+from appliance.provisioning.common.join import Join
+from appliance.provisioning.common.keys import thumbprint
+from appliance.provisioning.common.protocol import DeviceStatus
 from appliance.provisioning.server import audit, claims
 from appliance.provisioning.server.admin import actions, backup, fleet, rotation, show
 from appliance.provisioning.server.admin.actions import Operator
@@ -35,11 +35,11 @@ from appliance.provisioning.server.admin.arguments import (
     tools,
 )
 from appliance.provisioning.server.admin.show import Answer, Form, Row
-from appliance.provisioning.server.belonging import own_key
 from appliance.provisioning.server.database import open_store
-from appliance.provisioning.server.moments import milliseconds
+from appliance.provisioning.server.key_check import own_key
 from appliance.provisioning.server.settings import Settings, load_for_admin
 from appliance.provisioning.server.store import Store
+from appliance.provisioning.server.timestamps import milliseconds
 from appliance.tools.names import NAMES
 
 if TYPE_CHECKING:

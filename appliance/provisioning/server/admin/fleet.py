@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, case, delete, func, or_, select, update
 
 from appliance.errors import ExitCode, InputError
-from appliance.provisioning.protocol import DeviceStatus
+from appliance.provisioning.common.protocol import DeviceStatus
 from appliance.provisioning.server import audit
 from appliance.provisioning.server.admin.actions import DAY_MS, Operator
 from appliance.provisioning.server.admin.show import Row

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from appliance.errors import ExitCode, InputError
-from appliance.provisioning.keys import thumbprint
-from appliance.provisioning.protocol import DeviceStatus
+from appliance.provisioning.common.keys import thumbprint
+from appliance.provisioning.common.protocol import DeviceStatus
 from appliance.provisioning.server import audit, identity
 from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.show import Row
-from appliance.provisioning.server.belonging import own_key
+from appliance.provisioning.server.key_check import own_key
 from appliance.provisioning.server.schema import AUDIT, DEVICE
 from appliance.provisioning.server.settings import Settings
 

@@ -10,10 +10,10 @@ from typing import Final
 import segno
 from rich.table import Table
 
+from appliance.console.output import Reader, show, show_json, show_text
 from appliance.errors import ExitCode, InputError
-from appliance.provisioning.join import Join
-from appliance.provisioning.server.moments import moment
-from appliance.stdout import Reader, show, show_json, show_text
+from appliance.provisioning.common.join import Join
+from appliance.provisioning.server.timestamps import moment
 
 Row = Mapping[str, object]
 _MOMENTS: Final = ("at", "created_at", "expires_at", "last_seen_at", "revoked_at")

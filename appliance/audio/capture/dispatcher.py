@@ -1,0 +1,51 @@
+"""Carries microphone blocks to everyone who listens: the ring first, then the uplink, then the others."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
+from appliance.audio.capture.uplink import Uplink
+from appliance.audio.ports import Block, Microphone
+from appliance.units import Seconds
+
+
+class CaptureDispatcher:
+    """Owner of the microphone while `run` runs. Listeners are called on the loop's thread, in order; they are quick."""
+
+    def __init__(
+        self,
+        microphone: Microphone,
+        ring: MicrophoneBuffer,
+        uplink: Uplink,
+        listeners: Sequence[Callable[[Block], None]] = (),
+    ) -> None:
+        self._microphone = microphone
+        self._ring = ring
+        self._uplink = uplink
+        self._listeners = tuple(listeners)
+        self._last_block_at: Seconds | None = None
+
+    @property
+    def last_block_at(self) -> Seconds | None:
+        """``loop.time()`` when the last block had been stored; None before the first. The watchdog looks at its age."""
+        return self._last_block_at
+
+    @property
+    def lost(self) -> int:
+        """Samples that the microphone has lost so far."""
+        return self._ring.lost
+
+    async def run(self) -> None:
+        """Run the microphone until its input ends (a file).
+
+        Raises:
+            MicrophoneError: The microphone cannot be opened, or has stopped.
+        """
+        await self._microphone.run(self._take)
+
+    def _take(self, block: Block) -> None:
+        self._ring.append(block)
+        self._last_block_at = Seconds(asyncio.get_running_loop().time())
+        self._uplink.notify()
+        for listener in self._listeners:
+            listener(block)

@@ -1,0 +1,1 @@
+"""From the reply's audio to the periods that the card takes."""

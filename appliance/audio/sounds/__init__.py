@@ -1,0 +1,1 @@
+"""Earcons and recorded phrases."""

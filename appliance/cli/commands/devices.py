@@ -1,0 +1,101 @@
+"""The `appliance devices` command: the sound cards, and what to write into the settings for each."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from appliance.audio.cards.alsa import Presence, Probed, probe
+from appliance.audio.cards.devices import Card, Direction, cards, resolve, stable_name
+from appliance.audio.cards.pcm_owner import holder
+from appliance.config.schema import AlsaMicrophone, AlsaSpeaker, Settings
+from appliance.console.output import show, show_json
+from appliance.errors import DeviceError, ExitCode
+
+NOTHING = (
+    "No sound card is there. Plug one in and look again; on a Raspberry Pi, `lsusb` shows whether USB sees it, and "
+    "/boot/firmware/config.txt whether the built-in one is on."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One direction of one card."""
+
+    direction: str
+    value: str
+    """For ``microphone.device`` or ``speaker.device``."""
+    also: str | None
+    """Another value that means it: its USB port, or its id."""
+    name: str
+    state: str
+    """"free", or why it cannot be opened."""
+    chosen: bool
+    """Whether the settings name it now."""
+
+
+def devices_command(settings: Settings, *, as_json: bool, root: Path = Path("/")) -> int:
+    """Show all cards; return the exit code."""
+    rows = [row for direction in Direction for row in _rows(direction, wanted(settings, direction), root)]
+    if as_json:
+        show_json([asdict(row) for row in rows])
+    elif rows:
+        show(_table(rows))
+    if not rows and not as_json:
+        show(NOTHING)
+    return ExitCode.OK if rows else ExitCode.NO_INPUT
+
+
+def wanted(settings: Settings, direction: Direction) -> str | None:
+    """Return the name in the settings; None where they want no card."""
+    section = settings.microphone if direction is Direction.INPUT else settings.speaker
+    return section.device if isinstance(section, AlsaMicrophone | AlsaSpeaker) else None
+
+
+def _rows(direction: Direction, name: str | None, root: Path) -> Iterator[Row]:
+    present = cards(root)
+    usable = [card for card in present if card.devices(direction)]
+    chosen = _chosen(name, direction, present)
+    for card in usable:
+        value = stable_name(card, usable)
+        other = card.id if value.startswith("usb:") else card.usb_port and f"usb:{card.usb_port}"
+        pcm = f"hw:CARD={card.id},DEV={card.devices(direction)[0]}"
+        state = _state(probe(pcm, direction), holder(card, direction, root))
+        is_chosen = chosen is not None and chosen.startswith(f"hw:CARD={card.id},")
+        yield Row(direction.noun, value, other or None, card.name, state, is_chosen)
+    if name and chosen == name:  # a PCM of asound.conf
+        yield Row(direction.noun, name, None, "of asound.conf", _state(probe(name, direction), None), chosen=True)
+
+
+def _chosen(name: str | None, direction: Direction, present: Sequence[Card]) -> str | None:
+    """Return the PCM that the settings mean; None where they mean none."""
+    if name is None:
+        return None
+    try:
+        return resolve(name, direction, present).pcm
+    except DeviceError:
+        return None
+
+
+def _state(probed: Probed, held_by: str | None) -> str:
+    match probed.presence:
+        case Presence.PRESENT:
+            return "free"
+        case Presence.BUSY:
+            return f"in use by {held_by or 'another program'}"
+        case Presence.DENIED:
+            return "not for this user: add it to the group audio"
+        case Presence.ABSENT:
+            return "not there"
+        case _:
+            return f"cannot be opened: {probed.complaint}" if probed.complaint else "cannot be opened"
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    table = Table("for", "set it to", "or to", "card", "now", "chosen", box=None, pad_edge=False)
+    for row in rows:
+        style = "bold" if row.chosen else ""
+        setting = f"{row.direction}.device"
+        table.add_row(setting, row.value, row.also or "", row.name, row.state, "yes" if row.chosen else "", style=style)
+    return table

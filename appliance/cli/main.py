@@ -1,0 +1,250 @@
+"""The `appliance` command: what to run, with which settings, and how to say in one line that it cannot be."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from rich.table import Table
+
+from appliance import __version__
+from appliance.config.load import Effective, load
+from appliance.console.argument_types import Parser, real, told
+from appliance.console.output import show, show_json
+from appliance.errors import ApplianceError, ConfigurationError, ExitCode
+
+if TYPE_CHECKING:
+    from appliance.provisioning.device.enrolment import Place
+
+DEFAULT_CONFIG = Path("/etc/voice-appliance/appliance.toml")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code."""
+    sys.exit(run(sys.argv[1:] if argv is None else argv))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run a command; return its exit code. What is wrong is told in one line a mistake, on stderr."""
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return int(command(arguments))
+    except KeyboardInterrupt:
+        return 130
+    except BaseExceptionGroup as group:
+        known = _known(group)
+        if known is None:
+            raise
+        return _told(known)
+    except ApplianceError as error:
+        return _told(error)
+
+
+def _known(group: BaseExceptionGroup[BaseException]) -> ApplianceError | None:
+    """Return the first error of our own tree in a group that holds nothing else."""
+    ours, others = group.split(ApplianceError)
+    if ours is None or others is not None:
+        return None
+    first: BaseException = ours
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first if isinstance(first, ApplianceError) else None
+
+
+def _told(error: ApplianceError) -> int:
+    if os.environ.get("APPLIANCE_DEBUG"):
+        raise error
+    lines = error.mistakes if isinstance(error, ConfigurationError) else (str(error),)
+    for line in lines:
+        print(f"appliance: error: {told(line)}", file=sys.stderr)
+    return int(error.exit_code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    codes = ", ".join(f"{code.value} {code.name.lower().replace('_', ' ')}" for code in ExitCode)
+    parser = Parser(prog="appliance", description="The voice appliance.", epilog=f"Exit codes: {codes}.")
+    parser.add_argument("--version", action="version", version=f"appliance {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    daemon = commands.add_parser("run", help="be the daemon, until SIGTERM")
+    _add_config(daemon)
+    daemon.set_defaults(command=_run)
+
+    config = commands.add_parser("config", help="show the settings in force, and where each came from")
+    _add_config(config)
+    config.add_argument("--json", action="store_true", help="for programs")
+    config.set_defaults(command=_config)
+
+    devices = commands.add_parser("devices", help="list the sound cards, and what to set for each")
+    _add_config(devices)
+    devices.add_argument("--json", action="store_true", help="for programs")
+    devices.set_defaults(command=_devices)
+
+    meter = commands.add_parser("meter", help="show what the microphone hears")
+    _add_config(meter)
+    meter.add_argument(
+        "--seconds", metavar="N", type=real(0.1, 86_400), help="end after so long (default: with Ctrl-C)"
+    )
+    meter.set_defaults(command=_meter)
+
+    doctor = commands.add_parser("doctor", help="tell whether this machine is fit")
+    _add_config(doctor)
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.set_defaults(command=_doctor)
+
+    selftest = commands.add_parser("selftest", help="try card, token and Live session, while the daemon is stopped")
+    _add_config(selftest)
+    selftest.add_argument("--json", action="store_true", help="for programs")
+    selftest.set_defaults(command=_selftest)
+
+    _add_provisioning(commands)
+
+    say = commands.add_parser("say", help="say something to the running appliance in writing; it answers aloud")
+    say.add_argument("words", nargs="+", metavar="WORD", help="what to say; - reads it from the standard input")
+    say.add_argument("--runtime", metavar="DIR", type=Path, help="the daemon's runtime directory, if not the unit's")
+    say.set_defaults(command=_say)
+
+    demo = commands.add_parser("demo", help="hold one whole conversation on a recording, and draw it")
+    from appliance.demo.choices import add_arguments  # noqa: PLC0415  the daemon does without the demo
+
+    add_arguments(demo)
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _add_provisioning(commands: "argparse._SubParsersAction[Parser]") -> None:
+    enrol = commands.add_parser("enrol", help="make this a device of a provisioning server, or tell how it stands")
+    _add_place(enrol)
+    enrol.add_argument("--join-file", metavar="FILE", type=Path, help="holds the join string; - for the standard input")
+    enrol.add_argument("--name", help="what the operator is to call it (default: as the claim)")
+    enrol.set_defaults(command=_enrol)
+
+    rotate_key = commands.add_parser("rotate-key", help="give this device another key, while the daemon is stopped")
+    _add_place(rotate_key)
+    rotate_key.set_defaults(command=_rotate_key)
+
+    forget = commands.add_parser("forget", help="make this a device that has never enrolled")
+    _add_place(forget)
+    forget.add_argument("--yes", action="store_true", help="do not ask")
+    forget.set_defaults(command=_forget)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    _add_config(parser)
+    parser.add_argument("--state", metavar="DIR", type=Path, help="the daemon's state directory, if not the unit's")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help=f"settings in TOML; with its drop-ins in FILE.d/ (default: {DEFAULT_CONFIG}, if it exists)",
+    )
+
+
+def _files(arguments: argparse.Namespace, default: Path = DEFAULT_CONFIG) -> list[Path]:
+    if arguments.config is not None:
+        return [arguments.config]
+    try:
+        default.stat()
+    except FileNotFoundError:
+        return []
+    except OSError:
+        pass  # it may be there: whoever reads it tells what is wrong
+    return [default]
+
+
+def _load(arguments: argparse.Namespace) -> Effective:
+    """Return the settings in force; tell on stderr of secrets that others may read. Raises ConfigurationError."""
+    effective = load(_files(arguments))
+    for line in effective.exposed:
+        print(f"appliance: warning: {told(line)}", file=sys.stderr)
+    return effective
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    effective = _load(arguments)
+    from appliance import app, log  # noqa: PLC0415  `config` need not load what sounds and connects
+
+    log.configure(effective.settings.log)
+    app.serve(effective.settings)
+    return ExitCode.OK
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    from appliance.cli.commands.devices import devices_command  # noqa: PLC0415  as above
+
+    return devices_command(_load(arguments).settings, as_json=arguments.json)
+
+
+def _meter(arguments: argparse.Namespace) -> int:
+    from appliance.cli.commands.meter import meter_command  # noqa: PLC0415  as above
+
+    return meter_command(_load(arguments).settings, arguments.seconds)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from appliance.cli.commands.doctor import doctor_command  # noqa: PLC0415  as above
+
+    return doctor_command(_load(arguments).settings, as_json=arguments.json)
+
+
+def _selftest(arguments: argparse.Namespace) -> int:
+    from appliance.cli.commands.selftest import selftest_command  # noqa: PLC0415  as above
+
+    return selftest_command(_load(arguments).settings, as_json=arguments.json)
+
+
+def _place(arguments: argparse.Namespace) -> "Place":
+    from appliance.provisioning.device.enrolment import Place  # noqa: PLC0415  as above
+    from appliance.storage.private_dir import PrivateDirectory, state_directory  # noqa: PLC0415  as above
+
+    settings = _load(arguments).settings
+    return Place(PrivateDirectory(arguments.state or state_directory()), settings.provisioning)
+
+
+def _enrol(arguments: argparse.Namespace) -> int:
+    from appliance.cli.commands.enrol import enrol_command  # noqa: PLC0415  as above
+
+    return enrol_command(_place(arguments), arguments.join_file, arguments.name)
+
+
+def _rotate_key(arguments: argparse.Namespace) -> int:
+    from appliance.cli.commands.rotate_key import rotate_key_command  # noqa: PLC0415  as above
+
+    return rotate_key_command(_place(arguments))
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    from appliance.cli.commands.forget import Consent, forget_command  # noqa: PLC0415  as above
+
+    return forget_command(_place(arguments), Consent.GIVEN if arguments.yes else Consent.TO_BE_ASKED)
+
+
+def _say(arguments: argparse.Namespace) -> int:
+    from appliance.cli.commands.say import RUNTIME, say_command  # noqa: PLC0415  as above
+
+    return say_command(arguments.words, arguments.runtime or RUNTIME)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from appliance.demo.command import demo_command  # noqa: PLC0415  as above
+
+    return demo_command(arguments)
+
+
+def _config(arguments: argparse.Namespace) -> int:
+    rows = list(_load(arguments).rows())
+    if arguments.json:
+        show_json({key: {"value": value, "origin": origin} for key, value, origin in rows})
+        return ExitCode.OK
+    table = Table("setting", "value", "from", box=None, pad_edge=False)
+    for key, value, origin in rows:
+        style = "dim" if origin == "default" else "bold"
+        table.add_row(key, value, origin, style=style)
+    show(table)
+    return ExitCode.OK

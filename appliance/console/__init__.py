@@ -1,0 +1,1 @@
+"""The command line's types, standard input and standard output."""

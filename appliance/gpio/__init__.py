@@ -1,0 +1,1 @@
+"""Adapters for the pins: the light and the button."""

@@ -1,0 +1,1 @@
+"""How a connection to the Live service is opened, resumed and rotated."""

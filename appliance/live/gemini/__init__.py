@@ -1,0 +1,1 @@
+"""The adapter between the Live ports and google-genai."""

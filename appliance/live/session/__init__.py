@@ -1,0 +1,1 @@
+"""One conversation's session over the connections that carry it."""

@@ -1,0 +1,90 @@
+"""What the keeper of the link is joined to: the uplink, playback, and those whom it tells."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from appliance.audio.ports import UplinkSink
+from appliance.core.events import Event
+from appliance.errors import ApplianceError
+from appliance.live.ports import ToolCall, Turn
+from appliance.units import Epoch, Seconds
+
+
+class Uplink(Protocol):
+    """What the keeper needs of the uplink."""
+
+    def attach(self, sink: UplinkSink) -> None:
+        """Send through this link from now on."""
+
+    def detach(self) -> None:
+        """Send no more; what was not sent stays."""
+
+    async def drained(self) -> None:
+        """Return once all that belongs to finished turns is sent, or nothing is attached."""
+
+    def answering(self) -> None:
+        """What was sent so far is being answered."""
+
+    def answered(self) -> None:
+        """It has its answer."""
+
+    def repeat(self, newest_s: Seconds | None = None) -> Seconds:
+        """Send once more what has no answer, or the newest of it; return how long that takes."""
+
+    def handle_came(self, unknown: int) -> None:
+        """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
+
+    def take_back(self, samples: int, *, to_handle: bool = False) -> Seconds:
+        """Detach, and send once more so many samples of those sent last, which have not arrived; return how long."""
+
+
+class Playback(Protocol):
+    """What the keeper needs of playback."""
+
+    async def write(self, epoch: Epoch, pcm: bytes) -> None:
+        """Take s16le, 24 kHz mono; wait while the ring is full, drop what belongs to a reply that was flushed."""
+
+    def heard(self, epoch: Epoch, now: Seconds) -> int:
+        """Return how many samples of a reply have been heard."""
+
+
+class Candour(Enum):
+    """Whether the model is told how much of an interrupted answer was heard."""
+
+    TELL = "tell"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """Where the keeper reports to. All are called on the loop's thread and return at once."""
+
+    post: Callable[[Event], None]
+    """Acts upon the event before it returns, and may give orders meanwhile: between an interruption and the emptied
+    playback there is no await."""
+    on_tool_call: Callable[[ToolCall], None]
+    """Called before `ToolsCalled` is posted."""
+    on_session: Callable[[], None]
+    """A session begins that knows of no earlier tool call."""
+    on_said: Callable[[Turn], None]
+    """What somebody said, when it is said to its end. Words that people speak: not for the log by default."""
+    on_error: Callable[[ApplianceError], None]
+    """Why an attempt to open a link failed, or a link was lost; called before that is posted."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionCounts:
+    """Dropped audio and waits since the start."""
+
+    audio_bytes_dropped: int
+    """Bytes of replies that were interrupted."""
+    waits_for_playback: int
+    """How often a link was not read because playback was full."""
+    tool_results_dropped: int
+    """For lack of the session that asked."""
+    texts_dropped: int
+    """For lack of a link."""
+    swaps: int
+    """Links that were replaced without the conversation knowing."""

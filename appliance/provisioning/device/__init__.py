@@ -1,0 +1,1 @@
+"""The device's side of provisioning: enrolment, identity and tokens."""

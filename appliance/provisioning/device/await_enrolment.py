@@ -1,0 +1,66 @@
+"""Tokens of a device that may not be enrolled yet: the daemon waits for it, and says so."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from appliance.core.state import Mode
+from appliance.errors import EnrolmentError, InputError, LinkAction, NotEnrolled, TokenRefused
+from appliance.live.ports import LiveToken
+from appliance.provisioning.device.token_manager import TokenManager
+
+
+class EnrolmentAwaitingTokens:
+    """Hands out tokens as soon as this device is enrolled. Implements `live.ports.TokenSource`.
+
+    Args:
+        make: Makes the tokens of the identity that there is now.
+
+    Raises:
+        ConfigurationError: A setting is wrong, which enrolling does not mend.
+    """
+
+    def __init__(self, make: Callable[[], TokenManager]) -> None:
+        self._make = make
+        self._next: TokenManager | None = None
+        with suppress(NotEnrolled):
+            self._next = make()
+        self._tokens: TokenManager | None = None
+        self._why_not = ""
+        self._tried = asyncio.Event()
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until cancelled; ``on_ready`` is called once there is an identity.
+
+        Raises:
+            EnrolmentError: There is none yet, or another program uses it: for instance `appliance enrol`.
+        """
+        made, self._next = self._next, None
+        try:
+            async with made or self._make() as self._tokens:
+                self._tried.set()
+                on_ready()
+                await asyncio.get_running_loop().create_future()
+        except (NotEnrolled, InputError) as error:
+            self._why_not = str(error)
+            raise EnrolmentError(self._why_not) from error
+        finally:
+            self._tokens = None
+            self._tried.set()
+
+    async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
+        """Return a token; raises as `TokenManager.fetch`, and TokenRefused where this device is not enrolled."""
+        await self._tried.wait()
+        if self._tokens is None:
+            raise TokenRefused(self._why_not, LinkAction.NOT_ENROLLED)
+        return await self._tokens.fetch(mode, resume=resume)
+
+    def opened(self, token: LiveToken) -> None:
+        """A link was opened with this token."""
+        if self._tokens is not None:
+            self._tokens.opened(token)
+
+    def closed(self, token: LiveToken) -> None:
+        """That link was closed."""
+        if self._tokens is not None:
+            self._tokens.closed(token)

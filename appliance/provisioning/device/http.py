@@ -1,0 +1,256 @@
+"""Signed requests to a provisioning server, and what comes back: over one HTTPS connection that is kept.
+
+An answer counts only with the server's signature, for the very request that it answers. Everything else (no connection,
+a page of somebody in between, an answer that was recorded) is as if there were no answer.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import httpx2
+from pydantic import ValidationError
+
+from appliance import __version__
+from appliance.errors import (
+    ClockWrong,
+    ConfigurationError,
+    ProvisioningError,
+    ProvisioningUnreachable,
+    ServerUntrusted,
+)
+from appliance.net.tls import client_context
+from appliance.provisioning.common import signatures
+from appliance.provisioning.common.keys import PrivateKey
+from appliance.provisioning.common.protocol import (
+    AGENT,
+    JSON,
+    MAX_ANSWER_BYTES,
+    PROBLEM_JSON,
+    TRUSTED_KEYS_HEADER,
+    NamingAnswer,
+    Problem,
+    ServerKey,
+)
+from appliance.provisioning.device.identity import Trusted
+
+Transport = httpx2.AsyncBaseTransport
+"""What carries requests, where they are not to go over the network."""
+CLOCK_OFF_S: Final = 3600.0
+"""A clock that differs more than this from the server's is wrong; certificates are renewed days before they expire."""
+_KEPT_ALIVE_S: Final = 60.0
+"""How long an unused connection is kept; the server keeps it longer, so that it is not closed under a request."""
+_CLOCK_CODES: Final = frozenset({9, 10})
+"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
+
+
+class NoAnswer(ProvisioningUnreachable):
+    """The time for an answer is over: what was asked for may have been done all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is asked for."""
+
+    method: str
+    path: str
+    body: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer as it came; it counts for nothing before `SignedHttpClient.check`."""
+
+    status: int
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    request: signatures.SignedRequest = field(repr=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether what was asked for was done."""
+        return self.status // 100 == 2
+
+    @property
+    def problem(self) -> Problem | None:
+        """What stood in the way; None: nothing, or it is not told as problem details."""
+        try:
+            return None if self.is_success else Problem.model_validate_json(self.body)
+        except ValidationError:
+            return None
+
+    @property
+    def server_keys(self) -> tuple[ServerKey, ...]:
+        """The keys that the server names in it; empty: it names none."""
+        try:
+            return NamingAnswer.model_validate_json(self.body).server_keys if self.body else ()
+        except ValidationError:
+            return ()
+
+    @property
+    def parameters(self) -> signatures.AnswerParameters | None:
+        """What it says of its signature; None: it is not signed."""
+        return signatures.answer_parameters(self.headers)
+
+
+class SignedHttpClient:
+    """A line to one server; an async context manager, for one request at a time.
+
+    Args:
+        url: Address of the server.
+        ca_file: Certificates to trust instead of the system's.
+        transport: What carries the requests; None: TLS connections of its own.
+
+    Raises:
+        ConfigurationError: The certificates cannot be used.
+    """
+
+    def __init__(self, url: str, ca_file: Path | None, transport: Transport | None = None) -> None:
+        self.url = url
+        self.clock_off_s: float | None = None
+        """How far the server's clock is ahead of this device's, by its newest signed answer; None: not known."""
+        self._http = httpx2.AsyncClient(
+            transport=transport,
+            verify=_tls_context(ca_file) if transport is None else False,
+            # One time-out spans the whole exchange.
+            timeout=None,
+            limits=httpx2.Limits(max_keepalive_connections=1, keepalive_expiry=_KEPT_ALIVE_S),
+            # The environment has no say in where tokens come from.
+            trust_env=False,
+            headers={
+                "user-agent": f"{AGENT}/{__version__}",
+                "accept": f"{JSON}, {PROBLEM_JSON}",
+                "accept-encoding": "identity",
+            },
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._http.aclose()
+
+    @asynccontextmanager
+    async def patience(self, seconds: float) -> AsyncIterator[None]:
+        """Bound what is done within; raises NoAnswer where the time is over."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError:
+            raise NoAnswer(f"the provisioning server {self.url} did not answer within {seconds:g} s") from None
+
+    async def ask(self, target: Target, key: PrivateKey, signer: signatures.Signer, known: Iterable[str]) -> Answer:
+        """Sign and send one request, and return what comes back.
+
+        Args:
+            target: What is asked for.
+            key: What signs.
+            signer: Whose request it is.
+            known: Thumbprints of the server's keys that this device trusts; the server answers with one of them if it
+                can.
+
+        Raises:
+            ProvisioningUnreachable: No connection, or an answer that is too long.
+            ClockWrong: The server's certificate is of another time, and so may this device's clock be.
+        """
+        unsigned = signatures.SignedRequest(target.method, f"{self.url}{target.path}", {}, target.body)
+        headers = signatures.sign(unsigned, key, signer, datetime.now(UTC))
+        request = signatures.SignedRequest(unsigned.method, unsigned.url, headers, unsigned.body)
+        try:
+            return await self._send(request, {TRUSTED_KEYS_HEADER: ",".join(sorted(known))})
+        except (httpx2.RequestError, httpx2.InvalidURL, OSError) as error:
+            raise self._unreachable(error) from None
+
+    def check(self, answer: Answer, trusted: Trusted) -> None:
+        """Return if ``answer`` is the server's; its signature's time is then the server's.
+
+        Raises:
+            ProvisioningUnreachable: Somebody else has answered.
+            ServerUntrusted: The answer is signed, by a key that this device does not trust.
+        """
+        parameters = answer.parameters
+        if parameters is None:
+            raise self.strange(answer)
+        if parameters.key_id not in trusted:
+            raise ServerUntrusted(
+                f"{self.url} answers with the key {parameters.key_id[:8]}…, which this device does not trust: it is "
+                "another server, or somebody is in between"
+            )
+        try:
+            signed = signatures.SignedAnswer(answer.status, answer.headers, answer.body)
+            signatures.verify_answer(signed, answer.request, trusted)
+        except signatures.SignatureInvalid:
+            raise self.strange(answer) from None
+        self.clock_off_s = parameters.created - datetime.now(UTC).timestamp()
+
+    def strange(self, answer: Answer) -> ProvisioningUnreachable:
+        """Return what it means that ``answer`` is none of a provisioning server."""
+        return ProvisioningUnreachable(
+            f"{self.url} does not answer like the provisioning server of this device (status {answer.status}): "
+            "something in between answers in its place, or provisioning.url is wrong"
+        )
+
+    async def _send(self, request: signatures.SignedRequest, unsigned: Mapping[str, str]) -> Answer:
+        kind = {"content-type": JSON} if request.body else {}
+        headers = {**kind, **unsigned, **request.headers}
+        async with self._http.stream(request.method, request.url, content=request.body, headers=headers) as response:
+            received = bytearray()
+            async for chunk in response.aiter_raw():
+                received += chunk
+                if len(received) > MAX_ANSWER_BYTES:
+                    raise ProvisioningUnreachable(f"{self.url} does not answer like a provisioning server: too much")
+            # Names are lower case; what comes twice is joined, and fits no signature.
+            return Answer(response.status_code, bytes(received), dict(response.headers), request)
+
+    def _unreachable(self, error: Exception) -> ProvisioningError:
+        """Return what an exchange that broke off means."""
+        cause = _certificate_error(error)
+        server = f"the provisioning server {self.url}"
+        if cause is None:
+            return ProvisioningUnreachable(f"{server} cannot be reached ({_root(error)})")
+        if cause.verify_code not in _CLOCK_CODES:
+            return ProvisioningUnreachable(
+                f"{server} has a certificate that is not trusted ({cause.verify_message}): if it is the server's own, "
+                "name its CA in provisioning.ca_file"
+            )
+        if self.clock_off_s is not None and abs(self.clock_off_s) < CLOCK_OFF_S:
+            return ProvisioningUnreachable(
+                f"{server} has a certificate that is not valid now ({cause.verify_message}), and this device's clock "
+                "is right: ask who runs it"
+            )
+        return ClockWrong(
+            f"{server} has a certificate that is not valid now ({cause.verify_message}): is this device's clock right?"
+        )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """Return ``error`` and what it was raised for, outermost first."""
+    chain = [error]
+    while (below := chain[-1].__cause__ or chain[-1].__context__) is not None and below not in chain:
+        chain.append(below)
+    return chain
+
+
+def _certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    return next((cause for cause in _chain(error) if isinstance(cause, ssl.SSLCertVerificationError)), None)
+
+
+def _root(error: BaseException) -> str:
+    """Return the innermost system error's words; they name neither key nor token."""
+    system = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.strerror]
+    return str(system[-1].strerror) if system else type(error).__name__
+
+
+def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return client_context(ca_file)
+    except OSError as error:
+        raise ConfigurationError(f"provisioning.ca_file: {ca_file} cannot be used as certificates: {error}") from error

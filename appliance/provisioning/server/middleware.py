@@ -1,0 +1,227 @@
+"""What every request to the protocol passes, outside the application: junk ends here, and answers are signed here."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from appliance.provisioning.common.protocol import (
+    MAX_REQUEST_BYTES,
+    PROBLEM_JSON,
+    STATUS,
+    TRUSTED_KEYS_HEADER,
+    ProblemCode,
+    ServerKey,
+)
+from appliance.provisioning.common.signatures import SIGNATURE_HEADERS
+from appliance.provisioning.server.connection_limits import VISIT, RequestArrival
+from appliance.provisioning.server.errors import Refusal
+from appliance.provisioning.server.metrics import Metrics
+from appliance.provisioning.server.problems import body_of, headers_of
+from appliance.provisioning.server.request_body import read_already, whole_body
+from appliance.provisioning.server.request_queue import RequestQueue
+from appliance.provisioning.server.signatures import AnswerSigner, is_authority, normal_authority, well_formed
+
+PROTOCOL: Final = "/v1/"
+_HOST: Final = b"host"
+_TRUSTED: Final = TRUSTED_KEYS_HEADER.encode("ascii")
+_READ: Final = frozenset({_HOST, _TRUSTED, *(name.encode("ascii") for name in SIGNATURE_HEADERS)})
+_UNSIGNED: Final = Refusal(ProblemCode.SIGNATURE_INVALID)
+_DRAINING: Final = Refusal(ProblemCode.DRAINING, retry_after=2)
+_log = logging.getLogger(__name__)
+
+
+class Drain:
+    """Whether the server is about to end."""
+
+    def __init__(self) -> None:
+        self.begun = False
+
+    def begin(self) -> None:
+        """Take no new requests from now on."""
+        self.begun = True
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On which requests are let in."""
+
+    drain: Drain
+    """Whether the server is about to end."""
+    line: RequestQueue
+    """Where requests wait."""
+    authorities: frozenset[str]
+    """Names of this server, as `normal_authority` returns them; none: any."""
+
+
+class ProtocolMiddleware:
+    """An ASGI application around another.
+
+    A request to the protocol without a signature of the right form, or for another server than this, is refused before
+    its body is read; others wait in line with their body read, and whoever has waited too long is sent away before
+    anything is computed or looked up for it. Answers to those that are signed in the right form are signed with the
+    server's key, refusals too.
+
+    Args:
+        app: The other one.
+        signer: Signs answers.
+        now: The time.
+        metrics: Counts answers.
+        terms: Who is let in.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        signer: AnswerSigner,
+        now: Callable[[], datetime],
+        metrics: Metrics,
+        terms: Terms,
+    ) -> None:
+        self._app = app
+        self._signer = signer
+        self._now = now
+        self._metrics = metrics
+        self._terms = terms
+        self._unsigned = _ready_made(_UNSIGNED, signer.named)
+        self._draining = _ready_made(_DRAINING, signer.named)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or not scope["path"].startswith(PROTOCOL):
+            await self._app(scope, receive, send)
+            return
+        asked = _asked(scope)
+        if asked is None:
+            self._metrics.refused(_UNSIGNED.code)
+            self._metrics.answered(STATUS[_UNSIGNED.code])
+            await _refuse(self._unsigned, scope, send)
+            return
+        answer = _SignedAnswer(send, self._sign, asked)
+        if self._terms.authorities and normal_authority(asked.authority) not in self._terms.authorities:
+            self._metrics.refused(_UNSIGNED.code)
+            _log.info("refused: addressed to a name that is not in authorities")
+            await _refuse(self._unsigned, scope, answer.send)
+        elif self._terms.drain.begun:
+            self._metrics.refused(_DRAINING.code)
+            await _refuse(self._draining, scope, answer.send)
+        else:
+            await self._let_in(scope, receive, answer.send)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have a request answered by the application, once there is room for it."""
+        loop = asyncio.get_running_loop()
+        visit: RequestArrival = scope.get("state", {}).get(VISIT) or RequestArrival(loop.time())
+        body = await whole_body(receive)
+        if isinstance(body, Refusal):
+            await self._send_away(body, scope, send)
+        elif not await self._terms.line.enter(visit.came_at):
+            await self._send_away(
+                Refusal(ProblemCode.OVERLOADED, retry_after=self._terms.line.retry_after()), scope, send
+            )
+        else:
+            try:
+                if not visit.is_gone:
+                    await self._app(scope, read_already(body), send)
+            finally:
+                self._terms.line.leave()
+
+    async def _send_away(self, refusal: Refusal, scope: Scope, send: Send) -> None:
+        self._metrics.refused(refusal.code)
+        await _refuse(_ready_made(refusal, self._signer.named), scope, send)
+
+    def _sign(self, status: int, body: bytes, asked: "_Asked") -> dict[str, str]:
+        self._metrics.answered(status)
+        created = int(self._now().timestamp())
+        return self._signer.headers(status, body, asked.path, asked.signature, created, asked.trusted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The parts of a request that its answer's signature covers."""
+
+    authority: str
+    """The header ``Host``."""
+    path: str
+    """As it was sent, and signed."""
+    signature: str
+    """The header."""
+    trusted: str
+    """The header `TRUSTED_KEYS_HEADER`; empty: none."""
+
+
+class _SignedAnswer:
+    """Holds an answer back until its body is whole, and adds the signature. Answers are small and in one piece."""
+
+    def __init__(self, send: Send, sign: Callable[[int, bytes, _Asked], dict[str, str]], asked: _Asked) -> None:
+        self._send = send
+        self._sign = sign
+        self._asked = asked
+        self._start: Message = {}
+        self._body = b""
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body", False):
+            return
+        headers = self._sign(self._start["status"], self._body, self._asked)
+        headers["x-request-id"] = secrets.token_hex(8)
+        added = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+        await self._send({**self._start, "headers": [*self._start["headers"], *added]})
+        await self._send({"type": "http.response.body", "body": self._body})
+
+
+def _asked(scope: Scope) -> _Asked | None:
+    """Read what matters of a request; None where it is not signed in the right form, or anything comes twice."""
+    path: bytes = scope["raw_path"]
+    if path != scope["path"].encode():
+        return None  # escaped: the path that is served would be another one than is signed
+    found: dict[bytes, str] = {}
+    for name, value in scope["headers"]:
+        if name in _READ:
+            if name in found:
+                return None
+            found[name] = value.decode("latin-1")
+    signature = {name: found.get(name.encode("ascii"), "") for name in SIGNATURE_HEADERS}
+    if not is_authority(found.get(_HOST, "")) or not path.isascii() or not well_formed(signature):
+        return None
+    return _Asked(found[_HOST], path.decode("ascii"), signature["signature"], found.get(_TRUSTED, ""))
+
+
+async def _refuse(ready_made: tuple[Message, Message], scope: Scope, send: Send) -> None:
+    start, body = ready_made
+    if not _is_small(scope):
+        # The connection is not read to the end of such a body.
+        start = {**start, "headers": [*start["headers"], (b"connection", b"close")]}
+    await send(start)
+    await send(body)
+
+
+def _is_small(scope: Scope) -> bool:
+    """Say whether a request announces a body within the bound."""
+    for name, value in scope["headers"]:
+        if name == b"transfer-encoding":
+            return False
+        if name == b"content-length":
+            return value.isdigit() and len(value) < 5 and int(value) <= MAX_REQUEST_BYTES
+    return True
+
+
+def _ready_made(refusal: Refusal, named: tuple[ServerKey, ...]) -> tuple[Message, Message]:
+    body = body_of(refusal, named)
+    headers = {
+        **headers_of(refusal),
+        "content-type": PROBLEM_JSON,
+        "content-length": str(len(body)),
+    }
+    encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
+    start = {"type": "http.response.start", "status": int(STATUS[refusal.code]), "headers": encoded}
+    return start, {"type": "http.response.body", "body": body}

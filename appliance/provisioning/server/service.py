@@ -1,0 +1,373 @@
+"""What devices ask for, and what comes of it: one method for each request of the protocol."""
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection
+
+from appliance.provisioning.common import join, keys
+from appliance.provisioning.common.protocol import (
+    DeviceView,
+    EnrolRequest,
+    EnrolResponse,
+    ProblemCode,
+    Quota,
+    RotateRequest,
+    RotateResponse,
+    ServerKey,
+    SessionEvent,
+    SessionEventResponse,
+    TokenRequest,
+    TokenResponse,
+)
+from appliance.provisioning.common.signatures import SignatureInvalid, SignedRequest
+from appliance.provisioning.server import devices, enrolment, fleet_counts, policy, quota, session_accounting, sessions
+from appliance.provisioning.server.admission import (
+    KNOWS_AS_BEFORE,
+    Admission,
+    Arrival,
+    Caller,
+    note_server_key,
+    standing,
+)
+from appliance.provisioning.server.client_version import is_too_old
+from appliance.provisioning.server.connection_limits import RequestArrival, origin_of
+from appliance.provisioning.server.enrol_rate_limiter import EnrolRateLimiter
+from appliance.provisioning.server.errors import Refusal, RequestRefused, refused
+from appliance.provisioning.server.group_commit import GroupCommit
+from appliance.provisioning.server.metrics import Metrics
+from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
+from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.signatures import ParsedSignature, read, signed_by, trusted_keys
+from appliance.provisioning.server.store import Store
+from appliance.provisioning.server.timestamps import milliseconds
+
+RETRY_AFTER_S: Final = {ProblemCode.UPSTREAM_QUOTA: 60, ProblemCode.UPSTREAM_UNAVAILABLE: 5}
+POLLS: Final = 30
+"""How often in a minute a device may ask how it stands."""
+TURNED_AWAY: Final = 30
+"""How often in a minute a pending or suspended device may ask for what it does not get."""
+STANDING: Final = frozenset({ProblemCode.DEVICE_PENDING, ProblemCode.DEVICE_SUSPENDED})
+UNTRIED: Final = "untried"
+OK: Final = "ok"
+T = TypeVar("T")
+Asked = TypeVar("Asked")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One request with a signature of the right form."""
+
+    signed: SignedRequest
+    agent: str
+    """The header ``User-Agent``."""
+    client: str
+    """The address it came from; not stored."""
+    trusted: str | None = None
+    """The header `TRUSTED_KEYS_HEADER`; None: the device is older than that."""
+    visit: RequestArrival | None = None
+    """Whether its sender is still there; None: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The server's keys, as devices are told of them."""
+
+    named: tuple[ServerKey, ...]
+    newest: str
+    """The thumbprint of the one that every device has to know before others can be dropped."""
+
+    def known(self, trusted: str | None) -> str | None:
+        """Return `newest` where a device with this header knows it, or `KNOWS_AS_BEFORE` where it does not say."""
+        if trusted is None:
+            return KNOWS_AS_BEFORE
+        return self.newest if self.newest in trusted_keys(trusted) else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    """A session that has been counted, and what its token is to be."""
+
+    session_id: str
+    spec: MintSpec
+    policy: policy.Policy
+    answer: sessions.Reservation
+
+
+class ProvisioningService:
+    """Serves devices; for one event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        upstream: Upstream,
+        store: Store,
+        told: Told,
+        now: Callable[[], datetime],
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._upstream = upstream
+        self._store = store
+        self._now = now
+        self._metrics = metrics
+        self._default = policy.of_settings(settings)
+        self._admission = Admission(settings.limits.clone_conflicts_day)
+        self._failures = EnrolRateLimiter()
+        self._polls = EnrolRateLimiter(POLLS)
+        self._turned_away = EnrolRateLimiter(TURNED_AWAY)
+        self._settling = GroupCommit(store)
+        self._told = told
+        self.upstream_health: str = UNTRIED
+        """How the last attempt to mint ended: "ok", or the code of the problem."""
+
+    async def tokens(self, incoming: Incoming, asked: TokenRequest | Refusal) -> TokenResponse:
+        """Answer ``POST /v1/tokens``; raises Refused."""
+        now = self._now()
+        granted = await self._admitted(incoming, now, asked, partial(self._grant, now=now), self._turned_away)
+        if incoming.visit is not None and incoming.visit.is_gone:
+            await self._take_back(granted)
+            raise refused(ProblemCode.OVERLOADED)
+        token = await self._mint(granted)
+        _log.info("device %s: token for session %s", granted.spec.holder, granted.session_id)
+        return TokenResponse(
+            session_id=granted.session_id,
+            token=token,
+            model=granted.spec.model,
+            api_version=self._settings.api_version,
+            base_url=self._settings.live_base_url,
+            new_session_expires_at=granted.spec.new_session_expires_at,
+            expires_at=granted.spec.expires_at,
+            # Taken before the token was minted: a device thinks its token a little older than it is, never younger.
+            server_time=now,
+            effective=policy.effective(granted.policy),
+            quota=granted.answer.quota,
+            server_keys=self._told.named,
+        )
+
+    async def enrol(self, incoming: Incoming, asked: EnrolRequest | Refusal) -> tuple[EnrolResponse, bool]:
+        """Answer ``POST /v1/enroll``, and say whether the device is new; raises Refused."""
+        now = self._now()
+        claim = "" if isinstance(asked, Refusal) else _claim(asked.claim.get_secret_value()).id
+        guesser = f"{claim} {origin_of(incoming.client)}"
+        _give_way(self._failures, guesser)
+        applicant = self._applicant(incoming, asked, now)
+        outcome = await self._store.transact(partial(enrolment.enrol, applicant=applicant))
+        if isinstance(outcome, Refusal):
+            self._failures.add(guesser, time.monotonic())
+            raise RequestRefused(outcome)
+        chosen = await self._store.transact(
+            lambda connection: policy.policy_for(connection, outcome.policy, self._default)
+        )
+        answer = EnrolResponse(
+            device_id=outcome.device_id,
+            status=outcome.status,
+            limits=policy.limits(chosen),
+            server_keys=self._told.named,
+            server_time=now,
+        )
+        return answer, outcome.is_new
+
+    async def device(self, incoming: Incoming) -> DeviceView:
+        """Answer ``GET /v1/device``, to a suspended or pending device too; raises Refused."""
+        now = self._now()
+
+        def work(connection: Connection, caller: Caller, asked: None) -> DeviceView:
+            del asked
+            if incoming.trusted is None:
+                # An older device learns keys from this answer and no other, and does not say that it has.
+                note_server_key(connection, caller.device_id, self._told.newest)
+            chosen = policy.policy_for(connection, caller.policy, self._default)
+            return DeviceView(
+                device_id=caller.device_id,
+                status=caller.status,
+                name=caller.name,
+                limits=policy.limits(chosen),
+                quota=_quota(connection, caller, chosen, now),
+                min_agent_version=self._settings.min_agent_version,
+                latest_agent_version=self._settings.latest_agent_version,
+                server_keys=self._told.named,
+                server_time=now,
+            )
+
+        return await self._admitted(incoming, now, None, work, self._polls)
+
+    async def rotate(self, incoming: Incoming, asked: RotateRequest | Refusal) -> RotateResponse:
+        """Answer ``POST /v1/device/rotate``; raises Refused."""
+        now = self._now()
+
+        def work(connection: Connection, caller: Caller, asked: RotateRequest) -> str | Refusal:
+            return standing(caller) or devices.rotate(connection, caller, asked, milliseconds(now))
+
+        thumbprint = await self._admitted(incoming, now, asked, work, self._turned_away)
+        return RotateResponse(thumbprint=thumbprint, server_keys=self._told.named)
+
+    async def reset(self, incoming: Incoming) -> None:
+        """Answer ``DELETE /v1/device``, to a suspended or pending device too; raises Refused."""
+        now = self._now()
+
+        def work(connection: Connection, caller: Caller, asked: None) -> None:
+            del asked
+            devices.reset(connection, caller, milliseconds(now))
+
+        await self._admitted(incoming, now, None, work)
+
+    async def report(self, incoming: Incoming, session_id: str, asked: SessionEvent | Refusal) -> SessionEventResponse:
+        """Answer ``POST /v1/sessions/{id}/events``, also of a device suspended since; raises Refused."""
+        now = self._now()
+
+        def work(connection: Connection, caller: Caller, asked: SessionEvent) -> SessionEventResponse | Refusal:
+            chosen = policy.policy_for(connection, caller.policy, self._default)
+            refusal = session_accounting.report(
+                connection, caller.device_id, session_id, asked, chosen, milliseconds(now)
+            )
+            left = _quota(connection, caller, chosen, now)
+            return refusal or SessionEventResponse(quota=left, server_keys=self._told.named)
+
+        return await self._admitted(incoming, now, asked, work)
+
+    async def sweep(self) -> None:
+        """Take back what was counted and never minted, and count what there is."""
+        now = milliseconds(self._now())
+        taken_back = await self._store.transact(partial(sessions.sweep, now=now, time_zone=self._default.time_zone))
+        self._metrics.census(await self._store.transact(partial(fleet_counts.take, now=now)))
+        if taken_back:
+            self._metrics.taken_back(taken_back)
+            _log.warning("%d sessions had been counted and got no token: taken back", taken_back)
+
+    async def _admitted(
+        self,
+        incoming: Incoming,
+        now: datetime,
+        asked: Asked | Refusal,
+        work: Callable[[Connection, Caller, Asked], T | Refusal],
+        throttle: EnrolRateLimiter | None = None,
+    ) -> T:
+        """Do ``work`` for the device that signed, in the transaction that counts its sequence number.
+
+        ``throttle`` counts what the device itself has asked too often; what somebody sends again in its name does not
+        count.
+
+        Raises:
+            Refused: By the throttle, by the signature, by ``asked`` (told only to a device that is known), or by
+                ``work``.
+        """
+        knows = self._told.known(incoming.trusted)
+        arrival = Arrival(self._presented(incoming), incoming.agent[:80], milliseconds(now), knows)
+        device = arrival.presented.signer.key_id
+        if throttle is not None:
+            _give_way(throttle, device)
+
+        def admitted(connection: Connection) -> T | Refusal:
+            caller = self._admission.admit(connection, arrival)
+            if isinstance(caller, Refusal):
+                return caller
+            if isinstance(asked, Refusal):
+                return asked
+            return work(connection, caller, asked)
+
+        outcome = await self._store.transact(admitted)
+        code = outcome.code if isinstance(outcome, Refusal) else None
+        if throttle is not None and (code in STANDING or (code is None and throttle is self._polls)):
+            throttle.add(device, time.monotonic())
+        if isinstance(outcome, Refusal):
+            raise RequestRefused(outcome)
+        return outcome
+
+    def _presented(self, incoming: Incoming) -> ParsedSignature:
+        if is_too_old(incoming.agent, self._settings.min_agent_version):
+            raise refused(ProblemCode.AGENT_TOO_OLD, f"at least {self._settings.min_agent_version}")
+        try:
+            return read(incoming.signed)
+        except SignatureInvalid as error:
+            _log.info("refused: %s", error)
+            raise refused(ProblemCode.SIGNATURE_INVALID) from None
+
+    def _grant(self, connection: Connection, caller: Caller, asked: TokenRequest, now: datetime) -> _Granted | Refusal:
+        if refusal := standing(caller):
+            return refusal
+        chosen = policy.policy_for(connection, caller.policy, self._default)
+        counted = sessions.reserve(
+            connection, caller.device_id, chosen, asked.purpose, caller.sequence, milliseconds(now)
+        )
+        if isinstance(counted, Refusal):
+            return counted
+        spec = policy.mint_spec(chosen, asked.purpose, now, caller.device_id)
+        return _Granted(counted.session_id, spec, chosen, counted)
+
+    async def _mint(self, granted: _Granted) -> str:
+        """Return a token for a session that has been counted; without one, the session is taken back."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            token = await self._upstream.mint(granted.spec)
+        except UpstreamError as error:
+            self._minted(error.code, loop.time() - started)
+            _log.warning("device %s: no token: %s: %s", granted.spec.holder, error.code, error)
+            await self._take_back(granted)
+            wait_s = error.retry_after or RETRY_AFTER_S.get(error.code)
+            raise refused(error.code, retry_after=wait_s) from None
+        self._minted(OK, loop.time() - started)
+        digest = hashlib.sha256(token.encode()).digest()
+        if not await self._settling.settle(sessions.Minted(granted.session_id, digest)):
+            raise refused(ProblemCode.UPSTREAM_UNAVAILABLE, retry_after=1)
+        return token
+
+    async def _take_back(self, granted: _Granted) -> None:
+        """Take back a session that gets no token."""
+        refund = partial(sessions.refund, session_id=granted.session_id, time_zone=granted.policy.time_zone)
+        await self._store.transact(refund)
+
+    def _minted(self, result: str, seconds: float) -> None:
+        self.upstream_health = result
+        self._metrics.minted(result, seconds)
+
+    def _applicant(self, incoming: Incoming, asked: EnrolRequest | Refusal, now: datetime) -> enrolment.Applicant:
+        """Check that a device has the key it wants to enrol with."""
+        presented = self._presented(incoming)
+        if isinstance(asked, Refusal):
+            raise RequestRefused(asked)
+        try:
+            key = keys.key_of(asked.public_key)
+        except ValueError:
+            raise refused(ProblemCode.INVALID_REQUEST, "wrong: public_key") from None
+        if keys.thumbprint(key) != presented.signer.key_id or signed_by(presented, (key,), key) is None:
+            raise refused(ProblemCode.SIGNATURE_INVALID)
+        return enrolment.Applicant(
+            claim=_claim(asked.claim.get_secret_value()),
+            key=key,
+            facts=asked.device,
+            name=asked.name,
+            agent=incoming.agent[:80],
+            sequence=presented.signer.sequence,
+            at=milliseconds(now),
+            server_key=self._told.newest,
+        )
+
+
+def _quota(connection: Connection, caller: Caller, chosen: policy.Policy, now: datetime) -> Quota:
+    """Return what a device has left."""
+    so_far = quota.used(connection, caller.device_id, chosen.time_zone, milliseconds(now))
+    return quota.left(so_far, chosen, milliseconds(now))
+
+
+def _give_way(throttle: EnrolRateLimiter, name: str) -> None:
+    """Raise Refused where ``name`` has to wait."""
+    if wait_s := throttle.wait_s(name, time.monotonic()):
+        raise refused(ProblemCode.RATE_LIMITED, retry_after=wait_s)
+
+
+def _claim(text: str) -> join.Claim:
+    """Read a claim; one that is none becomes one that nobody has, so that its refusal is like any other."""
+    try:
+        return join.read_claim(text)
+    except ValueError:
+        return join.Claim("none", "0" * join.SECRET_CHARACTERS)

@@ -1,0 +1,1 @@
+"""The simulated model: when it hears speech, and what it replies."""

@@ -1,0 +1,1 @@
+"""Scenarios: faults of connections and turns, in steps, from a file or at random."""

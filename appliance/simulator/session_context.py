@@ -1,0 +1,57 @@
+"""What both sides of one session share: its set-up, its record, its way out, its scenario."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from appliance.simulator.connection_context import ConnectionContext
+from appliance.simulator.contract.messages import Message, encode, kind
+from appliance.simulator.contract.setup import Setup
+from appliance.simulator.contract.tokens import Token
+from appliance.simulator.model.resumption import Snapshot
+from appliance.simulator.record import MessageRecord, SessionRecord
+from appliance.simulator.scenario.runner import ScenarioRunner
+from appliance.simulator.scenario.steps import Moment
+from appliance.simulator.service import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What a connection was let in with."""
+
+    setup: Setup
+    token: Token | None
+    """None for the holder of the API key."""
+    snapshot: Snapshot | None
+    """Of the session that goes on; None for a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """One session on one connection."""
+
+    admission: Admission
+    record: SessionRecord
+    stage: ConnectionContext
+    director: ScenarioRunner
+    service: Service
+    tasks: asyncio.TaskGroup
+    opened_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    @property
+    def setup(self) -> Setup:
+        """What the client has set up."""
+        return self.admission.setup
+
+    async def send(self, message: Message) -> None:
+        """Send a message and note it."""
+        self.note("service", *(kind(name, content) for name, content in message.items()))
+        await self.stage.transport.send(encode(message))
+
+    def note(self, sender: str, *kinds: str) -> None:
+        """Note a message that one side has sent."""
+        at_s = asyncio.get_running_loop().time() - self.opened_at
+        self.record.note(MessageRecord(round(at_s, 4), sender, " ".join(kinds)))
+
+    def reached(self, moment: Moment) -> None:
+        """Let the scenario play what waits for this moment."""
+        self.director.reached(moment, self.stage)

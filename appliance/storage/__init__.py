@@ -1,0 +1,1 @@
+"""Files written atomically, JSON state, and a directory for secrets."""

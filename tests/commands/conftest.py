@@ -1,6 +1,0 @@
-"""Fixtures of the commands' tests."""
-
-from tests.commands.servers import _front, served
-from tests.soundcard.fixture import _turn, plug_in
-
-__all__ = ["_front", "_turn", "plug_in", "served"]

@@ -1,0 +1,37 @@
+"""What the demo's servers know of the world around them."""
+
+from pathlib import Path
+
+import pytest
+
+from appliance.demo.servers import API_KEY, Service, WorldError, _environment, _made
+
+
+@pytest.fixture(autouse=True)
+def _operator(monkeypatch: pytest.MonkeyPatch):
+    """An operator's computer: a proxy, and the settings of a provisioning server of its own."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
+    monkeypatch.setenv("PROVISIOND_API_KEY", "the-operators")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/nowhere")
+    monkeypatch.setenv("GEMINI_API_KEY", "the-operators")
+
+
+def test_no_real_key_and_no_proxy_comes_between_the_demo_and_the_simulator():
+    environment = _environment(Service.SIMULATOR)
+    assert environment["GEMINI_API_KEY"] == API_KEY
+    assert "the-operators" not in environment.values()
+    assert not {"HTTPS_PROXY", "all_proxy", "CREDENTIALS_DIRECTORY"} & environment.keys()
+
+
+def test_the_real_service_is_reached_through_the_proxy():
+    environment = _environment(Service.GOOGLE)
+    assert environment["HTTPS_PROXY"] == "http://127.0.0.1:9"
+    assert environment["GEMINI_API_KEY"] == "the-operators"
+    assert "PROVISIOND_API_KEY" not in environment
+
+
+def test_a_folder_that_takes_nothing_is_named(tmp_path: Path):
+    (tmp_path / "records").touch()
+    with pytest.raises(WorldError, match="takes no files: File exists"):
+        _made(tmp_path / "records")

@@ -1,0 +1,482 @@
+import asyncio
+import json
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request as UpgradeRequest
+from websockets.http11 import Response
+
+from appliance.config.schema import Live
+from appliance.core.state import Mode
+from appliance.errors import ConfigurationError, LinkCause, LinkError
+from appliance.live.gemini.connection import MAX_STRANGE, GeminiConnection, GeminiConnector
+from appliance.live.ports import (
+    HeardText,
+    Link,
+    LinkConnector,
+    LinkMessage,
+    LiveToken,
+    ReplyAudio,
+    Request,
+    ToolResult,
+    TurnComplete,
+)
+from appliance.units import Seconds
+from tests.clock import run_real
+from tests.live.loopback import TOKEN, Script, Service, live_service, say, saying, set_up, turn
+
+pytestmark = pytest.mark.realtime
+
+HEARD = {"serverContent": {"inputTranscription": {"text": " hello"}}}
+TURN_COMPLETE = {"serverContent": {"turnComplete": True}}
+
+
+@asynccontextmanager
+async def linked(folder: Path, script: Script) -> AsyncIterator[GeminiConnection]:
+    async with (
+        live_service(folder, script) as service,
+        service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
+    ):
+        yield link
+
+
+async def read_to_the_end(link: Link) -> tuple[list[LinkMessage], LinkError]:
+    got: list[LinkMessage] = []
+    try:
+        async for message in link.messages():
+            got.append(message)  # noqa: PERF401  what came before the error counts
+    except LinkError as error:
+        return got, error
+    pytest.fail("messages() may only end by an error")
+
+
+async def why_not(connector: LinkConnector, token: LiveToken) -> LinkError:
+    with pytest.raises(LinkError) as refused:
+        async with connector.open(token, Request(Mode.HANDS_FREE)):
+            pass
+    assert TOKEN not in str(refused.value)
+    assert "\n" not in str(refused.value)
+    return refused.value
+
+
+def test_messages_go_on_over_the_ends_of_turns(tmp_path):
+    async def script(connection):
+        await set_up(connection)
+        await say(connection, turn("AAA=", "AQA="), TURN_COMPLETE, turn("AgA=", turnComplete=True), HEARD)
+        await connection.close()
+
+    async def main():
+        async with linked(tmp_path, script) as link:
+            return await read_to_the_end(link)
+
+    got, ended = run_real(main)
+    assert got == [
+        ReplyAudio(b"\x00\x00"),
+        ReplyAudio(b"\x01\x00"),
+        TurnComplete(),
+        ReplyAudio(b"\x02\x00"),
+        TurnComplete(),
+        HeardText(" hello"),
+    ]
+    assert ended.cause is LinkCause.ENDED
+
+
+STRANGE = [
+    b'{"somethingNew": {"with": "content"}}',
+    b'{"error": {"code": 429, "message": "quota"}}',
+    b"{not json",
+    b"[1, 2]",
+    b'"words"',
+    b'{"serverContent": {"modelTurn": "not a content"}}',
+    b'{"serverContent": {"modelTurn": {"parts": [{"inlineData": {"data": "!"}}]}}}',
+    b"\xff\xfe",
+    b"[" * 100_000,
+]
+
+
+def test_messages_that_cannot_be_read_are_passed_over_and_counted(tmp_path):
+    async def script(connection):
+        await set_up(connection)
+        for frame in STRANGE:
+            await connection.send(frame)
+            await say(connection, TURN_COMPLETE)
+        await connection.close()
+
+    async def main():
+        async with linked(tmp_path, script) as link:
+            return await read_to_the_end(link), link.strange
+
+    (got, ended), strange = run_real(main)
+    assert got == [TurnComplete()] * len(STRANGE)
+    assert strange == len(STRANGE)
+    assert ended.cause is LinkCause.ENDED
+
+
+def test_unknown_fields_unknown_enum_values_and_empty_messages_do_no_harm(tmp_path):
+    messages: tuple[dict[str, Any], ...] = (
+        {},
+        {"serverContent": {"newField": 1, "interactionStatus": "PONDERING"}},
+        {"voiceActivity": {"type": "ACTIVITY_SIGH"}},
+        TURN_COMPLETE,
+    )
+
+    async def main():
+        async with linked(tmp_path, saying(*messages)) as link:
+            stream = link.messages()
+            first = await anext(stream)
+            await stream.aclose()
+            return first, link.strange
+
+    assert run_real(main) == (TurnComplete(), 0)
+
+
+def test_a_service_that_talks_only_strangely_is_given_up(tmp_path):
+    async def main():
+        async with linked(tmp_path, saying(*[{"somethingNew": {}}] * MAX_STRANGE)) as link:
+            return await read_to_the_end(link)
+
+    got, ended = run_real(main)
+    assert not got
+    assert ended.cause is LinkCause.PROTOCOL
+
+
+def test_audio_in_another_format_is_passed_over_counted_and_logged_once(tmp_path, caplog):
+    message = turn("AAA=")
+    message["serverContent"]["modelTurn"]["parts"][0]["inlineData"]["mimeType"] = "audio/pcm;rate=16000"
+
+    async def script(connection):
+        await set_up(connection)
+        await say(connection, turn("AAA="), *[message] * MAX_STRANGE, turn("AAA="))
+        await connection.close()
+
+    async def main():
+        async with linked(tmp_path, script) as link:
+            return await read_to_the_end(link), link.malformed
+
+    with caplog.at_level(logging.WARNING):
+        (got, ended), malformed = run_real(main)
+    assert got == [ReplyAudio(b"\0\0")] * 2
+    assert malformed == MAX_STRANGE
+    assert ended.cause is LinkCause.ENDED
+    assert [record.event for record in caplog.records if hasattr(record, "event")] == ["link.malformed"]
+
+
+ENDINGS = [
+    (1000, "", LinkCause.ENDED),
+    (1001, "", LinkCause.DROPPED),
+    (1007, "Request contains an invalid argument.", LinkCause.PROTOCOL),
+    (1008, "Operation is not implemented, or supported, or enabled.", LinkCause.DROPPED),
+    (1008, "Token expired.", LinkCause.REFUSED),
+    (1011, "Internal error encountered.", LinkCause.DROPPED),
+    (1011, "You exceeded your current quota, please check your plan.", LinkCause.QUOTA),
+    (4000, "", LinkCause.DROPPED),
+]
+
+
+def test_an_open_link_that_is_closed_says_why_to_reader_and_sender(tmp_path):
+    endings = iter(ENDINGS)
+
+    async def script(connection):
+        await set_up(connection)
+        await connection.close(*next(endings)[:2])
+
+    async def one(service: Service) -> tuple[LinkError, LinkError]:
+        async with service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link:
+            ended = (await read_to_the_end(link))[1]
+            with pytest.raises(LinkError) as unsent:
+                await link.send_audio(b"\0\0")
+            return ended, unsent.value
+
+    async def main():
+        async with live_service(tmp_path, script) as service:
+            return [await one(service) for _ in ENDINGS]
+
+    for (code, reason, cause), (ended, unsent) in zip(ENDINGS, run_real(main), strict=True):
+        assert (ended.cause, unsent.cause) == (cause, cause), reason
+        assert str(code) in str(ended)
+        assert reason in str(unsent)
+
+
+def test_a_link_whose_connection_breaks_is_dropped(tmp_path):
+    async def script(connection):
+        await set_up(connection)
+        connection.transport.abort()
+
+    async def main():
+        async with linked(tmp_path, script) as link:
+            return (await read_to_the_end(link))[1]
+
+    assert run_real(main).cause is LinkCause.DROPPED
+
+
+REFUSALS = [
+    (1000, "", LinkCause.UNREACHABLE),
+    (1007, "Request contains an invalid argument.", LinkCause.REFUSED),
+    (1008, f"{TOKEN} is not valid", LinkCause.REFUSED),
+    (1011, "The service is currently unavailable.", LinkCause.UNREACHABLE),
+    (1011, "You exceeded your current quota.", LinkCause.QUOTA),
+]
+
+
+def test_a_set_up_that_is_answered_by_closing_says_why(tmp_path):
+    refusals = iter(REFUSALS)
+
+    async def script(connection):
+        await connection.close(*next(refusals)[:2])
+
+    async def main():
+        async with live_service(tmp_path, script) as service:
+            return [await why_not(service.connector(), service.token()) for _ in REFUSALS]
+
+    for (code, reason, cause), error in zip(REFUSALS, run_real(main), strict=True):
+        assert error.cause is cause, reason
+        assert str(code) in str(error)
+
+
+STATUSES = [
+    (HTTPStatus.BAD_REQUEST, LinkCause.REFUSED),
+    (HTTPStatus.UNAUTHORIZED, LinkCause.REFUSED),
+    (HTTPStatus.FORBIDDEN, LinkCause.REFUSED),
+    (HTTPStatus.NOT_FOUND, LinkCause.REFUSED),
+    (HTTPStatus.TOO_MANY_REQUESTS, LinkCause.QUOTA),
+    (HTTPStatus.INTERNAL_SERVER_ERROR, LinkCause.UNREACHABLE),
+    (HTTPStatus.SERVICE_UNAVAILABLE, LinkCause.UNREACHABLE),
+]
+
+
+def test_an_upgrade_that_is_refused_says_why(tmp_path):
+    statuses = iter(STATUSES)
+
+    def door(connection: ServerConnection, _: UpgradeRequest) -> Response:
+        return connection.respond(next(statuses)[0], "no")
+
+    async def main():
+        async with live_service(tmp_path, saying(), door) as service:
+            return [await why_not(service.connector(), service.token()) for _ in STATUSES]
+
+    for (status, cause), error in zip(STATUSES, run_real(main), strict=True):
+        assert error.cause is cause, status
+        assert str(status.value) in str(error)
+
+
+def test_messages_before_the_answer_to_the_set_up_are_passed_over(tmp_path):
+    async def script(connection):
+        await say(connection, {"sessionResumptionUpdate": {"resumable": False}})
+        await connection.send(b"not JSON")
+        await say(connection, {"goAway": {"timeLeft": "50s"}})
+        await set_up(connection)
+        await say(connection, TURN_COMPLETE)
+        await connection.close()
+
+    async def main():
+        async with linked(tmp_path, script) as link:
+            return await read_to_the_end(link)
+
+    got, ended = run_real(main)
+    assert got == [TurnComplete()]
+    assert ended.cause is LinkCause.ENDED
+
+
+def test_other_messages_instead_of_an_answer_to_the_set_up_are_given_up_in_time(tmp_path):
+    async def script(connection):
+        await say(connection, {"error": {"code": 429}})
+        await connection.wait_closed()
+
+    async def main():
+        async with live_service(tmp_path, script) as service:
+            return await why_not(service.connector(setup_timeout_s=0.5), service.token())
+
+    assert run_real(main).cause is LinkCause.UNREACHABLE
+
+
+def test_a_set_up_that_is_never_answered_is_given_up_in_time(tmp_path):
+    async def main():
+        async with live_service(tmp_path, ServerConnection.wait_closed) as service:
+            began = time.monotonic()
+            error = await why_not(service.connector(setup_timeout_s=0.5), service.token())
+            return error, time.monotonic() - began
+
+    error, took = run_real(main)
+    assert error.cause is LinkCause.UNREACHABLE
+    assert "in time" in str(error)
+    assert took < 4
+
+
+def test_a_peer_that_never_finishes_tls_is_given_up_in_time(tmp_path):
+    async def main():
+        async with live_service(tmp_path, saying()) as service:
+            with socket.create_server(("127.0.0.1", 0)) as mute:
+                service.base_url = f"https://127.0.0.1:{mute.getsockname()[1]}"
+                return await why_not(service.connector(setup_timeout_s=0.5), service.token())
+
+    assert run_real(main).cause is LinkCause.UNREACHABLE
+
+
+def test_nobody_there_is_unreachable(tmp_path):
+    async def main():
+        async with live_service(tmp_path, saying()) as service:
+            pass
+        return await why_not(service.connector(), service.token())
+
+    error = run_real(main)
+    assert error.cause is LinkCause.UNREACHABLE
+    assert "Connection refused" in str(error)
+
+
+def test_a_certificate_of_another_authority_is_not_trusted(tmp_path):
+    (tmp_path / "other").mkdir()
+
+    async def main():
+        async with live_service(tmp_path / "other", saying()) as other, live_service(tmp_path, saying()) as service:
+            other.base_url = service.base_url
+            return await why_not(other.connector(), other.token())
+
+    error = run_real(main)
+    assert error.cause is LinkCause.UNREACHABLE
+    assert "not trusted" in str(error)
+
+
+def test_certificates_that_cannot_be_read_are_a_mistake_in_the_settings(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"live\.ca_file"):
+        GeminiConnector(Live(ca_file=tmp_path / "missing.pem"), ())
+
+
+def test_leaving_is_quick_even_when_the_peer_is_deaf(tmp_path):
+    async def script(connection):
+        await set_up(connection)
+        connection.transport.pause_reading()
+        await connection.wait_closed()
+
+    async def leave(service: Service, megabytes: int) -> float:
+        async with service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link:
+            for _ in range(megabytes):  # far more than the kernel takes: sending comes to a standstill
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(0.01):
+                        await link.send_audio(bytes(1_000_000))
+            began = time.monotonic()
+        return time.monotonic() - began
+
+    async def leave_in_a_hurry(service: Service) -> float:
+        leaving = asyncio.create_task(leave(service, 16))
+        await asyncio.sleep(0.5)
+        leaving.cancel()
+        await asyncio.wait([leaving])
+        return 0.0
+
+    async def main():
+        async with live_service(tmp_path, script) as service:
+            return await asyncio.gather(leave(service, 0), leave(service, 16), leave_in_a_hurry(service))
+
+    assert max(run_real(main)) < 4
+
+
+def test_cancelling_while_opening_leaves_nothing_behind(tmp_path):
+    async def main():
+        asked = asyncio.Event()
+
+        async def script(connection: ServerConnection) -> None:
+            asked.set()
+            await connection.wait_closed()
+
+        async with live_service(tmp_path, script) as service:
+            opening = asyncio.create_task(why_not(service.connector(), service.token()))
+            await asked.wait()
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+
+    run_real(main)
+
+
+def test_links_of_one_connector_follow_one_another(tmp_path):
+    async def main():
+        async with live_service(tmp_path, saying(TURN_COMPLETE)) as service:
+            connector = service.connector()
+            for handle in (None, "handle-1", "handle-2"):
+                async with connector.open(service.token(), Request(Mode.HANDS_FREE, handle)) as link:
+                    stream = link.messages()
+                    assert await anext(stream) == TurnComplete()
+                    await stream.aclose()
+            return [json.loads(text)["setup"]["sessionResumption"] for text in service.set_ups]
+
+    assert run_real(main) == [{}, {"handle": "handle-1"}, {"handle": "handle-2"}]
+
+
+def test_a_result_that_is_not_json_is_an_error_of_the_link_and_leaves_it_open(tmp_path):
+    async def main():
+        async with linked(tmp_path, saying(TURN_COMPLETE)) as link:
+            with pytest.raises(LinkError):
+                await link.send_tool_result(ToolResult("1", "get_time", {"time": object()}))
+            await link.send_text("still here")
+
+    run_real(main)
+
+
+def test_the_environment_has_no_say(tmp_path, monkeypatch):
+    for name, value in {
+        "GOOGLE_GENAI_USE_VERTEXAI": "true",
+        "GOOGLE_GENAI_USE_ENTERPRISE": "true",
+        "GOOGLE_GEMINI_BASE_URL": "https://127.0.0.1:1",
+        "GOOGLE_API_KEY": "AIzaOfSomebodyElse",
+        "GOOGLE_GENAI_API_VERSION": "v9",
+        "HTTPS_PROXY": "http://127.0.0.1:1",
+        "ALL_PROXY": "socks5://127.0.0.1:1",
+        "SSL_CERT_FILE": "/nonexistent",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    async def main():
+        async with live_service(tmp_path, saying()) as service:
+            async with service.connector().open(service.token(), Request(Mode.HANDS_FREE)):
+                pass
+            return service.requests
+
+    (request,) = run_real(main)
+    assert request.path.startswith("/ws/google.ai.generativelanguage.v1alpha.")
+    assert request.headers["Authorization"] == f"Token {TOKEN}"
+
+
+def test_warming_up_needs_no_network_and_leaves_nothing_open():
+    async def main():
+        await GeminiConnector(Live(), ()).warm_up()
+
+    run_real(main)
+
+
+def test_the_chatty_loggers_stay_quiet_and_the_others_as_they_are():
+    loggers = {name: logging.getLogger(name) for name in ("websockets", "httpx2", "google_genai")}
+    before = {name: logger.level for name, logger in loggers.items()}
+    try:
+        loggers["websockets"].setLevel(logging.DEBUG)
+        loggers["httpx2"].setLevel(logging.ERROR)
+        GeminiConnector(Live(), ())
+        assert loggers["websockets"].level == logging.INFO
+        assert loggers["httpx2"].level == logging.ERROR
+        assert loggers["google_genai"].getEffectiveLevel() >= logging.INFO
+    finally:
+        for name, level in before.items():
+            loggers[name].setLevel(level)
+
+
+def test_a_token_does_not_show_itself():
+    token = LiveToken(TOKEN, "gemini-3.8-live", "v1alpha", None, Seconds(0.0), Seconds(0.0), Seconds(0.0))
+    assert TOKEN not in repr(token)
+
+
+def test_the_environment_cannot_have_the_secrets_of_a_connection_written_down(tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "secrets"))
+
+    async def main() -> None:
+        async with linked(tmp_path, saying()):
+            pass
+
+    run_real(main)
+    assert not (tmp_path / "secrets").exists()

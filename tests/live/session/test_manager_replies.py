@@ -1,0 +1,291 @@
+"""What a link brings: replies to playback, in order and once, facts to the conversation, words to whoever listens."""
+
+import logging
+
+import pytest
+
+from appliance.core.events import (
+    ReplyEnded,
+    ReplyStarted,
+    ServerInterrupted,
+    ToolsCalled,
+    ToolsCancelled,
+    UserSilent,
+    UserSpeech,
+)
+from appliance.core.state import Mode
+from appliance.live.ports import (
+    GenerationComplete,
+    GoAway,
+    Grounding,
+    HeardText,
+    HistorySeed,
+    Interrupted,
+    ReplyAudio,
+    Role,
+    SeedMethod,
+    SpeechEnded,
+    SpeechStarted,
+    SpokenText,
+    ToolCall,
+    ToolCallsCancelled,
+    ToolResult,
+    Turn,
+    TurnComplete,
+    UsageReported,
+)
+from appliance.live.session.callbacks import Candour, SessionCounts
+from appliance.live.session.playback_queue import CAPACITY_S
+from appliance.units import Seconds
+from tests.clock import run_virtual
+from tests.live.fakes import FakePlayback, Household, closing, opening, settle
+
+A, B, C = (ReplyAudio(bytes([n, n])) for n in (1, 2, 3))
+SECOND = ReplyAudio(bytes(48_000))
+RESULT = ToolResult("1", "get_time", {"time": "noon"})
+
+
+# Replies
+
+
+def test_a_reply_is_played_and_told_in_order():
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.say(A, B, GenerationComplete(), TurnComplete(), C, TurnComplete(), TurnComplete())
+            await settle()
+        assert house.playback.played == {1: A.pcm + B.pcm, 2: C.pcm}
+        assert house.events == [
+            ReplyStarted(1, 1),
+            ReplyStarted(1, 2),
+            ReplyEnded(1, 1),
+            ReplyEnded(1, 2),
+            ReplyEnded(1, 0),
+        ]
+
+    run_virtual(main)
+
+
+def test_the_end_of_a_reply_waits_for_the_playback_of_its_last_audio():
+    async def main():
+        house = Household(playback=FakePlayback(ring_s=2.0))
+        async with house.linked() as (_, link):
+            link.say(SECOND, SECOND, SECOND, GenerationComplete())
+            await settle()
+            assert house.events == [ReplyStarted(1, 1)]
+            house.playback.ring_s = 10.0
+            house.playback._room.set()
+            await settle()
+            assert house.events == [ReplyStarted(1, 1), ReplyEnded(1, 1)]
+
+    run_virtual(main)
+
+
+def test_an_interruption_is_seen_although_playback_is_full_and_drops_what_waits():
+    async def main():
+        house = Household(playback=FakePlayback(ring_s=5.0))
+        async with house.linked() as (keeper, link):
+            link.say(*[SECOND] * 60)
+            await settle()
+            assert len(house.playback.played[1]) == 5 * len(SECOND.pcm)
+            link.say(Interrupted(), SECOND, TurnComplete(), A, TurnComplete())
+            await settle()
+            assert house.events == [
+                ReplyStarted(1, 1),
+                ServerInterrupted(1),
+                ReplyStarted(1, 2),
+                ReplyEnded(1, 2),
+            ]
+            assert len(house.playback.played[1]) == 5 * len(SECOND.pcm)
+            assert house.playback.played[2] == A.pcm
+            assert house.playback.offered == 5 + 1 + 1
+            assert keeper.counts == SessionCounts(len(SECOND.pcm), 0, 0, 0, 0)
+
+    run_virtual(main)
+
+
+def test_a_reply_longer_than_all_buffers_makes_the_service_wait_and_discarding_it_frees_the_link():
+    async def main():
+        house = Household(playback=FakePlayback(ring_s=5.0))
+        async with house.linked() as (keeper, link):
+            link.say(*[SECOND] * int(CAPACITY_S + 20))
+            await settle()
+            assert link.unread > 0
+            assert keeper.counts.waits_for_playback > 0
+            house.playback.flush()
+            keeper.discard()
+            link.say(TurnComplete(), A, TurnComplete())
+            await settle()
+            assert link.unread == 0
+            assert house.playback.offered == 5 + 1 + 1
+            assert house.playback.played[2] == A.pcm
+            assert house.events == [ReplyStarted(1, 1), ReplyStarted(1, 2), ReplyEnded(1, 2)]
+
+    run_virtual(main)
+
+
+def test_a_reply_that_is_discarded_as_it_begins_is_never_heard():
+    async def main():
+        house = Household()
+        async with house.linked() as (keeper, link):
+            house.on_event = lambda event: keeper.discard() if isinstance(event, ReplyStarted) else None
+            link.say(A, B, GenerationComplete(), TurnComplete())
+            await settle()
+            assert house.events == [ReplyStarted(1, 1)]
+            assert not house.playback.played
+
+    run_virtual(main)
+
+
+def test_a_link_that_waits_for_playback_can_be_closed():
+    async def main():
+        house = Household(playback=FakePlayback(ring_s=5.0))
+        async with house.linked() as (keeper, link):
+            link.say(*[SECOND] * int(CAPACITY_S + 20))
+            await settle()
+            keeper.close(closing(1))
+            await settle()
+            assert house.connector.connections == 0
+
+    run_virtual(main)
+
+
+def test_epochs_go_on_over_links():
+    async def main():
+        house = Household()
+        async with house.linked() as (keeper, link):
+            link.say(A)
+            await settle()
+            keeper.open(opening(2))
+            await settle()
+            house.connector.links[1].say(B)
+            await settle()
+        assert house.playback.played == {1: A.pcm, 2: B.pcm}
+
+    run_virtual(main)
+
+
+# The person
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [(Mode.HANDS_FREE, [UserSpeech(1), UserSilent(1)]), (Mode.PUSH_TO_TALK, [])],
+    ids=["hands-free", "push-to-talk"],
+)
+def test_the_person_is_reported_once_a_turn_and_only_hands_free(mode, told):
+    async def main():
+        house = Household()
+        async with house.linked(mode) as (_, link):
+            link.say(SpeechStarted(), HeardText("what"), SpeechEnded(), HeardText(" time"))
+            await settle()
+            assert house.events == told
+            link.say(A, HeardText(" is it"), GenerationComplete(), TurnComplete())
+            await settle()
+            assert house.events[len(told) :] == [ReplyStarted(1, 1), ReplyEnded(1, 1)]
+
+    run_virtual(main)
+
+
+# Tools and remarks
+
+
+def test_tool_calls_are_handed_on_and_answered():
+    async def main():
+        house = Household()
+        call = ToolCall("1", "get_time", {})
+        async with house.linked() as (keeper, link):
+            link.say(call, ToolCallsCancelled(("1",)))
+            await settle()
+            keeper.send_tool_result(RESULT)
+            await settle()
+            assert house.calls == [call]
+            assert house.events == [ToolsCalled(1, ("1",)), ToolsCancelled(1, ("1",))]
+            assert link.results == [RESULT]
+            assert keeper.counts.tool_results_dropped == 0
+
+    run_virtual(main)
+
+
+def test_words_are_handed_on_turn_by_turn():
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.say(HeardText(" what"), HeardText(" time"), SpokenText(" Noon"), A, SpokenText("."), TurnComplete())
+            await settle()
+            assert house.said == [Turn(Role.PERSON, "what time"), Turn(Role.MODEL, "Noon.")]
+            link.say(SpokenText(" And"), Interrupted())
+            await settle()
+            assert house.said[2:] == [Turn(Role.MODEL, "And")]
+
+    run_virtual(main)
+
+
+def test_what_is_no_news_for_the_conversation_is_not_told():
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.say(SpokenText("noon"), UsageReported(7), GoAway(Seconds(50.0)), Grounding(("https://a",)))
+            await settle()
+            assert house.events == []
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(
+    ("candour", "transcribed", "seeds"),
+    [
+        (Candour.TELL, True, ['(The person interrupted. Of your last answer they heard only: "One two")']),
+        (Candour.TELL, False, []),
+        (Candour.KEEP, True, []),
+    ],
+)
+def test_the_model_is_told_what_was_heard_of_an_answer_that_was_cut_off(candour, transcribed, seeds):
+    async def main():
+        house = Household(candour=candour)
+        async with house.linked() as (_, link):
+            if transcribed:
+                link.say(SpokenText(" One two three four."))
+            link.say(SECOND, SECOND)
+            await settle()
+            house.playback.heard_of = {1: 24_000}
+            link.say(Interrupted())
+            await settle()
+            notes = [HistorySeed(SeedMethod.CONTENT, (Turn(Role.PERSON, note),)) for note in seeds]
+            assert link.seeds == notes
+            link.say(Interrupted())
+            await settle()
+            assert link.seeds == notes, "once"
+
+    run_virtual(main)
+
+
+def test_how_much_of_an_answer_was_heard_is_logged_and_its_words_are_not(caplog: pytest.LogCaptureFixture):
+    async def main():
+        house = Household()
+        async with house.linked() as (_, link):
+            link.say(SpokenText(" One two three four."), SECOND, SECOND)
+            await settle()
+            house.playback.heard_of = {1: 24_000}
+            link.say(Interrupted())
+            await settle()
+
+    with caplog.at_level(logging.DEBUG, "appliance"):
+        run_virtual(main)
+    assert "reply.cut heard_ms=1000 received_ms=2000" in [record.getMessage() for record in caplog.records]
+    assert "two" not in caplog.text
+
+
+def test_an_answer_that_was_heard_to_its_end_was_not_cut_off():
+    async def main():
+        house = Household()
+        async with house.linked() as (keeper, link):
+            link.say(SpokenText(" One."), SECOND, GenerationComplete(), TurnComplete())
+            await settle()
+            house.playback.heard_of = {1: 24_000}
+            keeper.discard()
+            link.say(Interrupted())
+            await settle()
+            assert link.seeds == []
+
+    run_virtual(main)

@@ -1,0 +1,78 @@
+"""What the service tells of the person, and when: voice activity or none, transcripts early, prompt, late or never."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from appliance.simulator.model.transcripts import Transcripts
+from appliance.simulator.options import VoiceActivity
+from tests.clock import run_virtual
+from tests.simulator.inmemory import SETUP, Message, service, until
+from tests.simulator.raw import QUESTION
+
+OLD = {**SETUP, "model": "models/gemini-3.1-flash-live-preview"}
+"""A model that sends no voice activity."""
+
+
+def told(setup: Message = SETUP, **options: Any) -> list[str]:
+    """The kinds of all that the service sends about one question."""
+
+    async def main() -> list[Message]:
+        async with service(**options) as running, running.open(setup) as session:
+            await session.send(QUESTION)
+            messages = await until(session, "turnComplete")
+            with suppress(TimeoutError):
+                while True:
+                    async with asyncio.timeout(5):
+                        messages.append(await session.receive())
+            return messages
+
+    return [kind(message) for message in run_virtual(main)]
+
+
+def kind(message: Message) -> str:
+    return next(name for name in (message.get("serverContent") or message) if name != "usageMetadata")
+
+
+@pytest.mark.parametrize(
+    ("setup", "activity", "sent"),
+    [
+        (SETUP, VoiceActivity.BY_MODEL, True),
+        (SETUP, VoiceActivity.UNSENT, False),
+        (OLD, VoiceActivity.BY_MODEL, False),
+        (OLD, VoiceActivity.SENT, True),
+    ],
+)
+def test_whether_the_person_is_heard_is_told_as_the_model_does_or_as_chosen(
+    setup: Message, activity: VoiceActivity, sent: bool
+):
+    kinds = told(setup, voice_activity=activity)
+    assert kinds.count("voiceActivity") == (2 if sent else 0)
+    assert "modelTurn" in kinds
+
+
+@pytest.mark.parametrize(
+    ("transcripts", "order"),
+    [
+        (
+            Transcripts.EARLY,
+            ["voiceActivity", "inputTranscription", "voiceActivity", "inputTranscription", "modelTurn", "turnComplete"],
+        ),
+        (
+            Transcripts.PROMPT,
+            ["voiceActivity", "voiceActivity", "inputTranscription", "inputTranscription", "modelTurn", "turnComplete"],
+        ),
+        (
+            Transcripts.LATE,
+            ["voiceActivity", "voiceActivity", "modelTurn", "inputTranscription", "turnComplete", "inputTranscription"],
+        ),
+        (Transcripts.NEVER, ["voiceActivity", "voiceActivity", "modelTurn", "turnComplete"]),
+    ],
+)
+def test_the_transcript_comes_when_it_is_to(transcripts: Transcripts, order: list[str]):
+    kinds = told(transcripts=transcripts)
+    seen = [one for one in kinds if one in order]
+    first_audio = seen.index("modelTurn")
+    assert [*seen[: first_audio + 1], *(one for one in seen[first_audio:] if one != "modelTurn")] == order

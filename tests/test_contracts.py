@@ -1,0 +1,56 @@
+"""The import contracts are exhaustive: a module that no contract names fails the check."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = sorted(
+    folder.parent.relative_to(ROOT)
+    for folder in (ROOT / "appliance").rglob("__init__.py")
+    if folder.parent.name != "versions"  # the database's migrations, which alembic orders
+)
+
+
+def _lint(directory: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_new_file_in_any_package_fails_the_check(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(
+        ROOT / "appliance",
+        tmp_path / "appliance",
+        ignore=lambda _, names: [n for n in names if "." in n and not n.endswith(".py")],
+    )
+    assert _lint(tmp_path).returncode == 0
+    for package in PACKAGES:
+        (tmp_path / package / "stray.py").write_text('"""A module that no contract names."""\n')
+
+    checked = _lint(tmp_path)
+
+    assert checked.returncode == 1
+    refused = set(
+        re.findall(r"^- ?(appliance[\w.]*\.stray)$|^.*?\b(appliance[\w.]*\.stray)\b", checked.stdout, re.MULTILINE)
+    )
+    named = {name for pair in refused for name in pair if name}
+    assert named == {f"{'.'.join(package.parts)}.stray" for package in PACKAGES}
+
+
+def test_an_import_that_points_up_fails_the_check(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "appliance", tmp_path / "appliance")
+    (tmp_path / "appliance" / "units.py").write_text("import appliance.daemon\n")
+
+    checked = _lint(tmp_path)
+
+    assert checked.returncode == 1
+    assert "appliance.units is not allowed to import appliance.daemon" in checked.stdout
