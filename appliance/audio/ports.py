@@ -96,7 +96,7 @@ class PlayedPeriod:
 
 
 class PlaybackSink(Protocol):
-    """What a speaker serves: implemented by `audio.playback.playback.Playback`. All on the loop's thread."""
+    """Source that a speaker plays from: implemented by `audio.playback.playback.Playback`. All on the loop's thread."""
 
     def connect(self, deck: Mixer, audible_at: Seconds) -> None:
         """Play on this deck from now on; its first sample, silence included, is heard at ``audible_at``.

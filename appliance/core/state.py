@@ -160,8 +160,8 @@ class Policy:
     """After so many answers in a row that a voice has cut off, only the wake word or the button cuts the next one off:
     the voice may be the answer's own echo."""
     trusted_answers: int = 2
-    """So many answers in a row may be followed by another without wake word, press or text before it is made sure that
-    a person has asked for it."""
+    """Answers in a row that may be followed by another without wake word, press or text. Before the next one is
+    played, it is made sure that a person has asked."""
     tool_calls: int = 12
     """The most calls that are run for one question; the next ones are refused, and then the conversation ends."""
     tool_time_s: float = 60.0

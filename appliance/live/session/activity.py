@@ -1,4 +1,4 @@
-"""What goes on over a link, as far as it decides when to worry and when a swap is harmless. Pure; times are monotonic.
+"""Activity over a link that decides when to act on a fault and when a swap is harmless. Pure; times are monotonic.
 
 It joins the watchdogs (`patience`), the moment for a swap (`rotation`) and the microphone's own word for speech
 (`voice`), and knows what a repetition is.
@@ -113,7 +113,7 @@ class SessionActivity:
         self._patience.stopped(now)
 
     def repeated(self, sent_at: Seconds) -> None:
-        """What the person said is being sent once more, to its end at ``sent_at``."""
+        """The person's words are being sent once more, to their end at ``sent_at``."""
         self._repeating = self._noticed = True
         self._patience.stopped(sent_at)
 
@@ -273,7 +273,7 @@ class SessionActivity:
 
     @property
     def busy(self) -> frozenset[Busy]:
-        """What a swap would break."""
+        """The activity that a swap would break."""
         found = {
             Busy.PERSON: self.speech_begins,
             Busy.MODEL: self._answers or self._works or self._patience.waiting,

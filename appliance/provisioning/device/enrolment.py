@@ -38,7 +38,7 @@ STANDING_FILE: Final = "provisioning.json"
 _OWN_FILES: Final = frozenset({SEQUENCE_FILE, STANDING_FILE, "usage.json", "models.json"})
 """What the appliance keeps beside its identity."""
 _HALF_WRITTEN: Final = frozenset(f"{stem}.new" for name in _OWN_FILES for stem in (name, name.removesuffix(".json")))
-"""What a power cut leaves of them: `PrivateDirectory` adds to the name, `storage.jsonfile` replaces its end."""
+"""Files that a power cut leaves behind: `PrivateDirectory` adds to the name, `storage.jsonfile` replaces its end."""
 _IDENTITY_FILES: Final = (f"{identity.FILE_NAME}.new", identity.FILE_NAME)
 
 

@@ -1,4 +1,4 @@
-"""What every request to the protocol passes, outside the application: junk ends here, and answers are signed here."""
+"""Middleware around the application: it refuses malformed requests and signs every answer."""
 
 import asyncio
 import logging

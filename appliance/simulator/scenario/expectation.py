@@ -54,7 +54,7 @@ class Expectation(BaseModel):
     light: tuple[State, ...] = ()
     """What it shows besides the lights of a conversation in good health, in order, repetitions as above."""
     words: Trouble | None = None
-    """What the household is told (`core.trouble_messages`)."""
+    """The sentence that the household hears (`core.trouble_messages`)."""
     questions: Annotated[int, Field(ge=1, le=20)] = 2
     answers: Annotated[int, Field(ge=0, le=20)] | None = None
     """So many of them are answered, each answer heard up to its end; left out: all."""
