@@ -431,7 +431,7 @@ class Settings(LayeredSettings):
     tools: Tools = Tools()
     """What the model may call."""
     caps: Caps = Caps()
-    """What it may cost."""
+    """Limits on spending."""
     log: Log = Log()
     """What is written to the journal."""
 

@@ -13,11 +13,11 @@ TROUBLE_MESSAGES: Final[Mapping[Trouble | Fault, str]] = MappingProxyType(
     {
         Trouble.NETWORK: "There is no network. Check the router.",
         Trouble.CLOCK: "My clock is wrong. Give me a minute.",
-        Trouble.REFUSED: "I am not let in. Ask who installed me.",
+        Trouble.REFUSED: "The server won't let me in. Ask who installed me.",
         Trouble.NOT_ENROLLED: "I am not enrolled yet. Ask who installed me.",
         Trouble.SETTINGS: "My settings are wrong. Ask who installed me.",
         Trouble.QUOTA: "My allowance is used up. Try later.",
-        Trouble.CAP_SESSION: "This has become too long a talk. Wake me again.",
+        Trouble.CAP_SESSION: "We've talked for as long as I'm allowed. Wake me again.",
         Trouble.CAP_DAY: "Today's allowance is used up. Ask me tomorrow.",
         Trouble.CAP_MONTH: "This month's allowance is used up. Ask who installed me.",
         Trouble.SILENT_SERVICE: "I get no answer. Ask me again.",

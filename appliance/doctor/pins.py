@@ -23,7 +23,7 @@ def pins(settings: Settings, busy: Severity = Severity.NOTE) -> Iterator[Finding
         elif busy is Severity.NOTE and "busy" in str(error).lower():
             yield Finding(name, busy, str(error), "all is well if that is the daemon: systemctl status appliance")
         else:
-            yield Finding(name, Severity.PROBLEM, str(error), f"mend it, or set another {_SECTION[name]}.kind")
+            yield Finding(name, Severity.PROBLEM, str(error), f"fix it, or set another {_SECTION[name]}.kind")
 
 
 _SECTION = {"light": "indicator", "button": "button"}

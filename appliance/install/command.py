@@ -36,7 +36,7 @@ LOCK: Final = "/run/voice-appliance-provision.lock"
 PATH: Final = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CODES: Final = {
     ExitCode.OK: "installed, or nothing to do",
-    ExitCode.BUG: "a mistake of ours, or the daemon does not start",
+    ExitCode.BUG: "a bug, or the daemon does not start",
     ExitCode.USAGE: "wrong usage; not root",
     ExitCode.UNFIT: "this machine is not fit, or busy with another installation, or the self-test has found a problem",
     ExitCode.DATA: "the join string, or something that was fetched, is not what it should be",
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StepFailed as error:
         return _complain(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _complain("ended by Ctrl-C; what was being done is undone", 130)
+        return _complain("stopped by Ctrl-C; the unfinished step was undone", 130)
 
 
 def install(machine: Machine, manner: Manner, start: Start, join_file: Path | None, source: Path = SOURCE) -> int:
@@ -185,7 +185,7 @@ def _end(number: int, frame: object) -> NoReturn:
     del frame
     for one in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)  # a closed terminal sends it more than once; the undoing is not to be undone
-    sys.exit(_complain("told to end; what was being done is undone", 128 + number))
+    sys.exit(_complain("stopped by a signal; the unfinished step was undone", 128 + number))
 
 
 def _complain(line: str, code: int) -> int:

@@ -55,11 +55,13 @@ def face() -> Face:
 def summary(report: Report, manner: Manner) -> str:
     """Return the last line."""
     if any(line.result is Result.FAILED for line in report.lines):
-        return "Not finished: the step that failed is undone, and what ran before runs on. Mend it, and run this again."
+        return (
+            "Not finished. The failed step was undone; what was running still is. Fix the problem and run this again."
+        )
     if manner is Manner.DRY:
         return "Nothing was changed." if report.changed() else _NOTHING
     if report.exit_code is ExitCode.UNFIT:
-        return "Installed, but the self-test has found a problem: see above, and run this again when it is mended."
+        return "Installed, but the self-test found a problem: see above, fix it and run this again."
     return "Installed." if report.changed() else _NOTHING
 
 

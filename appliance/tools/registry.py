@@ -38,7 +38,7 @@ def tool(function: Function) -> Tool:
     """Derive the declaration from the function's signature and docstring.
 
     Raises:
-        TypeError: It has no docstring, or a parameter without annotation: a mistake of ours.
+        TypeError: It has no docstring, or a parameter without annotation: a bug.
     """
     name = str(getattr(function, "__name__", function))
     description = (inspect.getdoc(function) or "").split("\n", maxsplit=1)[0]

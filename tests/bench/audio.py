@@ -1,4 +1,4 @@
-"""``scripts/bench audio``: the audio engine on the virtual card, with the seeds' way in the same run."""
+"""``scripts/bench audio``: the audio engine on the virtual card, with a plain queue in the same run."""
 
 import asyncio
 import logging
@@ -36,7 +36,7 @@ FAULTS: Final = (Fault.GONE, Fault.DISCONNECTED)
 def measure(say: Say) -> list[Figure]:
     """Measure everything; takes about four minutes."""
     with _card() as card:
-        say("how the seeds' way plays and records")
+        say("how a plain queue with asyncio.to_thread plays and records")
         seed_flush_ms, seed_lost = _seed_flush(card), _seed_lost(card)
         say("interruptions")
         flush_10 = asyncio.run(_flush(card, 10))
@@ -85,7 +85,7 @@ def _card() -> Iterator[VirtualCard]:
             card.close()
 
 
-# The seeds' way
+# A plain queue with asyncio.to_thread
 
 
 def _seed_flush(card: VirtualCard) -> list[float]:

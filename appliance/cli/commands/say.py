@@ -41,7 +41,7 @@ def _ask(path: Path, asked: Asked) -> Answered:
             with line.makefile("rb") as answer:
                 return Answered.model_validate_json(answer.read())
     except PermissionError:
-        raise InputError(f"you may not speak to it: run this as root, or as one who may open {path}") from None
+        raise InputError("permission denied: use sudo, or join the group voice-appliance") from None
     except FileNotFoundError:
         raise InputError(
             f"no appliance is running: {path} is not there; systemctl status appliance tells more", ExitCode.NO_INPUT

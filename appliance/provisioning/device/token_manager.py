@@ -260,7 +260,7 @@ class TokenManager:
             yield
         except ProvisioningError as error:
             self._put_off(error)
-        except Exception as error:  # noqa: BLE001  a mistake of ours; its words may hold anything
+        except Exception as error:  # noqa: BLE001  a bug; its message may hold anything
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{frame.filename}:{frame.lineno}"
             log.event("provisioning.broken", level="error", error=type(error).__name__, where=where)

@@ -18,7 +18,7 @@ BY_SETTINGS: Final = "settings"
 KEYS_DAY: Final = 10
 """Keys that a device may bring in a day: each is kept for ever."""
 KEYS_WAIT_S: Final = 3600
-_MOVES: Final[Mapping[audit.Action, tuple[frozenset[DeviceStatus], DeviceStatus]]] = {
+MOVES: Final[Mapping[audit.Action, tuple[frozenset[DeviceStatus], DeviceStatus]]] = {
     audit.Action.APPROVED: (frozenset({DeviceStatus.PENDING}), DeviceStatus.ACTIVE),
     audit.Action.SUSPENDED: (frozenset({DeviceStatus.ACTIVE, DeviceStatus.PENDING}), DeviceStatus.SUSPENDED),
     audit.Action.RESUMED: (frozenset({DeviceStatus.SUSPENDED}), DeviceStatus.ACTIVE),
@@ -61,7 +61,7 @@ def reset(connection: Connection, caller: Caller, now: int) -> None:
 
 def move(connection: Connection, device_id: str, action: audit.Action, now: int, actor: str) -> DeviceStatus | None:
     """Do what an operator wants with a device; None: there is no such device, or it is in no state for this."""
-    allowed, target = _MOVES[action]
+    allowed, target = MOVES[action]
     movable = (DEVICE.c.id == device_id) & DEVICE.c.status.in_([status.value for status in allowed])
     fresh = {"conflicts": 0, "conflicts_since": None} if action is audit.Action.RESUMED else {}
     changed = connection.execute(update(DEVICE).where(movable).values(status=target.value, **fresh))

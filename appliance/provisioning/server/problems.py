@@ -73,7 +73,7 @@ async def _invalid(request: Request, error: RequestValidationError) -> Response:
 
 
 async def _broken(request: Request, error: Exception) -> Response:
-    """Answer for a mistake of ours; the framework raises it again for the log."""
+    """Answer for a bug; the framework raises it again for the log."""
     del error
     return _answer(request, Refusal(ProblemCode.INTERNAL))
 

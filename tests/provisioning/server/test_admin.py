@@ -283,7 +283,7 @@ def test_what_cannot_be_done_is_one_line(admin, arguments, code, said):
 def test_a_device_in_another_state_is_told_apart_from_one_that_is_not_there(admin, here):
     key = keys.private_key(keys.new_private_key())
     device = run_virtual(lambda: here.enrol(here.claim(), key)).json()["device_id"]
-    assert "is in no state to be approved" in admin("devices", "approve", device)[2]
+    assert "is already active; only pending devices can be approved" in admin("devices", "approve", device)[2]
 
 
 def test_the_audit_is_held_against_a_mark_that_was_kept(admin, here, monkeypatch):

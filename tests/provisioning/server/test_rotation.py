@@ -99,7 +99,7 @@ def test_the_next_key_signs_once_every_device_says_that_it_knows_it(admin, here)
     assert named(ask(old)) == [old]
     code, words = admin("rotate")
     assert code == ExitCode.DATA
-    assert "enrol again: 1 of the devices" in words
+    assert "enrol again: 1; wait" in words
     start_again(here)
     assert named(ask(old)) == [old, new]
     assert admin("show")[1]["unheard"] == 1  # the answer may have been lost

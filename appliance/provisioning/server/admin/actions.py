@@ -73,8 +73,9 @@ def move_device(connection: Connection, operator: Operator, options: Namespace) 
     """Approve, suspend, resume or revoke a device; raises InputError."""
     status = devices.move(connection, options.device, audit.Action(options.action), operator.now, operator.name)
     if status is None:
-        show_device(connection, operator, options)
-        raise InputError(f"the device {options.device} is in no state to be {options.action}")
+        now = show_device(connection, operator, options)["status"]
+        allowed = " or ".join(sorted(devices.MOVES[audit.Action(options.action)][0]))
+        raise InputError(f"{options.device} is already {now}; only {allowed} devices can be {options.action}")
     return {"id": options.device, "name": _name(connection, options.device), "status": status.value}
 
 

@@ -96,8 +96,8 @@ def _all_know(connection: Connection, names: Sequence[str], options: Namespace) 
     untold = _untold(connection, names)
     if untold and not options.leave_behind:
         raise InputError(
-            f"not told of the key yet, and would have to enrol again: {untold} of the devices; wait until they have "
-            "asked the server for something, or give --leave-behind"
+            f"devices not in touch since the key was announced, which would have to enrol again: {untold}; "
+            "wait until they have asked the server for something, or give --leave-behind"
         )
 
 
