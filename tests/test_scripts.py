@@ -49,7 +49,7 @@ def test_a_virtual_card_hears_the_scene_of_the_word_and_paths_count_from_the_cal
     done = run(tmp_path / "link", "--card", "virtual", *wake, "--report", "mine.json", folder=tmp_path)
     folder, *words = done.stdout.splitlines()
     assert folder == str(tmp_path)
-    assert words[:4] == ["-m", "tests.soundcard", "--mic", str(scene)]
+    assert words[:4] == ["-m", "appliance.virtual_card", "--mic", str(scene)]
     assert words[words.index("--wait") + 1] == "20"
     assert words[-2 - len(wake) :] == [*wake, "--report", "mine.json"]
 

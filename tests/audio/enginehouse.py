@@ -12,7 +12,7 @@ from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.errors import DeviceError
 from appliance.units import Epoch, Pcm, Seconds
-from tests.soundcard.card import Jack
+from appliance.virtual_card.card import Jack
 
 LAP = 27_000
 """After so many samples, `counting` begins again."""

@@ -14,11 +14,11 @@ from appliance.audio.cards.hardware import layouts
 from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.units import AudioFormat, Epoch, Hz, Pcm
+from appliance.virtual_card.card import RING, Fault, Hardware, Sample, VirtualCard
 from tests.audio.enginehouse import household
 from tests.audio.tones import tone
 from tests.clock import run_real
-from tests.soundcard.card import RING, Fault, Hardware, Sample, VirtualCard
-from tests.soundcard.fixture import PlugIn
+from tests.virtual_card.fixture import PlugIn
 
 pytestmark = pytest.mark.realtime
 

@@ -19,9 +19,9 @@ import numpy as np
 from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.units import Epoch, Pcm, Seconds
+from appliance.virtual_card.card import RING, Fault, VirtualCard
 from tests.audio.enginehouse import House, household
 from tests.bench.figures import Figure, compared
-from tests.soundcard.card import RING, Fault, VirtualCard
 
 Say = Callable[[str], None]
 
@@ -125,7 +125,7 @@ def _idle_percent(card: VirtualCard, seconds: float) -> float:
 
 def _last_sound(card: VirtualCard, since: float) -> float:
     """Return how long after a moment the speaker still made a sound, in seconds."""
-    return max(0.0, card.speaker.moment(_silent_from(card, since)) - since)
+    return max(0.0, card.speaker.time_of(_silent_from(card, since)) - since)
 
 
 def _silent_from(card: VirtualCard, since: float) -> int:
@@ -178,7 +178,7 @@ async def _enqueue(card: VirtualCard, house: House, epoch: Epoch, found: _Flushe
     start = card.speaker.frame(written_at)
     first = int(np.flatnonzero(card.speaker.played(start, card.speaker.now))[0])
     buffer_s = card.speaker.period_and_buffer[1] / RATE
-    found.enqueue_ms.append((card.speaker.moment(start + first) - written_at - buffer_s) * 1000)
+    found.enqueue_ms.append((card.speaker.time_of(start + first) - written_at - buffer_s) * 1000)
     return written_at
 
 

@@ -29,10 +29,10 @@ from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.scenario.file import Scenario
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK
+from appliance.virtual_card.card import VirtualCard
 from tests.bench.live_far_end import FarEnd
 from tests.bench.live_house import SILENT, House, any_token, mint, reach, until
 from tests.live.loopback import live_service, set_up
-from tests.soundcard.card import VirtualCard
 
 LINKS: Final = 7
 """Opened for each median."""
@@ -234,4 +234,4 @@ def _first_sound(card: VirtualCard, since: float) -> float:
     """Return how long after a moment the speaker made a sound, in seconds."""
     start = card.speaker.frame(since)
     loud = np.flatnonzero(card.speaker.played(start, card.speaker.now))
-    return card.speaker.moment(start + int(loud[0])) - since
+    return card.speaker.time_of(start + int(loud[0])) - since

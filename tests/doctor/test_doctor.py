@@ -25,8 +25,8 @@ from appliance.doctor.finding import Finding, Severity
 from appliance.doctor.pins import pins
 from appliance.errors import ExitCode
 from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
-from tests.soundcard.card import Fault, Hardware, Sample
-from tests.soundcard.fixture import PlugIn
+from appliance.virtual_card.card import Fault, Hardware, Sample
+from tests.virtual_card.fixture import PlugIn
 from tests.wake import onnxfiles
 
 VIRTUAL = Settings(

@@ -18,10 +18,10 @@ from appliance.audio.ports import Block
 from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import COMMAND, WorkerSupervisor
 from appliance.units import Epoch, Seconds
+from appliance.virtual_card.card import RING, Fault, Hardware
 from tests.audio.enginehouse import LAP, counting, household, runs, sounded
 from tests.clock import run_real
-from tests.soundcard.card import RING, Fault, Hardware
-from tests.soundcard.fixture import PlugIn
+from tests.virtual_card.fixture import PlugIn
 
 pytestmark = pytest.mark.realtime
 
@@ -111,7 +111,7 @@ def test_an_interruption_is_silent_soon_and_nothing_old_follows(plug_in: PlugIn)
                 loud = np.flatnonzero(after > 0)
                 silent_s = loud[-1] / RATE if len(loud) else 0.0
                 assert silent_s < 0.15
-                assert card.speaker.moment(card.speaker.frame(flushed_at) + int(loud[-1])) == pytest.approx(
+                assert card.speaker.time_of(card.speaker.frame(flushed_at) + int(loud[-1])) == pytest.approx(
                     house.silent[0], abs=0.005
                 )
                 assert np.count_nonzero(after < 0) == pytest.approx(2_400, abs=10)

@@ -8,9 +8,9 @@ import pytest
 from appliance.cli.commands.devices import devices_command
 from appliance.config.schema import AlsaMicrophone, AlsaSpeaker, Settings
 from appliance.errors import ExitCode
+from appliance.virtual_card.card import Fault
 from tests.audio.cards.test_devices import machine
-from tests.soundcard.card import Fault
-from tests.soundcard.fixture import PlugIn
+from tests.virtual_card.fixture import PlugIn
 
 
 def settings(microphone: str = "", speaker: str = "") -> Settings:

@@ -12,8 +12,8 @@ from appliance.audio.capture.level_meter import LevelMeter
 from appliance.cli.commands.meter import WIDTH, bar, meter_command
 from appliance.config.schema import AlsaMicrophone, Settings, WavMicrophone
 from appliance.errors import ExitCode, InputError, MicrophoneError
-from tests.soundcard.card import RING, Fault
-from tests.soundcard.fixture import PlugIn
+from appliance.virtual_card.card import RING, Fault
+from tests.virtual_card.fixture import PlugIn
 
 VIRTUAL = Settings(microphone=AlsaMicrophone(device="virtual_mic"))
 

@@ -24,10 +24,10 @@ from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode, InputError, ProvisioningUnreachable, TokenRefused
 from appliance.live.ports import LinkConnector, LiveToken, TokenSource
 from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
+from appliance.virtual_card.card import Fault
 from tests.clock import run_real
 from tests.live.loopback import live_service, saying
-from tests.soundcard.card import Fault
-from tests.soundcard.fixture import PlugIn
+from tests.virtual_card.fixture import PlugIn
 
 pytestmark = pytest.mark.realtime
 

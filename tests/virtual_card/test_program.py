@@ -1,4 +1,4 @@
-"""`python -m tests.soundcard`: a program sees the card, hears the recording, and what it plays is kept."""
+"""`python -m appliance.virtual_card`: a program sees the card, hears the recording, and what it plays is kept."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.soundcard.build import BuildError, plugin
+from appliance.virtual_card.build import BuildError, plugin
 
 pytestmark = pytest.mark.realtime
 
@@ -47,7 +47,11 @@ def test_a_program_hears_the_recording_and_what_it_plays_is_kept(tmp_path: Path)
         file.writeframes(np.full(4_000, 5_000, np.int16).tobytes())
     options = ["--mic", str(said), "--speaker", str(tmp_path / "played.wav"), "--", sys.executable, "-c", PROGRAM]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.soundcard", *options], capture_output=True, text=True, check=False, timeout=50
+        [sys.executable, "-m", "appliance.virtual_card", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
     )
     assert done.returncode == 7, done.stderr
     assert int(done.stdout) == pytest.approx(8_000, rel=0.02)
@@ -60,7 +64,11 @@ def test_a_program_hears_the_recording_and_what_it_plays_is_kept(tmp_path: Path)
 def test_a_recording_that_is_none_is_one_line(tmp_path: Path):
     options = ["--mic", str(tmp_path / "none.wav"), "--", "true"]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.soundcard", *options], capture_output=True, text=True, check=False, timeout=50
+        [sys.executable, "-m", "appliance.virtual_card", *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
     )
     assert done.returncode == 66
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Builds the ALSA plug-in of the virtual sound card, once for each version of its source."""
+"""Build the virtual sound card's ALSA plug-in, once for each version of its source."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ FLAGS: Final = ("-shared", "-fPIC", "-DPIC", "-O2", "-Wall", "-Wextra", "-Werror
 
 
 class BuildError(Exception):
-    """The text says what is missing."""
+    """The plug-in cannot be built; the text says what is missing."""
 
 
 @cache
@@ -29,13 +29,13 @@ def plugin() -> Path:
         raise BuildError("no C compiler: apt-get install gcc libc6-dev")
     source = SOURCE.read_bytes()
     version = hashlib.sha256(source + repr((FLAGS, sysconfig.get_platform())).encode()).hexdigest()[:12]
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voice-appliance-tests"
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "voice-appliance"
     built = folder / f"libasound_module_pcm_virtual-{version}.so"
     if built.exists():
         return built
     folder.mkdir(parents=True, exist_ok=True)
     part = built.with_suffix(f".{os.getpid()}")
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [compiler, *FLAGS, str(SOURCE), "-o", str(part), "-lasound"], capture_output=True, text=True, check=False
     )
     if done.returncode:

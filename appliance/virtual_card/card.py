@@ -1,7 +1,7 @@
-"""A sound card of two jacks, a microphone and a speaker, whose every sample a test knows; see pcm_virtual.c.
+"""A sound card with two jacks, a microphone and a speaker, whose every sample can be set or read; see pcm_virtual.c.
 
-Each jack has its own clock (as two USB devices have) and its own kind of hardware. Moments are those of
-CLOCK_MONOTONIC: `time.monotonic`, and `loop.time` of a real loop.
+Each jack has its own clock, as two USB devices do, and its own hardware parameters. Times are CLOCK_MONOTONIC seconds:
+`time.monotonic`, and `loop.time` of a real event loop.
 """
 
 import mmap
@@ -17,58 +17,58 @@ import numpy as np
 
 from appliance.audio.cards.devices import Direction
 from appliance.units import Pcm
-from tests.soundcard.build import plugin
+from appliance.virtual_card.build import plugin
 
 RING: Final = 1 << 22
-"""Frames that a jack remembers: 87 s at 48 kHz, 262 s at 16 kHz. What is older is written over."""
+"""Frames that a jack holds: 87 s at 48 kHz, 262 s at 16 kHz. Older frames are overwritten."""
 _CHANNELS: Final = 2
 _HEADER: Final = 4096
 _MAGIC: Final = 0x56434431
 _ALSA_CONF: Final = "/usr/share/alsa/alsa.conf"
 
-# Where fields of the header lie.
+# Offsets of the header's fields, in bytes.
 _FAULT, _VERSION, _IS_SPEAKER, _BASE_NS, _BASE_FRAME, _PPM = 20, 24, 28, 32, 40, 48
 _OPENS, _CLOSES, _XRUNS, _OWNER, _WRITTEN, _XRUN_WANTED, _PERIOD, _BUFFER = 56, 64, 72, 80, 88, 96, 100, 104
 
 
 class Fault(IntEnum):
-    """What is wrong with a jack; the numbers are those of pcm_virtual.c."""
+    """A jack's fault; the numbers are those of pcm_virtual.c."""
 
     FINE = 0
     GONE = 1
-    """Unplugged while an xrun was pending: PortAudio 19.6 goes on for ever, and fills stderr."""
+    """Unplugged while an xrun was pending: PortAudio 19.6 loops endlessly and fills stderr."""
     STALLED = 2
-    """Its clock stands still: nothing comes, nothing is said."""
+    """Its clock has stopped: no frames, and no error."""
     DISCONNECTED = 3
-    """Unplugged as the kernel tells it: POLLERR and POLLNVAL, and state DISCONNECTED."""
+    """Unplugged, as the kernel reports it: POLLERR and POLLNVAL, and state DISCONNECTED."""
     ABSENT = 4
     """Not plugged in (ENODEV)."""
     BUSY = 5
-    """Another program has it (EBUSY)."""
+    """In use by another program (EBUSY)."""
     DENIED = 6
-    """Not for this user (EACCES)."""
+    """This user may not open it (EACCES)."""
 
 
 class Sample(IntEnum):
-    """What a sample is, by ALSA's names; the numbers are those of pcm_virtual.c."""
+    """Sample formats, by ALSA's names; the numbers are those of pcm_virtual.c."""
 
     S16_LE = 0
     S24_3LE = 1
-    """24 bits in three bytes, as USB cards have them."""
+    """24 bits in three bytes, as on USB cards."""
     S24_LE = 2
-    """24 bits in four bytes, as I2S cards have them; PortAudio does not know it."""
+    """24 bits in four bytes, as on I2S cards; PortAudio does not support it."""
     S32_LE = 3
     IEC958_SUBFRAME_LE = 4
-    """The frames of a digital wire, as a Raspberry Pi's HDMI takes them, and nothing else."""
+    """S/PDIF subframes, the only format that a Raspberry Pi's HDMI takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a jack can do: one rate, one format."""
+    """A jack's hardware parameters: one rate, one format."""
 
     rate_hz: int
     channels: tuple[int, int] = (1, 2)
-    """The fewest and the most. Of a microphone, those beyond the second hear the same as the second."""
+    """Minimum and maximum. A microphone's channels beyond the second repeat the second."""
     sample: Sample = Sample.S16_LE
 
 
@@ -77,7 +77,7 @@ class Jack:
 
     def __init__(self, name: str, path: Path, hardware: Hardware, direction: Direction) -> None:
         self.name = name
-        """Of the PCM, for ALSA and PortAudio."""
+        """The PCM's name, for ALSA and PortAudio."""
         self.rate_hz = hardware.rate_hz
         self.path = path
         bytes_total = _HEADER + RING * _CHANNELS * 2
@@ -90,7 +90,7 @@ class Jack:
         struct.pack_into("<5I", self._map, 0, _MAGIC, hardware.rate_hz, *hardware.channels, hardware.sample)
 
     def close(self) -> None:
-        """Forget it all."""
+        """Unmap and delete the file."""
         del self._ring
         self._map.close()
         self.path.unlink()
@@ -98,26 +98,26 @@ class Jack:
     # The clock
 
     def frame(self, at: float) -> int:
-        """Return the frame that is at the jack at a moment."""
+        """Return the frame that is at the jack at this time."""
         base_ns, base_frame, ppm = struct.unpack_from("<qdd", self._map, _BASE_NS)
         return int(base_frame + (at - base_ns * 1e-9) * self.rate_hz * (1 + ppm * 1e-6))
 
-    def moment(self, frame: int) -> float:
-        """Return when a frame begins at the jack."""
+    def time_of(self, frame: int) -> float:
+        """Return the time at which a frame is at the jack."""
         base_ns, base_frame, ppm = struct.unpack_from("<qdd", self._map, _BASE_NS)
         return float(base_ns * 1e-9 + (frame - base_frame) / (self.rate_hz * (1 + ppm * 1e-6)))
 
     @property
     def now(self) -> int:
-        """The frame that is at the jack."""
+        """The frame that is at the jack now."""
         return self.frame(time.monotonic())
 
     def drift(self, ppm: float) -> None:
-        """Let the clock run faster from now on, without a jump."""
+        """Make the clock run faster by ``ppm`` from now on, without a jump."""
         self._set_clock(0.0, ppm)
 
     def skip(self, frames: int) -> None:
-        """Let the card lose frames: its clock jumps."""
+        """Lose frames: the clock jumps ahead."""
         self._set_clock(frames, struct.unpack_from("<d", self._map, _PPM)[0])
 
     def _set_clock(self, skipped: float, ppm: float) -> None:
@@ -129,49 +129,47 @@ class Jack:
         struct.pack_into("<qdd", self._map, _BASE_NS, now_ns, frame, ppm)
         struct.pack_into("<I", self._map, _VERSION, version + 2)
 
-    # What is at the jack
+    # Frames
 
     def put(self, frame: int, samples: Pcm) -> None:
-        """Let a microphone hear samples from a frame on, on both channels."""
+        """Write samples into a microphone, on both channels, beginning at a frame."""
         index = np.arange(frame, frame + len(samples)) % RING
         self._ring[index] = samples[:, np.newaxis]
 
     def fill(self, lap: Pcm, channel: int | None = None) -> None:
-        """Let a microphone hear `RING` samples over and over: frame f is ``lap[f % RING]``.
-
-        On all channels, or on channel 1 or 2 alone.
-        """
+        """Repeat `RING` samples in a microphone: frame f is ``lap[f % RING]``, on all channels or on channel 1 or 2."""
         if channel is None:
             self._ring[:] = lap[:, np.newaxis]
         else:
             self._ring[:, channel - 1] = lap
 
     def played(self, start: int, stop: int) -> Pcm:
-        """Return what a speaker played in these frames, on its first channel."""
+        """Return the frames that a speaker played, first channel."""
         return self.channels(start, stop)[:, 0]
 
     def channels(self, start: int, stop: int) -> Pcm:
-        """Return what is in these frames, shape (frames, 2).
+        """Return frames, shape (frames, 2).
 
-        The second column is what the quietest of a speaker's other channels played.
+        Of a speaker, the second column is the quietest of all channels but the first. Raises ValueError where the ring
+        does not hold as many.
         """
         if stop - start > RING:
-            raise ValueError("so much is not remembered")
+            raise ValueError("more frames than the ring holds")
         return self._ring[np.arange(start, stop) % RING].copy()
 
-    # What goes wrong, and what went on
+    # Faults and counts
 
     def fail(self, fault: Fault) -> None:
-        """Break it, or mend it with `Fault.FINE`."""
+        """Set a fault; `Fault.FINE` clears it."""
         struct.pack_into("<i", self._map, _FAULT, fault)
 
     def xrun(self) -> None:
-        """Let the next look at the card find an overrun or underrun."""
+        """Cause an overrun or underrun, found at the program's next call."""
         struct.pack_into("<i", self._map, _XRUN_WANTED, 1)
 
     @property
     def opens(self) -> int:
-        """How often it was opened, probes included."""
+        """Times that it was opened, probes included."""
         return self._read("<Q", _OPENS)
 
     @property
@@ -181,17 +179,17 @@ class Jack:
 
     @property
     def owner(self) -> int:
-        """Process that has it open; 0 for none."""
+        """Process id that has it open; 0 for none."""
         return self._read("<q", _OWNER)
 
     @property
     def written(self) -> int:
-        """The frame after the newest that a speaker was given."""
+        """The frame after the newest one written to a speaker."""
         return self._read("<q", _WRITTEN)
 
     @property
     def period_and_buffer(self) -> tuple[int, int]:
-        """Frames of both, as it was last opened."""
+        """Frames of each, as it was last opened."""
         return self._read("<I", _PERIOD), self._read("<I", _BUFFER)
 
     def _read(self, form: str, at: int) -> int:
@@ -199,12 +197,12 @@ class Jack:
 
 
 class VirtualCard:
-    """A microphone and a speaker, and the environment in which a process sees them."""
+    """A microphone and a speaker, and the environment variables with which a process sees them."""
 
     def __init__(
         self, folder: Path, microphone: Hardware = Hardware(16_000), speaker: Hardware = Hardware(24_000)
     ) -> None:
-        """Make the card in ``folder``; raises BuildError."""
+        """Create the card's files in ``folder``; raises BuildError."""
         library = plugin()
         self.microphone = Jack("virtual_mic", _ring_file(folder, "mic"), microphone, Direction.INPUT)
         self.speaker = Jack("virtual_speaker", _ring_file(folder, "speaker"), speaker, Direction.OUTPUT)
@@ -216,11 +214,11 @@ class VirtualCard:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process has to have in its environment to see the card."""
+        """Environment variables for a process that is to see the card."""
         return {"ALSA_CONFIG_PATH": f"{_ALSA_CONF}:{self._config}"}
 
     def configure(self, text: str) -> None:
-        """Add something to asound.conf."""
+        """Append to asound.conf."""
         with self._config.open("a", encoding="utf-8") as file:
             file.write(text)
 
@@ -231,7 +229,7 @@ class VirtualCard:
 
 
 def _ring_file(folder: Path, name: str) -> Path:
-    """Return where a ring lies: in memory where that is possible, as a disk would be written to all the time."""
+    """Return the path of a ring: in memory if possible, since it is written continuously."""
     memory = Path("/dev/shm")  # noqa: S108  not a temporary file: its name is unique
     place = memory if os.access(memory, os.W_OK) else folder
     return place / f"virtual-card-{os.getpid()}-{time.monotonic_ns()}-{name}"
