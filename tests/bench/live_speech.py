@@ -8,11 +8,12 @@ what has no answer yet, from the beginning of the utterance on.
 
 import asyncio
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -160,20 +161,32 @@ async def conversation(trial: Trial, way: Way) -> Fate:
             spans = appliance.uplink.counts.spans  # without the echo of answers, which is not sent
         if len(simulator.sessions) < 2:
             raise RuntimeError(f"nothing went wrong: {trial}")
-        sessions = dict.fromkeys(record.session for record in simulator.sessions)
-        heard = [_known(simulator.sessions, session) for session in sessions]
     recorded = np.frombuffer(house.room.recorded, "<i2")
     captured = np.concatenate([recorded[start:stop] for start, stop in spans])
+    ends = list(accumulate(stop - start for start, stop in spans))
+    answered = {record.number: _answered(record, captured, ends) for record in simulator.sessions}
+    sessions = dict.fromkeys(record.session for record in simulator.sessions)
+    heard = [_known(simulator.sessions, session, answered) for session in sessions]
     begin, end = (sum(min(stop, at) - start for start, stop in spans if start < at) for at in question)
     return compared(captured, heard, slice(begin, end))
 
 
-def _known(records: Sequence[SessionRecord], session: int) -> Pcm:
+def _answered(record: SessionRecord, captured: Pcm, ends: Sequence[int]) -> int:
+    """Return how many samples of a connection have their answer.
+
+    The person says nothing between an answer's beginning and the end of its span, the moment it is heard: that silence
+    is not asked again, however much of it was on its way.
+    """
+    whole = [turn.at_sample for turn in record.turns if turn.sent_samples >= len(SPOKEN)]
+    if not whole:
+        return 0
+    begin = _place(captured, record.samples()[:WINDOW])
+    end = next(end for end in ends if end >= begin + max(whole))
+    return min(end - begin, record.kept_samples)
+
+
+def _known(records: Sequence[SessionRecord], session: int, answered: Mapping[int, int]) -> Pcm:
     """Return what a session knows, or has answered."""
-    answered = {
-        record.number: max((turn.at_sample for turn in record.turns if turn.sent_samples >= len(SPOKEN)), default=0)
-        for record in records
-    }
     connections = []
     for record in records:
         if record.session == session:

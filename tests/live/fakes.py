@@ -188,6 +188,8 @@ class FakeUplink:
     """For each handle, the samples that its session need not know."""
     to_handle: list[bool] = field(default_factory=list)
     """For each lost link, whether all since the handle is taken back."""
+    undelivered: list[int] = field(default_factory=list)
+    """For each answer, how many samples had not arrived as it began."""
 
     def attach(self, sink: UplinkSink) -> None:
         assert self.sink is None
@@ -202,7 +204,8 @@ class FakeUplink:
         await asyncio.sleep(self.drain_s)
         self.log.append("drained")
 
-    def answering(self) -> None:
+    def answering(self, undelivered: int) -> None:
+        self.undelivered.append(undelivered)
         self.log.append("answering")
 
     def answered(self) -> None:

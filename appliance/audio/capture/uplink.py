@@ -173,9 +173,9 @@ class Uplink:
             self._line = None
         self._changed()
 
-    def answering(self) -> None:
-        """What was sent so far is being answered."""
-        self._answering_to = self._taken_to
+    def answering(self, undelivered: int = 0) -> None:
+        """What was sent so far is being answered, but for the newest ``undelivered`` samples and those on their way."""
+        self._answering_to = self._behind(undelivered + self._sending)
 
     def nothing_said(self) -> None:
         """Nobody has spoken since what is being answered: the rest up to now needs no answer of its own."""

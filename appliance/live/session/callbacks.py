@@ -24,8 +24,8 @@ class Uplink(Protocol):
     async def drained(self) -> None:
         """Return once all that belongs to finished turns is sent, or nothing is attached."""
 
-    def answering(self) -> None:
-        """What was sent so far is being answered."""
+    def answering(self, undelivered: int) -> None:
+        """What was sent so far is being answered, but for the newest ``undelivered`` samples."""
 
     def answered(self) -> None:
         """It has its answer."""

@@ -373,7 +373,7 @@ class SessionManager:
     def answering(self) -> None:
         """There is something to hear in answer to what was said, or a tool is called for it."""
         self._answering = True
-        self._uplink.answering()
+        self._uplink.answering(0 if self._opened is None else self._opened.link.undelivered())
 
     def answered(self) -> None:
         """That answer, if there is one, has all come or is cut off."""

@@ -89,6 +89,26 @@ def test_what_is_being_answered_has_its_answer_at_its_end(ends: bool, again_from
     assert again_from - 640 <= run_virtual(main) <= again_from
 
 
+def test_what_had_not_arrived_as_an_answer_began_has_no_answer():
+    async def main() -> int:
+        first, second = RecordingLink(), RecordingLink()
+        async with running() as room:
+            room.begin(0, gate=Gate.OPEN)
+            room.uplink.attach(first)
+            await room.listen(0.2)
+            room.uplink.handle_came(0)
+            await room.listen(0.8)
+            room.uplink.answering(undelivered=1_280)
+            await room.listen(1.0)
+            room.uplink.answered()
+            room.uplink.take_back(0, to_handle=True)
+            room.uplink.attach(second)
+            await room.listen(1.0)
+        return int(stream(0, 48_000).tolist().index(second.heard[0]))
+
+    assert 16_000 - 1_280 - 640 <= run_virtual(main) <= 16_000 - 1_280
+
+
 def test_a_push_to_talk_turn_is_a_turn_again():
     async def main() -> RecordingLink:
         first, second = RecordingLink(), RecordingLink()

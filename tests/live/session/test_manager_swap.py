@@ -226,9 +226,11 @@ def test_a_mute_answer_is_none_and_what_was_said_is_not_taken_for_answered():
             await settle()
             assert house.events[-1] == Unanswered(1, repeatable=True)
             assert "answering" not in house.uplink.log
+            link.never_arrived = 1_280
             link.say(LOUD)
             await settle()
             assert house.uplink.log[-1] == "answering"
+            assert house.uplink.undelivered == [1_280]
             link.say(GenerationComplete(), TurnComplete())
             await settle()
             assert house.uplink.log[-2:] == ["answering", "answered"]
