@@ -19,7 +19,7 @@ from appliance.audio.worker.messages import PERIODS_MS, Opened, WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.button.keyboard import KeyboardButton as KeyboardSwitch
 from appliance.button.ports import Button
-from appliance.config.schema import (
+from appliance.config.devices import (
     AlsaMicrophone,
     AlsaSpeaker,
     GpioButton,
@@ -29,12 +29,11 @@ from appliance.config.schema import (
     NoIndicator,
     NoWakeWord,
     OpenWakeWord,
-    Prefetch,
-    Settings,
     TerminalIndicator,
     WavMicrophone,
     WavSpeaker,
 )
+from appliance.config.schema import Prefetch, Settings
 from appliance.daemon import Adapters, Appliance
 from appliance.errors import DeviceError, GpioError
 from appliance.gpio.button import GpioButton as GpioPushButton

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsError
 
@@ -38,6 +38,22 @@ class LayeredSettings(BaseSettings):
         """Return the one source that holds what has been merged."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
+
+
+class Section(BaseModel):
+    """One table of a settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def variant(key: str, default: str) -> Discriminator:
+    """Select one of a section's variants by the tag in its field ``key``; ``default`` where the field is not given."""
+
+    def tag(value: Any) -> str:  # noqa: ANN401  pydantic passes what it was given
+        found = value.get(key, default) if isinstance(value, dict) else getattr(value, key, default)
+        return str(found)
+
+    return Discriminator(tag)
 
 
 S = TypeVar("S", bound=LayeredSettings)

@@ -11,7 +11,8 @@ from typing import Any, Final
 from appliance.audio.cards.availability import check as check_card
 from appliance.audio.cards.devices import Direction
 from appliance.audio.riff import open_wav
-from appliance.config.schema import Conversation, Live, OpenWakeWord
+from appliance.config.devices import OpenWakeWord
+from appliance.config.schema import Conversation, Live
 from appliance.console.argument_types import real
 from appliance.core.state import BargeIn
 from appliance.demo.outputs import check_outputs

@@ -11,7 +11,8 @@ from appliance.audio.cards.availability import CardLookup, look_for
 from appliance.audio.cards.devices import Direction
 from appliance.audio.worker.messages import Opened, Scheduling
 from appliance.audio.worker.realtime import PRIORITY, real_time
-from appliance.config.schema import AlsaMicrophone, AlsaSpeaker, Settings
+from appliance.config.devices import AlsaMicrophone, AlsaSpeaker
+from appliance.config.schema import Settings
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import DeviceError
 

@@ -3,7 +3,8 @@
 from typing import Final
 
 from appliance import app
-from appliance.config.schema import OpenWakeWord, Settings
+from appliance.config.devices import OpenWakeWord
+from appliance.config.schema import Settings
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import ApplianceError
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from appliance.button.ports import Edge
-from appliance.config.schema import GpioButton as Settings
+from appliance.config.devices import GpioButton as Settings
 from appliance.errors import GpioError, translated
 from appliance.gpio.chip import GpioChip
 

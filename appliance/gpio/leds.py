@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from appliance.config.schema import GpioIndicator, RgbPins
+from appliance.config.devices import GpioIndicator, RgbPins
 from appliance.core.state import State
 from appliance.errors import GpioError, translated
 from appliance.gpio.chip import GpioChip

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.config.devices import AlsaMicrophone, StatePins, WavMicrophone, WavSpeaker
 from appliance.config.load import load
-from appliance.config.schema import AlsaMicrophone, StatePins, WavMicrophone, WavSpeaker
 from appliance.errors import ConfigurationError, ExitCode
 
 

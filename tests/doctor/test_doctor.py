@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli.commands.doctor import doctor_command, show_findings
-from appliance.config.schema import (
+from appliance.config.devices import (
     AlsaMicrophone,
     AlsaSpeaker,
     GpioButton,
@@ -15,11 +15,10 @@ from appliance.config.schema import (
     NoIndicator,
     NoWakeWord,
     OpenWakeWord,
-    Provisioning,
-    Settings,
     WavMicrophone,
     WavSpeaker,
 )
+from appliance.config.schema import Provisioning, Settings
 from appliance.doctor import sound, wakeword
 from appliance.doctor.finding import Finding, Severity
 from appliance.doctor.pins import pins

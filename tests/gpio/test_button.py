@@ -7,7 +7,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.button.ports import Edge
-from appliance.config.schema import GpioButton as Settings
+from appliance.config.devices import GpioButton as Settings
 from appliance.errors import GpioError
 from appliance.gpio.button import GpioButton
 from appliance.gpio.chip import GpioChip

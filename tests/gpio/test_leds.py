@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
 
-from appliance.config.schema import GpioIndicator, RgbPins, StatePins
+from appliance.config.devices import GpioIndicator, RgbPins, StatePins
 from appliance.core.state import State
 from appliance.errors import GpioError
 from appliance.gpio.chip import GpioChip

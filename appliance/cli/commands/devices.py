@@ -9,7 +9,8 @@ from rich.table import Table
 from appliance.audio.cards.alsa import Presence, Probed, probe
 from appliance.audio.cards.devices import Card, Direction, cards, resolve, stable_name
 from appliance.audio.cards.pcm_owner import holder
-from appliance.config.schema import AlsaMicrophone, AlsaSpeaker, Settings
+from appliance.config.devices import AlsaMicrophone, AlsaSpeaker
+from appliance.config.schema import Settings
 from appliance.console.output import show, show_json
 from appliance.errors import DeviceError, ExitCode
 

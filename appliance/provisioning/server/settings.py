@@ -17,9 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     IPvAnyNetwork,
     SecretStr,
@@ -29,7 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 from pydantic_settings import SettingsConfigDict
 
-from appliance.config.sources import LayeredSettings, Tree, read_file, resolve, variables
+from appliance.config.sources import LayeredSettings, Section, Tree, read_file, resolve, variables
 from appliance.errors import ConfigurationError
 from appliance.private import advice, others_may_read
 from appliance.provisioning.common import keys
@@ -65,12 +63,6 @@ def _authority(name: str) -> str:
 Authority = Annotated[str, AfterValidator(_authority)]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 PublicKey = Annotated[keys.PublicKey, BeforeValidator(_public_key)]
-
-
-class Section(BaseModel):
-    """One table of the settings file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class UpstreamService(Section):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from appliance.cli.commands.devices import devices_command
-from appliance.config.schema import AlsaMicrophone, AlsaSpeaker, Settings
+from appliance.config.devices import AlsaMicrophone, AlsaSpeaker
+from appliance.config.schema import Settings
 from appliance.errors import ExitCode
 from appliance.virtual_card.card import Fault
 from tests.audio.cards.test_devices import machine

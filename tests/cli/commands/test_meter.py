@@ -10,7 +10,8 @@ import pytest
 
 from appliance.audio.capture.level_meter import LevelMeter
 from appliance.cli.commands.meter import WIDTH, bar, meter_command
-from appliance.config.schema import AlsaMicrophone, Settings, WavMicrophone
+from appliance.config.devices import AlsaMicrophone, WavMicrophone
+from appliance.config.schema import Settings
 from appliance.errors import ExitCode, InputError, MicrophoneError
 from appliance.virtual_card.card import RING, Fault
 from tests.virtual_card.fixture import PlugIn

@@ -8,16 +8,8 @@ import pytest
 
 from appliance.cli.commands import selftest
 from appliance.cli.commands.selftest import selftest_command
-from appliance.config.schema import (
-    AlsaMicrophone,
-    AlsaSpeaker,
-    NoButton,
-    NoIndicator,
-    Provisioning,
-    Settings,
-    WavMicrophone,
-    WavSpeaker,
-)
+from appliance.config.devices import AlsaMicrophone, AlsaSpeaker, NoButton, NoIndicator, WavMicrophone, WavSpeaker
+from appliance.config.schema import Provisioning, Settings
 from appliance.core.state import Mode
 from appliance.doctor import sound
 from appliance.doctor.finding import Finding, Severity
