@@ -74,13 +74,13 @@ class Links(Protocol):
     def end_speech(self) -> None:
         """The button was released."""
 
-    def say(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         """Say something in writing, as soon as there is a link."""
 
-    def repeat(self) -> None:
+    def resend_turn(self) -> None:
         """Say once more what has no answer."""
 
-    def resend(self) -> None:
+    def resend_unconfirmed(self) -> None:
         """Send once more what the person is saying."""
 
     def discard(self) -> None:
@@ -241,11 +241,11 @@ class Conversation:
                 parts.turns.end(SampleIndex(at))
                 parts.links.end_speech()
             case fx.SendText(text):
-                parts.links.say(text)
-            case fx.Repeat():
-                parts.links.repeat()
-            case fx.Resend():
-                parts.links.resend()
+                parts.links.send_text(text)
+            case fx.ResendTurn():
+                parts.links.resend_turn()
+            case fx.ResendUnconfirmed():
+                parts.links.resend_unconfirmed()
             case fx.DropUnsent():
                 parts.turns.drop_unsent()
             case fx.FlushPlayback():
@@ -339,7 +339,7 @@ class Conversation:
 
     def _note_early_answer(self, at: Seconds, before: Context) -> None:
         """Measure from the last sound where an answer, or a tool call, comes before the end of the words is known."""
-        early = before.state is State.LISTENING or (before.state is State.THINKING and before.acted)
+        early = before.state is State.LISTENING or (before.state is State.THINKING and before.tool_ran)
         quiet_s = self._parts.quiet_s() if early and before.mode is Mode.HANDS_FREE else None
         if quiet_s is not None and not self.stopwatch.runs(Latency.SPEECH_TO_ANSWER):
             self.stopwatch.begin(Latency.SPEECH_TO_ANSWER, Seconds(at - quiet_s))

@@ -76,7 +76,7 @@ from appliance.wallclock import local_now
 START_S: Final = 10.0
 """The microphone waits so long for the wake word, which may load on; after as long again, a microphone or speaker that
 neither works nor has failed counts as failed."""
-HANG_UP_S: Final = 1.0
+CLOSE_S: Final = 1.0
 """How long the end waits for the link to be closed in order."""
 DEVICE_DEAD_S: Final = 5.0
 """A card that has been silent for so long without reporting a failure has taken the daemon with it."""
@@ -183,7 +183,7 @@ class Appliance:
         """Play everything at this gain, 0 to 1, from now on."""
         self._playback.set_volume(gain)
 
-    def say(self, text: str) -> str | None:
+    def send_text(self, text: str) -> str | None:
         """Say something to the model in writing; begin a conversation if there is none.
 
         Return why that cannot be done now, None if it was.
@@ -221,14 +221,14 @@ class Appliance:
                     ("lights", self._player.run()),
                     ("light", self._light.run()),
                     ("enrolment", self._enrolment.run()),
-                    ("intercom", ControlSocket(self._chosen.runtime, self.say).run()),
+                    ("intercom", ControlSocket(self._chosen.runtime, self.send_text).run()),
                     ("watchdog", self._make_watchdog().run()),
                     ("start", self._become_ready()),
                 )
             ]
             await self.conversation.stopped()
             with suppress(TimeoutError):
-                async with timeout(HANG_UP_S):
+                async with timeout(CLOSE_S):
                     await self._keeper.closed()
             for task in tasks:
                 task.cancel()

@@ -63,13 +63,13 @@ class Recording:
     def end_speech(self) -> None:
         self.told.append(("ends",))
 
-    def say(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         self.told.append(("say", text))
 
-    def repeat(self) -> None:
+    def resend_turn(self) -> None:
         self.told.append(("repeat",))
 
-    def resend(self) -> None:
+    def resend_unconfirmed(self) -> None:
         self.told.append(("resend",))
 
     def discard(self) -> None:

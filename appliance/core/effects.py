@@ -26,11 +26,11 @@ class Earcon(Enum):
 class Session(Enum):
     """Which of the service's sessions a link goes on with, as far as that can be had."""
 
-    REMEMBERED = "remembered"
+    CONTINUE_IF_RECENT = "continue-if-recent"
     """That of the last conversation, if it is remembered still: another conversation begins."""
-    SAME = "same"
+    RESUME = "resume"
     """That of the link before: the conversation goes on."""
-    FRESH = "fresh"
+    NEW = "new"
     """A new one, which is told what was said: the one before does not answer."""
 
 
@@ -82,7 +82,7 @@ class SendText:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
+class ResendTurn:
     """Send once more what the person said since the last answer."""
 
 
@@ -92,7 +92,7 @@ class AwaitMore:
 
 
 @dataclass(frozen=True, slots=True)
-class Resend:
+class ResendUnconfirmed:
     """Send what the person is saying once more from its beginning: the session that has heard it is lost."""
 
 
@@ -192,8 +192,8 @@ Effect = (
     | BeginSpeech
     | EndSpeech
     | SendText
-    | Repeat
-    | Resend
+    | ResendTurn
+    | ResendUnconfirmed
     | AwaitMore
     | DropUnsent
     | FlushPlayback

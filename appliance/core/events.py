@@ -53,7 +53,7 @@ class Trouble(Enum):
 class Continuity(Enum):
     """How much of the conversation the service knows when a link opens."""
 
-    WHOLE = "whole"
+    FULL = "full"
     """All of it: it goes on where it stood, and calls that it has made are still its own."""
     PARTIAL = "partial"
     """What was said up to some moment, or nothing: the turn that was under way is lost."""

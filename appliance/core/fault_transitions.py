@@ -1,11 +1,11 @@
-"""Rows of the transition table for the start, the end, and devices that fail; see `core/rows.py`."""
+"""Rows of the transition table for the start, the end, and devices that fail; see `core/machine.py`."""
 
 from dataclasses import replace
 
 from appliance.core.effects import Announce, Ignored, Recover
 from appliance.core.events import DeadlineReached, Fault, FaultCleared, FaultRaised, Ready, StopRequested
 from appliance.core.state import Context, State, disabled
-from appliance.core.steps import Changes, Step, break_off, enter, hang_up, stay
+from appliance.core.steps import Changes, Step, break_off, end_conversation, enter, stay
 
 
 def ready(c: Context, _: Ready) -> Step:
@@ -22,7 +22,7 @@ def start_took_too_long(c: Context, _: DeadlineReached) -> Step:
 
 def stop(c: Context, _: StopRequested) -> Step:
     """End everything."""
-    return hang_up(c, State.STOPPED)
+    return end_conversation(c, State.STOPPED)
 
 
 def fault_raised(c: Context, event: FaultRaised) -> Step:

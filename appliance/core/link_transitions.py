@@ -3,7 +3,7 @@
 The first line of each docstring is printed in ``docs/conversation.md``.
 """
 
-from appliance.core.effects import AwaitMore, FinishReply, Repeat, Resend, Session
+from appliance.core.effects import AwaitMore, FinishReply, ResendTurn, ResendUnconfirmed, Session
 from appliance.core.events import (
     Continuity,
     DeadlineReached,
@@ -26,14 +26,14 @@ def link_opened(c: Context, _: LinkOpened) -> Step:
 
 def link_opened_again(c: Context, event: LinkOpened) -> Step:
     """Go on; what was said and is lost with its session is sent again, unless a tool has acted upon it."""
-    whole = event.continuity is Continuity.WHOLE
-    if c.owed and not (c.tools or c.acted):
-        return enter(c, State.THINKING, then=(Repeat(),), owed=False)
-    if c.owed and not whole:
+    whole = event.continuity is Continuity.FULL
+    if c.answer_pending and not (c.tools or c.tool_ran):
+        return enter(c, State.THINKING, then=(ResendTurn(),), answer_pending=False)
+    if c.answer_pending and not whole:
         return give_up(c, Trouble.LOST)
-    if c.owed:
-        return enter(c, State.THINKING, owed=False)
-    again = () if whole or c.tools or c.acted else (Resend(),)
+    if c.answer_pending:
+        return enter(c, State.THINKING, answer_pending=False)
+    again = () if whole or c.tools or c.tool_ran else (ResendUnconfirmed(),)
     c, effects = (c, ()) if whole else stay(c, *drop_tools(c), tools=frozenset())
     c, entering = enter(c, State.THINKING, then=again) if c.talk is Talk.RELEASED else listen(c, *again)
     return c, (*effects, *entering)
@@ -96,8 +96,8 @@ def stalled(c: Context, _: PlaybackStalled) -> Step:
 
 
 def _ask_again(c: Context) -> Step:
-    if not c.acted and c.resumptions < c.policy.resumptions:
-        return reconnect(c, Session.FRESH)
+    if not c.tool_ran and c.resumptions < c.policy.resumptions:
+        return reconnect(c, Session.NEW)
     return give_up(c, Trouble.SILENT_SERVICE)
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from appliance.core import (
     fault_transitions,
-    interaction_rows,
+    interaction_transitions,
     link_transitions,
     overlap_transitions,
     tool_transitions,
@@ -72,7 +72,7 @@ from appliance.core.steps import Step, stay
 class Row:
     """What an event does in a state: a function, and the states it may lead to (for the docs; a test holds it)."""
 
-    act: Callable[[Context, Any], Step]
+    action: Callable[[Context, Any], Step]
     to: tuple[State, ...]
 
 
@@ -80,9 +80,9 @@ def _no(*states: State, why: str) -> dict[State, Row | str]:
     return dict.fromkeys(states, why)
 
 
-def _row(act: Callable[[Context, Any], Step], *states: State, to: tuple[State, ...] = ()) -> dict[State, Row | str]:
+def _row(action: Callable[[Context, Any], Step], *states: State, to: tuple[State, ...] = ()) -> dict[State, Row | str]:
     """Return the same row for several states; it may always stay where it is."""
-    return {state: Row(act, tuple(dict.fromkeys((state, *to)))) for state in states}
+    return {state: Row(action, tuple(dict.fromkeys((state, *to)))) for state in states}
 
 
 STARTING, IDLE, CONNECTING, LISTENING = State.STARTING, State.IDLE, State.CONNECTING, State.LISTENING
@@ -160,16 +160,16 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     Unanswered: _row(link_transitions.unanswered, THINKING, SPEAKING, to=(RECONNECTING, TROUBLE, *_REST))
     | _no(LISTENING, INTERRUPTED, FAREWELL, why="nobody waits for an answer")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    InteractionReported: _row(interaction_rows.interaction_reported_while_listening, LISTENING, to=(THINKING,))
-    | _row(interaction_rows.interaction_reported_while_thinking, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
-    | _row(interaction_rows.interaction_reported, SPEAKING, INTERRUPTED, FAREWELL)
+    InteractionReported: _row(interaction_transitions.interaction_reported_while_listening, LISTENING, to=(THINKING,))
+    | _row(interaction_transitions.interaction_reported_while_thinking, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
+    | _row(interaction_transitions.interaction_reported, SPEAKING, INTERRUPTED, FAREWELL)
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    InputAwaited: _row(interaction_rows.input_awaited, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
+    InputAwaited: _row(interaction_transitions.input_awaited, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
     | _no(LISTENING, INTERRUPTED, why="the person has the word")
     | _no(SPEAKING, FAREWELL, why="an answer is being spoken")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    TurnRefused: _row(interaction_rows.turn_refused, LISTENING, THINKING, to=(TROUBLE,))
-    | _row(interaction_rows.turn_refused_in_a_reply, SPEAKING)
+    TurnRefused: _row(interaction_transitions.turn_refused, LISTENING, THINKING, to=(TROUBLE,))
+    | _row(interaction_transitions.turn_refused_in_a_reply, SPEAKING)
     | _no(INTERRUPTED, why="the person has the word")
     | _no(FAREWELL, why="the conversation is ending")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
@@ -224,16 +224,16 @@ for _event in EVENTS:
 
 def step(context: Context, event: Event) -> Step:
     """Return the context after ``event``, and the effects to execute in order; pure and total."""
-    late = _late(context, event)
-    if late is not None:
-        return stay(context, Ignored(late))
+    stale = _stale_reason(context, event)
+    if stale is not None:
+        return stay(context, Ignored(stale))
     row = TABLE[type(event)][context.state]
     if isinstance(row, str):
         return stay(context, Ignored(row))
-    return row.act(context, event)
+    return row.action(context, event)
 
 
-def _late(context: Context, event: Event) -> str | None:
+def _stale_reason(context: Context, event: Event) -> str | None:
     """Return why an event is about something that is over, or None."""
     match event:
         case _ if context.state is State.STOPPED:

@@ -219,11 +219,11 @@ class Context:
     """Tool calls for that question, refused ones too; the limit at least once its time is over."""
     greeted: bool = False
     """The model has spoken in this conversation, or was asked to."""
-    acted: bool = False
+    tool_ran: bool = False
     """A tool was called since the model last began to speak: what it has done is not to be done twice."""
     in_progress: bool = False
     """The service works on at the request, though a turn of it may be over: more comes."""
-    owed: bool = False
+    answer_pending: bool = False
     """The link was lost before the answer had come: it is to be had on the next one."""
     resumptions: int = 0
     """How often the link was resumed since the model last spoke to the end of a turn."""

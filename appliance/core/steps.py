@@ -51,9 +51,9 @@ class Changes(TypedDict, total=False):
     question: int
     calls: int
     greeted: bool
-    acted: bool
+    tool_ran: bool
     in_progress: bool
-    owed: bool
+    answer_pending: bool
     resumptions: int
     faults: frozenset[Fault]
     light_told: bool
@@ -76,9 +76,9 @@ _AFRESH: Final[Changes] = {
     "unproved": False,
     "calls": 0,
     "greeted": False,
-    "acted": False,
+    "tool_ran": False,
     "in_progress": False,
-    "owed": False,
+    "answer_pending": False,
     "resumptions": 0,
     "delay": None,
     "cap": None,
@@ -123,7 +123,7 @@ def rest(context: Context) -> State:
     return State.FAULT if context.faults else State.IDLE
 
 
-def hang_up(
+def end_conversation(
     context: Context, state: State, *then: Effect, unsent: tuple[DropUnsent, ...] = (), **changes: Unpack[Changes]
 ) -> Step:
     """End the conversation: silence, what is ``unsent`` if it is to be dropped, tools, link."""
@@ -133,7 +133,7 @@ def hang_up(
 
 def leave(context: Context) -> Step:
     """End the conversation as people end one."""
-    return hang_up(context, rest(context), PlayEarcon(Earcon.END))
+    return end_conversation(context, rest(context), PlayEarcon(Earcon.END))
 
 
 def say_goodbye(context: Context) -> Step:
@@ -150,7 +150,7 @@ def listen(context: Context, *then: Effect) -> Step:
 
 def break_off(context: Context, state: State, *then: Effect, **changes: Unpack[Changes]) -> Step:
     """End the conversation before it is over: what is unsent stays here."""
-    return hang_up(context, state, *then, unsent=(DropUnsent(),), **changes)
+    return end_conversation(context, state, *then, unsent=(DropUnsent(),), **changes)
 
 
 def give_up(context: Context, trouble: Trouble) -> Step:
@@ -173,10 +173,10 @@ def _begin(context: Context, mode: Mode, talk: Talk, said: BeginSpeech | SendTex
     context, timer = takes_the_word(context)
     link = context.link + 1
     goes_on = context.state in {State.LISTENING, State.THINKING, State.SPEAKING}
-    return hang_up(
+    return end_conversation(
         context,
         State.CONNECTING,
-        OpenLink(link, mode, Session.SAME if goes_on else Session.REMEMBERED),
+        OpenLink(link, mode, Session.RESUME if goes_on else Session.CONTINUE_IF_RECENT),
         said,
         timer,
         PlayEarcon(Earcon.WAKE),
@@ -187,10 +187,10 @@ def _begin(context: Context, mode: Mode, talk: Talk, said: BeginSpeech | SendTex
     )
 
 
-def reconnect(context: Context, session: Session = Session.SAME) -> Step:
+def reconnect(context: Context, session: Session = Session.RESUME) -> Step:
     """Go on with a new link; what is said meanwhile is held, and tools run on.
 
-    An answer that was on its way is lost, and owed.
+    An answer that was on its way is lost; the next link has to bring it.
     """
     link = context.link + 1
     has_the_word = context.state in {State.LISTENING, State.INTERRUPTED}
@@ -204,7 +204,7 @@ def reconnect(context: Context, session: Session = Session.SAME) -> Step:
         listening=context.listening if has_the_word else Listening.FIRST,
         reply=Reply.NONE,
         epoch=0,
-        owed=not has_the_word,
+        answer_pending=not has_the_word,
         resumptions=context.resumptions + 1,
         in_progress=False,
         delay=None,
@@ -229,7 +229,7 @@ def interrupt(context: Context, *then: Effect, talk: Talk, listening: Listening)
 def interrupt_here(context: Context, at: int, talk: Talk) -> Step:
     """Cut the reply off for a reason that the service does not know yet: what still comes of it is dropped."""
     context, timer = takes_the_word(context)
-    context = replace(context, acted=bool(context.tools))
+    context = replace(context, tool_ran=bool(context.tools))
     said = (DiscardReply(), BeginSpeech(at, context.mode), timer)
     return interrupt(context, *said, talk=talk, listening=Listening.FIRST)
 

@@ -31,7 +31,7 @@ def tools_called(c: Context, event: ToolsCalled) -> Step:
         *((StartTools(run),) if run else ()),
         *((RefuseTools(refused),) if refused else ()),
     )
-    return stay(c, *effects, tools=c.tools | set(new), calls=c.calls + len(new), acted=True)
+    return stay(c, *effects, tools=c.tools | set(new), calls=c.calls + len(new), tool_ran=True)
 
 
 def tools_called_in_silence(c: Context, event: ToolsCalled) -> Step:

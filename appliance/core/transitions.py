@@ -73,7 +73,7 @@ def wake_again(c: Context, event: WakeDetected) -> Step:
         return stay(c, timer)
     drop = (DiscardReply(),) if c.state is State.THINKING else ()
     first = (*drop, BeginSpeech(event.speech_from, c.mode), timer)
-    return enter(c, State.LISTENING, first, listening=Listening.FIRST, acted=bool(c.tools))
+    return enter(c, State.LISTENING, first, listening=Listening.FIRST, tool_ran=bool(c.tools))
 
 
 def wake_while_speaking(c: Context, event: WakeDetected) -> Step:
@@ -97,7 +97,7 @@ def press_while_connecting(c: Context, event: ButtonPressed) -> Step:
     if c.talk is Talk.HELD:
         return stay(c, Ignored("the button is down already"))
     c, timer = takes_the_word(c)
-    return stay(c, *_manual(c, event.speech_from), timer, talk=Talk.HELD, owed=False)
+    return stay(c, *_manual(c, event.speech_from), timer, talk=Talk.HELD, answer_pending=False)
 
 
 def press_in_turn(c: Context, event: ButtonPressed) -> Step:
@@ -117,7 +117,7 @@ def press_while_thinking(c: Context, event: ButtonPressed) -> Step:
         (DiscardReply(), *_manual(c, event.speech_from), timer),
         talk=Talk.HELD,
         listening=Listening.FIRST,
-        acted=bool(c.tools) or (c.acted and c.mode is Mode.HANDS_FREE),
+        tool_ran=bool(c.tools) or (c.tool_ran and c.mode is Mode.HANDS_FREE),
     )
 
 
@@ -170,7 +170,7 @@ def user_speech(c: Context, _: UserSpeech) -> Step:
     goodbye = c.overtime and c.talk is not Talk.HELD
     if goodbye:
         return say_goodbye(c)
-    return enter(asks(c), State.LISTENING, listening=Listening.SPEECH, acted=bool(c.tools))
+    return enter(asks(c), State.LISTENING, listening=Listening.SPEECH, tool_ran=bool(c.tools))
 
 
 def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
@@ -187,7 +187,7 @@ def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
 
 def user_speech_while_interrupted(c: Context, _: UserSpeech) -> Step:
     """Give the person time to finish, once this moment is over."""
-    return stay(asks(c), listening=Listening.SPEECH, acted=bool(c.tools))
+    return stay(asks(c), listening=Listening.SPEECH, tool_ran=bool(c.tools))
 
 
 def user_silent(c: Context, _: UserSilent) -> Step:
@@ -245,7 +245,7 @@ def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
     unanswered = c.unanswered + 1
     if unanswered >= c.policy.unanswered_turns and not c.cap:
         return leave(c)
-    return listen(stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, acted=False, unanswered=unanswered)[0])
+    return listen(stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, tool_ran=False, unanswered=unanswered)[0])
 
 
 def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
@@ -263,9 +263,9 @@ def drained(c: Context, _: PlaybackDrained) -> Step:
     """Listen for more; where a tool runs or was done last, or the service works on, wait for the answer."""
     if c.reply is Reply.COMING:
         return stay(c, Ignored("the reply goes on"))
-    acted = bool(c.tools) or c.reply is Reply.CONTINUED
-    after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, acted=acted)[0]
-    if acted or c.in_progress:
+    tool_ran = bool(c.tools) or c.reply is Reply.CONTINUED
+    after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, tool_ran=tool_ran)[0]
+    if tool_ran or c.in_progress:
         return enter(after, State.THINKING)
     return listen(stay(after, interruptions=0, answers=after.answers + 1, unproved=True)[0])
 
@@ -314,7 +314,7 @@ def text_in_dialogue(c: Context, event: TextEntered) -> Step:
         talk=_released(c),
         reply=Reply.NONE,
         epoch=0,
-        acted=bool(c.tools),
+        tool_ran=bool(c.tools),
     )
 
 

@@ -225,7 +225,7 @@ async def _talking(base_url: str, ca_file: Path) -> float:
         noise = np.random.default_rng(5).integers(-3000, 3000, UPLINK.frames(1.0)).astype(np.int16)
         desk.uplink.begin(SampleIndex(0), Mode.HANDS_FREE)
         desk.uplink.set_gate(Gate.OPEN)
-        desk.keeper.open(OpenLink(1, Mode.HANDS_FREE, Session.REMEMBERED))
+        desk.keeper.open(OpenLink(1, Mode.HANDS_FREE, Session.CONTINUE_IF_RECENT))
         await until(lambda: desk.ear.samples)
 
         def microphone(at: int) -> None:
@@ -364,7 +364,7 @@ async def _growing(base_url: str, ca_file: Path) -> Grown:
 
 async def _session(desk: _Desk, number: int) -> None:
     """Open a link, take all that comes, and close it."""
-    desk.keeper.open(OpenLink(number, Mode.HANDS_FREE, Session.REMEMBERED))
+    desk.keeper.open(OpenLink(number, Mode.HANDS_FREE, Session.CONTINUE_IF_RECENT))
     await until(lambda: any(isinstance(event, ReplyEnded) for event in desk.events))
     desk.keeper.close(CloseLink(number))
     await desk.keeper.closed()

@@ -221,7 +221,7 @@ async def _first_chunks(service: FarEnd, card: VirtualCard) -> list[float]:
     async with house.living() as appliance:
         await reach(appliance, State.IDLE)
         for _ in range(ANSWERS):
-            refused = appliance.say("Go on.")
+            refused = appliance.send_text("Go on.")
             if refused is not None:
                 raise RuntimeError(refused)
             await reach(appliance, State.SPEAKING)

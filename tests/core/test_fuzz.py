@@ -76,7 +76,7 @@ class World:
                 assert call in self.tools
                 assert self.link is not None, "a result without a link"
                 self.tools.remove(call)
-            case fx.Repeat():
+            case fx.ResendTurn():
                 assert self.link_open, "repeated to nobody"
             case fx.StartTimer(expiry):
                 self.timers[type(expiry)] = expiry

@@ -89,7 +89,7 @@ def test_a_whole_hands_free_conversation():
     assert story.at(State.CONNECTING)
     assert gates(story.context) == Gates(HOLD, Wake.DISARMED)
     assert story.effects[1:] == (
-        fx.OpenLink(1, Mode.HANDS_FREE, fx.Session.REMEMBERED),
+        fx.OpenLink(1, Mode.HANDS_FREE, fx.Session.CONTINUE_IF_RECENT),
         fx.BeginSpeech(1600, Mode.HANDS_FREE),
         fx.StartTimer(ev.ConversationTimeOver(1), Policy().longest_s),
         fx.PlayEarcon(fx.Earcon.WAKE),
@@ -246,7 +246,7 @@ def test_a_link_that_cannot_be_opened_is_told_in_words(trouble: ev.Trouble):
 def test_a_lost_link_is_resumed_and_what_is_said_meanwhile_is_held():
     story = listening().tell(ev.UserSpeech(1), ev.LinkLost(1, resumable=True, trouble=ev.Trouble.NETWORK))
     assert story.at(State.RECONNECTING)
-    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.SAME)]
+    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.RESUME)]
     assert gates(story.context).uplink is HOLD
     assert story.tell(ev.LinkOpened(2)).at(State.LISTENING)
     assert story.context.listening is Listening.SPEECH
@@ -264,37 +264,37 @@ def test_an_answer_that_is_lost_with_its_link_is_asked_for_once_more():
     for story in (speaking(), thinking()):
         story.tell(LOST, ev.LinkOpened(2))
         assert story.at(State.THINKING)
-        assert story.did(fx.Repeat) == [fx.Repeat()]
-        assert not story.context.owed
+        assert story.did(fx.ResendTurn) == [fx.ResendTurn()]
+        assert not story.context.answer_pending
 
 
 def test_what_the_person_is_saying_is_sent_again_to_a_session_that_has_not_heard_its_beginning():
     story = listening().tell(ev.UserSpeech(1), LOST)
-    assert story.tell(ev.LinkOpened(2)).did(fx.Resend)
+    assert story.tell(ev.LinkOpened(2)).did(fx.ResendUnconfirmed)
     story.tell(LOST_AGAIN)
-    assert not story.tell(ev.LinkOpened(3, ev.Continuity.WHOLE)).did(fx.Resend)
+    assert not story.tell(ev.LinkOpened(3, ev.Continuity.FULL)).did(fx.ResendUnconfirmed)
 
 
 def test_an_answer_that_breaks_off_is_asked_for_once_more_on_a_new_session():
     story = speaking().tell(ev.PlaybackStalled(7))
     assert story.at(State.RECONNECTING)
-    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.FRESH)]
-    assert story.tell(ev.LinkOpened(2)).did(fx.Repeat)
+    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.NEW)]
+    assert story.tell(ev.LinkOpened(2)).did(fx.ResendTurn)
 
 
 def test_who_takes_the_word_after_a_loss_gets_no_old_answer():
     story = thinking().tell(LOST, ev.ButtonPressed(5), ev.LinkOpened(2))
     assert story.at(State.LISTENING)
-    assert not story.did(fx.Repeat)
+    assert not story.did(fx.ResendTurn)
 
 
 def test_a_tool_runs_on_while_its_link_is_resumed_and_its_result_waits():
     story = thinking().tell(ev.ToolsCalled(1, ("a",)), LOST)
     assert not story.did(fx.CancelTools)
     assert story.tell(ev.ToolDone("a")).did(fx.SendToolResult) == [fx.SendToolResult("a")]
-    story.tell(ev.LinkOpened(2, ev.Continuity.WHOLE))
+    story.tell(ev.LinkOpened(2, ev.Continuity.FULL))
     assert story.at(State.THINKING)
-    assert not story.did(fx.Repeat), "what a tool has done is not done twice"
+    assert not story.did(fx.ResendTurn), "what a tool has done is not done twice"
 
 
 def test_an_answer_to_a_tool_whose_session_is_lost_cannot_be_had():
@@ -323,8 +323,8 @@ def test_a_service_that_does_not_answer_is_asked_once_more_on_a_new_session():
     story = thinking().tell(ev.Unanswered(1, repeatable=True))
     assert story.at(State.RECONNECTING)
     assert story.effects[0] == fx.CloseLink(1)
-    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.FRESH)]
-    assert story.tell(ev.LinkOpened(2)).did(fx.Repeat)
+    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.NEW)]
+    assert story.tell(ev.LinkOpened(2)).did(fx.ResendTurn)
     story.tell(ev.Unanswered(2, repeatable=False))
     assert story.did(fx.Announce) == [fx.Announce(ev.Trouble.SILENT_SERVICE)]
 
@@ -376,7 +376,7 @@ def test_a_question_that_a_tool_has_acted_upon_is_not_asked_again():
     assert story.at(State.TROUBLE)
     story = thinking().tell(ev.ToolsCalled(1, ("a",)), ev.ToolDone("a"))
     story.tell(ev.ReplyStarted(1, 1), ev.ReplyEnded(1, 1), ev.PlaybackDrained(1))
-    assert not story.context.acted, "the next question may be"
+    assert not story.context.tool_ran, "the next question may be"
 
 
 def test_a_cap_lets_the_answer_be_heard_and_ends_the_conversation_with_a_word():
@@ -395,7 +395,7 @@ def test_a_text_begins_a_conversation_with_the_microphone_closed():
     story = Story().tell(ev.Ready(), ev.TextEntered("hello"))
     assert story.at(State.CONNECTING)
     assert story.effects[1:3] == (
-        fx.OpenLink(1, Mode.PUSH_TO_TALK, fx.Session.REMEMBERED),
+        fx.OpenLink(1, Mode.PUSH_TO_TALK, fx.Session.CONTINUE_IF_RECENT),
         fx.SendText("hello"),
     )
     assert not story.did(fx.BeginSpeech)
@@ -558,7 +558,7 @@ def test_the_wake_word_changes_a_push_to_talk_conversation_to_hands_free():
     story = held().tell(ev.ButtonReleased(ev.Press.HOLD, 1), ev.ReplyStarted(1, 1), ev.WakeDetected(50))
     assert story.at(State.CONNECTING)
     assert story.effects[0] == fx.FlushPlayback()
-    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.SAME)]
+    assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.RESUME)]
     assert story.context.talk is Talk.NONE
 
 

@@ -173,7 +173,7 @@ class Household:
             case Deed.TAP:
                 await self._press(0.1)
             case Deed.WRITE:
-                self._appliance.say("How late is it?")
+                self._appliance.send_text("How late is it?")
             case _:
                 await self._befall(act)
 

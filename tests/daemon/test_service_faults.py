@@ -256,7 +256,7 @@ def test_a_text_is_answered_aloud_with_the_microphone_closed():
 
     async def story(appliance: Appliance) -> None:
         await reach(appliance, State.IDLE)
-        appliance.say("How late is it?")
+        appliance.send_text("How late is it?")
         await reach(appliance, State.THINKING)
         await asyncio.sleep(0.5)
         assert household.link.texts == ["How late is it?"]
@@ -275,7 +275,7 @@ def test_a_text_that_gets_no_answer_is_sent_again():
 
     async def story(appliance: Appliance) -> None:
         await reach(appliance, State.IDLE)
-        appliance.say("How late is it?")
+        appliance.send_text("How late is it?")
         await asyncio.sleep(9)
         assert [link.texts for link in household.connector.links] == [["How late is it?"]] * 2
 
@@ -294,7 +294,7 @@ def test_what_may_be_spent_is_not_exceeded_and_that_is_said():
         assert told(appliance) is Trouble.CAP_DAY
         assert np.count_nonzero(household.speaker.heard) > 20_000, "the answer was heard"
         await reach(appliance, State.IDLE)
-        appliance.say("And now?")
+        appliance.send_text("And now?")
         await reach(appliance, State.TROUBLE)
         assert len(household.connector.links) == 1
 
@@ -305,7 +305,7 @@ def test_a_conversation_goes_on_where_the_last_one_ended_unless_it_is_to_be_forg
     household = Household(settings={"tools": {"enabled": ["forget_conversation"]}})
 
     async def talk(appliance: Appliance, *messages: ToolCall) -> None:
-        appliance.say("Hello.")
+        appliance.send_text("Hello.")
         await reach(appliance, State.THINKING)
         household.link.say(*messages)
         await asyncio.sleep(0.1)

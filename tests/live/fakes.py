@@ -211,14 +211,14 @@ class FakeUplink:
     def answered(self) -> None:
         self.log.append("answered")
 
-    def repeat(self, newest_s: Seconds | None = None) -> Seconds:
+    def resend_turn(self, newest_s: Seconds | None = None) -> Seconds:
         self.log.append("repeat")
         return Seconds(0.5)
 
     def handle_came(self, unknown: int) -> None:
         self.unknown.append(unknown)
 
-    def take_back(self, samples: int, *, to_handle: bool = False) -> Seconds:
+    def requeue(self, samples: int, *, to_handle: bool = False) -> Seconds:
         self.to_handle.append(to_handle)
         if samples:
             self.log.append(f"take back {samples}")
@@ -284,7 +284,7 @@ class Household:
         recollection = TranscriptRecorder()
         sources = Sources(self.tokens, self.connector, self.lessons)
         dialler = Connector(
-            sources, recollection.transcript, memory_s=self.memory_s, today=lambda: TODAY, lot=lambda: self.lot
+            sources, recollection.transcript, memory_s=self.memory_s, today=lambda: TODAY, random=lambda: self.lot
         )
         meter = UsageRecorder(self.caps, self.usage, lambda: TODAY)
         aides = Dependencies(dialler, SessionActivity(Limits()), meter, recollection)
@@ -300,7 +300,7 @@ class Household:
     async def linked(self, mode: Mode = Mode.HANDS_FREE) -> AsyncIterator[tuple[SessionManager, FakeLink]]:
         """Run a keeper with link 1 open, and forget that it was told."""
         async with self.keeping() as keeper:
-            keeper.open(OpenLink(1, mode, Session.REMEMBERED))
+            keeper.open(OpenLink(1, mode, Session.CONTINUE_IF_RECENT))
             await settle()
             self.events.clear()
             yield keeper, self.connector.links[0]
@@ -312,7 +312,7 @@ class Household:
         self.on_event(event)
 
 
-def opening(link: int, session: Session = Session.REMEMBERED) -> OpenLink:
+def opening(link: int, session: Session = Session.CONTINUE_IF_RECENT) -> OpenLink:
     return OpenLink(link, Mode.HANDS_FREE, session)
 
 

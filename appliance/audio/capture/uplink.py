@@ -183,12 +183,12 @@ class Uplink:
             self._answering_to = self._ring.end
 
     def answered(self) -> None:
-        """That has its answer, or where nothing was being answered, all: `repeat` does not go back behind it."""
+        """That has its answer, or where nothing was being answered, all: `resend_turn` does not go back behind it."""
         self._answered_to = self._taken_to if self._answering_to is None else self._answering_to
         self._known.answered(self._answered_to)
         self._answering_to = None
 
-    def repeat(self, newest_s: Seconds | None = None) -> Seconds:
+    def resend_turn(self, newest_s: Seconds | None = None) -> Seconds:
         """Send once more what was sent since the last answer, before what is unsent; return how long that takes.
 
         As far back as the ring goes, or ``newest_s``. A push-to-talk turn is a turn again, with its beginning and end.
@@ -201,7 +201,7 @@ class Uplink:
         """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
         self._known.handle_came(self._behind(unknown), Seconds(asyncio.get_running_loop().time()))
 
-    def take_back(self, samples: int, *, to_handle: bool = False) -> Seconds:
+    def requeue(self, samples: int, *, to_handle: bool = False) -> Seconds:
         """Detach a lost link; repeat its last ``samples``, and those on their way; return how long that takes.
 
         With ``to_handle``, repeat all since the newest handle: a session that is resumed knows nothing later, whatever

@@ -76,9 +76,9 @@ class Connector:
         *,
         memory_s: float,
         today: Callable[[], date],
-        lot: Callable[[], float] = random.random,
+        random: Callable[[], float] = random.random,
     ) -> None:
-        """``transcript`` is what a new session is told; ``lot`` draws a number in [0, 1) for each wait."""
+        """``transcript`` is what a new session is told; ``random`` draws a number in [0, 1) for each wait."""
         self._tokens = sources.tokens
         self._connector = sources.connector
         self._store = sources.lessons
@@ -88,7 +88,7 @@ class Connector:
         """What is learnt if the next set-up is taken."""
         self._memory_s = memory_s
         self._today = today
-        self._lot = lot
+        self._random = random
         self._handles = ResumptionState()
         self._forgets = False
         self._minted: _Minted | None = None
@@ -104,13 +104,13 @@ class Connector:
 
     def begin(self, session: Session) -> None:
         """Go on with this session from the next `open` on, as far as it can be had."""
-        if session is Session.REMEMBERED:
+        if session is Session.CONTINUE_IF_RECENT:
             self._failures, self._wait_s = Failures(), 0.0
             self._remember()
-        if session is Session.FRESH:
+        if session is Session.NEW:
             self._transcript.forget_unanswered()
             self._choose(ResumeStrategy.SEEDED)
-        elif session is Session.REMEMBERED or not self._planned:
+        elif session is Session.CONTINUE_IF_RECENT or not self._planned:
             self._choose(ResumeStrategy.SAME_TOKEN)
         self._planned = False
         self._handles = self._handles.taken_up()
@@ -128,9 +128,9 @@ class Connector:
         """Let the next conversation know nothing of this one."""
         self._forgets = True
 
-    def hung_up(self) -> None:
+    def conversation_ended(self) -> None:
         """The conversation is over, as far as this link knows."""
-        self._handles = self._handles.hung_up(_now())
+        self._handles = self._handles.conversation_ended(_now())
 
     def swap(self) -> None:
         """The link is to be replaced by one that goes on with its session."""
@@ -192,7 +192,7 @@ class Connector:
         self._failures, self._wait_s, self._planned = self._failures.worked(_now()), 0.0, False
         whole = handle is not None and not self._handles.behind
         log.event("link.opened", model=token.model, rung=self._rung.value, mode=mode.value)
-        return OpenedLink(link, token.model, Continuity.WHOLE if whole else Continuity.PARTIAL)
+        return OpenedLink(link, token.model, Continuity.FULL if whole else Continuity.PARTIAL)
 
     async def _token(self, mode: Mode) -> LiveToken:
         """Return the token of the link before, where it may be used again: to resume. Else another."""
@@ -236,7 +236,7 @@ class Connector:
         self._wait_s = self._pause(action)
         if isinstance(error, ProvisioningError):
             rung = self._rung  # no link was tried, so nothing is at fault
-            self._wait_s = max(self._wait_s, error.retry_after_s * (1 + _SPREAD * self._lot()))
+            self._wait_s = max(self._wait_s, error.retry_after_s * (1 + _SPREAD * self._random()))
         self._choose(rung)
         self._planned = True
         return True
@@ -262,7 +262,7 @@ class Connector:
             self._handles = self._handles.dropped()
 
     def _pause(self, action: LinkAction) -> float:
-        return WAITS[action].delay(self._failures.attempt, self._lot())
+        return WAITS[action].delay(self._failures.attempt, self._random())
 
 
 def _now() -> Seconds:

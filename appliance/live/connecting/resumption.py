@@ -45,7 +45,7 @@ class ResumptionState:
             return replace(self, behind=True)
         return replace(self, kept=Handle(value, now, config), behind=False)
 
-    def hung_up(self, now: Seconds) -> "ResumptionState":
+    def conversation_ended(self, now: Seconds) -> "ResumptionState":
         """The conversation is over: from now on it is remembered for a while."""
         return replace(self, hung_up_at=now)
 

@@ -65,7 +65,7 @@ class SessionActivity:
         """When there was the last sign of a turn of the model that is no question any more."""
         self.heard = False
         """The service has given a sign of having heard what has no answer yet."""
-        self.acted = False
+        self.tool_ran = False
         """A tool was called for what the person has said."""
         self._tells = False
         """The service tells when speech begins, so that it should tell of its end as well."""
@@ -94,7 +94,7 @@ class SessionActivity:
         """The person takes the word. While a turn is being repeated, it is no new one."""
         if not self._repeating:
             self._patience.turn(now)
-            self.acted = False
+            self.tool_ran = False
 
     def person_begins(self, now: Seconds) -> None:
         """The person speaks."""
@@ -161,7 +161,7 @@ class SessionActivity:
         self._voice.reset()
         return True
 
-    def old(self, message: LinkMessage, now: Seconds) -> bool:
+    def is_replay(self, message: LinkMessage, now: Seconds) -> bool:
         """Return whether what the service hears was said before: transcripts come late, and repetitions are none."""
         if self._voice.begins:
             return False
@@ -230,7 +230,7 @@ class SessionActivity:
         match message:
             case ToolCall():
                 self._tools.add(message.id)
-                self._noticed = self.acted = self.heard = True
+                self._noticed = self.tool_ran = self.heard = True
             case ToolCallsCancelled():
                 self._tools.difference_update(message.ids)
             case WaitingForInput():

@@ -30,13 +30,13 @@ class Uplink(Protocol):
     def answered(self) -> None:
         """It has its answer."""
 
-    def repeat(self, newest_s: Seconds | None = None) -> Seconds:
+    def resend_turn(self, newest_s: Seconds | None = None) -> Seconds:
         """Send once more what has no answer, or the newest of it; return how long that takes."""
 
     def handle_came(self, unknown: int) -> None:
         """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
 
-    def take_back(self, samples: int, *, to_handle: bool = False) -> Seconds:
+    def requeue(self, samples: int, *, to_handle: bool = False) -> Seconds:
         """Detach, and send once more so many samples of those sent last, which have not arrived; return how long."""
 
 

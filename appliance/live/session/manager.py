@@ -109,7 +109,7 @@ class SessionManager:
 
     def open(self, order: OpenLink) -> None:
         """Open a link; `LinkOpened` or `LinkFailed` follows, perhaps after `LinkDelayed`."""
-        if order.session is Session.REMEMBERED:
+        if order.session is Session.CONTINUE_IF_RECENT:
             self._vigil.conversation()
             self._meter.conversation()
             self._outbox.forget()
@@ -124,7 +124,7 @@ class SessionManager:
         if self._wanted is not None and self._wanted.link == order.link:
             self._wanted = None
             self._outbox.forget()
-            self._dialler.hung_up()
+            self._dialler.conversation_ended()
             self._changed.set()
 
     async def closed(self) -> None:
@@ -153,25 +153,25 @@ class SessionManager:
         """Take the level of the next stretch of microphone audio while the person has the word."""
         self._vigil.heard_here(level, duration)
 
-    def say(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         """Say something in writing, now or once the link is open; an answer is due."""
         self._vigil.person_begins(_now())
         self._vigil.person_stops(_now())
         self._recollection.written(text)
         self._uplink.answered()
         self._text, self._text_on = text, self._opened
-        self._outbox.say(text)
+        self._outbox.send_text(text)
 
-    def repeat(self) -> None:
+    def resend_turn(self) -> None:
         """Say once more what has no answer yet."""
-        self._vigil.repeated(Seconds(_now() + self._uplink.repeat()))
+        self._vigil.repeated(Seconds(_now() + self._uplink.resend_turn()))
         if self._text is not None and self._text_on is not self._opened:
             self._text_on = self._opened
-            self._outbox.say(self._text)
+            self._outbox.send_text(self._text)
 
-    def resend(self) -> None:
+    def resend_unconfirmed(self) -> None:
         """Send once more what may not have arrived; the person need not have finished."""
-        sent_at = Seconds(_now() + self._uplink.repeat())
+        sent_at = Seconds(_now() + self._uplink.resend_turn())
         if self._vigil.waiting:
             self._vigil.repeated(sent_at)
 
@@ -232,7 +232,7 @@ class SessionManager:
                         left = await self._use(opened, order, left)
                     self._leaving = True
                 if left is _Left.SWAP:
-                    self._take_back(opened.link)
+                    self._requeue(opened.link)
             except (ProvisioningError, LinkError) as error:
                 failed = LinkFailed(order.link, trouble_of(error))
                 self._end(order, failed if left is None else self._loss(order, error, resumable=False), error)
@@ -244,16 +244,16 @@ class SessionManager:
         if opened.continuity is Continuity.PARTIAL:
             self._vigil.tools_gone()
         self._opened = opened
-        self._answering = self._answering and self._vigil.acted
+        self._answering = self._answering and self._vigil.tool_ran
         self._uplink.attach(opened.link)
         if self._text_on is None:
             self._text_on = opened
         self._outbox.opened(opened.link, opened.continuity)
         if before is None:
-            self.tell(order, LinkOpened(order.link, opened.continuity))
+            self.post(order, LinkOpened(order.link, opened.continuity))
         swapped = before is _Left.SWAP and opened.continuity is Continuity.PARTIAL
-        if (self._stalled or swapped) and not self._vigil.acted:
-            self.resend()  # unless a tool has acted upon it: what it has done is not to be done twice
+        if (self._stalled or swapped) and not self._vigil.tool_ran:
+            self.resend_unconfirmed()  # unless a tool has acted upon it: what it has done is not to be done twice
         self._stalled = False
         reading = self._tasks.create_task(self._reader.read(opened, order))
         try:
@@ -270,7 +270,7 @@ class SessionManager:
         while True:
             await asyncio.wait([reading], timeout=BEAT_S)
             if reading.done():
-                self._take_back(opened.link)
+                self._requeue(opened.link)
                 await self._reader.rest()
                 self._report_loss(order, reading.result())
                 return _Left.LOST
@@ -285,18 +285,18 @@ class SessionManager:
         if self._vigil.speaks_unnoticed(order.mode):
             self.speech_begins()
             self._vigil.begins_here(now)
-            self.tell(order, UserSpeech(order.link))
+            self.post(order, UserSpeech(order.link))
         stopped_s = self._vigil.unnoticed_s(order.mode)
         if stopped_s is not None:
             self._vigil.person_stops(Seconds(now - stopped_s))
             self._reader.person_stopped()
-            self.tell(order, UserSilent(order.link))
+            self.post(order, UserSilent(order.link))
         elif self._vigil.overlooked(order.mode):
             log.event("link.overlooked")
-            self._uplink.repeat(OVERLOOKED_S)
+            self._uplink.resend_turn(OVERLOOKED_S)
         finding = self._vigil.check(opened.link.traffic(), now)
         if finding is not None:
-            self.found(order, finding)
+            self.handle_diagnosis(order, finding)
         swap = self._vigil.swap(now).swap
         if swap is Swap.FORCED and self._vigil.busy & {Busy.MODEL, Busy.TOOL}:
             error = LinkError("the Live service is about to end the connection", LinkCause.ENDED)
@@ -307,18 +307,18 @@ class SessionManager:
         log.event("link.swap", when="stalled" if self._stalled else swap.value)
         return True
 
-    def _take_back(self, link: Link) -> None:
+    def _requeue(self, link: Link) -> None:
         """Leave to the next link what its session may not know: what was sent since the handle that it goes on with.
 
         Once a tool has acted upon that, only what has surely not arrived: what was done is not to be done twice.
         """
-        self._uplink.take_back(link.undelivered(), to_handle=not self._vigil.acted)
+        self._uplink.requeue(link.undelivered(), to_handle=not self._vigil.tool_ran)
 
     def _delayed(self, order: OpenLink, left: _Left | None, error: ApplianceError) -> None:
         """An attempt has failed. One to swap a link is no secret any more: the conversation is to show it."""
         if left is None:
             self._outlets.on_error(error)
-            self.tell(order, LinkDelayed(order.link, trouble_of(error)))
+            self.post(order, LinkDelayed(order.link, trouble_of(error)))
         else:
             self._end(order, self._loss(order, error, resumable=True), error)
 
@@ -334,7 +334,7 @@ class SessionManager:
         """Report the end of a link that nobody asked for; from then on it is no longer wanted."""
         if self._wanted is order:
             self._wanted = None
-            self._dialler.hung_up()
+            self._dialler.conversation_ended()
             self._changed.set()
             if error is not None:
                 self._outlets.on_error(error)
@@ -346,19 +346,19 @@ class SessionManager:
         if cut is None or cut.note is None or self._opened is None or self._candour is Candour.KEEP:
             return
         if capabilities(self._opened.model).has(Feature.CONTENT_AT_ANY_TIME):
-            self._outbox.tell(HistorySeed(SeedMethod.CONTENT, (Turn(Role.PERSON, cut.note),)))
+            self._outbox.add_history(HistorySeed(SeedMethod.CONTENT, (Turn(Role.PERSON, cut.note),)))
 
     # For the reader
 
     def handles(self, order: OpenLink) -> bool:
         """Return whether a handle that comes over the link of this order is of use: its session may be given up."""
-        return self._wanted is None or self._wanted is order or self._wanted.session is not Session.FRESH
+        return self._wanted is None or self._wanted is order or self._wanted.session is not Session.NEW
 
     def wants(self, order: OpenLink) -> bool:
         """Return whether anything is to be heard of the link of this order."""
         return self._wanted is order
 
-    def tell(self, order: OpenLink, event: Event) -> None:
+    def post(self, order: OpenLink, event: Event) -> None:
         """Post an event, if that is wanted."""
         if self._wanted is order:
             if isinstance(event, ServerInterrupted):
@@ -385,24 +385,24 @@ class SessionManager:
 
     def speech_begins(self) -> None:
         """The person speaks: what a tool has acted upon is over, and not to be asked again with what follows."""
-        if self._vigil.acted:
+        if self._vigil.tool_ran:
             self.answered()
 
-    def found(self, order: OpenLink, finding: Diagnosis) -> None:
+    def handle_diagnosis(self, order: OpenLink, finding: Diagnosis) -> None:
         """Do something about what is wrong."""
         log.event("link.finding", level="warning", kind=finding.kind.value, remedy=finding.remedy.value)
         if finding.kind is Symptom.STALLED_UPLINK and not self._stalls:
             self._stalled, self._stalls = True, 1
         elif finding.kind is Symptom.STALLED_UPLINK:
             if self._opened is not None:
-                self._take_back(self._opened.link)
+                self._requeue(self._opened.link)
             error = LinkError("what is sent does not leave, again", LinkCause.DROPPED)
             self._report_loss(order, error)
         else:
             if finding.kind is Symptom.FAILED_TURN:
-                self.tell(order, UserSilent(order.link))  # the service has heard an end, and need not have told
+                self.post(order, UserSilent(order.link))  # the service has heard an end, and need not have told
             heard = finding.kind is not Symptom.NO_REPLY or not self._vigil.doubtful
-            self.tell(order, Unanswered(order.link, finding.remedy is Action.RETRY_UTTERANCE, heard))
+            self.post(order, Unanswered(order.link, finding.remedy is Action.RETRY_UTTERANCE, heard))
 
 
 def _now() -> Seconds:

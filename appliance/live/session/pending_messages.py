@@ -37,7 +37,7 @@ class PendingMessages:
         while self._results:
             self.answer(self._results.popleft())
         while self._texts:
-            self.say(self._texts.popleft())
+            self.send_text(self._texts.popleft())
 
     def closed(self) -> None:
         """The link is gone: from now on things wait."""
@@ -60,7 +60,7 @@ class PendingMessages:
         if len(self._results) > BOUND:
             self._dropped(self._results.popleft())
 
-    def say(self, text: str) -> None:
+    def send_text(self, text: str) -> None:
         """Say something as a turn of the person."""
         link = self._link
         if link is not None:
@@ -71,7 +71,7 @@ class PendingMessages:
             self._texts.popleft()
             self.texts_dropped += 1
 
-    def tell(self, seed: HistorySeed) -> None:
+    def add_history(self, seed: HistorySeed) -> None:
         """Tell the model something that it is not to answer; without a link, or where it is lost, it is dropped."""
         if self._link is not None:
             self._spawn(self._link.send_seed(seed), lambda: None)

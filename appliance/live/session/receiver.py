@@ -77,7 +77,7 @@ class ReceiverOwner(Protocol):
     def wants(self, order: OpenLink) -> bool:
         """Return whether anything is to be heard of the link of this order."""
 
-    def tell(self, order: OpenLink, event: Event) -> None:
+    def post(self, order: OpenLink, event: Event) -> None:
         """Post an event, if that is wanted."""
 
     def handle_came(self, unknown: int) -> None:
@@ -92,7 +92,7 @@ class ReceiverOwner(Protocol):
     def speech_begins(self) -> None:
         """The person speaks."""
 
-    def found(self, order: OpenLink, finding: Diagnosis) -> None:
+    def handle_diagnosis(self, order: OpenLink, finding: Diagnosis) -> None:
         """Do something about what is wrong."""
 
 
@@ -194,17 +194,17 @@ class Receiver:
             self._outlets.on_said(turn)
         news = self._interaction.feed(message)
         if news and self._interaction.in_progress:
-            self._desk.tell(order, InteractionReported(order.link, in_progress=True))
+            self._desk.post(order, InteractionReported(order.link, in_progress=True))
         for fact in self._gate.feed(message, _now()):
             await self._fact(fact, order)
         if isinstance(message, TurnComplete | StatusReported) and self._several_turns:
             self._request_over()
         if news and not self._interaction.in_progress:
-            self._desk.tell(order, InteractionReported(order.link, in_progress=False))
+            self._desk.post(order, InteractionReported(order.link, in_progress=False))
         self._heard(message, order)
         self._rest_of(message, order)
         if finding is not None:
-            self._desk.found(order, finding)
+            self._desk.handle_diagnosis(order, finding)
 
     def _request_over(self) -> None:
         """The last turn for a request has ended, unless the service works on at it."""
@@ -214,14 +214,14 @@ class Receiver:
     def _heard(self, message: LinkMessage, order: OpenLink) -> None:
         """Take what the message says of the person; after what it says of a reply, which they may have interrupted."""
         vigil = self._aides.vigil
-        said = None if vigil.old(message, _now()) else self._hearing.feed(message)
+        said = None if vigil.is_replay(message, _now()) else self._hearing.feed(message)
         if isinstance(said, UserSpeech):
             self._desk.speech_begins()
             vigil.person_begins(_now())
         elif said is not None:
             vigil.person_stops(_now())
         if said is not None:
-            self._desk.tell(order, said)
+            self._desk.post(order, said)
 
     async def _fact(self, fact: ReplyFact, order: OpenLink) -> None:
         match fact:
@@ -237,35 +237,35 @@ class Receiver:
                 await self._hand_over.put(fact)
             case ReplyStarted():
                 self._hearing.answered()
-                self._desk.tell(order, fact)
+                self._desk.post(order, fact)
             case ServerInterrupted():
                 self._hand_over.clear()
-                self._desk.tell(order, fact)
+                self._desk.post(order, fact)
 
     def _rest_of(self, message: LinkMessage, order: OpenLink) -> None:
         match message:
             case ToolCall():
                 self._desk.answering()
                 self._outlets.on_tool_call(message)
-                self._desk.tell(order, ToolsCalled(order.link, (message.id,)))
+                self._desk.post(order, ToolsCalled(order.link, (message.id,)))
             case WaitingForInput():
-                self._desk.tell(order, InputAwaited(order.link))
+                self._desk.post(order, InputAwaited(order.link))
             case TurnComplete(TurnReason.REFUSED):
                 log.event("reply.refused", level="warning")
-                self._desk.tell(order, TurnRefused(order.link))
+                self._desk.post(order, TurnRefused(order.link))
             case ToolCallsCancelled():
-                self._desk.tell(order, ToolsCancelled(order.link, message.ids))
+                self._desk.post(order, ToolsCancelled(order.link, message.ids))
             case UsageReported():
                 cap = self._aides.meter.stop
                 if cap is not None:
-                    self._desk.tell(order, CapReached(order.link, cap))
+                    self._desk.post(order, CapReached(order.link, cap))
             case Grounding():
                 log.event("reply.looked-up", sources=len(message.sources))
 
     def _reply_ended(self, event: ReplyEnded) -> None:
         """The last audio of a reply is with playback."""
         if self._order is not None and self._order.link == event.link:
-            self._desk.tell(self._order, event)
+            self._desk.post(self._order, event)
 
 
 def _now() -> Seconds:

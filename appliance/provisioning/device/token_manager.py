@@ -87,7 +87,7 @@ class TokenManager:
         prefetch: When to have a token ready.
         store: Where what the server says of this device is kept, for `appliance doctor`.
         on_tools: Told which tools may be offered whenever a token is handed out; None: all.
-        lot: Draws a number in [0, 1) for each wait.
+        random: Draws a number in [0, 1) for each wait.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class TokenManager:
         prefetch: Prefetch,
         store: Store,
         on_tools: Callable[[frozenset[str] | None], None],
-        lot: Callable[[], float] = random.random,
+        random: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
         self._prefetch = prefetch
         self._standing = ServerStatus(store)
         self._on_tools = on_tools
-        self._lot = lot
+        self._random = random
         self.sessions = Sessions()
         self._stack = AsyncExitStack()
         self._changed = asyncio.Event()
@@ -207,7 +207,7 @@ class TokenManager:
     # In the background
 
     async def _run(self) -> None:
-        self._rest_until = Seconds(_now() + self._lot() * BOOT_SPREAD_S)
+        self._rest_until = Seconds(_now() + self._random() * BOOT_SPREAD_S)
         self._standing_at = self._rest_until
         try:
             while True:
@@ -264,7 +264,7 @@ class TokenManager:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{frame.filename}:{frame.lineno}"
             log.event("provisioning.broken", level="error", error=type(error).__name__, where=where)
-            self._rest_until = Seconds(_now() + _REFUSED_S * (1 + self._lot()))
+            self._rest_until = Seconds(_now() + _REFUSED_S * (1 + self._random()))
 
     @property
     def _fills(self) -> bool:
@@ -304,7 +304,7 @@ class TokenManager:
     async def _ask_standing(self) -> None:
         self._standing_at = Seconds(_now() + STANDING_AGAIN_S)
         view = await self._client.standing(BACKGROUND_S)
-        self._standing_at = Seconds(_now() + STANDING_S * (1 - self._lot() / 4))
+        self._standing_at = Seconds(_now() + STANDING_S * (1 - self._random() / 4))
         self._recovered()
         log.event("provisioning.standing", status=view.status, device=view.device_id)
         self._standing.stands(view)
@@ -337,11 +337,11 @@ class TokenManager:
 
     def _asked_s(self, error: ProvisioningError) -> float:
         """Return how long the server asks to be left alone, and somewhat more: not all come back at once."""
-        return error.retry_after_s + self._lot() * min(error.retry_after_s, BOOT_SPREAD_S)
+        return error.retry_after_s + self._random() * min(error.retry_after_s, BOOT_SPREAD_S)
 
     def _put_off(self, error: ProvisioningError) -> None:
         """Ask nothing in the background for a while."""
-        wait_s = _BACKOFF.delay(self._failures, self._lot()) if error.retried else _REFUSED_S * (1 + self._lot())
+        wait_s = _BACKOFF.delay(self._failures, self._random()) if error.retried else _REFUSED_S * (1 + self._random())
         if error.action is not LinkAction.WAIT_QUOTA:  # a quota is one of tokens
             wait_s = max(wait_s, self._asked_s(error))
         self._failures += 1

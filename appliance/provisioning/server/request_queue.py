@@ -29,12 +29,12 @@ class RequestQueue:
 
     Args:
         at_once: Requests that are worked on at the same time.
-        lot: Draws a number in [0, 1).
+        random: Draws a number in [0, 1).
     """
 
-    def __init__(self, at_once: int = AT_ONCE, lot: Callable[[], float] = random.random) -> None:
+    def __init__(self, at_once: int = AT_ONCE, random: Callable[[], float] = random.random) -> None:
         self._at_once = at_once
-        self._lot = lot
+        self._random = random
         self._inside = 0
         self._waiting: dict[asyncio.Future[bool], None] = {}
         """In the order of their coming; at most `LONGEST`."""
@@ -47,7 +47,7 @@ class RequestQueue:
     def retry_after(self) -> int:
         """Return when somebody who was sent away is to come back, in seconds."""
         first, last = RETRY_AFTER_S
-        return first + int(self._lot() * (last + 1 - first))
+        return first + int(self._random() * (last + 1 - first))
 
     async def enter(self, came_at: float) -> bool:
         """Wait until there is room, and `leave` after; False: do not, it has taken too long.

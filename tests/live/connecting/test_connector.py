@@ -129,7 +129,7 @@ def test_a_session_of_another_set_up_is_not_gone_on_with():
             link.say(HandleUpdated("h"))
             await settle()
             house.connector.model_config = "another instruction"
-            keeper.open(opening(2, Session.SAME))
+            keeper.open(opening(2, Session.RESUME))
             await settle()
             assert house.connector.handles == [None, None]
 
@@ -150,7 +150,7 @@ def test_a_token_resumes_as_long_as_it_lives_and_in_its_mode(life_s, mode, asked
         async with house.linked() as (keeper, link):
             link.say(HandleUpdated("h"))
             await settle()
-            keeper.open(replace(opening(2, Session.SAME), mode=mode))
+            keeper.open(replace(opening(2, Session.RESUME), mode=mode))
             await settle()
             assert house.tokens.asked == asked
             assert house.connector.handles == [None, "h"]
@@ -164,7 +164,7 @@ def test_a_handle_that_is_behind_still_leads_to_most_of_the_conversation():
         async with house.linked() as (keeper, link):
             link.say(HandleUpdated("h"), HandleUpdated(None))
             await settle()
-            keeper.open(opening(2, Session.SAME))
+            keeper.open(opening(2, Session.RESUME))
             await settle()
             assert house.connector.handles == [None, "h"]
             assert house.events == [LinkOpened(2, Continuity.PARTIAL)]
@@ -179,7 +179,7 @@ def test_a_fresh_session_brings_no_handle_not_even_one_that_comes_late():
             link.say(HandleUpdated("h"), *WORDS, HeardText("What time is it?"))
             await settle()
             keeper.close(closing(1))
-            keeper.open(opening(2, Session.FRESH))
+            keeper.open(opening(2, Session.NEW))
             link.say(HandleUpdated("late"))
             await asyncio.sleep(1.1)
             assert house.connector.handles == [None, None]
@@ -188,7 +188,7 @@ def test_a_fresh_session_brings_no_handle_not_even_one_that_comes_late():
             )
             house.connector.links[1].lose()
             await settle()
-            keeper.open(opening(3, Session.SAME))
+            keeper.open(opening(3, Session.RESUME))
             await asyncio.sleep(1.1)
             assert house.connector.handles == [None, None, None]
 
@@ -218,7 +218,7 @@ def test_each_failure_leads_as_far_down_as_it_must(errors, handles, fetched):
             link.say(HandleUpdated("h"))
             await settle()
             house.connector.errors = [failure(action) for action in errors]
-            keeper.open(opening(2, Session.SAME))
+            keeper.open(opening(2, Session.RESUME))
             await asyncio.sleep(100)
             assert house.connector.handles[2:] == handles
             assert len(house.tokens.asked) == 1 + fetched
@@ -319,7 +319,7 @@ def test_a_link_that_is_lost_at_once_and_again_is_waited_for_longer_each_time():
                 link(house).lose()
                 await settle()
                 lost_at = now()
-                keeper.open(opening(number, Session.SAME))
+                keeper.open(opening(number, Session.RESUME))
                 while not isinstance(house.events[-1], LinkOpened):
                     await asyncio.sleep(0.01)
                 waits.append(now() - lost_at)
@@ -327,7 +327,7 @@ def test_a_link_that_is_lost_at_once_and_again_is_waited_for_longer_each_time():
             await asyncio.sleep(31)
             link(house).lose()
             await settle()
-            keeper.open(opening(5, Session.SAME))
+            keeper.open(opening(5, Session.RESUME))
             await asyncio.sleep(0.06)
             assert house.events[-1] == LinkOpened(5), "what has worked for long is forgiven"
 
@@ -412,7 +412,7 @@ def test_a_session_is_not_resumed_across_a_change_of_what_tokens_fix(tag, handle
             link.say(*WORDS, HandleUpdated("h"))
             await settle()
             house.tokens.token = replace(TOKEN, locks=Locks(tag=tag))
-            keeper.open(opening(2, Session.SAME))
+            keeper.open(opening(2, Session.RESUME))
             await settle()
             assert house.connector.handles == handles
             assert len(house.tokens.asked) == 2

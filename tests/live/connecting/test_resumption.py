@@ -55,7 +55,7 @@ def test_a_handle_of_another_set_up_is_not_used():
 
 
 def test_a_conversation_is_remembered_for_a_while_after_it_is_over():
-    over = held().hung_up(Seconds(5100.0))
+    over = held().conversation_ended(Seconds(5100.0))
     assert value(over, 5100 + MEMORY_S - 1) == "h"
     assert value(over, 5100 + MEMORY_S) is None
     assert value(over, 5100, memory_s=0) is None, "no memory at all"
@@ -63,7 +63,7 @@ def test_a_conversation_is_remembered_for_a_while_after_it_is_over():
 
 
 def test_a_dropped_handle_is_gone_and_the_hanging_up_is_not():
-    dropped = held().hung_up(Seconds(5100.0)).dropped()
+    dropped = held().conversation_ended(Seconds(5100.0)).dropped()
     assert value(dropped, 5101) is None
     assert dropped.hung_up_at == Seconds(5100.0)
 

@@ -184,21 +184,21 @@ def test_a_service_that_has_heard_and_does_not_tell_of_the_end_is_not_waited_for
 
 def test_what_is_transcribed_after_the_end_was_said_before_it():
     story = Story().room(-65, 1.0).room(-30, 1.0).room(-65, 1.3)
-    assert not story.vigil.old(HeardText("hello"), story.at)
+    assert not story.vigil.is_replay(HeardText("hello"), story.at)
     story.vigil.person_stops(story.at)
-    assert story.vigil.old(HeardText("hello"), story.at)
-    assert not story.vigil.old(SpeechStarted(), story.at)
+    assert story.vigil.is_replay(HeardText("hello"), story.at)
+    assert not story.vigil.is_replay(SpeechStarted(), story.at)
     story.vigil.repeated(story.at)
-    assert story.vigil.old(SpeechStarted(), story.at)
+    assert story.vigil.is_replay(SpeechStarted(), story.at)
 
 
 def test_the_transcript_of_what_was_answered_is_old_unless_somebody_speaks_again():
     story = Story().ask().hear(LOUD, TurnComplete())
-    assert story.vigil.old(HeardText("hello"), story.at)
+    assert story.vigil.is_replay(HeardText("hello"), story.at)
     story.now += LATE_S
-    assert not story.vigil.old(HeardText("hello"), story.at), "it is of something new"
+    assert not story.vigil.is_replay(HeardText("hello"), story.at), "it is of something new"
     story.hear(LOUD, Interrupted()).room(-65, 1.0).room(-30, 0.1)
-    assert not story.vigil.old(HeardText("hello"), story.at), "somebody speaks"
+    assert not story.vigil.is_replay(HeardText("hello"), story.at), "somebody speaks"
 
 
 def test_a_service_that_never_tells_is_told_here_of_every_question_and_not_only_of_the_first():

@@ -108,7 +108,7 @@ def test_the_next_link_is_opened_once_the_last_one_is_closed():
         async with house.linked() as (keeper, _):
             began = now()
             keeper.close(closing(1))
-            keeper.open(opening(2, Session.SAME))
+            keeper.open(opening(2, Session.RESUME))
             await asyncio.sleep(0.9)
             assert house.events == []
             await asyncio.sleep(0.2)
@@ -234,14 +234,14 @@ def test_the_conversation_may_answer_a_loss_at_once():
     async def main():
         house = Household(connector=FakeConnector(close_s=0.2))
         async with house.linked() as (keeper, link):
-            again = opening(2, Session.SAME)
+            again = opening(2, Session.RESUME)
             house.on_event = lambda event: keeper.open(again) if isinstance(event, LinkLost) else None
             link.say(HandleUpdated("h"))
             link.lose()
             await asyncio.sleep(1.0)
             assert house.events == [
                 LinkLost(1, resumable=True, trouble=Trouble.LOST),
-                LinkOpened(2, Continuity.WHOLE),
+                LinkOpened(2, Continuity.FULL),
             ]
             assert house.connector.handles == [None, "h"]
             assert house.tokens.asked == [False], "the same token resumes"
@@ -257,10 +257,10 @@ def test_a_handle_that_comes_while_the_link_closes_is_kept():
             await asyncio.sleep(0.1)
             link.say(A, HandleUpdated("h"), ToolCall("1", "get_time", {}), HeardText("bye"), TurnComplete())
             await asyncio.sleep(0.2)
-            keeper.open(opening(2, Session.SAME))
+            keeper.open(opening(2, Session.RESUME))
             await settle()
         assert house.connector.handles == [None, "h"]
-        assert house.events == [LinkOpened(2, Continuity.WHOLE)]
+        assert house.events == [LinkOpened(2, Continuity.FULL)]
         assert [house.playback.played, house.calls, house.said] == [{}, [], []]
 
     run_virtual(main)

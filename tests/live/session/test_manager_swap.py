@@ -169,7 +169,7 @@ def test_a_swap_that_does_not_succeed_at_once_is_a_loss(action, lost):
             link.say(H, SOON)
             await beats()
             assert house.events == [lost]
-            keeper.open(opening(2, Session.SAME))
+            keeper.open(opening(2, Session.RESUME))
             await asyncio.sleep(1)
             assert isinstance(house.events[-1], LinkOpened)
 
@@ -207,9 +207,9 @@ def test_a_question_that_gets_no_answer_is_reported_once_to_be_repeated_and_then
             await asyncio.sleep(7.5)
             assert house.events == [UserSpeech(1), UserSilent(1), Unanswered(1, repeatable=True)]
             keeper.close(closing(1))
-            keeper.open(opening(2, Session.FRESH))
+            keeper.open(opening(2, Session.NEW))
             await beats()
-            keeper.repeat()
+            keeper.resend_turn()
             assert house.uplink.log[-1] == "repeat"
             house.connector.links[1].say(SpeechStarted(), SpeechEnded())
             await asyncio.sleep(8)
@@ -306,7 +306,7 @@ def test_what_was_written_in_a_conversation_that_had_no_link_is_not_said_in_the_
         house = Household(connector=FakeConnector(error=LinkError("no", LinkCause.QUOTA)))
         async with house.keeping() as keeper:
             keeper.open(opening(1))
-            keeper.say("How late is it?")
+            keeper.send_text("How late is it?")
             await settle()
             assert house.events == [LinkFailed(1, Trouble.QUOTA)]
             house.connector.error = None
@@ -397,7 +397,7 @@ def test_a_result_waits_for_the_session_that_asked_for_it():
             link.say(H, CALL)
             link.lose()
             await settle()
-            keeper.open(opening(2, Session.SAME))
+            keeper.open(opening(2, Session.RESUME))
             keeper.send_tool_result(RESULT)
             await asyncio.sleep(0.2)
             assert house.connector.links[1].results == [RESULT]
@@ -414,7 +414,7 @@ def test_a_result_that_no_session_wants_any_more_is_dropped_and_counted(handle):
             link.say(*([H, handle] if handle else []), CALL)
             link.lose()
             await settle()
-            keeper.open(opening(2, Session.SAME))
+            keeper.open(opening(2, Session.RESUME))
             keeper.send_tool_result(RESULT)
             await asyncio.sleep(0.2)
             assert house.connector.links[1].results == []
@@ -430,7 +430,7 @@ def test_of_too_many_results_the_oldest_goes_and_all_go_with_the_conversation():
             keeper.open(opening(1))
             for number in range(40):
                 keeper.send_tool_result(replace(RESULT, call=str(number)))
-                keeper.say(str(number))
+                keeper.send_text(str(number))
             assert keeper.counts.tool_results_dropped == keeper.counts.texts_dropped == 8
             keeper.close(closing(1))
             assert keeper.counts.tool_results_dropped == keeper.counts.texts_dropped == 40
@@ -444,26 +444,26 @@ def test_a_text_is_sent_once_the_link_is_open_and_its_answer_is_waited_for():
         async with house.keeping() as keeper:
             keeper.open(opening(1))
             await settle()
-            keeper.say("Hello.")
+            keeper.send_text("Hello.")
             await asyncio.sleep(3)
             assert house.connector.links[0].texts == ["Hello."]
             await asyncio.sleep(7)
             assert house.events[1:] == [Unanswered(1, repeatable=True)]
-            keeper.repeat()
+            keeper.resend_turn()
             await settle()
             assert house.connector.links[0].texts == ["Hello."], "this link has it"
             keeper.close(closing(1))
-            keeper.open(opening(2, Session.FRESH))
+            keeper.open(opening(2, Session.NEW))
             await asyncio.sleep(2.1)
-            keeper.repeat()
+            keeper.resend_turn()
             await settle()
             assert house.connector.links[1].texts == ["Hello."]
             house.connector.links[1].say(LOUD, TurnComplete())
             await settle()
             keeper.close(closing(2))
-            keeper.open(opening(3, Session.FRESH))
+            keeper.open(opening(3, Session.NEW))
             await asyncio.sleep(2.1)
-            keeper.repeat()
+            keeper.resend_turn()
             await settle()
             assert house.connector.links[2].texts == [], "it has its answer"
 

@@ -26,7 +26,7 @@ def interaction_reported_while_thinking(c: Context, event: InteractionReported) 
     done = c.in_progress and not (event.in_progress or c.tools)
     c = stay(c, in_progress=event.in_progress)[0]
     if done:
-        return listen(stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, acted=False)[0])
+        return listen(stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, tool_ran=False)[0])
     return enter(c, State.THINKING) if c.in_progress else stay(c)
 
 
