@@ -56,6 +56,8 @@ class PlaybackCounts:
     underruns: int
     """Times that a reply ran dry before its end."""
     flushes: int
+    waits: int
+    """Periods for which `write` waited, because ``ring_s`` was full."""
     sounds_dropped: int
     """Sounds that came while there was no deck."""
     resumed: int
@@ -66,11 +68,11 @@ class Playback:
     """Plays one reply after another on whatever deck there is; implements `ports.Plays`.
 
     All methods belong to the loop's thread, and `write` to one task at a time. What was not heard yet is bounded by
-    ``ring_s``, 5 or more; when that is full, `write` waits. Epochs grow, and begin at 1.
+    ``ring_s``, 5 or more; when that is full, `write` waits, which is counted. Epochs grow, and begin at 1.
     """
 
     def __init__(
-        self, reports: Reports | None = None, *, ring_s: float = 60.0, stall_s: float = 6.0, volume: float = 1.0
+        self, reports: Reports | None = None, *, ring_s: float = 120.0, stall_s: float = 6.0, volume: float = 1.0
     ) -> None:
         self._reports = reports or Reports()
         self._store = ReplyBuffer(REPLY.frames(ring_s))
@@ -102,6 +104,7 @@ class Playback:
         self._dropped = 0
         self._underruns = 0
         self._flushes = 0
+        self._waits = 0
         self._sounds_dropped = 0
         self._resumed = 0
 
@@ -118,6 +121,7 @@ class Playback:
             samples = samples[self._keep(reply, samples) :]
             if not len(samples):
                 return
+            self._waits += 1
             self._space.clear()
             await self._space.wait()
         self._dropped += len(samples)
@@ -184,6 +188,7 @@ class Playback:
             dropped=self._dropped,
             underruns=self._underruns,
             flushes=self._flushes,
+            waits=self._waits,
             sounds_dropped=self._sounds_dropped,
             resumed=self._resumed,
         )

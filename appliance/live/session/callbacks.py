@@ -76,12 +76,10 @@ class Callbacks:
 
 @dataclass(frozen=True, slots=True)
 class SessionCounts:
-    """Dropped audio and waits since the start."""
+    """Counters since the start."""
 
     audio_bytes_dropped: int
     """Bytes of replies that were interrupted."""
-    waits_for_playback: int
-    """How often a link was not read because playback was full."""
     tool_results_dropped: int
     """For lack of the session that asked."""
     texts_dropped: int

@@ -100,10 +100,8 @@ class SessionManager:
     @property
     def counts(self) -> SessionCounts:
         """The counters as they stand."""
-        reader, outbox = self._reader, self._outbox
-        return SessionCounts(
-            reader.dropped_bytes, reader.waits, outbox.results_dropped, outbox.texts_dropped, self._swaps
-        )
+        outbox = self._outbox
+        return SessionCounts(self._reader.dropped_bytes, outbox.results_dropped, outbox.texts_dropped, self._swaps)
 
     # Orders
 
@@ -132,7 +130,7 @@ class SessionManager:
         await self._closed.wait()
 
     def discard(self) -> None:
-        """Drop what waits to be played and what still comes of the model's turn."""
+        """Drop what still comes of the model's turn."""
         self._cut_off()
         self._reader.discard()
 
@@ -188,7 +186,6 @@ class SessionManager:
     async def run(self) -> None:
         """Open and close links as ordered, until cancelled."""
         async with self._tasks:
-            self._tasks.create_task(self._reader.run())
             self._tasks.create_task(self._meter.run())
             while True:
                 if self._wanted is not None:
@@ -271,7 +268,6 @@ class SessionManager:
             await asyncio.wait([reading], timeout=BEAT_S)
             if reading.done():
                 self._requeue(opened.link)
-                await self._reader.rest()
                 self._report_loss(order, reading.result())
                 return _Left.LOST
             if self._wanted is order and self._beat(opened, order):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -42,17 +42,11 @@ from appliance.live.session.activity import SessionActivity
 from appliance.live.session.callbacks import Callbacks, Playback
 from appliance.live.session.diagnosis import Diagnosis
 from appliance.live.session.interaction import InteractionState
-from appliance.live.session.playback_queue import PlaybackQueue
 from appliance.live.session.reply_filter import ReplyChunk, ReplyFact, ReplyFilter
 from appliance.live.session.turn_detection import TurnDetection
 from appliance.live.transcript_recorder import TranscriptRecorder, TruncatedReply
 from appliance.live.usage.recorder import UsageRecorder
-from appliance.timeout import timeout
 from appliance.units import REPLY, Epoch, Seconds
-
-DRAIN_S: Final = 0.5
-"""How long a lost link waits for what it brought to be played."""
-
 
 CALLS_REMEMBERED: Final = 256
 """The ids of so many tool calls of a link are known; an older one that comes again is taken for a new call."""
@@ -105,8 +99,6 @@ class Receiver:
         self._playback = playback
         self._outlets = outlets
         self._gate = ReplyFilter()
-        self._hand_over = PlaybackQueue(playback.write, self._reply_ended)
-        self._order: OpenLink | None = None
         self._hearing = TurnDetection(0, Mode.HANDS_FREE)
         self._calls: deque[str] = deque(maxlen=CALLS_REMEMBERED)
         self._interaction = InteractionState()
@@ -120,18 +112,8 @@ class Receiver:
         """Audio of replies that were interrupted."""
         return self._gate.dropped_bytes
 
-    @property
-    def waits(self) -> int:
-        """How often a link was not read because playback was full."""
-        return self._hand_over.waits
-
-    async def run(self) -> None:
-        """Hand audio over to playback, until cancelled."""
-        await self._hand_over.run()
-
     async def read(self, opened: OpenedLink, order: OpenLink) -> LinkError:
-        """Read a link until it is lost; return why."""
-        self._order = order
+        """Read a link until it is lost; return why. While playback is full, nothing is read."""
         self._gate.begin_link(order.link)
         self._hearing = TurnDetection(order.link, order.mode)
         self._calls.clear()
@@ -149,19 +131,12 @@ class Receiver:
             return error
         raise AssertionError  # messages end by an error only
 
-    async def rest(self) -> None:
-        """Let what has come of a reply, its end above all, be known before the loss of its link is."""
-        with suppress(TimeoutError):
-            async with timeout(DRAIN_S):
-                await self._hand_over.empty()
-
     def person_stopped(self) -> None:
         """The person has stopped speaking, and the service did not tell."""
         self._hearing.stopped()
 
     def discard(self) -> None:
-        """Drop what waits to be played and what still comes of the model's turn."""
-        self._hand_over.clear()
+        """Drop what still comes of the model's turn."""
         self._gate.discard()
 
     def cut_off(self) -> TruncatedReply | None:
@@ -230,16 +205,15 @@ class Receiver:
                 if self._aides.vigil.audible and fact.epoch != self._answered:
                     self._answered = fact.epoch
                     self._desk.answering()
-                await self._hand_over.put(fact)
+                await self._playback.write(fact.epoch, fact.pcm)
             case ReplyEnded():
                 if fact.epoch == self._answered and not self._several_turns:
                     self._request_over()
-                await self._hand_over.put(fact)
+                self._desk.post(order, fact)
             case ReplyStarted():
                 self._hearing.answered()
                 self._desk.post(order, fact)
             case ServerInterrupted():
-                self._hand_over.clear()
                 self._desk.post(order, fact)
 
     def _rest_of(self, message: LinkMessage, order: OpenLink) -> None:
@@ -261,11 +235,6 @@ class Receiver:
                     self._desk.post(order, CapReached(order.link, cap))
             case Grounding():
                 log.event("reply.looked-up", sources=len(message.sources))
-
-    def _reply_ended(self, event: ReplyEnded) -> None:
-        """The last audio of a reply is with playback."""
-        if self._order is not None and self._order.link == event.link:
-            self._desk.post(self._order, event)
 
 
 def _now() -> Seconds:

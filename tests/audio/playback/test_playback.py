@@ -144,7 +144,7 @@ def test_flushes_without_anything_playing_are_silent_and_harmless():
         await playback.write(NEW, level(5_000))
         assert np.all(pull(playback)[FADE:] == 10_000)
         assert playback.counts == PlaybackCounts(
-            played=240, dropped=0, underruns=0, flushes=3, sounds_dropped=0, resumed=0
+            played=240, dropped=0, underruns=0, flushes=3, waits=0, sounds_dropped=0, resumed=0
         )
 
     run_virtual(main)
@@ -216,9 +216,8 @@ def test_a_full_ring_makes_the_writer_wait_until_there_is_room():
             playback.finish(OLD)
             await asyncio.sleep(6)
         assert waited_s == pytest.approx(7.0, abs=1.3)
-        assert playback.counts == PlaybackCounts(
-            played=len(reply), dropped=0, underruns=0, flushes=0, sounds_dropped=0, resumed=0
-        )
+        assert (playback.counts.played, playback.counts.dropped) == (len(reply), 0)
+        assert playback.counts.waits > 0
 
     run_virtual(main)
 
