@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from appliance.errors import ApplianceError, ExitCode
-from appliance.provisioning.common.signatures import new_private_key, private_key, public_key_text
+from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
 from appliance.timeout import timeout
 
 START_S: Final = 30.0

@@ -25,12 +25,12 @@ from appliance.provisioning.common.protocol import (
     Problem,
     ProblemCode,
 )
+from appliance.provisioning.common.signatures import AnswerSigner
 from appliance.provisioning.server import claims, devices, migrate
 from appliance.provisioning.server.app import Parts, create_app
 from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.settings import Settings
-from appliance.provisioning.server.signatures import AnswerSigner
 from appliance.provisioning.server.store import MEMORY, Store, open_engine
 from appliance.provisioning.server.timestamps import milliseconds
 
@@ -40,8 +40,8 @@ DEVICE = "kitchen"
 SERVER = "https://provisioning.test"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SERVER_KEY = keys.private_key(keys.new_private_key())
-PEM = signatures.new_private_key()
-KEY = signatures.private_key(PEM)
+PEM = keys.new_private_key()
+KEY = keys.private_key(PEM)
 SERVER_KEYS = (keys.public_key_text(SERVER_KEY),)
 ASKED = b'{"mode":"wake","purpose":"new","profile":"default"}'
 
@@ -73,7 +73,7 @@ def dead_address() -> Iterator[str]:
 
 
 def server_settings(**changed: Any) -> Settings:
-    values = {"api_key": API_KEY, "devices": {DEVICE: signatures.public_key_text(KEY)}}
+    values = {"api_key": API_KEY, "devices": {DEVICE: keys.public_key_text(KEY)}}
     return Settings(**{**values, **changed})
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from appliance.cli import main as cli
 from appliance.errors import ExitCode
-from appliance.provisioning.common.signatures import new_private_key, private_key, public_key_text
+from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
 
 pytestmark = pytest.mark.realtime
 

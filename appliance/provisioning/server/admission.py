@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Row, String, bindparam, case, select, update
 
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import DeviceStatus, ProblemCode
+from appliance.provisioning.common.signatures import ParsedSignature, signed_by
 from appliance.provisioning.server import audit
 from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION
-from appliance.provisioning.server.signatures import ParsedSignature, signed_by
 
 DAY_MS: Final = 86_400_000
 RETRY_MS: Final = 60_000

@@ -36,7 +36,7 @@ from appliance.provisioning.common.protocol import (
     TokenRequest,
     TokenResponse,
 )
-from appliance.provisioning.common.signatures import SIGNATURE_HEADERS, SignedRequest
+from appliance.provisioning.common.signatures import SIGNATURE_HEADERS, AnswerSigner, SignedRequest, normal_authority
 from appliance.provisioning.server import problems
 from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.connection_limits import VISIT
@@ -48,7 +48,6 @@ from appliance.provisioning.server.problems import NO_STORE
 from appliance.provisioning.server.request_queue import RequestQueue, UnqueuedUpstream
 from appliance.provisioning.server.service import OK, Incoming, ProvisioningService, Told
 from appliance.provisioning.server.settings import Settings
-from appliance.provisioning.server.signatures import AnswerSigner, normal_authority
 from appliance.provisioning.server.store import Store, StoreUnavailable, check
 
 SWEEP_S: Final = 60.0

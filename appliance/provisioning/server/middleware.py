@@ -18,14 +18,19 @@ from appliance.provisioning.common.protocol import (
     ProblemCode,
     ServerKey,
 )
-from appliance.provisioning.common.signatures import SIGNATURE_HEADERS
+from appliance.provisioning.common.signatures import (
+    SIGNATURE_HEADERS,
+    AnswerSigner,
+    is_authority,
+    normal_authority,
+    well_formed,
+)
 from appliance.provisioning.server.connection_limits import VISIT, RequestArrival
 from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.problems import body_of, headers_of
 from appliance.provisioning.server.request_body import read_already, whole_body
 from appliance.provisioning.server.request_queue import RequestQueue
-from appliance.provisioning.server.signatures import AnswerSigner, is_authority, normal_authority, well_formed
 
 PROTOCOL: Final = "/v1/"
 _HOST: Final = b"host"

@@ -27,7 +27,14 @@ from appliance.provisioning.common.protocol import (
     TokenRequest,
     TokenResponse,
 )
-from appliance.provisioning.common.signatures import SignatureInvalid, SignedRequest
+from appliance.provisioning.common.signatures import (
+    ParsedSignature,
+    SignatureInvalid,
+    SignedRequest,
+    parse_request,
+    signed_by,
+    trusted_keys,
+)
 from appliance.provisioning.server import devices, enrolment, fleet_counts, policy, quota, session_accounting, sessions
 from appliance.provisioning.server.admission import (
     KNOWS_AS_BEFORE,
@@ -45,7 +52,6 @@ from appliance.provisioning.server.group_commit import GroupCommit
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
 from appliance.provisioning.server.settings import Settings
-from appliance.provisioning.server.signatures import ParsedSignature, read, signed_by, trusted_keys
 from appliance.provisioning.server.store import Store
 from appliance.provisioning.server.timestamps import milliseconds
 
@@ -286,7 +292,7 @@ class ProvisioningService:
         if is_too_old(incoming.agent, self._settings.min_agent_version):
             raise refused(ProblemCode.AGENT_TOO_OLD, f"at least {self._settings.min_agent_version}")
         try:
-            return read(incoming.signed)
+            return parse_request(incoming.signed)
         except SignatureInvalid as error:
             _log.info("refused: %s", error)
             raise refused(ProblemCode.SIGNATURE_INVALID) from None

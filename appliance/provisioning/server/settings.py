@@ -32,7 +32,7 @@ from appliance.errors import ConfigurationError
 from appliance.private import advice, others_may_read
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import DeviceId, HttpsUrl
-from appliance.provisioning.server.signatures import is_authority
+from appliance.provisioning.common.signatures import is_authority
 from appliance.provisioning.server.timestamps import UTC_NAME
 
 CREDENTIAL: Final = "gemini-api-key"

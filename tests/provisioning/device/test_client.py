@@ -24,7 +24,7 @@ from appliance.errors import (
     TokenRefused,
 )
 from appliance.live.ports import LiveToken, Locks, TokenSource
-from appliance.provisioning.common import keys, signatures
+from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import MAX_ANSWER_BYTES, Purpose, Quota, TokenMode
 from appliance.provisioning.common.signatures import SIGNATURE_HEADERS
 from appliance.provisioning.device.client import ProvisioningClient
@@ -395,4 +395,4 @@ def test_the_key_may_be_in_a_file(tmp_path):
             return await client.fetch(Mode.HANDS_FREE, resume=False)
 
     assert run_virtual(main).value == TOKEN
-    assert signatures.public_key_text(signatures.private_key(file.read_text())) == signatures.public_key_text(KEY)
+    assert keys.public_key_text(keys.private_key(file.read_text())) == keys.public_key_text(KEY)

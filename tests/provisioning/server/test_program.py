@@ -19,7 +19,7 @@ from sqlalchemy import text
 from appliance.config.schema import Provisioning
 from appliance.core.state import Mode
 from appliance.errors import ExitCode
-from appliance.provisioning.common import keys, signatures
+from appliance.provisioning.common import keys
 from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.server import migrate
 from appliance.provisioning.server.loopback_certificate import make_certificate
@@ -69,7 +69,7 @@ def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, 
             config = tmp_path / "provisiond.toml"
             config.write_text(
                 f'[upstream]\nbase_url = "{service.url}"\nca_file = "{tmp_path / "upstream-ca.pem"}"\n'
-                f'[devices]\n{DEVICE} = "{signatures.public_key_text(KEY)}"\n'
+                f'[devices]\n{DEVICE} = "{keys.public_key_text(KEY)}"\n'
             )
             async with running(config, tmp_path / "tls") as process:
                 assert process.stdout

@@ -12,13 +12,12 @@ from sqlalchemy import Connection, func, select
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import Claim
 from appliance.provisioning.common.protocol import DeviceFacts, ProblemCode, Purpose
-from appliance.provisioning.common.signatures import SignedRequest
+from appliance.provisioning.common.signatures import ParsedSignature, SignedRequest, parse_request
 from appliance.provisioning.server import audit, claims, devices, enrolment, policy, sessions
 from appliance.provisioning.server.admission import Admission, Arrival, Caller
 from appliance.provisioning.server.enrolment import Applicant, Enrolled
 from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.schema import DEVICE, SESSION, USAGE
-from appliance.provisioning.server.signatures import ParsedSignature, read
 from appliance.provisioning.server.store import Store
 from tests.provisioning.worlds import ASKED, KEY, SERVER, server_settings, signed_headers
 from tests.provisioning.worlds import DEVICE as KITCHEN
@@ -40,7 +39,7 @@ def applicant(claim: Claim, key: keys.PublicKey) -> Applicant:
 
 
 def presented(sequence: int) -> ParsedSignature:
-    return read(SignedRequest("POST", f"{SERVER}/v1/tokens", signed_headers(sequence), ASKED))
+    return parse_request(SignedRequest("POST", f"{SERVER}/v1/tokens", signed_headers(sequence), ASKED))
 
 
 @pytest.mark.parametrize("uses", [1, 3])

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from sqlalchemy import select
 
-from appliance.provisioning.common import signatures
+from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.connection_limits import VISIT
 from appliance.provisioning.server.ports import MintSpec
@@ -134,11 +134,11 @@ def test_a_slow_service_is_not_in_the_way_of_what_needs_none():
                 await asyncio.sleep(3.0)
                 return await super().mint(spec)
 
-        keys = {f"device-{number}": signatures.private_key(signatures.new_private_key()) for number in range(40)}
-        known = {DEVICE: KEY, **keys}
-        server = world(Slow(), devices={name: signatures.public_key_text(key) for name, key in known.items()})
+        many = {f"device-{number}": keys.private_key(keys.new_private_key()) for number in range(40)}
+        known = {DEVICE: KEY, **many}
+        server = world(Slow(), devices={name: keys.public_key_text(key) for name, key in known.items()})
         async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(server.token(device=name, key=key)) for name, key in keys.items()]
+            asked = [group.create_task(server.token(device=name, key=key)) for name, key in many.items()]
             await asyncio.sleep(1.0)
             begun = now()
             assert (await server.ask("GET", "/v1/device")).status_code == 200
