@@ -15,7 +15,7 @@ from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.latency import Latency, Stopwatch
 from appliance.core.machine import step
-from appliance.core.state import UNHEARD, Context, Gates, Mode, Policy, State, Uplink, gates
+from appliance.core.state import UNHEARD, Context, Gate, Mode, Policy, State, gate
 from appliance.live.ports import ToolResult
 from appliance.units import Epoch, Pcm, SampleIndex, Seconds
 
@@ -29,7 +29,7 @@ class Turns(Protocol):
     def end(self, at: SampleIndex) -> None:
         """Let the turn stop before this microphone sample."""
 
-    def set_gate(self, gate: Uplink) -> None:
+    def set_gate(self, gate: Gate) -> None:
         """Close, hold or send."""
 
     def drop_unsent(self) -> None:
@@ -159,7 +159,7 @@ class Conversation:
         self._parts = parts
         self._watch = watch
         self._context = Context(policy)
-        self._gates: Gates | None = None
+        self._gate: Gate | None = None
         self._unshown: tuple[State, ev.Trouble | ev.Fault | None] | None = None
         """The light that waits for the last sample to have left."""
         self._mailbox: deque[tuple[ev.Event, Seconds]] = deque()
@@ -216,11 +216,12 @@ class Conversation:
 
     def _step(self, event: ev.Event, at: Seconds) -> None:
         before = self._context
+        now = Seconds(self._loop.time())
         self._context, effects = step(before, event)
-        self._begin_latencies(event, at, before, effects)
-        for effect in effects:
+        for effect in effects:  # before anything is measured or logged: one of them may be silence
             self._execute(effect)
-        self._apply(gates(self._context))
+        self._set_gate(gate(self._context))
+        self._begin_latencies(event, at, now, before, effects)
         self._end_latencies(event, before)
         self._report(event, before, effects)
         self._watch(Moment(at, event, before, self._context))
@@ -311,16 +312,18 @@ class Conversation:
             self._timers[kind].cancel()
         self._timers[kind] = self._loop.call_later(effect.after_s, self.post, effect.expiry)
 
-    def _apply(self, new: Gates) -> None:
-        if self._gates is None or new.uplink is not self._gates.uplink:
-            self._parts.turns.set_gate(new.uplink)
-        self._gates = new
+    def _set_gate(self, new: Gate) -> None:
+        if new is not self._gate:
+            self._gate = new
+            self._parts.turns.set_gate(new)
 
     def _play(self, sound: Pcm | None) -> None:
         if sound is not None:
             self._parts.playout.play(sound)
 
-    def _begin_latencies(self, event: ev.Event, at: Seconds, before: Context, effects: tuple[fx.Effect, ...]) -> None:
+    def _begin_latencies(
+        self, event: ev.Event, at: Seconds, now: Seconds, before: Context, effects: tuple[fx.Effect, ...]
+    ) -> None:
         entered = self._context.entry != before.entry
         if entered and self._context.state is State.CONNECTING:
             self.stopwatch.begin(Latency.WAKE_TO_LIGHT, at)
@@ -335,7 +338,7 @@ class Conversation:
         if fx.FlushPlayback() in effects:
             self.stopwatch.forget(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER)
         if entered and self._context.state is State.INTERRUPTED:
-            self.stopwatch.begin(Latency.INTERRUPT_TO_SILENCE, Seconds(self._loop.time()))
+            self.stopwatch.begin(Latency.INTERRUPT_TO_SILENCE, now)
 
     def _note_early_answer(self, at: Seconds, before: Context) -> None:
         """Measure from the last sound where an answer, or a tool call, comes before the end of the words is known."""

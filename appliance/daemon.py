@@ -43,8 +43,7 @@ from appliance.core.events import (
     WakeDetected,
 )
 from appliance.core.machine import step
-from appliance.core.state import Overlap, Policy, State, gates, in_words
-from appliance.core.state import Uplink as Gate
+from appliance.core.state import Gate, Overlap, Policy, State, gate, in_words
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
 from appliance.indicator.ports import Light
@@ -316,10 +315,10 @@ class Appliance:
             self._listener.feed(block)
 
     def _on_detection(self, detection: Detection) -> None:
-        self._observers.on_detection(detection)
-        log.event("wake.detected", model=detection.model, score=round(detection.score, 3))
         speech_from = max(0, detection.end_sample - self._preroll)
-        self._post(WakeDetected(speech_from), self._guard.captured_at(detection.end_sample))
+        self.conversation.post(WakeDetected(speech_from), self._guard.captured_at(detection.end_sample))
+        log.event("wake.detected", model=detection.model, score=round(detection.score, 3))
+        self._observers.on_detection(detection)
 
     def _on_speaker(self, audible_at: Seconds) -> None:
         self._speaker.works()
@@ -329,7 +328,7 @@ class Appliance:
         self.conversation.audible(at)
         first = self.conversation.context.overlap is Overlap.POSSIBLE  # another reply gives what is loud no more time
         self._post(ReplyAudible(epoch, first and self._double_talk.begins()))
-        if gates(self.conversation.context).uplink is Gate.CLOSED:
+        if gate(self.conversation.context) is Gate.CLOSED:
             self.uplink.nothing_said()
 
     def _on_silent(self, at: Seconds) -> None:

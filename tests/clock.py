@@ -46,6 +46,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return 1000.0 + self._jumping.now
 
+    def pass_time(self, seconds: float) -> None:
+        """Let the running callback take this long."""
+        self._jumping.now += seconds
+
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run ``main()`` to its end in virtual time; tasks left over are cancelled, then reported as an error."""

@@ -10,7 +10,7 @@ from appliance.conversation import Conversation, Moment, Parts
 from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.latency import Latency
-from appliance.core.state import Mode, Policy, State, Uplink
+from appliance.core.state import Gate, Mode, Policy, State
 from appliance.live.ports import ToolResult
 from appliance.units import Pcm, Seconds
 from tests.clock import run_virtual
@@ -30,7 +30,7 @@ class Recording:
     def end(self, at: int) -> None:
         self.told.append(("end", at))
 
-    def set_gate(self, gate: Uplink) -> None:
+    def set_gate(self, gate: Gate) -> None:
         self.told.append(("gate", gate))
 
     def drop_unsent(self) -> None:
@@ -124,7 +124,7 @@ def test_the_light_and_the_gate_follow_a_wake_word_at_once():
             ("begin", 160, Mode.HANDS_FREE),
             ("begins", Mode.HANDS_FREE),
             ("play", 10),
-            ("gate", Uplink.HOLD),
+            ("gate", Gate.HOLD),
         ]
         assert conversation.stopwatch.taken_ms(Latency.WAKE_TO_LIGHT) == pytest.approx((100,), abs=1)
 
@@ -195,10 +195,10 @@ def test_an_event_posted_by_an_effect_is_taken_after_the_effects_of_the_first():
         conversations[0].post(ev.WakeDetected(0))
         lights = [told for told in record.told if told[0] == "light"]
         assert lights[-2:] == [("light", State.CONNECTING, None), ("light", State.TROUBLE, ev.Trouble.NETWORK)]
-        hold, closed = (record.told.index(("gate", gate)) for gate in (Uplink.HOLD, Uplink.CLOSED))
+        hold, closed = (record.told.index(("gate", gate)) for gate in (Gate.HOLD, Gate.CLOSED))
         assert record.told.index(("open", 1)) < hold
         assert closed < hold, "the gate closed at the start, opened for the wake word, and closes again"
-        assert record.told[-1] == ("gate", Uplink.CLOSED)
+        assert record.told[-1] == ("gate", Gate.CLOSED)
         conversations[0].post(ev.StopRequested())
 
     run_virtual(main)

@@ -1,6 +1,6 @@
 """What is to be done once, as the conversation core orders it. Frozen, imperative; executed in order by the shell.
 
-What lasts as long as a state (light, gates, deadline) is no effect: it follows from the context (`core/state.py`).
+What lasts as long as a state (light, gate, deadline) is no effect: it follows from the context (`core/state.py`).
 """
 
 from dataclasses import dataclass, field

@@ -64,7 +64,7 @@ from appliance.core.events import (
     UserSpeech,
     WakeDetected,
 )
-from appliance.core.state import Context, State, Talk, Wake, gates
+from appliance.core.state import Context, State, Talk, wake_armed
 from appliance.core.steps import Step, stay
 
 
@@ -246,7 +246,7 @@ def _stale_reason(context: Context, event: Event) -> str | None:
             return "late: that tool call is over"
         case ButtonReleased(Press.HOLD, _) if context.talk is not Talk.HELD:
             return "the press was over before"
-        case WakeDetected() if gates(context).wake is Wake.DISARMED:
+        case WakeDetected() if not wake_armed(context):
             return "the wake word is not armed"
         case _ if _link_of(event) not in {None, context.link if context.linked else 0}:
             return "late: that link is gone"

@@ -1,7 +1,7 @@
 """The states of a conversation, what they imply, and the context that `machine.step` passes along.
 
-What a state implies (`gates`, `deadline_s`, and the light, in `indicator/patterns.py`) is a function of the context:
-no transition can forget to set it.
+`gate`, `wake_armed`, `deadline_s`, and the light (`indicator/patterns.py`), are functions of the context: no transition
+can forget to set them.
 """
 
 from dataclasses import dataclass, field
@@ -106,8 +106,8 @@ class BargeIn(Enum):
     BUTTON = "button"
 
 
-class Uplink(Enum):
-    """What becomes of microphone samples."""
+class Gate(Enum):
+    """What happens to microphone samples."""
 
     CLOSED = "closed"
     """None are sent; the pre-roll ring runs."""
@@ -115,21 +115,6 @@ class Uplink(Enum):
     """They belong to the turn and wait for a link."""
     OPEN = "open"
     """They are sent."""
-
-
-class Wake(Enum):
-    """Whether a detection of the wake word counts."""
-
-    ARMED = "armed"
-    DISARMED = "disarmed"
-
-
-@dataclass(frozen=True, slots=True)
-class Gates:
-    """What the state lets through; the shell applies it after every step."""
-
-    uplink: Uplink
-    wake: Wake
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,23 +229,19 @@ def disabled(context: Context) -> frozenset[Fault]:
     return context.faults & (DISABLING | required)
 
 
-def gates(context: Context) -> Gates:
-    """Return what the context lets through."""
-    return Gates(_uplink(context), _wake(context))
-
-
-def _uplink(context: Context) -> Uplink:
+def gate(context: Context) -> Gate:
+    """Return what happens to microphone samples."""
     match context.state:
         case State.CONNECTING | State.RECONNECTING:
-            return Uplink.HOLD
+            return Gate.HOLD
         case State.LISTENING | State.INTERRUPTED | State.THINKING if context.mode is Mode.HANDS_FREE:
-            return Uplink.OPEN
+            return Gate.OPEN
         case State.LISTENING | State.INTERRUPTED if context.talk is Talk.HELD:
-            return Uplink.OPEN
+            return Gate.OPEN
         case State.SPEAKING if context.mode is Mode.HANDS_FREE and _hears_over_reply(context):
-            return Uplink.OPEN
+            return Gate.OPEN
         case _:
-            return Uplink.CLOSED
+            return Gate.CLOSED
 
 
 def _hears_over_reply(context: Context) -> bool:
@@ -268,19 +249,20 @@ def _hears_over_reply(context: Context) -> bool:
     return by_voice or context.overlap is not Overlap.NONE
 
 
-def _wake(context: Context) -> Wake:
+def wake_armed(context: Context) -> bool:
+    """Return whether a detection of the wake word counts."""
     match context.state:
         case State.IDLE | State.FAREWELL | State.TROUBLE:
-            return Wake.ARMED
+            return True
         case State.FAULT if not disabled(context):
-            return Wake.ARMED
+            return True
         case State.SPEAKING if context.policy.barge_in is not BargeIn.BUTTON:
-            return Wake.ARMED
+            return True
         case State.LISTENING | State.THINKING if context.talk is not Talk.HELD:
             first = context.state is State.LISTENING and context.listening is Listening.FIRST
-            return Wake.DISARMED if first and context.mode is Mode.HANDS_FREE else Wake.ARMED
+            return not (first and context.mode is Mode.HANDS_FREE)
         case _:
-            return Wake.DISARMED
+            return False
 
 
 def in_words(context: Context) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 
 from appliance.conversation import Moment
 from appliance.core.events import WakeDetected
-from appliance.core.state import UNHEARD, Uplink, gates
+from appliance.core.state import UNHEARD, Gate, gate
 from appliance.units import UPLINK, SampleIndex
 
 Span = tuple[SampleIndex, SampleIndex]
@@ -33,7 +33,7 @@ class ExpectedUplink:
 
     def on_moment(self, moment: Moment, end: SampleIndex) -> None:
         """Follow a step of the conversation; ``end`` is the index after the newest microphone sample."""
-        lets_through = gates(moment.after).uplink is not Uplink.CLOSED
+        lets_through = gate(moment.after) is not Gate.CLOSED
         if lets_through and self._start is None:
             spoken_from = moment.event.speech_from if isinstance(moment.event, WakeDetected) else end
             before = self.spans[-1][1] if self.spans else 0

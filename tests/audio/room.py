@@ -9,8 +9,7 @@ import numpy as np
 from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.uplink import Uplink
 from appliance.audio.ports import Block
-from appliance.core.state import Mode
-from appliance.core.state import Uplink as Gate
+from appliance.core.state import Gate, Mode
 from appliance.errors import LinkCause, LinkError
 from appliance.units import Pcm, SampleIndex, Seconds
 

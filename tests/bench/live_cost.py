@@ -31,8 +31,7 @@ from appliance.config.load import load
 from appliance.conversation import Moment
 from appliance.core.effects import CloseLink, OpenLink, Session
 from appliance.core.events import ButtonPressed, ButtonReleased, Event, LinkOpened, Press, ReplyEnded, WakeDetected
-from appliance.core.state import Mode, State
-from appliance.core.state import Uplink as Gate
+from appliance.core.state import Gate, Mode, State
 from appliance.daemon import Appliance
 from appliance.live.connecting.connector import Connector, Sources
 from appliance.live.gemini.connection import GeminiConnector

@@ -17,16 +17,15 @@ from appliance.core.state import (
     UNHEARD,
     BargeIn,
     Context,
-    Gates,
+    Gate,
     Mode,
     Overlap,
     Policy,
     Reply,
     State,
     Talk,
-    Uplink,
-    Wake,
-    gates,
+    gate,
+    wake_armed,
 )
 
 RESTING = {State.IDLE, State.STOPPED}
@@ -312,17 +311,18 @@ class ConversationMachine(RuleBasedStateMachine):
             missing.add(ev.Fault.LIGHT)
         if self.context.faults & missing:
             assert self.context.state in {State.FAULT, State.STOPPED}
-            assert gates(self.context) == Gates(Uplink.CLOSED, Wake.DISARMED)
+            assert gate(self.context) is Gate.CLOSED
+            assert not wake_armed(self.context)
 
     @invariant()
     def nothing_leaves_the_device_without_a_turn(self) -> None:
         if not hasattr(self, "context"):
             return
-        uplink = gates(self.context).uplink
-        if uplink is Uplink.OPEN:
+        uplink = gate(self.context)
+        if uplink is Gate.OPEN:
             assert self.world.link_open
         if self.context.state in UNHEARD:
-            assert uplink is Uplink.CLOSED
+            assert uplink is Gate.CLOSED
 
     @invariant()
     def only_a_reply_overlaps(self) -> None:

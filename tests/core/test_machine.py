@@ -10,20 +10,19 @@ from appliance.core.machine import TABLE, Row, step
 from appliance.core.state import (
     BargeIn,
     Context,
-    Gates,
+    Gate,
     Listening,
     Mode,
     Overlap,
     Policy,
     State,
     Talk,
-    Uplink,
-    Wake,
     deadline_s,
-    gates,
+    gate,
+    wake_armed,
 )
 
-OPEN, HOLD, CLOSED = Uplink.OPEN, Uplink.HOLD, Uplink.CLOSED
+OPEN, HOLD, CLOSED = Gate.OPEN, Gate.HOLD, Gate.CLOSED
 
 
 class Story:
@@ -84,10 +83,12 @@ def test_every_state_but_the_resting_ones_has_a_deadline():
 def test_a_whole_hands_free_conversation():
     story = Story().tell(ev.Ready())
     assert story.at(State.IDLE)
-    assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
+    assert gate(story.context) is CLOSED
+    assert wake_armed(story.context)
     story.tell(ev.WakeDetected(speech_from=1600))
     assert story.at(State.CONNECTING)
-    assert gates(story.context) == Gates(HOLD, Wake.DISARMED)
+    assert gate(story.context) is HOLD
+    assert not wake_armed(story.context)
     assert story.effects[1:] == (
         fx.OpenLink(1, Mode.HANDS_FREE, fx.Session.CONTINUE_IF_RECENT),
         fx.BeginSpeech(1600, Mode.HANDS_FREE),
@@ -95,13 +96,14 @@ def test_a_whole_hands_free_conversation():
         fx.PlayEarcon(fx.Earcon.WAKE),
     )
     assert story.tell(ev.LinkOpened(1)).at(State.LISTENING)
-    assert gates(story.context).uplink is OPEN
+    assert gate(story.context) is OPEN
     assert story.tell(ev.UserSpeech(1)).context.listening is Listening.SPEECH
     assert story.tell(ev.UserSilent(1)).at(State.THINKING)
-    assert gates(story.context).uplink is OPEN
+    assert gate(story.context) is OPEN
     assert story.tell(ev.ReplyStarted(1, 1)).at(State.SPEAKING)
     story.tell(ev.ReplyAudible(1, over_speech=False))
-    assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
+    assert gate(story.context) is CLOSED
+    assert wake_armed(story.context)
     assert story.tell(ev.ReplyEnded(1, 1)).effects == (fx.FinishReply(1),)
     assert story.at(State.SPEAKING), "the card is still playing"
     assert story.tell(ev.PlaybackDrained(1)).at(State.LISTENING)
@@ -114,14 +116,15 @@ def test_a_whole_push_to_talk_turn():
     story = held()
     assert fx.BeginSpeech(100, Mode.PUSH_TO_TALK) not in story.effects, "it was ordered with the press"
     assert story.at(State.LISTENING)
-    assert gates(story.context).uplink is OPEN
+    assert gate(story.context) is OPEN
     story.tell(ev.ButtonReleased(ev.Press.HOLD, 900))
     assert story.effects[0] == fx.EndSpeech(900)
     assert story.at(State.THINKING)
-    assert gates(story.context).uplink is CLOSED
+    assert gate(story.context) is CLOSED
     story.tell(ev.ReplyStarted(1, 1), ev.ReplyEnded(1, 1), ev.PlaybackDrained(1))
     assert story.at(State.LISTENING)
-    assert gates(story.context) == Gates(CLOSED, Wake.ARMED), "nothing is sent outside a press"
+    assert gate(story.context) is CLOSED
+    assert wake_armed(story.context), "nothing is sent outside a press"
 
 
 def test_a_release_before_the_link_opens_waits_for_the_answer():
@@ -153,9 +156,12 @@ def test_only_an_interruption_of_our_own_discards_the_rest_of_the_turn():
 
 
 def test_the_setting_decides_what_may_interrupt():
-    assert gates(speaking(BargeIn.VOICE).context) == Gates(OPEN, Wake.ARMED)
-    assert gates(speaking(BargeIn.WAKE_WORD).context) == Gates(CLOSED, Wake.ARMED)
-    assert gates(speaking(BargeIn.BUTTON).context) == Gates(CLOSED, Wake.DISARMED)
+    assert gate(speaking(BargeIn.VOICE).context) is OPEN
+    assert wake_armed(speaking(BargeIn.VOICE).context)
+    assert gate(speaking(BargeIn.WAKE_WORD).context) is CLOSED
+    assert wake_armed(speaking(BargeIn.WAKE_WORD).context)
+    assert gate(speaking(BargeIn.BUTTON).context) is CLOSED
+    assert not wake_armed(speaking(BargeIn.BUTTON).context)
     story = speaking(BargeIn.BUTTON).tell(ev.WakeDetected(5))
     assert story.at(State.SPEAKING)
 
@@ -163,14 +169,14 @@ def test_the_setting_decides_what_may_interrupt():
 def test_until_a_reply_is_heard_and_while_the_person_speaks_on_the_microphone_stays_open():
     for barge_in in BargeIn:
         story = beginning(barge_in)
-        assert gates(story.context).uplink is OPEN, "what is heard now is no echo"
-        assert gates(story.tell(ev.ReplyAudible(7, over_speech=True)).context).uplink is OPEN
-        assert gates(story.tell(ev.OverlapEnded()).context).uplink is (OPEN if barge_in is BargeIn.VOICE else CLOSED)
+        assert gate(story.context) is OPEN, "what is heard now is no echo"
+        assert gate(story.tell(ev.ReplyAudible(7, over_speech=True)).context) is OPEN
+        assert gate(story.tell(ev.OverlapEnded()).context) is (OPEN if barge_in is BargeIn.VOICE else CLOSED)
 
 
 def test_only_the_first_reply_of_a_turn_can_begin_over_speech():
     story = speaking().tell(ev.ReplyStarted(1, 8), ev.ReplyAudible(8, over_speech=True))
-    assert gates(story.context).uplink is CLOSED, "it may be the echo of the reply before"
+    assert gate(story.context) is CLOSED, "it may be the echo of the reply before"
 
 
 def test_speech_over_the_beginning_is_forgotten_with_the_reply():
@@ -181,13 +187,13 @@ def test_speech_over_the_beginning_is_forgotten_with_the_reply():
 
 def test_in_push_to_talk_the_button_alone_opens_the_microphone():
     story = held().tell(ev.ButtonReleased(ev.Press.HOLD, 900), ev.ReplyStarted(1, 1))
-    assert gates(story.context).uplink is CLOSED
-    assert gates(story.tell(ev.ReplyAudible(1, over_speech=True)).context).uplink is CLOSED
+    assert gate(story.context) is CLOSED
+    assert gate(story.tell(ev.ReplyAudible(1, over_speech=True)).context) is CLOSED
 
 
 def test_interrupted_is_for_the_eye_only_and_listens_all_the_while():
     story = speaking().tell(ev.ServerInterrupted(1))
-    assert gates(story.context).uplink is OPEN
+    assert gate(story.context) is OPEN
     limit = deadline_s(story.context)
     assert limit is not None
     assert 0.2 <= limit <= 0.4
@@ -240,14 +246,14 @@ def test_a_link_that_cannot_be_opened_is_told_in_words(trouble: ev.Trouble):
     assert story.at(State.TROUBLE)
     assert story.did(fx.Announce) == [fx.Announce(trouble)]
     assert not story.did(fx.CloseLink), "there is none to close"
-    assert gates(story.context).wake is Wake.ARMED
+    assert wake_armed(story.context)
 
 
 def test_a_lost_link_is_resumed_and_what_is_said_meanwhile_is_held():
     story = listening().tell(ev.UserSpeech(1), ev.LinkLost(1, resumable=True, trouble=ev.Trouble.NETWORK))
     assert story.at(State.RECONNECTING)
     assert story.did(fx.OpenLink) == [fx.OpenLink(2, Mode.HANDS_FREE, fx.Session.RESUME)]
-    assert gates(story.context).uplink is HOLD
+    assert gate(story.context) is HOLD
     assert story.tell(ev.LinkOpened(2)).at(State.LISTENING)
     assert story.context.listening is Listening.SPEECH
 
@@ -400,10 +406,11 @@ def test_a_text_begins_a_conversation_with_the_microphone_closed():
     )
     assert not story.did(fx.BeginSpeech)
     assert story.tell(ev.LinkOpened(1)).at(State.THINKING)
-    assert gates(story.context).uplink is CLOSED
+    assert gate(story.context) is CLOSED
     story.tell(ev.ReplyStarted(1, 1), ev.ReplyEnded(1, 1), ev.PlaybackDrained(1))
     assert story.at(State.LISTENING)
-    assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
+    assert gate(story.context) is CLOSED
+    assert wake_armed(story.context)
 
 
 def test_a_text_interrupts_a_reply_and_does_not_take_the_word_from_a_held_button():
@@ -616,7 +623,8 @@ def test_a_conversation_that_has_lasted_long_ends_after_the_answer_with_a_goodby
     assert story.at(State.SPEAKING)
     assert story.tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7)).at(State.FAREWELL)
     assert story.did(fx.SendText) == [fx.SendText("Say goodbye.")]
-    assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
+    assert gate(story.context) is CLOSED
+    assert wake_armed(story.context)
     assert story.tell(ev.ReplyStarted(1, 8), ev.ReplyEnded(1, 8), ev.PlaybackDrained(8)).at(State.IDLE)
 
 
@@ -647,13 +655,13 @@ def test_turns_that_the_model_leaves_unanswered_end_the_conversation():
 
 
 def test_the_wake_word_counts_wherever_the_person_does_not_have_the_word():
-    assert gates(listening().context).wake is Wake.DISARMED, "it has just been said"
+    assert not wake_armed(listening().context), "it has just been said"
     thinking = listening().tell(ev.UserSilent(1))
-    assert gates(thinking.context).wake is Wake.ARMED
+    assert wake_armed(thinking.context)
     assert thinking.tell(ev.WakeDetected(500)).at(State.LISTENING)
     assert {fx.DiscardReply(), fx.BeginSpeech(500, Mode.HANDS_FREE)} <= set(thinking.effects)
     follow_up = speaking().tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7))
-    assert gates(follow_up.context).wake is Wake.ARMED
+    assert wake_armed(follow_up.context)
     assert follow_up.tell(ev.WakeDetected(500)).context.listening is Listening.FIRST
     talk = speaking().tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7), ev.UserSpeech(1), ev.WakeDetected(500))
     assert talk.context.listening is Listening.SPEECH, "who talks on is not cut short"
@@ -695,12 +703,13 @@ def test_a_conversation_that_has_lasted_long_does_not_end_while_the_button_is_he
 def test_an_answer_is_not_cut_off_by_its_own_echo_again_and_again():
     story = speaking(BargeIn.VOICE)
     for number in range(8, 8 + Policy().trusted_interruptions):
-        assert gates(story.context).uplink is OPEN
+        assert gate(story.context) is OPEN
         story.tell(ev.ServerInterrupted(1)).deadline().tell(ev.UserSilent(1), ev.ReplyStarted(1, number))
         story.tell(ev.ReplyAudible(number, over_speech=False))
-    assert gates(story.context) == Gates(CLOSED, Wake.ARMED)
+    assert gate(story.context) is CLOSED
+    assert wake_armed(story.context)
     story.tell(ev.ReplyEnded(1, number), ev.PlaybackDrained(number), ev.UserSilent(1), ev.ReplyStarted(1, 99))
-    assert gates(story.context).uplink is OPEN, "an answer was heard whole"
+    assert gate(story.context) is OPEN, "an answer was heard whole"
 
 
 @pytest.mark.parametrize("goes_on", [ev.WakeDetected(500), ev.ButtonPressed(500), ev.ServerInterrupted(1)])

@@ -68,7 +68,7 @@ def read(payload: bytes) -> list[LinkMessage]:
         raise LinkError(f"answered {received['code']}", verdict.cause, verdict.action)
     if isinstance(received, dict) and isinstance(activity := received.get("voiceActivity"), dict):
         activity["voiceActivityType"] = activity.pop("type", None)  # as the SDK renames it
-    return translate(types.LiveServerMessage.model_validate(received))
+    return list(translate(types.LiveServerMessage.model_validate(received)))
 
 
 class Line(Protocol):

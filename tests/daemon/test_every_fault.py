@@ -13,7 +13,7 @@ from appliance.audio.sounds.sounds import Sounds
 from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.events import LinkLost, PlaybackDrained, Trouble
-from appliance.core.state import Listening, State, Uplink, gates
+from appliance.core.state import Gate, Listening, State, gate
 from appliance.daemon import Appliance
 from appliance.live.ports import Request
 from appliance.simulator.in_memory_server import SimulatedService
@@ -176,7 +176,7 @@ def play(
                 async with asyncio.timeout(BOUND_S):
                     await converse(diary, appliance, expected, question_s)
                 assert home.light.shown[-1][1] is State.IDLE
-                assert gates(appliance.conversation.context).uplink is Uplink.CLOSED
+                assert gate(appliance.conversation.context) is Gate.CLOSED
                 await asyncio.sleep(2)
                 assert home.connector.connections == 0
 

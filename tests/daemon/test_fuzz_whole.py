@@ -21,7 +21,7 @@ from appliance.button.ports import Edge
 from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.events import PlaybackDrained
-from appliance.core.state import UNHEARD, State, Uplink, deadline_s, gates
+from appliance.core.state import UNHEARD, Gate, State, deadline_s, gate
 from appliance.daemon import Appliance
 from appliance.errors import ProvisioningUnreachable, TokenRefused
 from appliance.simulator.in_memory_server import SimulatedService
@@ -301,7 +301,7 @@ async def at_rest(home: Home, appliance: Appliance, tasks: Counter[str]) -> None
     assert deadline_s(context) is None
     assert not context.linked
     assert not context.tools
-    assert gates(context).uplink is Uplink.CLOSED
+    assert gate(context) is Gate.CLOSED
     assert home.connector.connections == 0, "a link is open"
     left = names() - tasks
     assert not left, f"tasks are left: {left}"

@@ -3,7 +3,7 @@
 from itertools import combinations, pairwise
 
 from appliance.core.events import Fault, Trouble
-from appliance.core.state import BargeIn, Context, Mode, Policy, State, Talk, Uplink, gates
+from appliance.core.state import BargeIn, Context, Gate, Mode, Policy, State, Talk, gate
 from appliance.indicator.patterns import BLINKS, OTHER_BLINKS, PATTERNS, Motion, Pattern, describe, look_at, pattern_of
 
 KINDS = [(State.TROUBLE, kind) for kind in Trouble] + [(State.FAULT, kind) for kind in Fault]
@@ -69,7 +69,7 @@ def contexts() -> list[Context]:
 
 
 def test_the_light_is_never_dark_while_audio_leaves_or_is_held():
-    sending = {context.state for context in contexts() if gates(context).uplink is not Uplink.CLOSED}
+    sending = {context.state for context in contexts() if gate(context) is not Gate.CLOSED}
     assert State.LISTENING in sending
     for state in sending:
         assert min(levels(PATTERNS[state])) >= 0.2, state

@@ -50,7 +50,7 @@ def test_of_a_long_transcript_the_beginning_is_read_and_the_rest_counted():
     text = types.Transcription(text="a" * (LONGEST_TEXT + 1))
     content = types.LiveServerContent(input_transcription=text, output_transcription=text)
     malformed: list[str] = []
-    read = translate(types.LiveServerMessage(server_content=content), malformed.append)
+    read = list(translate(types.LiveServerMessage(server_content=content), malformed.append))
     assert read == [HeardText("a" * LONGEST_TEXT), SpokenText("a" * LONGEST_TEXT)]
     assert len(malformed) == 2
 

@@ -16,8 +16,7 @@ from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.resume_point import ResumePoint
 from appliance.audio.capture.spans import AttachedSink, Losses, Span, UplinkCounts, beginning, behind
 from appliance.audio.ports import UplinkSink
-from appliance.core.state import Mode
-from appliance.core.state import Uplink as Gate
+from appliance.core.state import Gate, Mode
 from appliance.errors import LinkError
 from appliance.units import UPLINK, SampleIndex, Seconds
 

@@ -143,6 +143,8 @@ class Playback:
         Returns how far the reply that was playing has been heard by now; what the device holds, and the fade, add to
         that until `Reports.on_silent`.
         """
+        if self._deck is not None:  # first: all else can wait
+            self._deck.cut()
         now, live = self._now(), self._live()
         heard = self._ledger.heard(live[0].epoch, now) if live else HeardExtent(Epoch(0), 0, 0)
         if self._open is not None:
@@ -154,11 +156,9 @@ class Playback:
         self._sent = self._store.written
         self._cut = self._given
         self._anchor()
-        if self._deck is None:
+        self._flushing = self._deck is not None
+        if not self._flushing:
             self._silent_at = now
-        else:
-            self._flushing = True
-            self._deck.cut()
         self._space.set()
         self._edge.set()
         return heard

@@ -218,7 +218,7 @@ class GeminiConnector:
         self.parts(token.model, Request(Mode.HANDS_FREE))
         part = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAA="}}
         message = {"serverContent": {"modelTurn": {"parts": [part]}}}
-        translate(types.LiveServerMessage.model_validate(message))
+        list(translate(types.LiveServerMessage.model_validate(message)))
         async with self._client(token, ConnectionMonitor()):
             pass
 

@@ -57,8 +57,8 @@ def _ignore(_: str) -> None:
     pass
 
 
-def translate(message: types.LiveServerMessage, on_malformed: Callable[[str], None] = _ignore) -> list[LinkMessage]:
-    """Return what one server message says, in the order in which it has to be acted upon.
+def translate(message: types.LiveServerMessage, on_malformed: Callable[[str], None] = _ignore) -> Iterator[LinkMessage]:
+    """Yield what one server message says, in the order in which it has to be acted upon.
 
     A server message may hold any combination of fields. An interruption comes first and takes the audio beside it
     along; audio and transcripts come before the end of the turn that they belong to. A part that cannot be used is left
@@ -68,19 +68,21 @@ def translate(message: types.LiveServerMessage, on_malformed: Callable[[str], No
         LinkError: There are more than `MOST_CALLS` tool calls (PROTOCOL).
     """
     content = message.server_content or types.LiveServerContent()
-    return [
-        *([Interrupted()] if content.interrupted else []),
-        *_tools(message, on_malformed),
-        *([Thinking()] if _is_at_work(content) else []),
-        *_looked_up(content),
-        *([] if content.interrupted else _audio(content, on_malformed)),
-        *_transcripts(content, on_malformed),
-        *([GenerationComplete()] if content.generation_complete else []),
-        *_status(content),
-        *_turn_end(content),
-        *_session(message),
-        *_voice_activity(message),
-    ]
+    if content.interrupted:
+        yield Interrupted()
+    yield from _tools(message, on_malformed)
+    if _is_at_work(content):
+        yield Thinking()
+    yield from _looked_up(content)
+    if not content.interrupted:
+        yield from _audio(content, on_malformed)
+    yield from _transcripts(content, on_malformed)
+    if content.generation_complete:
+        yield GenerationComplete()
+    yield from _status(content)
+    yield from _turn_end(content)
+    yield from _session(message)
+    yield from _voice_activity(message)
 
 
 def _tools(message: types.LiveServerMessage, on_malformed: Callable[[str], None]) -> Iterator[LinkMessage]:

@@ -4,8 +4,7 @@ import asyncio
 
 import pytest
 
-from appliance.core.state import Mode
-from appliance.core.state import Uplink as Gate
+from appliance.core.state import Gate, Mode
 from appliance.units import SampleIndex
 from tests.audio.room import END, HANDS_FREE, PUSH_TO_TALK, START, STREAM_END, RecordingLink, Room, running, stream
 from tests.clock import run_virtual

@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.audio.capture.spans import UplinkCounts
-from appliance.core.state import Mode
-from appliance.core.state import Uplink as Gate
+from appliance.core.state import Gate, Mode
 from appliance.units import SampleIndex
 from tests.audio.room import END, PUSH_TO_TALK, START, STREAM_END, RecordingLink, Room, running, stream
 from tests.clock import run_virtual

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from appliance.core.state import Uplink as Gate
+from appliance.core.state import Gate
 from appliance.units import SampleIndex
 from tests.audio.room import END, PUSH_TO_TALK, START, RecordingLink, running, stream
 from tests.clock import run_virtual

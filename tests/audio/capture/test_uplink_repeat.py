@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.audio.capture.resume_point import MARGIN_S
-from appliance.core.state import Uplink as Gate
+from appliance.core.state import Gate
 from appliance.units import UPLINK
 from tests.audio.room import END, HANDS_FREE, PUSH_TO_TALK, START, RecordingLink, Room, running, stream
 from tests.clock import run_virtual

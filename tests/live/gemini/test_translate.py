@@ -40,7 +40,7 @@ AUDIO = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAA="}}
 
 
 def translated(**message: Any) -> list[Any]:
-    return translate(types.LiveServerMessage.model_validate(message))
+    return list(translate(types.LiveServerMessage.model_validate(message)))
 
 
 def test_a_message_that_holds_everything_is_acted_upon_in_order():
@@ -172,7 +172,7 @@ def test_audio_in_another_form_costs_no_more_than_itself(mime_type, data):
     part = {"inlineData": {"mimeType": mime_type, "data": data}}
     content = {"modelTurn": {"parts": [AUDIO, part, AUDIO]}, "turnComplete": True}
     complaints: list[str] = []
-    got = translate(types.LiveServerMessage.model_validate({"serverContent": content}), complaints.append)
+    got = list(translate(types.LiveServerMessage.model_validate({"serverContent": content}), complaints.append))
     assert got == [ReplyAudio(b"\0\0"), ReplyAudio(b"\0\0"), TurnComplete()]
     assert len(complaints) == 1
 
@@ -181,7 +181,7 @@ def test_a_tool_call_that_cannot_be_answered_is_left_out():
     complaints: list[str] = []
     calls = [{"name": "get_time"}, {"id": "1", "name": "get_time"}]
     message = types.LiveServerMessage.model_validate({"toolCall": {"functionCalls": calls}})
-    assert translate(message, complaints.append) == [ToolCall("1", "get_time", {})]
+    assert list(translate(message, complaints.append)) == [ToolCall("1", "get_time", {})]
     assert len(complaints) == 1
 
 
