@@ -31,9 +31,9 @@ def enrolment(settings: Settings) -> Finding:
 
 def secrets(settings: Settings) -> Finding:
     """Tell whether others on this machine may read keys, or see what the state directory holds."""
-    drawer = PrivateDirectory(state_directory())
+    directory = PrivateDirectory(state_directory())
     try:
-        own = [drawer.directory / name for name in drawer.names() if is_key_file(name)]
+        own = [directory.path / name for name in directory.names() if is_key_file(name)]
     except ConfigurationError as error:
         return Finding("secrets", Severity.NOTE, str(error), "as root, to see all that is there")
     given = settings.provisioning.device_key_file
@@ -41,8 +41,8 @@ def secrets(settings: Settings) -> Finding:
     if keys:
         told = f"others may read {', '.join(map(str, keys))}"
         return Finding("secrets", Severity.PROBLEM, told, f"{advice(keys[0])}, then appliance rotate-key")
-    if others_may_read(drawer.directory):
-        return Finding("secrets", Severity.NOTE, f"others may list {drawer.directory}", advice(drawer.directory))
+    if others_may_read(directory.path):
+        return Finding("secrets", Severity.NOTE, f"others may list {directory.path}", advice(directory.path))
     return Finding("secrets", Severity.OK, "nobody else may read them")
 
 

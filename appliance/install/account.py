@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from appliance.install.files import bring_back, put, read
+from appliance.install.files import read, restore, write
 from appliance.install.machine import SERVICE_USER, STATE, Machine
 from appliance.install.step import Need, Plan, Step
 
@@ -43,7 +43,7 @@ class Account(Step):
         """Write, and make."""
         self._before = {file: read(file) for file in self._files}
         for file, content in self._files.items():
-            put(file, content)
+            write(file, content)
         self._machine.run("systemd-sysusers", self._machine.at(SYSUSERS))
         self._machine.run("systemd-tmpfiles", "--create", self._machine.at(TMPFILES))
         if self._machine.at("/run/udev/control").exists():
@@ -53,7 +53,7 @@ class Account(Step):
     def undo(self) -> None:
         """Bring the files back. The user stays: files may be its own already."""
         for file, content in self._before.items():
-            bring_back(file, content)
+            restore(file, content)
 
     def _is_known(self) -> bool:
         if not _names(self._machine.at("/etc/passwd"), SERVICE_USER):

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from appliance.install.files import bring_back, put, read
+from appliance.install.files import read, restore, write
 from appliance.install.machine import Machine
 from appliance.install.release import CURRENT, RELEASES, TEMPLATE
 from appliance.install.step import Need, Plan, Step
@@ -43,12 +43,12 @@ class Defaults(Step):
         """Write one of the two."""
         now = read(self._file)
         self._before = {self._file: now, self._beside: read(self._beside)}
-        put(self._file if now is None or self._is_untouched(now) else self._beside, self._template)
+        write(self._file if now is None or self._is_untouched(now) else self._beside, self._template)
 
     def undo(self) -> None:
         """Bring both back."""
         for file, content in self._before.items():
-            bring_back(file, content)
+            restore(file, content)
 
     def _is_untouched(self, content: bytes) -> bool:
         return any(read(file) == content for file in self._machine.at(RELEASES).glob(f"*/{TEMPLATE}"))

@@ -1,46 +1,38 @@
-"""Files of the machine: written whole or not at all, and brought back."""
+"""Files of the machine: written whole or not at all, and restored."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from appliance.storage.atomic import write_atomically
 
-def put(file: Path, content: bytes) -> None:
-    """Write a file that everybody may read, whole or not at all."""
+
+def write(file: Path, content: bytes) -> None:
+    """Write a file that everybody may read, whole or not at all; makes its folder."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    new = file.with_name(f".{file.name}.new")
-    try:
-        with new.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new.chmod(0o644)
-        new.replace(file)
-    finally:
-        new.unlink(missing_ok=True)
+    write_atomically(file, content, mode=0o644)
 
 
 def read(file: Path) -> bytes | None:
-    """Return what a file holds; None where it is not there."""
+    """Return the content of a file; None where there is none."""
     try:
         return file.read_bytes()
     except FileNotFoundError:
         return None
 
 
-def bring_back(file: Path, before: bytes | None) -> None:
-    """Make a file what `read` has found."""
+def restore(file: Path, before: bytes | None) -> None:
+    """Give a file the content that `read` returned before."""
     if before is None:
         file.unlink(missing_ok=True)
     elif read(file) != before:
-        put(file, before)
+        write(file, before)
 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[Path]:
-    """Yield a folder for a while, on the same file system as its parent."""
+    """Yield a folder that is gone afterwards, on the same file system as its parent."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
         yield folder

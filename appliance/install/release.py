@@ -13,7 +13,7 @@ from typing import Final
 
 from appliance import __version__
 from appliance.errors import ExitCode
-from appliance.install.files import put, scratch
+from appliance.install.files import scratch, write
 from appliance.install.machine import Machine
 from appliance.install.step import Need, Plan, Step, StepFailed
 
@@ -63,7 +63,7 @@ class Release(Step):
             self._make(folder)
         self._try()
         mark = {"version": __version__, "sha256": self._digest}
-        put(self.folder / MARK, json.dumps(mark, indent=2).encode() + b"\n")
+        write(self.folder / MARK, json.dumps(mark, indent=2).encode() + b"\n")
 
     def undo(self) -> None:
         """Remove what there is of it."""
@@ -93,8 +93,8 @@ class Release(Step):
             variables=cache,
         )
         for name in ("README.md", "LICENSE"):
-            put(self.folder / name, (self._source / name).read_bytes())
-        put(self.folder / TEMPLATE, (self._source / "config" / "appliance.toml").read_bytes())
+            write(self.folder / name, (self._source / name).read_bytes())
+        write(self.folder / TEMPLATE, (self._source / "config" / "appliance.toml").read_bytes())
         run(
             *("uv", "export", "--quiet", "--frozen", "--extra", "device", "--format", "cyclonedx1.5"),
             *(option for name in _FROM_APT for option in ("--no-emit-package", name)),

@@ -8,7 +8,7 @@ from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
 from appliance.install.defaults import SETTINGS
 from appliance.install.enrolment import enrolled_as
-from appliance.install.files import put, read
+from appliance.install.files import read, write
 from appliance.install.machine import Machine
 from appliance.install.release import Release
 from appliance.install.service import UNIT
@@ -71,7 +71,7 @@ class SelfTest(Step):
             for found in json.loads(answer.output)
         ]
         if answer.code == ExitCode.OK:
-            put(self._release.folder / PASSED, (enrolled_as(self._machine) or "").encode())
+            write(self._release.folder / PASSED, (enrolled_as(self._machine) or "").encode())
 
     def _has_passed(self) -> bool:
         passed_as = read(self._release.folder / PASSED)

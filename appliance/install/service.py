@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from appliance.errors import ExitCode
-from appliance.install.files import bring_back, put, read
+from appliance.install.files import read, restore, write
 from appliance.install.machine import Machine
 from appliance.install.release import CURRENT, Release
 from appliance.install.step import Need, Plan, Start, Step, StepFailed
+from appliance.storage.atomic import sync_directory
 
 UNIT: Final = "appliance.service"
 UNIT_FILE: Final = f"/etc/systemd/system/{UNIT}"
@@ -50,7 +51,7 @@ class Service(Step):
         """Switch, enable, start; raises StepFailed."""
         self._before = (_target(self._link), read(self._machine.at(UNIT_FILE)))
         _point(self._link, self._target)
-        put(self._machine.at(UNIT_FILE), self._unit)
+        write(self._machine.at(UNIT_FILE), self._unit)
         if not os.path.lexists(self._program):
             self._program.parent.mkdir(parents=True, exist_ok=True)
             self._program.symlink_to(_PROGRAM_OF_RELEASE)
@@ -58,7 +59,7 @@ class Service(Step):
         self._machine.run("systemctl", "enable", UNIT)
         if self._is_now():
             self._restart()
-            put(self._release.folder / STARTED, b"")
+            write(self._release.folder / STARTED, b"")
 
     def undo(self) -> None:
         """Bring link and unit back, and the daemon that ran before."""
@@ -72,7 +73,7 @@ class Service(Step):
                 self._program.unlink()
         else:
             _point(self._link, target)
-        bring_back(self._machine.at(UNIT_FILE), unit)
+        restore(self._machine.at(UNIT_FILE), unit)
         self._reload()
         if unit is not None and self._is_now():
             self._machine.run("systemctl", "restart", UNIT)
@@ -124,8 +125,4 @@ def _point(link: Path, target: Path) -> None:
     new.unlink(missing_ok=True)
     new.symlink_to(target)
     new.replace(link)
-    folder = os.open(link.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_directory(link.parent)

@@ -1,26 +1,26 @@
-"""Small JSON objects that outlive the program: one file each, replaced as a whole. Implements `ports.Store`."""
+"""Small JSON objects that outlive the program: one file each, replaced as a whole. Implements `live.store.Store`."""
 
 import asyncio
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from appliance import log
+from appliance.storage.atomic import write_atomically
 
 _MAX_BYTES: Final = 64 * 1024
-"""More than anything that is kept here; a longer file is not ours."""
+"""Longer than anything that is kept here; a longer file is not ours."""
 
 
 class JsonFile:
-    """One file; written by a thread, so that a slow card holds nothing up."""
+    """One file; written on a thread, so that a slow card holds nothing up."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def load(self) -> object:
-        """Return what was saved last; None where there is nothing of use."""
+        """Return the object that was saved last; None where the file is missing or unusable."""
         try:
             with self._path.open("rb") as file:
                 return json.loads(file.read(_MAX_BYTES))
@@ -31,17 +31,12 @@ class JsonFile:
             return None
 
     async def save(self, value: Mapping[str, Any]) -> None:
-        """Replace the file; what cannot be written is logged and left."""
+        """Replace the file; a failure is logged and otherwise ignored."""
         await asyncio.to_thread(self._write, json.dumps(value).encode())
 
     def _write(self, content: bytes) -> None:
-        new = self._path.with_suffix(".new")
         try:
-            with new.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self._path)
+            write_atomically(self._path, content)
         except OSError as error:
             log.event("state.unwritable", level="warning", file=self._path, error=error)
 

@@ -1,4 +1,4 @@
-"""The directory in which a device keeps its identity: small private files that a power cut leaves as they were."""
+"""The directory in which a device keeps its identity: small private files, safe against a power cut."""
 
 import fcntl
 import os
@@ -10,58 +10,50 @@ from typing import Final
 from appliance import log
 from appliance.errors import ConfigurationError, ExitCode, InputError
 from appliance.private import advice, others_may_read
+from appliance.storage.atomic import sync_directory, write_atomically
 
 DEFAULT: Final = Path("/var/lib/voice-appliance")
-"""Where the unit has the daemon's state directory."""
+"""The daemon's state directory under systemd."""
 VARIABLE: Final = "STATE_DIRECTORY"
-"""In which systemd names it."""
+"""The variable in which systemd names it."""
 _MAX_BYTES: Final = 64 * 1024
-"""More than anything that is kept here."""
+"""Longer than anything that is kept here."""
 
 
 def state_directory() -> Path:
-    """Return the directory that systemd has made for us, or else would make."""
+    """Return the directory that systemd has made for us, or would make."""
     return Path(os.environ.get(VARIABLE) or DEFAULT)
 
 
 class PrivateDirectory:
-    """One directory; its files are readable by its owner only. Raises ConfigurationError where it cannot be used."""
+    """One directory; its files are readable by its owner only. Every method raises ConfigurationError on an OSError."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def read(self, name: str) -> str | None:
-        """Return what a file holds; None where there is none."""
+        """Return the content of a file; None where there is none."""
         try:
-            with (self.directory / name).open("rb") as stream:
+            with (self.path / name).open("rb") as stream:
                 return stream.read(_MAX_BYTES).decode("ascii", "replace")
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise self._unusable(name, error) from error
 
-    def put(self, name: str, content: str) -> None:
-        """Write a file, or replace it as a whole; it is on the card when this returns. Makes the directory."""
+    def write(self, name: str, content: str) -> None:
+        """Write a file, or replace it as a whole; it is on the disk when this returns. Makes the directory."""
         try:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            new = self.directory / f"{name}.new"
-            new.unlink(missing_ok=True)
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-                stream.write(content)
-                stream.flush()
-                self._give_to_owner(stream.fileno())
-                os.fsync(stream.fileno())
-            new.replace(self.directory / name)
-            self._settle()
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_atomically(self.path / name, content.encode("ascii"))
         except OSError as error:
             raise self._unusable(name, error) from error
 
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         try:
-            (self.directory / name).unlink(missing_ok=True)
-            self._settle()
+            (self.path / name).unlink(missing_ok=True)
+            sync_directory(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
@@ -70,7 +62,7 @@ class PrivateDirectory:
     def names(self) -> list[str]:
         """Return the names of all files, in order."""
         try:
-            return sorted(entry.name for entry in self.directory.iterdir() if entry.is_file())
+            return sorted(entry.name for entry in self.path.iterdir() if entry.is_file())
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -78,20 +70,18 @@ class PrivateDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other programs from signing with this identity: two that count for themselves look like a clone.
+        """Keep other programs from signing with this identity: two counters of one key look like a cloned device.
 
         Raises:
-            InputError: Another one does.
+            InputError: Another program holds the lock.
         """
         try:
-            self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
             raise self._unusable("", error) from error
-        if others_may_read(self.directory):
-            log.event(
-                "provisioning.state-exposed", level="warning", directory=self.directory, advice=advice(self.directory)
-            )
+        if others_may_read(self.path):
+            log.event("provisioning.state-exposed", level="warning", directory=self.path, advice=advice(self.path))
         try:
             self._lock(descriptor)
             yield
@@ -103,26 +93,12 @@ class PrivateDirectory:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"another program uses the identity in {self.directory}: if that is the daemon, "
+                f"another program uses the identity in {self.path}: if that is the daemon, "
                 "systemctl stop appliance, do this, and systemctl start appliance",
                 ExitCode.UNAVAILABLE,
             ) from None
         except OSError as error:
             raise self._unusable("", error) from error
 
-    def _give_to_owner(self, descriptor: int) -> None:
-        """Give a file to whom the directory belongs: root may have started us, and the daemon is another user."""
-        owner = self.directory.stat()
-        if os.geteuid() == 0 and owner.st_uid != 0:
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-    def _settle(self) -> None:
-        """Have the names on the card, too."""
-        descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
     def _unusable(self, name: str, error: OSError) -> ConfigurationError:
-        return ConfigurationError(f"{self.directory / name} cannot be used: {error.strerror}")
+        return ConfigurationError(f"{self.path / name} cannot be used: {error.strerror}")

@@ -28,7 +28,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def enrolled(state: Path) -> None:
     server = keys.private_key(keys.new_private_key())
     name = identity.key_file("k7m2qd")
-    PrivateDirectory(state).put(name, keys.new_private_key())
+    PrivateDirectory(state).write(name, keys.new_private_key())
     made = identity.Identity(
         url="https://server.test",
         device_id="dev_1",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.install.files import put
+from appliance.install.files import write
 from appliance.install.inventory import faults
 from appliance.install.machine import Machine
 from appliance.install.release import digest
@@ -67,10 +67,10 @@ def test_a_library_that_is_missing_is_named():
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
     file = tmp_path / "a" / "b"
-    put(file, b"one")
+    write(file, b"one")
     (file.parent / ".b.new").mkdir()
     with pytest.raises(OSError, match="directory"):
-        put(file, b"two")
+        write(file, b"two")
     assert file.read_bytes() == b"one"
 
 

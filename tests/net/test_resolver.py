@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from appliance.net import resolver
+from appliance.net import event_loop
 from appliance.net.event_loop import HappyEyeballsLoop
 from appliance.provisioning.server.event_loop import ServerLoop
 
@@ -55,7 +55,7 @@ def test_a_program_ends_though_a_lookup_is_under_way(
 def test_lookups_without_an_answer_are_bounded(new_loop: Callable[[], asyncio.AbstractEventLoop], dead_name_server):
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        asking = [asyncio.ensure_future(loop.getaddrinfo("nas.example", 443)) for _ in range(resolver.MAX_LOOKUPS)]
+        asking = [asyncio.ensure_future(loop.getaddrinfo("nas.example", 443)) for _ in range(event_loop.MAX_LOOKUPS)]
         await asyncio.sleep(0.05)
         with pytest.raises(socket.gaierror, match="name server"):
             await loop.getaddrinfo("nas.example", 443)

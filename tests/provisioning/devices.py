@@ -30,19 +30,19 @@ class Power:
         self.used += 1
 
 
-class CutDrawer(PrivateDirectory):
-    """A drawer on that power: each change is cut off before it is done, while it is written, or after it is done."""
+class CutDirectory(PrivateDirectory):
+    """A directory on that power: each change is cut off before it is done, while it is written, or after it is done."""
 
     def __init__(self, directory: Path, power: Power) -> None:
         super().__init__(directory)
         self._power = power
 
-    def put(self, name: str, content: str) -> None:
+    def write(self, name: str, content: str) -> None:
         self._power.step()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / f"{name}.new").write_text(content[: len(content) // 2])
+        self.path.mkdir(parents=True, exist_ok=True)
+        (self.path / f".{name}.new").write_text(content[: len(content) // 2])
         self._power.step()
-        super().put(name, content)
+        super().write(name, content)
         self._power.step()
 
     def remove(self, name: str) -> None:
@@ -71,7 +71,7 @@ def place(
     """Return where a device of ``here`` keeps its identity."""
     power = power or Power()
     transport = CutTransport(carrier or here.transport, power)
-    return Place(CutDrawer(directory, power), Provisioning.model_validate(settings), transport)
+    return Place(CutDirectory(directory, power), Provisioning.model_validate(settings), transport)
 
 
 def join(claim: str, server_key: keys.PrivateKey = SERVER_KEY, url: str = SERVER) -> Join:

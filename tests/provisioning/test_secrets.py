@@ -169,7 +169,7 @@ async def life(here: World, state: Path, watch: Watch) -> Moody:
     watch.see(string, string.claim, place)
     await bad(line, watch, lambda: enrol(place, string, DeviceFacts(), "kitchen"), MOODS | LIES)
     watch.keys_of(state)
-    watch.see(await enrol(place, string, DeviceFacts(), "kitchen"), identity.read(place.drawer))
+    watch.see(await enrol(place, string, DeviceFacts(), "kitchen"), identity.read(place.directory))
     asked = EnrolRequest(claim=string.claim.text(), public_key=keys.jwk(keys.device_key(keys.new_private_key())))
     body = asked.model_dump_json().encode()
     request = SignedRequest("POST", here.settings.host, {}, body)
@@ -189,7 +189,7 @@ async def life(here: World, state: Path, watch: Watch) -> Moody:
 
 async def talk(place: Place, line: Moody, watch: Watch) -> None:
     client = place.client()
-    store = JsonFile(place.drawer.directory / STANDING_FILE)
+    store = JsonFile(place.directory.path / STANDING_FILE)
     async with TokenManager(client, Prefetch.ALWAYS, store, lambda _: None, lambda: 0.001) as tokens:
         await asyncio.sleep(0.2)
         links = SessionReportingConnector(FakeConnector(), tokens)
@@ -199,7 +199,7 @@ async def talk(place: Place, line: Moody, watch: Watch) -> None:
             watch.see(tokens, client, client._own, client._exchange, token, spare, links, tokens.sessions.due)
             watch.see(tokens.__dict__, client.__dict__, tokens.sessions.__dict__)
         await bad(line, watch, lambda: tokens.fetch(Mode.PUSH_TO_TALK, resume=True), MOODS | LIES)
-        watch.said += files(place.drawer.directory)
+        watch.said += files(place.directory.path)
     answered = next(body for body in line.heard if TOKEN.encode() in body and body.startswith(b"{"))
     watch.see(TokenResponse.model_validate_json(answered))
 

@@ -32,7 +32,7 @@ def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int
         ConfigurationError, ProvisioningError: As `enrol` and `standing`.
     """
     if join_file is None and _is_enrolled(place):
-        url = identity.credentials(place.settings, place.drawer).url
+        url = identity.credentials(place.settings, place.directory).url
         view = run(standing(place))
         return _tell(view.status, view.device_id, f"{url}, which calls it {view.name}" if view.name else url)
     done = run(enrol(place, _join(join_file), device_facts(), _checked(name)))
@@ -43,7 +43,7 @@ def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int
 
 
 def _is_enrolled(place: Place) -> bool:
-    return identity.is_given(place.settings) or identity.read(place.drawer) is not None
+    return identity.is_given(place.settings) or identity.read(place.directory) is not None
 
 
 def _tell(status: DeviceStatus, device_id: str, where: str) -> int:

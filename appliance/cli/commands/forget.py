@@ -42,7 +42,7 @@ def forget_command(place: Place, consent: Consent) -> int:
 
 def _who(place: Place) -> str:
     try:
-        found = identity.read(place.drawer)
+        found = identity.read(place.directory)
     except ConfigurationError:
         return "a damaged identity"
     return f"{found.device_id} at {found.url}" if found else "whatever was left of an enrolment"

@@ -6,11 +6,9 @@ resumes: that is the keeper's.
 
 import asyncio
 import logging
-import ssl
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager, suppress
-from pathlib import Path
 from typing import Any, Final, cast
 
 from google import genai
@@ -20,7 +18,6 @@ from google.genai.live import AsyncSession
 from appliance import log
 from appliance.config.schema import Live
 from appliance.core.state import Mode
-from appliance.errors import ConfigurationError
 from appliance.live.gemini.delivery import DeliveryTracker
 from appliance.live.gemini.setup import config_hash, live_config, present
 from appliance.live.gemini.translate import FOREIGN, Phase, classify, translate
@@ -180,7 +177,7 @@ class GeminiConnector:
     def __init__(self, settings: Live, declarations: Sequence[ToolDeclaration]) -> None:
         self._settings = settings
         self._declarations = tuple(declarations)
-        self._tls = _tls_context(settings.ca_file)
+        self._tls = client_context(settings.ca_file, "live.ca_file")
         _quieten()
 
     @asynccontextmanager
@@ -292,13 +289,6 @@ async def _hang_up(session: AsyncSession) -> None:
             await session.close()
     with suppress(*FOREIGN):
         await session.close()
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return client_context(ca_file)
-    except OSError as error:
-        raise ConfigurationError(f"live.ca_file: {ca_file} cannot be used as certificates: {error}") from error
 
 
 def _quieten() -> None:

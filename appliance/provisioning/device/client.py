@@ -63,9 +63,9 @@ class ProvisioningClient:
     """
 
     def __init__(self, settings: Provisioning, state: Path | None, transport: Transport | None = None) -> None:
-        drawer = PrivateDirectory(state or DEFAULT)
-        self._own: Credentials = credentials(settings, drawer)
-        self._drawer = drawer if state or self._own.identity else None
+        directory = PrivateDirectory(state or DEFAULT)
+        self._own: Credentials = credentials(settings, directory)
+        self._directory = directory if state or self._own.identity else None
         self._timeout_s = settings.timeout_s
         self._exchange = SignedHttpClient(self._own.url, settings.ca_file, transport)
         self._sequence = SequenceCounter(None)
@@ -80,9 +80,9 @@ class ProvisioningClient:
     async def __aenter__(self) -> Self:
         """Raises InputError where another program uses the identity."""
         async with AsyncExitStack() as stack:
-            if self._drawer is not None:
-                stack.enter_context(self._drawer.locked())
-                self._sequence = SequenceCounter(self._drawer)
+            if self._directory is not None:
+                stack.enter_context(self._directory.locked())
+                self._sequence = SequenceCounter(self._directory)
             await stack.enter_async_context(self._exchange)
             self._stack = stack.pop_all()
         return self
@@ -179,13 +179,13 @@ class ProvisioningClient:
     def _trust(self, server_keys: tuple[ServerKey, ...]) -> None:
         """Trust the keys that a signed answer names instead of those before, and remember them."""
         own, named = self._own, trusted(server_keys)
-        if own.identity is None or self._drawer is None or server_keys == own.identity.server_keys:
+        if own.identity is None or self._directory is None or server_keys == own.identity.server_keys:
             return
         if set(own.trusted) != set(trusted(own.identity.server_keys)) or not set(own.trusted) & set(named):
             return  # the settings say whom to trust, or the server would lock itself out
         identity = own.identity.model_copy(update={"server_keys": server_keys})
         try:
-            write(self._drawer, identity)
+            write(self._directory, identity)
             self._lasting = frozenset(named)
         except ConfigurationError as error:
             log.event("provisioning.unwritable", level="warning", reason=str(error))

@@ -31,29 +31,27 @@ from appliance.provisioning.device.http import Answer, SignedHttpClient, Target,
 from appliance.provisioning.device.identity import Identity, Trusted, is_key_file, key_file
 from appliance.provisioning.device.sequence import FILE_NAME as SEQUENCE_FILE
 from appliance.provisioning.device.sequence import SequenceCounter
+from appliance.storage.atomic import final_name
 from appliance.storage.private_dir import PrivateDirectory
 
 STANDING_FILE: Final = "provisioning.json"
 """What the server has said of this device, for `appliance doctor`."""
-_OWN_FILES: Final = frozenset({SEQUENCE_FILE, STANDING_FILE, "usage.json", "models.json"})
-"""What the appliance keeps beside its identity."""
-_HALF_WRITTEN: Final = frozenset(f"{stem}.new" for name in _OWN_FILES for stem in (name, name.removesuffix(".json")))
-"""Files that a power cut leaves behind: `PrivateDirectory` adds to the name, `storage.jsonfile` replaces its end."""
-_IDENTITY_FILES: Final = (f"{identity.FILE_NAME}.new", identity.FILE_NAME)
+_OWN_FILES: Final = frozenset({identity.FILE_NAME, SEQUENCE_FILE, STANDING_FILE, "usage.json", "models.json"})
+"""The appliance's files in the state directory, beside its keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a device's identity is kept, and how its server is reached."""
 
-    drawer: PrivateDirectory
+    directory: PrivateDirectory
     settings: Provisioning
     transport: Transport | None = None
     """What carries the requests; None: TLS connections of its own."""
 
     def client(self) -> ProvisioningClient:
         """Return a line to the server of this device; raises ConfigurationError."""
-        return ProvisioningClient(self.settings, self.drawer.directory, self.transport)
+        return ProvisioningClient(self.settings, self.directory.path, self.transport)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +74,8 @@ async def enrol(place: Place, join: Join, facts: DeviceFacts, name: str | None) 
         ServerUntrusted: It answers with another key than ``join`` names; it has not heard the claim then.
         TokenRefused: It does not accept the claim.
     """
-    with place.drawer.locked():
-        before = identity.read(place.drawer)
+    with place.directory.locked():
+        before = identity.read(place.directory)
         if before is not None:
             if before.claim != join.claim.id:
                 raise InputError(
@@ -87,7 +85,7 @@ async def enrol(place: Place, join: Join, facts: DeviceFacts, name: str | None) 
         key, file = _key_for(place, join)
         url = identity.checked_url(place.settings.url or join.url)
         asked = EnrolRequest(claim=join.claim.text(), public_key=keys.jwk(key), device=facts, name=name)
-        numbers = SequenceCounter(place.drawer)
+        numbers = SequenceCounter(place.directory)
         target = Target("POST", ENROL_PATH, asked.model_dump_json(exclude_none=True).encode())
         async with (
             SignedHttpClient(url, place.settings.ca_file, place.transport) as exchange,
@@ -104,8 +102,8 @@ async def enrol(place: Place, join: Join, facts: DeviceFacts, name: str | None) 
             key_file=file,
             server_keys=accepted.server_keys,
         )
-        identity.write(place.drawer, made)
-        _tidy(place.drawer, file)
+        identity.write(place.directory, made)
+        _tidy(place.directory, file)
         return Enrolled(made.device_id, url, accepted.status)
 
 
@@ -122,7 +120,7 @@ async def rotate(place: Place) -> str:
         InputError: There is no key (66), or not one that enrolment has made (65); or another program uses the identity.
         ConfigurationError, ProvisioningError: As `ProvisioningClient`.
     """
-    before, given = identity.read(place.drawer), identity.given_key(place.settings)
+    before, given = identity.read(place.directory), identity.given_key(place.settings)
     if before is None and given is None:
         raise InputError("this device is not enrolled: appliance enrol --join-file FILE", ExitCode.NO_INPUT)
     if before is None or not before.key_file or given:
@@ -131,24 +129,22 @@ async def rotate(place: Place) -> str:
     name = keys.thumbprint(new)
     after = before.model_copy(update={"key_file": key_file(name[:12])})
     async with place.client() as client:
-        place.drawer.put(after.key_file, keys.private_key_pem(new))
+        place.directory.write(after.key_file, keys.private_key_pem(new))
         await client.announce(new)
     # From here on the server takes both, and the new one alone once it has seen it.
-    identity.write(place.drawer, after)
+    identity.write(place.directory, after)
     try:
         await standing(place)
     except TokenRefused:
-        identity.write(place.drawer, before)
+        identity.write(place.directory, before)
         raise
-    _tidy(place.drawer, after.key_file)
+    _tidy(place.directory, after.key_file)
     return name
 
 
 def is_anything_left(place: Place) -> bool:
     """Say whether there is anything to forget; raises ConfigurationError."""
-    return identity.is_given(place.settings) or any(
-        _is_own(name) or name in _IDENTITY_FILES for name in place.drawer.names()
-    )
+    return identity.is_given(place.settings) or any(map(_is_own, place.directory.names()))
 
 
 async def forget(place: Place) -> bool:
@@ -159,15 +155,16 @@ async def forget(place: Place) -> bool:
         ConfigurationError: A file cannot be removed.
     """
     knows = await _leave(place)
-    with place.drawer.locked():
+    with place.directory.locked():
         # The identity goes last: as long as it is there, this can be done again.
-        for name in (*filter(_is_own, place.drawer.names()), *_IDENTITY_FILES):
-            place.drawer.remove(name)
+        own = filter(_is_own, place.directory.names())
+        for name in sorted(own, key=lambda name: name == identity.FILE_NAME):
+            place.directory.remove(name)
     return knows
 
 
 def _is_own(name: str) -> bool:
-    return is_key_file(name) or name in _OWN_FILES | _HALF_WRITTEN
+    return is_key_file(name) or final_name(name) in _OWN_FILES
 
 
 async def _leave(place: Place) -> bool:
@@ -188,11 +185,11 @@ def _key_for(place: Place, join: Join) -> tuple[keys.PrivateKey, str]:
     if given is not None:
         return given, ""
     file = key_file(join.claim.id)
-    kept = identity.kept_key(place.drawer, file)
+    kept = identity.kept_key(place.directory, file)
     if kept is not None:
         return kept, file
     pem = keys.new_private_key()
-    place.drawer.put(file, pem)
+    place.directory.write(file, pem)
     return keys.device_key(pem), file
 
 
@@ -236,8 +233,8 @@ def _read(exchange: SignedHttpClient, answer: Answer, trusted: Trusted) -> Enrol
         raise exchange.strange(answer) from None
 
 
-def _tidy(drawer: PrivateDirectory, kept: str) -> None:
+def _tidy(directory: PrivateDirectory, kept: str) -> None:
     """Remove keys that nobody needs any more."""
-    for name in drawer.names():
+    for name in directory.names():
         if is_key_file(name) and name != kept:
-            drawer.remove(name)
+            directory.remove(name)

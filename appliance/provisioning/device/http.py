@@ -20,7 +20,6 @@ from pydantic import ValidationError
 from appliance import __version__
 from appliance.errors import (
     ClockWrong,
-    ConfigurationError,
     ProvisioningError,
     ProvisioningUnreachable,
     ServerUntrusted,
@@ -117,7 +116,7 @@ class SignedHttpClient:
         """How far the server's clock is ahead of this device's, by its newest signed answer; None: not known."""
         self._http = httpx2.AsyncClient(
             transport=transport,
-            verify=_tls_context(ca_file) if transport is None else False,
+            verify=client_context(ca_file, "provisioning.ca_file") if transport is None else False,
             # One time-out spans the whole exchange.
             timeout=None,
             limits=httpx2.Limits(max_keepalive_connections=1, keepalive_expiry=_KEPT_ALIVE_S),
@@ -247,10 +246,3 @@ def _root(error: BaseException) -> str:
     """Return the innermost system error's words; they name neither key nor token."""
     system = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.strerror]
     return str(system[-1].strerror) if system else type(error).__name__
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return client_context(ca_file)
-    except OSError as error:
-        raise ConfigurationError(f"provisioning.ca_file: {ca_file} cannot be used as certificates: {error}") from error

@@ -15,6 +15,7 @@ from appliance.config.schema import Provisioning
 from appliance.errors import ConfigurationError, NotEnrolled
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import DeviceId, HttpsUrl, Jwk, ServerKey
+from appliance.storage.atomic import final_name
 from appliance.storage.private_dir import PrivateDirectory
 
 FILE_NAME: Final = "identity.json"
@@ -52,39 +53,40 @@ class Credentials:
 
 
 def key_file(name: str) -> str:
-    """Return what the file of a key is called; ``name`` tells it from other keys of this device."""
+    """Return the name of a key's file; ``name`` tells it from other keys of this device."""
     return _KEY_FILE.format(name=name)
 
 
 def is_key_file(name: str) -> bool:
     """Say whether a file of this name holds a key of this device, perhaps one that is half written."""
     before, after = _KEY_FILE.split("{name}")
-    return name.startswith(before) and name.removesuffix(".new").endswith(after)
+    final = final_name(name)
+    return final.startswith(before) and final.endswith(after)
 
 
-def read(drawer: PrivateDirectory) -> Identity | None:
+def read(directory: PrivateDirectory) -> Identity | None:
     """Return who this device is; None where it has not enrolled.
 
     Raises:
         NotEnrolled: What is there cannot be read.
     """
-    text = drawer.read(FILE_NAME)
+    text = directory.read(FILE_NAME)
     if text is None:
         return None
     try:
         return Identity.model_validate_json(text)
     except ValidationError:
         raise NotEnrolled(
-            f"{drawer.directory / FILE_NAME} is damaged: `appliance forget`, and enrol with a new join string"
+            f"{directory.path / FILE_NAME} is damaged: `appliance forget`, and enrol with a new join string"
         ) from None
 
 
-def write(drawer: PrivateDirectory, identity: Identity) -> None:
+def write(directory: PrivateDirectory, identity: Identity) -> None:
     """Be this device from now on; raises ConfigurationError."""
-    drawer.put(FILE_NAME, identity.model_dump_json(indent=2) + "\n")
+    directory.write(FILE_NAME, identity.model_dump_json(indent=2) + "\n")
 
 
-def credentials(settings: Provisioning, drawer: PrivateDirectory) -> Credentials:
+def credentials(settings: Provisioning, directory: PrivateDirectory) -> Credentials:
     """Return what the settings say, and where they say nothing, what enrolment has left.
 
     Raises:
@@ -95,10 +97,10 @@ def credentials(settings: Provisioning, drawer: PrivateDirectory) -> Credentials
     if given is not None and is_given(settings):
         url, device_id, key, enrolled = settings.url, settings.device_id, given, None
     else:
-        enrolled = read(drawer)
+        enrolled = read(directory)
         if enrolled is None:
             raise NotEnrolled(_not_enrolled(settings, given))
-        key = given or _enrolled_key(drawer, enrolled)
+        key = given or _enrolled_key(directory, enrolled)
         url, device_id = settings.url or enrolled.url, settings.device_id or enrolled.device_id
     return Credentials(
         url=checked_url(url),
@@ -133,16 +135,16 @@ def given_key(settings: Provisioning) -> keys.PrivateKey | None:
     return None
 
 
-def kept_key(drawer: PrivateDirectory, name: str) -> keys.PrivateKey | None:
-    """Return the key in a file of the drawer; None: there is none. Raises ConfigurationError where it is no key."""
-    text = drawer.read(name)
+def kept_key(directory: PrivateDirectory, name: str) -> keys.PrivateKey | None:
+    """Return the key in a file of the directory; None: there is none. Raises ConfigurationError where it is no key."""
+    text = directory.read(name)
     if text is None:
         return None
     try:
         return keys.device_key(text)
     except ValueError:
         raise NotEnrolled(
-            f"{drawer.directory / name} is damaged: `appliance forget`, and enrol with a new join string"
+            f"{directory.path / name} is damaged: `appliance forget`, and enrol with a new join string"
         ) from None
 
 
@@ -183,8 +185,8 @@ def _not_enrolled(settings: Provisioning, given: keys.PrivateKey | None) -> str:
     return f"this device is not enrolled: appliance enrol --join-file FILE (or set {missing})"
 
 
-def _enrolled_key(drawer: PrivateDirectory, enrolled: Identity) -> keys.PrivateKey:
-    key = kept_key(drawer, enrolled.key_file) if enrolled.key_file else None
+def _enrolled_key(directory: PrivateDirectory, enrolled: Identity) -> keys.PrivateKey:
+    key = kept_key(directory, enrolled.key_file) if enrolled.key_file else None
     if key is None:
         raise NotEnrolled(
             "provisioning.device_key: missing; the server knows this device by its key: set it as it was, or "

@@ -17,10 +17,10 @@ FILE_NAME: Final = "provisioning-sequence"
 
 
 class SequenceCounter:
-    """Hands out numbers. One writer for a drawer (None: nothing is kept); not for use by several threads."""
+    """Hands out numbers. One writer for a directory (None: nothing is kept); not for use by several threads."""
 
-    def __init__(self, drawer: PrivateDirectory | None) -> None:
-        self._drawer = drawer
+    def __init__(self, directory: PrivateDirectory | None) -> None:
+        self._directory = directory
         self._next = max(1, self._kept())
         self._reserved_until = self._next
 
@@ -40,7 +40,7 @@ class SequenceCounter:
     def _kept(self) -> int:
         """Return what the file holds; 0 where it holds nothing of use."""
         try:
-            text = self._drawer.read(FILE_NAME) if self._drawer else None
+            text = self._directory.read(FILE_NAME) if self._directory else None
             number = int(text or "0")
         except (ConfigurationError, ValueError) as error:
             log.event("provisioning.sequence-unreadable", level="warning", reason=type(error).__name__)
@@ -49,7 +49,7 @@ class SequenceCounter:
 
     def _keep(self) -> None:
         try:
-            if self._drawer is not None:
-                self._drawer.put(FILE_NAME, f"{self._reserved_until}\n")
+            if self._directory is not None:
+                self._directory.write(FILE_NAME, f"{self._reserved_until}\n")
         except ConfigurationError as error:
             log.event("provisioning.sequence-unwritable", level="warning", reason=str(error))

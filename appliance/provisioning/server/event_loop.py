@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from appliance.net.resolver import DetachedResolver
+from appliance.net.event_loop import DetachedResolver
 
 if TYPE_CHECKING:
     from asyncio import SelectorEventLoop as _Loop

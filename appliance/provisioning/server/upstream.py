@@ -7,12 +7,10 @@ the device sends is lost without a word.
 
 import asyncio
 import logging
-import ssl
 import warnings
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
 import httpx2
@@ -158,7 +156,7 @@ class GeminiUpstream:
 
 def _client(settings: Settings, api_key: str) -> genai.Client:
     """Return the SDK's client; all that it would take from the environment is said here, but for a proxy."""
-    tls = _tls_context(settings.upstream.ca_file)
+    tls = client_context(settings.upstream.ca_file, "upstream.ca_file")
     try:
         return genai.Client(
             # GOOGLE_GENAI_USE_VERTEXAI would choose another service, GOOGLE_GEMINI_BASE_URL send the key elsewhere.
@@ -181,13 +179,6 @@ def _code(status: int | None) -> ProblemCode:
     if status is not None and httpx2.codes.is_client_error(status):
         return ProblemCode.UPSTREAM_REJECTED
     return ProblemCode.UPSTREAM_UNAVAILABLE
-
-
-def _tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return client_context(ca_file)
-    except OSError as error:
-        raise ConfigurationError(f"upstream.ca_file: {ca_file} cannot be used as certificates: {error}") from error
 
 
 def _quieten() -> None:

@@ -94,7 +94,7 @@ def test_where_there_is_nothing_to_forget_it_says_so(served: Served, capsys, opt
     assert capsys.readouterr().out == "there is nothing to forget: this device is not enrolled\n"
 
 
-@pytest.mark.parametrize("name", ["device-key-k7m2qd.pem", "identity.json.new", "usage.json"])
+@pytest.mark.parametrize("name", ["device-key-k7m2qd.pem", ".identity.json.new", "usage.json"])
 def test_what_is_left_of_an_enrolment_can_be_forgotten(served: Served, capsys, name):
     served.state.mkdir()
     (served.state / name).touch()

@@ -128,7 +128,13 @@ def test_forgetting_can_be_done_again_until_all_is_gone(tmp_path):
         directory = tmp_path / name
         await enrol(place(here, directory), join(here.claim()), FACTS, None)
         await token_of(place(here, directory))
-        for left in ("usage.json", "usage.new", "models.new", "provisioning.new", "provisioning-sequence.new"):
+        for left in (
+            "usage.json",
+            ".usage.json.new",
+            ".models.json.new",
+            ".provisioning.json.new",
+            ".provisioning-sequence.new",
+        ):
             (directory / left).write_text("{}")
         (directory / "somebody-elses").write_text("")
         try:
@@ -367,7 +373,7 @@ def test_a_key_that_cannot_be_written_down_is_not_said_to_be_known(tmp_path, mon
         await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
         where = place(World(here.settings, here.store, here.upstream, next_key=next_key), tmp_path)
         async with where.client() as client:
-            monkeypatch.setattr(PrivateDirectory, "put", broken)
+            monkeypatch.setattr(PrivateDirectory, "write", broken)
             for _ in range(2):
                 await client.fetch(Mode.HANDS_FREE, resume=False)
         known = here.work(lambda c: c.exec_driver_sql("SELECT server_key FROM device").scalar())
