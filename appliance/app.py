@@ -39,8 +39,7 @@ from appliance.errors import DeviceError, GpioError
 from appliance.gpio.button import GpioButton as GpioPushButton
 from appliance.gpio.chip import GpioChip
 from appliance.gpio.leds import GpioLight
-from appliance.indicator.off import NoLight
-from appliance.indicator.ports import Light
+from appliance.indicator.ports import Light, NoLight
 from appliance.indicator.terminal import TerminalLight
 from appliance.live.gemini.connection import GeminiConnector
 from appliance.live.ports import LinkConnector, TokenSource

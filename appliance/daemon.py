@@ -21,8 +21,7 @@ from appliance.audio.playback.heartbeat import SpeakerHeartbeat
 from appliance.audio.playback.playback import Playback, Reports
 from appliance.audio.ports import Block, Microphone, Speaker
 from appliance.audio.sounds.sounds import PhrasesOnly, Sounds
-from appliance.button.adapter import ButtonAdapter
-from appliance.button.gesture import Gesture
+from appliance.button.adapter import ButtonAdapter, Gesture
 from appliance.button.ports import Button
 from appliance.config.schema import Settings
 from appliance.conversation import Conversation, Moment, Parts
@@ -236,10 +235,10 @@ class Appliance:
         for group in ((self._wake,), (self._speaker, self._microphone)):  # the microphone waits for the wake word
             with suppress(TimeoutError):
                 async with asyncio.timeout(START_S):
-                    for attendant in group:
-                        await attendant.settled()
-        for attendant in (self._speaker, self._microphone):
-            attendant.overdue()
+                    for supervisor in group:
+                        await supervisor.wait_until_known()
+        for supervisor in (self._speaker, self._microphone):
+            supervisor.fail_if_unknown()
         self._post(Ready())
         self._chosen.manager.ready()
         log.event("daemon.ready")
@@ -253,7 +252,7 @@ class Appliance:
     async def _run_microphone(self) -> None:
         with suppress(TimeoutError):  # a microphone that is a file must not say its first words to deaf ears
             async with asyncio.timeout(START_S):
-                await self._wake.settled()
+                await self._wake.wait_until_known()
         await self._microphone.run()
         log.event("microphone.ended")
         self.stop()
@@ -267,7 +266,7 @@ class Appliance:
         load, place = self._chosen.wake, self._chosen.place
         engine = await asyncio.to_thread(load) if place is Place.THREAD else load()
         self._listener = WakeWordRunner(engine, self._on_detection, self._observers.on_scores, place)
-        self._wake.works()
+        self._wake.report_alive()
         try:
             await self._listener.run()
         finally:
@@ -279,16 +278,16 @@ class Appliance:
         gesture = Gesture(self._settings.conversation.min_hold_ms / 1000)
         presses = ButtonAdapter(gesture, lambda: self.ring.end, self._preroll, self._post)
         try:
-            await self._chosen.button.run(presses.on_edge, self._button.works)
+            await self._chosen.button.run(presses.on_edge, self._button.report_alive)
         finally:
             presses.close()
 
     async def _run_light(self) -> None:
-        await self._chosen.light.run(self._light.works)
+        await self._chosen.light.run(self._light.report_alive)
 
     async def _run_enrolment(self) -> None:
         if self._chosen.enrolment is not None:
-            await self._chosen.enrolment(self._enrolment.works)
+            await self._chosen.enrolment(self._enrolment.report_alive)
 
     def _recover(self) -> None:
         for one in (self._microphone, self._speaker, self._wake, self._button, self._light, self._enrolment):
@@ -301,7 +300,7 @@ class Appliance:
 
     def _on_block(self, block: Block) -> None:
         self._guard.captured(block)
-        self._microphone.works()
+        self._microphone.report_alive()
         self._observers.on_block(block)
         context = self.conversation.context
         if context.state in _PERSONS or context.overlap is not Overlap.NONE:
@@ -321,7 +320,7 @@ class Appliance:
         self._observers.on_detection(detection)
 
     def _on_speaker(self, audible_at: Seconds) -> None:
-        self._speaker.works()
+        self._speaker.report_alive()
         self._observers.on_speaker(audible_at)
 
     def _on_audible(self, epoch: Epoch, at: Seconds) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli import main as cli
-from appliance.cli.commands.enrol import enrol_command
+from appliance.cli.commands.identity import enrol_command
 from appliance.config.schema import Settings
 from appliance.doctor.finding import Severity
 from appliance.doctor.provisioning import secrets

@@ -1,7 +1,7 @@
 """The space bar of a terminal as the button.
 
-A terminal tells when a key goes down, never when it comes up. So the space bar is a switch: pressed once, the button
-is down; pressed again, it is up. A key that is kept down repeats; repeats are not presses.
+A terminal reports when a key goes down, never when it comes up, so the space bar is a toggle: the first press is the
+button going down, the next one is the button coming up. Key repeats are ignored.
 """
 
 import asyncio
@@ -16,34 +16,34 @@ from appliance.button.ports import Edge
 from appliance.errors import GpioError
 
 REPEAT_S: Final = 0.1
-"""Spaces closer together than this come from a key that is kept down (keyboards repeat 11 to 30 times a second)."""
+"""Spaces closer together than this are repeats of a held key (keyboards repeat 11 to 30 times a second)."""
 READ_BYTES: Final = 256
 
 
 class KeyboardButton:
-    """A `Button` on a terminal, which stays the caller's and is as before when `run` has ended."""
+    """A `Button` on a terminal. The caller owns the terminal; `run` restores its mode."""
 
     def __init__(self, terminal: TextIO | None) -> None:
-        """None: a program may have no standard input."""
+        """``terminal`` is standard input; None if there is none."""
         self._terminal = terminal
 
     async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
         """Report edges until cancelled.
 
         Raises:
-            GpioError: This is no terminal, or it has gone.
+            GpioError: Standard input is not a terminal, or the terminal is gone.
         """
         loop = asyncio.get_running_loop()
         gone: asyncio.Future[None] = loop.create_future()
-        switch = _Switch(on_edge)
+        toggle = _Toggle(on_edge)
 
         def read() -> None:
             typed = _read(fd)
             if b" " in typed:
-                switch.space(loop.time())
+                toggle.space(loop.time())
             elif not typed and not gone.done():
                 loop.remove_reader(fd)
-                gone.set_exception(GpioError("the terminal is gone, and the space bar with it"))
+                gone.set_exception(GpioError("the terminal is gone"))
 
         with _key_by_key(self._terminal) as fd:
             loop.add_reader(fd, read)
@@ -54,14 +54,14 @@ class KeyboardButton:
                 loop.remove_reader(fd)
 
 
-class _Switch:
+class _Toggle:
     def __init__(self, on_edge: Callable[[Edge], None]) -> None:
         self._on_edge = on_edge
         self._next = Edge.DOWN
         self._last = float("-inf")
 
     def space(self, at: float) -> None:
-        """Turn the switch, unless the key repeats."""
+        """Toggle, unless the key repeats."""
         repeats = at - self._last < REPEAT_S
         self._last = at
         if not repeats:
@@ -78,7 +78,7 @@ def _read(fd: int) -> bytes:
 
 @contextmanager
 def _key_by_key(terminal: TextIO | None) -> Iterator[int]:
-    """Let keys through without Enter and without echo; Ctrl-C still interrupts."""
+    """Deliver keys without Enter and without echo; Ctrl-C still interrupts."""
     try:
         fd = -1 if terminal is None else terminal.fileno()
         before = termios.tcgetattr(fd)
@@ -95,4 +95,4 @@ def _restore(fd: int, before: list[int | list[bytes | int]]) -> None:
     try:
         termios.tcsetattr(fd, termios.TCSADRAIN, before)
     except termios.error:
-        return  # the terminal is gone, and its settings with it
+        return  # the terminal is gone

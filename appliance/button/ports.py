@@ -1,4 +1,4 @@
-"""What the conversation needs of a button."""
+"""The port of a button."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Edge(Enum):
-    """A change of the button, debounced."""
+    """A debounced change of the button."""
 
     DOWN = "down"
     UP = "up"
@@ -16,7 +16,7 @@ class Button(Protocol):
     """A source of edges."""
 
     async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
-        """Report edges on the loop's thread until cancelled; before them, once, that there will be some.
+        """Report edges on the loop's thread until cancelled; call ``on_ready`` once before the first.
 
         Raises:
             GpioError: The pin cannot be claimed.

@@ -1,4 +1,4 @@
-"""The `appliance` command: what to run, with which settings, and how to say in one line that it cannot be."""
+"""The `appliance` command: its subcommands, their settings, and errors in one line each."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from appliance import __version__
 from appliance.config.load import Effective, load
-from appliance.console.argument_types import Parser, real, told
+from appliance.console.argument_types import Parser, float_between, printable
 from appliance.console.output import show, show_json
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(argv: Sequence[str]) -> int:
-    """Run a command; return its exit code. What is wrong is told in one line a mistake, on stderr."""
+    """Run a command; return its exit code. Errors go to stderr, one line each."""
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
@@ -38,28 +38,28 @@ def run(argv: Sequence[str]) -> int:
         known = _known(group)
         if known is None:
             raise
-        return _told(known)
+        return _report(known)
     except ApplianceError as error:
-        return _told(error)
+        return _report(error)
 
 
 def _known(group: BaseExceptionGroup[BaseException]) -> ApplianceError | None:
-    """Return the first error of our own tree in a group that holds nothing else."""
-    ours, others = group.split(ApplianceError)
-    if ours is None or others is not None:
+    """Return the first `ApplianceError` of a group that holds nothing else."""
+    known, unknown = group.split(ApplianceError)
+    if known is None or unknown is not None:
         return None
-    first: BaseException = ours
+    first: BaseException = known
     while isinstance(first, BaseExceptionGroup):
         first = first.exceptions[0]
     return first if isinstance(first, ApplianceError) else None
 
 
-def _told(error: ApplianceError) -> int:
+def _report(error: ApplianceError) -> int:
     if os.environ.get("APPLIANCE_DEBUG"):
         raise error
     lines = error.mistakes if isinstance(error, ConfigurationError) else (str(error),)
     for line in lines:
-        print(f"appliance: error: {told(line)}", file=sys.stderr)
+        print(f"appliance: error: {printable(line)}", file=sys.stderr)
     return int(error.exit_code)
 
 
@@ -69,46 +69,46 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"appliance {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    daemon = commands.add_parser("run", help="be the daemon, until SIGTERM")
+    daemon = commands.add_parser("run", help="run the daemon, until SIGTERM")
     _add_config(daemon)
     daemon.set_defaults(command=_run)
 
-    config = commands.add_parser("config", help="show the settings in force, and where each came from")
+    config = commands.add_parser("config", help="show the settings in force, and the origin of each")
     _add_config(config)
-    config.add_argument("--json", action="store_true", help="for programs")
+    config.add_argument("--json", action="store_true", help="print JSON")
     config.set_defaults(command=_config)
 
-    devices = commands.add_parser("devices", help="list the sound cards, and what to set for each")
+    devices = commands.add_parser("devices", help="list the sound cards, and the setting for each")
     _add_config(devices)
-    devices.add_argument("--json", action="store_true", help="for programs")
+    devices.add_argument("--json", action="store_true", help="print JSON")
     devices.set_defaults(command=_devices)
 
-    meter = commands.add_parser("meter", help="show what the microphone hears")
+    meter = commands.add_parser("meter", help="show the microphone's level")
     _add_config(meter)
     meter.add_argument(
-        "--seconds", metavar="N", type=real(0.1, 86_400), help="end after so long (default: with Ctrl-C)"
+        "--seconds", metavar="N", type=float_between(0.1, 86_400), help="stop after N seconds (default: with Ctrl-C)"
     )
     meter.set_defaults(command=_meter)
 
-    doctor = commands.add_parser("doctor", help="tell whether this machine is fit")
+    doctor = commands.add_parser("doctor", help="check this machine, and say what to do about each problem")
     _add_config(doctor)
-    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(command=_doctor)
 
-    selftest = commands.add_parser("selftest", help="try card, token and Live session, while the daemon is stopped")
+    selftest = commands.add_parser("selftest", help="test card, token and Live session, while the daemon is stopped")
     _add_config(selftest)
-    selftest.add_argument("--json", action="store_true", help="for programs")
+    selftest.add_argument("--json", action="store_true", help="print JSON")
     selftest.set_defaults(command=_selftest)
 
     _add_provisioning(commands)
 
-    say = commands.add_parser("say", help="say something to the running appliance in writing; it answers aloud")
-    say.add_argument("words", nargs="+", metavar="WORD", help="what to say; - reads it from the standard input")
-    say.add_argument("--runtime", metavar="DIR", type=Path, help="the daemon's runtime directory, if not the unit's")
+    say = commands.add_parser("say", help="send text to the running appliance, which answers aloud")
+    say.add_argument("words", nargs="+", metavar="WORD", help="the text; - reads it from standard input")
+    say.add_argument("--runtime", metavar="DIR", type=Path, help="the daemon's runtime directory (default: the unit's)")
     say.set_defaults(command=_say)
 
-    demo = commands.add_parser("demo", help="hold one whole conversation on a recording, and draw it")
-    from appliance.demo.choices import add_arguments  # noqa: PLC0415  the daemon does without the demo
+    demo = commands.add_parser("demo", help="hold one conversation on a recording, and draw it")
+    from appliance.demo.choices import add_arguments  # noqa: PLC0415  the daemon needs no demo
 
     add_arguments(demo)
     demo.set_defaults(command=_demo)
@@ -116,17 +116,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_provisioning(commands: "argparse._SubParsersAction[Parser]") -> None:
-    enrol = commands.add_parser("enrol", help="make this a device of a provisioning server, or tell how it stands")
+    enrol = commands.add_parser("enrol", help="enrol this device with a provisioning server, or show its status")
     _add_place(enrol)
-    enrol.add_argument("--join-file", metavar="FILE", type=Path, help="holds the join string; - for the standard input")
-    enrol.add_argument("--name", help="what the operator is to call it (default: as the claim)")
+    enrol.add_argument("--join-file", metavar="FILE", type=Path, help="file with the join string; - for standard input")
+    enrol.add_argument("--name", help="name of the device for the operator (default: that of the claim)")
     enrol.set_defaults(command=_enrol)
 
-    rotate_key = commands.add_parser("rotate-key", help="give this device another key, while the daemon is stopped")
+    rotate_key = commands.add_parser("rotate-key", help="replace this device's key, while the daemon is stopped")
     _add_place(rotate_key)
     rotate_key.set_defaults(command=_rotate_key)
 
-    forget = commands.add_parser("forget", help="make this a device that has never enrolled")
+    forget = commands.add_parser("forget", help="remove this device's identity, to enrol it anew or give it away")
     _add_place(forget)
     forget.add_argument("--yes", action="store_true", help="do not ask")
     forget.set_defaults(command=_forget)
@@ -134,7 +134,7 @@ def _add_provisioning(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
     _add_config(parser)
-    parser.add_argument("--state", metavar="DIR", type=Path, help="the daemon's state directory, if not the unit's")
+    parser.add_argument("--state", metavar="DIR", type=Path, help="the daemon's state directory (default: the unit's)")
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
@@ -154,21 +154,21 @@ def _files(arguments: argparse.Namespace, default: Path = DEFAULT_CONFIG) -> lis
     except FileNotFoundError:
         return []
     except OSError:
-        pass  # it may be there: whoever reads it tells what is wrong
+        pass  # it may exist: reading it reports what is wrong
     return [default]
 
 
 def _load(arguments: argparse.Namespace) -> Effective:
-    """Return the settings in force; tell on stderr of secrets that others may read. Raises ConfigurationError."""
+    """Return the settings in force; warn on stderr of secrets that others may read. Raises ConfigurationError."""
     effective = load(_files(arguments))
     for line in effective.exposed:
-        print(f"appliance: warning: {told(line)}", file=sys.stderr)
+        print(f"appliance: warning: {printable(line)}", file=sys.stderr)
     return effective
 
 
 def _run(arguments: argparse.Namespace) -> int:
     effective = _load(arguments)
-    from appliance import app, log  # noqa: PLC0415  `config` need not load what sounds and connects
+    from appliance import app, log  # noqa: PLC0415  `config` needs neither sound nor network
 
     log.configure(effective.settings.log)
     app.serve(effective.settings)
@@ -208,21 +208,21 @@ def _place(arguments: argparse.Namespace) -> "Place":
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
-    from appliance.cli.commands.enrol import enrol_command  # noqa: PLC0415  as above
+    from appliance.cli.commands.identity import enrol_command  # noqa: PLC0415  as above
 
     return enrol_command(_place(arguments), arguments.join_file, arguments.name)
 
 
 def _rotate_key(arguments: argparse.Namespace) -> int:
-    from appliance.cli.commands.rotate_key import rotate_key_command  # noqa: PLC0415  as above
+    from appliance.cli.commands.identity import rotate_key_command  # noqa: PLC0415  as above
 
     return rotate_key_command(_place(arguments))
 
 
 def _forget(arguments: argparse.Namespace) -> int:
-    from appliance.cli.commands.forget import Consent, forget_command  # noqa: PLC0415  as above
+    from appliance.cli.commands.identity import forget_command  # noqa: PLC0415  as above
 
-    return forget_command(_place(arguments), Consent.GIVEN if arguments.yes else Consent.TO_BE_ASKED)
+    return forget_command(_place(arguments), ask=not arguments.yes)
 
 
 def _say(arguments: argparse.Namespace) -> int:

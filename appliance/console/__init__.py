@@ -1,1 +1,1 @@
-"""The command line's types, standard input and standard output."""
+"""Command-line arguments, standard input and standard output."""

@@ -1,4 +1,4 @@
-"""Command lines: what is wrong is told in one line that repeats no secret; numbers are within bounds."""
+"""Command-line arguments: a parser whose errors repeat no secret, and numbers within bounds."""
 
 import math
 from argparse import ArgumentParser, ArgumentTypeError
@@ -10,20 +10,20 @@ from appliance.text import visible
 
 
 class Parser(ArgumentParser):
-    """Repeats no join string or key that somebody has given as an argument, and nothing that a terminal obeys."""
+    """An ArgumentParser whose errors contain no secrets and no control characters from the arguments."""
 
     def error(self, message: str) -> NoReturn:
-        """End the program with 2."""
-        super().error(told(message))
+        """Print the message and exit with 2."""
+        super().error(printable(message))
 
 
-def told(message: str) -> str:
-    """Return what can be said on a terminal: no secrets, and nothing that it obeys."""
+def printable(message: str) -> str:
+    """Return the message without secrets, and with control characters escaped."""
     return visible(redacted(message))
 
 
-def whole(least: int, most: int) -> Callable[[str], int]:
-    """Return what reads a whole number, ``least`` (0 or more) to ``most``."""
+def int_between(least: int, most: int) -> Callable[[str], int]:
+    """Return an argument type for whole numbers from ``least`` (0 or more) to ``most``."""
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and least <= int(text) <= most):
@@ -33,8 +33,8 @@ def whole(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
-def real(least: float, most: float) -> Callable[[str], float]:
-    """Return what reads a number, ``least`` to ``most``."""
+def float_between(least: float, most: float) -> Callable[[str], float]:
+    """Return an argument type for numbers from ``least`` to ``most``."""
 
     def read(text: str) -> float:
         try:

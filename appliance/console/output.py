@@ -1,8 +1,7 @@
-"""Results for people and programs on the standard output, which may be a full disk, or have gone as with ``| head``.
+"""Results on standard output, for people and programs; it may be closed, a full disk or a pipe to ``head``.
 
-What is shown may come from anybody: no text is taken for markup, nor for the name of an emoji, and nothing
-in it moves the cursor or turns letters round. Where the standard
-output is closed, results go nowhere.
+The text may come from untrusted sources: it is not parsed for markup or emoji, and control characters that move the
+cursor or change the direction of writing are removed.
 """
 
 import io
@@ -10,7 +9,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -21,19 +19,11 @@ from appliance.errors import ExitCode, InputError
 from appliance.text import stripped, visible
 
 WIDE: Final = 200
-"""Columns of what no terminal shows: lines are not to be broken for a file or a pipe."""
-
-
-class Reader(Enum):
-    """Whether somebody reads the standard output."""
-
-    THERE = "there"
-    GONE = "gone"
-    """It has seen enough, as with ``| head``; what is shown from now on goes nowhere."""
+"""Columns where there is no terminal, so that lines in a file or pipe are not wrapped."""
 
 
 def console() -> Console:
-    """Return what draws on the standard output; what its encoding lacks is drawn as an escape."""
+    """Return a console on standard output. Characters that its encoding lacks are escaped."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     made = SafeConsole(highlight=False, markup=False, emoji=False)
@@ -42,31 +32,31 @@ def console() -> Console:
     return made
 
 
-def show(result: RenderableType) -> Reader:
-    """Print a table or a text.
+def show(result: RenderableType) -> bool:
+    """Print a table or a text; return False if nobody reads the output any more (``| head``).
 
     Raises:
-        InputError: The output takes no more.
+        InputError: The output cannot be written.
     """
     return _guarded(lambda: console().print(result))
 
 
-def show_json(result: Mapping[str, object] | Sequence[object]) -> Reader:
-    """Print a JSON document; raises InputError as `show` does."""
+def show_json(result: Mapping[str, object] | Sequence[object]) -> bool:
+    """Print a JSON document; returns and raises as `show`."""
     text = json.dumps(result, indent=2)
-    return _guarded(lambda: print(text, flush=True))  # noqa: T201  what it is for; where stdout is closed it does nothing
+    return _guarded(lambda: print(text, flush=True))  # noqa: T201  does nothing if stdout is closed
 
 
-def show_text(text: str) -> Reader:
-    """Print a text as it is, however long its lines; raises InputError as `show` does."""
+def show_text(text: str) -> bool:
+    """Print a text without wrapping it; returns and raises as `show`."""
     return _guarded(lambda: console().out(visible(text)))
 
 
 class SafeConsole(Console):
-    """Draws text of anybody: what in it would move the cursor or turn letters round is left out."""
+    """A console that removes control characters from untrusted text."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Return what is drawn, as `stripped`: names and words come from servers and devices."""
+        """Return the segments, each `stripped`."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=stripped(segment.text))
 
@@ -75,19 +65,19 @@ class SafeConsole(Console):
         raise BrokenPipeError
 
 
-def _guarded(write: Callable[[], None]) -> Reader:
+def _guarded(write: Callable[[], None]) -> bool:
     try:
         write()
     except BrokenPipeError:
-        _lead_nowhere()
-        return Reader.GONE
+        _discard_the_rest()
+        return False
     except OSError as error:
-        _lead_nowhere()
+        _discard_the_rest()
         raise InputError(f"the output cannot be written: {error.strerror}", ExitCode.CANNOT_WRITE) from error
-    return Reader.THERE
+    return True
 
 
-def _lead_nowhere() -> None:
-    """What is still buffered would be written once more, and fail once more, when the interpreter ends."""
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+def _discard_the_rest() -> None:
+    """Point standard output to /dev/null: the interpreter writes buffered output again at exit, and fails again."""
+    with Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), sys.stdout.fileno())

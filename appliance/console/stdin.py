@@ -1,4 +1,4 @@
-"""What is given on the standard input; where it is closed, nothing is."""
+"""Standard input. A closed one is empty."""
 
 import io
 import sys
@@ -8,12 +8,12 @@ from appliance.text import decoded
 
 
 def is_terminal() -> bool:
-    """Say whether somebody may be asked."""
+    """Return whether there is a person to ask."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def read(most: int = -1) -> str:
-    """Return what is given, or what its first ``most`` bytes say; see `text.decoded`.
+    """Return the input, or its first ``most`` bytes, as text (see `text.decoded`).
 
     Raises:
         InputError: It cannot be read.

@@ -13,7 +13,7 @@ from appliance.audio.cards.devices import Direction
 from appliance.audio.riff import open_wav
 from appliance.config.devices import OpenWakeWord
 from appliance.config.schema import Conversation, Live
-from appliance.console.argument_types import real
+from appliance.console.argument_types import float_between
 from appliance.core.state import BargeIn
 from appliance.demo.outputs import check_outputs
 from appliance.demo.recorder import LONGEST_S
@@ -93,14 +93,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--link-delay",
         metavar="SECONDS",
-        type=real(0, LONGEST_DELAY_S),
+        type=float_between(0, LONGEST_DELAY_S),
         default=0.0,
         help=f"let the service take so long to open the link; the appliance waits {Live().setup_timeout_s:g} s",
     )
     add(
         "--wait",
         metavar="SECONDS",
-        type=real(1, LONGEST_S),
+        type=float_between(1, LONGEST_S),
         default=LONGEST_S,
         help="end when a device has heard no wake word for so long (default: %(default)g)",
     )

@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""The result of a check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    # The installer has findings too, and runs before the libraries of the settings are there.
+    # The installer has findings too, and runs before pydantic is installed.
     from appliance.config.schema import Settings
 
 
 class Severity(Enum):
-    """How much it matters."""
+    """How serious a finding is."""
 
     OK = "ok"
     NOTE = "note"
@@ -28,8 +28,8 @@ class Finding:
     severity: Severity
     found: str
     advice: str = ""
-    """What to do; empty where nothing is to be done."""
+    """What to do; empty if nothing."""
 
 
 Check = Callable[["Settings"], Finding]
-"""Looks at one thing, takes a second, on a small Pi some more, and never raises."""
+"""Checks one thing. Takes a second, longer on a small Pi; never raises."""

@@ -1,4 +1,4 @@
-"""Checks of who this device is to its provisioning server; they look into the state directory and ask nobody."""
+"""Checks of the device's enrolment and standing; they read the state directory and contact nobody."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -21,33 +21,33 @@ def _utc_now() -> datetime:
 
 
 def enrolment(settings: Settings) -> Finding:
-    """Tell whether there is an identity, whole and readable."""
+    """Check that there is an identity, complete and readable."""
     try:
         own = credentials(settings.provisioning, PrivateDirectory(state_directory()))
     except ConfigurationError as error:
-        return Finding("enrolment", Severity.PROBLEM, str(error), "appliance enrol; as root, to see all that is there")
+        return Finding("enrolment", Severity.PROBLEM, str(error), "run appliance enrol; use sudo to see all files")
     return Finding("enrolment", Severity.OK, f"{own.device_id} at {own.url}")
 
 
 def secrets(settings: Settings) -> Finding:
-    """Tell whether others on this machine may read keys, or see what the state directory holds."""
-    directory = PrivateDirectory(state_directory())
+    """Check that other users can neither read keys nor list the state directory."""
+    state = PrivateDirectory(state_directory())
     try:
-        own = [directory.path / name for name in directory.names() if is_key_file(name)]
+        own = [state.path / name for name in state.names() if is_key_file(name)]
     except ConfigurationError as error:
-        return Finding("secrets", Severity.NOTE, str(error), "as root, to see all that is there")
+        return Finding("secrets", Severity.NOTE, str(error), "use sudo to see all files")
     given = settings.provisioning.device_key_file
     keys = [file for file in (*own, *([given] if given else [])) if others_may_read(file)]
     if keys:
         told = f"others may read {', '.join(map(str, keys))}"
         return Finding("secrets", Severity.PROBLEM, told, f"{advice(keys[0])}, then appliance rotate-key")
-    if others_may_read(directory.path):
-        return Finding("secrets", Severity.NOTE, f"others may list {directory.path}", advice(directory.path))
-    return Finding("secrets", Severity.OK, "nobody else may read them")
+    if others_may_read(state.path):
+        return Finding("secrets", Severity.NOTE, f"others may list {state.path}", advice(state.path))
+    return Finding("secrets", Severity.OK, "no other user may read them")
 
 
 def standing(_: Settings, now: Callable[[], datetime] = _utc_now) -> Finding:
-    """Tell what the server has last said of this device, as far as it still holds."""
+    """Report the server's last word on this device, as far as it is still valid."""
     try:
         said = json.loads(PrivateDirectory(state_directory()).read(STANDING_FILE) or "{}")
     except ConfigurationError as error:
@@ -55,7 +55,7 @@ def standing(_: Settings, now: Callable[[], datetime] = _utc_now) -> Finding:
     except (ValueError, RecursionError):
         said = {}
     if not isinstance(said, dict) or not said:
-        return Finding("provisioning", Severity.NOTE, "the daemon has not heard of the server yet")
+        return Finding("provisioning", Severity.NOTE, "the daemon has not been in touch with the server yet")
     parts = [f"{said.get('status') or 'served'}, as of {said.get('at')}"]
     if said.get("status") not in (None, "active"):
         return Finding("provisioning", Severity.PROBLEM, "; ".join(parts), _ADVICE)
@@ -66,7 +66,7 @@ def standing(_: Settings, now: Callable[[], datetime] = _utc_now) -> Finding:
 
 
 def _refusal(refused: Mapping[str, object], quota: Mapping[str, object], now: datetime) -> str | None:
-    """Return why the server gives this device no token at this moment, as far as it has said; None: it would."""
+    """Return why the server gives this device no token now, as far as known; None if it does."""
     if refused.get("why") and not _is_over(refused.get("until"), now):
         return str(refused["why"])
     if quota.get("used_up") and not _is_over(quota.get("used_up_until"), now):
@@ -76,7 +76,7 @@ def _refusal(refused: Mapping[str, object], quota: Mapping[str, object], now: da
 
 
 def _left(quota: Mapping[str, object], now: datetime) -> list[str]:
-    """Return what is left of the quotas; a day that has ended since has left nothing to tell."""
+    """Return the remaining quotas; none once the day they were reported on has ended."""
     if _is_over(quota.get("resets_at"), now):
         return []
     return [f"{quota[name]} {unit} left" for name, unit in _UNITS.items() if quota.get(name) is not None]

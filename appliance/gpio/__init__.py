@@ -1,1 +1,1 @@
-"""Adapters for the pins: the light and the button."""
+"""GPIO adapters: the LEDs and the button."""

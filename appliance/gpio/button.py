@@ -1,4 +1,4 @@
-"""A push button between a GPIO pin and ground; with `gpio.leds` and `gpiochip`, the only importer of gpiozero."""
+"""A push button between a GPIO pin and ground; with `leds` and `chip`, the only importer of gpiozero."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,12 +22,12 @@ class GpioButton:
         self._chip = chip
 
     async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
-        """Report edges until cancelled; the pin is given back then. A button that is down at first reports its UP."""
+        """Report edges until cancelled, then release the pin. A button that is down at first reports only its UP."""
         with self._chip.opened() as factory:
             await self._report(factory, on_edge, on_ready)
 
     async def _report(self, factory: "Factory", on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
-        from gpiozero import DigitalInputDevice  # noqa: PLC0415  absent on a laptop, as the chip has told
+        from gpiozero import DigitalInputDevice  # noqa: PLC0415  absent on a laptop; the chip has reported that
 
         loop = asyncio.get_running_loop()
         # Below gpiozero, the pin library raises exceptions derived from Exception only.

@@ -11,17 +11,16 @@ if TYPE_CHECKING:
     from gpiozero.pins import Factory
 
 HEADERS: Final = ("pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835")
-"""Labels of the chips that have the 40-pin header: on a Pi 5, on a Pi 4, on those before. Which number such a chip has
-depends on the kernel."""
+"""Labels of the chips that drive the 40-pin header: Pi 5, Pi 4, older models. Their numbers depend on the kernel."""
 DEVICES: Final = Path("/dev")
 
 
 class GpioChip:
-    """Open while anybody uses it, so that a chip that was absent or has failed is opened anew; loop thread only.
+    """The chip, open while it has users, so that one that was absent or has failed is opened anew; loop thread only.
 
     Args:
-        open_factory: Opens it, by lgpio unless another is given: gpiozero's own choice would hide why lgpio failed
-            behind fall-backs.
+        open_factory: Opens it; by default with lgpio, because gpiozero's own choice hides behind its fall-backs why
+            lgpio failed.
     """
 
     def __init__(self, open_factory: "Callable[[], Factory] | None" = None) -> None:
@@ -31,10 +30,10 @@ class GpioChip:
 
     @contextmanager
     def opened(self) -> "Iterator[Factory]":
-        """Yield what makes pins.
+        """Yield the factory of pins.
 
         Raises:
-            GpioError: A library is not installed, this is no Raspberry Pi, or the chip may not be opened.
+            GpioError: A library is missing, this is not a Raspberry Pi, or the chip cannot be opened.
         """
         if self._factory is None:
             # Below gpiozero, the pin library raises exceptions derived from Exception only.
@@ -52,21 +51,21 @@ class GpioChip:
 
 
 def header_chip(labels: Mapping[int, str]) -> int:
-    """Return the number of the chip that has the 40-pin header, of chips with these labels.
+    """Return the number of the chip that drives the 40-pin header, among chips with these labels.
 
     Raises:
-        GpioError: None has.
+        GpioError: There is none.
     """
     for header in HEADERS:
         for number, label in sorted(labels.items()):
             if label == header:
                 return number
     there = ", ".join(f"gpiochip{number} is {label}" for number, label in sorted(labels.items()))
-    raise GpioError(f"no chip with a Raspberry Pi's header ({there or 'there is none in /dev that may be opened'})")
+    raise GpioError(f"no chip drives a Raspberry Pi's header ({there or 'no chip in /dev can be opened'})")
 
 
 def _open_lgpio() -> "Factory":
-    """Importing lgpio starts a thread and leaves a pipe in the working directory, so it waits until there is a chip."""
+    """Open the chip with lgpio, imported late: that starts a thread and leaves a pipe in the working directory."""
     if not any(DEVICES.glob("gpiochip*")):
         raise GpioError("there is none in /dev")
     try:
@@ -79,7 +78,7 @@ def _open_lgpio() -> "Factory":
         try:
             handle = lgpio.gpiochip_open(int(device.name.removeprefix("gpiochip")))
         except (lgpio.error, ValueError):
-            continue  # it is another's, or a link beside the chips
+            continue  # in use elsewhere, or a link beside the chips
         labels[int(device.name.removeprefix("gpiochip"))] = lgpio.gpio_get_chip_info(handle)[3]
         lgpio.gpiochip_close(handle)
     return LGPIOFactory(chip=header_chip(labels))

@@ -1,4 +1,4 @@
-"""LEDs on GPIO pins, dimmed by PWM; with `gpio.button` and `gpiochip`, the only importer of gpiozero."""
+"""LEDs on GPIO pins, dimmed by PWM; with `button` and `chip`, the only importer of gpiozero."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -34,13 +34,13 @@ LIT: Final[Mapping[State, frozenset[str]]] = MappingProxyType(
         State.STOPPED: frozenset(),
     }
 )
-"""With one LED a state: which of the four plays the state's pattern."""
+"""With one LED per state: those that play the state's pattern."""
 STEP: Final = 0.01
-"""The pins' PWM knows hundredths."""
+"""Resolution of the pins' PWM."""
 
 
 class GpioLight:
-    """A `Light` of three LEDs (red, green, blue) or of four (one a state)."""
+    """A `Light` of three LEDs (red, green, blue) or four (one per state)."""
 
     def __init__(self, settings: GpioIndicator, chip: GpioChip) -> None:
         self._settings = settings
@@ -53,10 +53,10 @@ class GpioLight:
         self._failed: asyncio.Future[None] | None = None
 
     async def run(self, on_ready: Callable[[], None]) -> None:
-        """Claim the pins and show looks until cancelled; the pins are given back then.
+        """Claim the pins and show looks until cancelled, then release the pins.
 
         Raises:
-            GpioError: A pin is in use, cannot dim or has failed; all pins have been given back.
+            GpioError: A pin is in use, cannot dim or has failed; all pins have been released.
         """
         with self._chip.opened() as factory, ExitStack() as claimed:
             self._claim(factory, claimed)
@@ -68,12 +68,12 @@ class GpioLight:
             await self._failed
 
     def show(self, look: Look) -> None:
-        """Set the LEDs whose level has changed; a pin that fails ends `run`."""
+        """Set the LEDs whose level has changed; a failing pin ends `run`."""
         self._look = look
         if self._failed is None or self._failed.done():
             return
         for name, led in self._leds.items():
-            level = self._wanted(look)[name]
+            level = self._levels_of(look)[name]
             if level == self._levels[name]:
                 continue
             try:
@@ -85,10 +85,10 @@ class GpioLight:
             self._levels[name] = level
 
     def _claim(self, factory: "Factory", claimed: ExitStack) -> None:
-        """Claim all pins, off; ``claimed`` gives them back."""
-        from gpiozero import PWMLED  # noqa: PLC0415  absent on a laptop, as the chip has told
+        """Claim all pins, switched off; ``claimed`` releases them."""
+        from gpiozero import PWMLED  # noqa: PLC0415  absent on a laptop; the chip has reported that
 
-        claimed.callback(self._let_go)
+        claimed.callback(self._reset)
         for name in self._names:
             # Below gpiozero, the pin library raises exceptions derived from Exception only.
             with translated({Exception: GpioError}, f"{self._setting(name)} cannot be used"):
@@ -96,13 +96,13 @@ class GpioLight:
             claimed.callback(_close, led)
             self._leds[name], self._levels[name] = led, 0.0
 
-    def _let_go(self) -> None:
+    def _reset(self) -> None:
         self._leds, self._levels, self._failed = {}, {}, None
 
     def _setting(self, name: str) -> str:
         return f"indicator.pins.{name}: GPIO {getattr(self._settings.pins, name)}"
 
-    def _wanted(self, look: Look) -> dict[str, float]:
+    def _levels_of(self, look: Look) -> dict[str, float]:
         if self._names is RGB:
             parts = dict(zip(RGB, (look.red, look.green, look.blue), strict=True))
         else:
@@ -111,13 +111,13 @@ class GpioLight:
         return {name: self._dimmed(part) for name, part in parts.items()}
 
     def _dimmed(self, part: float) -> float:
-        """Scale by the brightness of the settings; what is lit stays lit."""
+        """Scale by the brightness in the settings; a lit LED stays lit."""
         if part <= 0:
             return 0.0
         return max(STEP, round(part * self._settings.brightness / STEP) * STEP)
 
 
 def _close(led: "PWMLED") -> None:
-    """Switch off and give the pin back; a chip that is gone has done so."""
-    with suppress(GpioError), translated({Exception: GpioError}, "cannot be given back"):
+    """Switch the LED off and release its pin; a chip that is gone has done so."""
+    with suppress(GpioError), translated({Exception: GpioError}, "cannot be released"):
         led.close()

@@ -1,1 +1,1 @@
-"""The lights: what each state looks like, and the adapters that show it."""
+"""The lights: the pattern of each state, and adapters that show it."""

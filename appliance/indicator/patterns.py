@@ -1,8 +1,8 @@
-"""What each state looks like; pure. The table below is the one place that says it: lights and documents follow.
+"""The light pattern of each state; pure. Lights and documents follow the tables here.
 
-Rhythm and brightness carry the meaning, colour only repeats it, so that one white LED and a colour-blind person can
-tell the states apart. Nothing flashes more than three times in a second (WCAG 2.3.1). In every state in which
-microphone audio leaves the device, or is held to be sent, the light is never dark.
+Rhythm and brightness carry the meaning and colour repeats it, so that a single white LED is enough and colour-blind
+people can tell the states apart. Nothing flashes more than three times a second (WCAG 2.3.1). The light is never dark
+in a state in which microphone audio leaves the device or is kept to be sent.
 """
 
 import math
@@ -17,15 +17,15 @@ from appliance.core.state import State
 from appliance.indicator.ports import Look
 
 BLINK_S: Final = 0.4
-"""One blink: half of it bright, half of it not."""
+"""Length of one blink: half of it bright, half of it low."""
 FLASH_S: Final = 0.15
-"""How long a flash is bright."""
+"""Length of a flash."""
 OTHER_BLINKS: Final[Mapping[State, int]] = MappingProxyType({State.TROUBLE: 5, State.FAULT: 7})
-"""Blinks for something that has no kind of its own."""
+"""Blinks for anything without a kind."""
 
 
 class Motion(Enum):
-    """How brightness goes over time; every motion begins bright."""
+    """The course of brightness over time; every motion begins bright."""
 
     OFF = "off"
     STEADY = "steady"
@@ -52,7 +52,7 @@ class Colour(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A colour and how its brightness goes; ``high`` and ``low`` are 0 to 1."""
+    """A colour and the course of its brightness; ``high`` and ``low`` are 0 to 1."""
 
     colour: Colour
     motion: Motion
@@ -60,11 +60,11 @@ class Pattern:
     high: float = 1.0
     low: float = 0.0
     count: int = 1
-    """Blinks in a period."""
+    """Blinks per period."""
 
     @property
     def moves(self) -> bool:
-        """Whether the look changes with time."""
+        """Whether the pattern is animated."""
         return self.motion not in {Motion.OFF, Motion.STEADY}
 
     def level(self, seconds: float) -> float:
@@ -104,8 +104,8 @@ PATTERNS: Final[Mapping[State, Pattern]] = MappingProxyType(
     }
 )
 
-# Kinds of trouble that ask the same of a household look the same; what is said tells them apart: 1 see to the network,
-# 2 ask the installer, 3 wait, 4 ask again.
+# Troubles with the same remedy look the same; the spoken message tells them apart: 1 check the network, 2 ask the
+# installer, 3 wait, 4 ask again.
 BLINKS: Final[Mapping[Trouble | Fault, int]] = MappingProxyType(
     {
         Trouble.NETWORK: 1,
@@ -132,16 +132,16 @@ BLINKS: Final[Mapping[Trouble | Fault, int]] = MappingProxyType(
 
 _MEANINGS: Final[Mapping[State | Trouble | Fault, str]] = MappingProxyType(
     {
-        State.STARTING: "starting: not ready yet",
+        State.STARTING: "starting; not ready yet",
         State.IDLE: "ready for the wake word or the button; nothing leaves the device",
-        State.CONNECTING: "it heard you and connects; go on speaking, nothing is lost",
-        State.LISTENING: "listening: what you say is sent",
-        State.THINKING: "the answer is being thought up",
-        State.SPEAKING: "the answer is being spoken",
-        State.INTERRUPTED: "you interrupted it; it listens",
-        State.RECONNECTING: "the connection was lost and comes back; what you say is kept",
+        State.CONNECTING: "it heard you and is connecting; keep talking, nothing is lost",
+        State.LISTENING: "listening; what you say is sent",
+        State.THINKING: "thinking about the answer",
+        State.SPEAKING: "speaking the answer",
+        State.INTERRUPTED: "you interrupted it; it is listening",
+        State.RECONNECTING: "the connection was lost and is being restored; what you say is kept",
         State.FAREWELL: "the last words of the conversation",
-        State.TROUBLE: "no answer could be had, for some other reason",
+        State.TROUBLE: "no answer, for some other reason",
         State.FAULT: "something is broken, for some other reason",
         State.STOPPED: "switched off",
         Trouble.NETWORK: "no answer: the network or the service cannot be reached",
@@ -149,20 +149,20 @@ _MEANINGS: Final[Mapping[State | Trouble | Fault, str]] = MappingProxyType(
         Trouble.REFUSED: "no answer: the server refuses this device; ask its installer",
         Trouble.NOT_ENROLLED: "no answer: this device is not enrolled yet; ask its installer",
         Trouble.SETTINGS: "no answer: its settings are not accepted; ask its installer",
-        Trouble.QUOTA: "no answer: the service says that the allowance is used up",
+        Trouble.QUOTA: "no answer: the quota is used up; try later",
         Trouble.CAP_SESSION: "the spending limit of one conversation is reached; wake it again",
         Trouble.CAP_DAY: "no answer: today's spending limit is reached",
         Trouble.CAP_MONTH: "no answer: this month's spending limit is reached",
-        Trouble.SILENT_SERVICE: "no answer: the service is connected and says nothing",
+        Trouble.SILENT_SERVICE: "no answer: the service is connected but silent; ask again",
         Trouble.LOST: "the connection broke, and the answer was lost; ask again",
-        Trouble.SERVICE: "no answer: the service is down; ask later",
-        Trouble.DECLINED: "no answer: the service does not allow one to that; ask something else",
+        Trouble.SERVICE: "no answer: the service is down; try later",
+        Trouble.DECLINED: "no answer: the service refuses to answer that; ask something else",
         Fault.MICROPHONE: "the microphone is missing or has failed",
         Fault.SPEAKER: "the speaker is missing or has failed",
-        Fault.WAKE_WORD: "the wake word cannot be heard; use the button",
+        Fault.WAKE_WORD: "the wake word does not work; use the button",
         Fault.BUTTON: "the button does not work; use the wake word",
         Fault.ENROLMENT: "this device is not enrolled yet; ask its installer",
-        Fault.LIGHT: "an LED of the light does not work; that is said in words, too",
+        Fault.LIGHT: "an LED does not work; the appliance says so, too",
     }
 )
 
@@ -176,7 +176,7 @@ def pattern_of(state: State, kind: Trouble | Fault | None = None) -> Pattern:
 
 
 def look_at(state: State, seconds_in_state: float, kind: Trouble | Fault | None = None) -> Look:
-    """Return what a light shows this long after the state began."""
+    """Return the look of a light this long after the state began."""
     pattern = pattern_of(state, kind)
     level = pattern.level(seconds_in_state)
     red, green, blue = (level * part for part in pattern.colour.value)
@@ -185,7 +185,7 @@ def look_at(state: State, seconds_in_state: float, kind: Trouble | Fault | None 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table of lights in the documents."""
+    """One row of the table of lights in the documents."""
 
     state: State
     light: str
@@ -194,7 +194,7 @@ class Row:
 
 
 def describe() -> Iterator[Row]:
-    """Yield a row for every state, and one for every kind of trouble and fault, in the order of the states."""
+    """Yield a row for every state and every kind of trouble and fault, in the order of the states."""
     kinds: dict[State, type[Trouble | Fault]] = {State.TROUBLE: Trouble, State.FAULT: Fault}
     for state in State:
         for kind in kinds.get(state, ()):
@@ -203,7 +203,7 @@ def describe() -> Iterator[Row]:
 
 
 def described(pattern: Pattern) -> str:
-    """Return what a person sees of it."""
+    """Return the pattern in words."""
     colour = pattern.colour.name.lower()
     every = f"every {pattern.period_s:g} s"
     match pattern.motion:

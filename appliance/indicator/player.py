@@ -1,4 +1,4 @@
-"""Plays patterns on a light: the first look of a state at once, the rest of its motion from one task."""
+"""Plays patterns on a light: the first look of a state at once, the animation from one task."""
 
 import asyncio
 from typing import Final
@@ -9,11 +9,11 @@ from appliance.indicator.patterns import look_at, pattern_of
 from appliance.indicator.ports import Light
 
 LOOK_S: Final = 0.04
-"""Time between two looks of a pattern that moves."""
+"""Seconds between two looks of an animated pattern."""
 
 
 class Player:
-    """Shows the state that the conversation is in. Loop thread only; sleeps while the light does not move."""
+    """Shows the conversation's state. Loop thread only; sleeps while the pattern is steady."""
 
     def __init__(self, light: Light) -> None:
         self._light = light
@@ -24,7 +24,7 @@ class Player:
         self._since = self._loop.time()
 
     def enter(self, state: State, kind: Trouble | Fault | None = None) -> None:
-        """Show the first look of ``state`` before returning; `run` goes on from there."""
+        """Show the first look of ``state`` before returning; `run` animates it."""
         self._state, self._kind, self._since = state, kind, self._loop.time()
         self._show()
         self._entered.set()

@@ -1,4 +1,4 @@
-"""A light made of text: one line that changes in place on a terminal, one line a state change elsewhere."""
+"""A light made of text: on a terminal one line that changes in place, elsewhere one line per state change."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,10 +16,7 @@ WIDTH: Final = max(len(state.value) for state in State)
 
 
 class TerminalLight:
-    """A `Light` on a text stream, which stays the caller's; None: it is closed, and nothing is shown.
-
-    Writing to a stream that is gone changes nothing.
-    """
+    """A `Light` on a text stream, which the caller owns; None shows nothing. Write errors are ignored."""
 
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
@@ -28,7 +25,7 @@ class TerminalLight:
         self._last: Look | None = None
 
     async def run(self, on_ready: Callable[[], None]) -> None:
-        """Show looks until cancelled; the last line stands then, and a new one begins."""
+        """Show looks until cancelled; keep the last line and begin a new one."""
         on_ready()
         try:
             await asyncio.get_running_loop().create_future()
@@ -36,7 +33,7 @@ class TerminalLight:
             self.close()
 
     def show(self, look: Look) -> None:
-        """Draw the look if it differs from the last one; without a terminal, name the state if it does."""
+        """Draw the look if it has changed; without a terminal, print the state if that has changed."""
         last, self._last = self._last, look
         with suppress(OSError, ValueError):
             if self._in_place:
@@ -47,7 +44,7 @@ class TerminalLight:
                 self._stream.flush()
 
     def close(self) -> None:
-        """Leave the last line standing and begin a new one."""
+        """Keep the last line and begin a new one."""
         with suppress(OSError, ValueError):
             if self._in_place and self._last is not None:
                 self._console.print()

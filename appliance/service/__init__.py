@@ -1,1 +1,1 @@
-"""The daemon as systemd sees it."""
+"""The daemon as a service: systemd, signals, the control socket, supervised devices."""

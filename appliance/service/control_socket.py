@@ -1,7 +1,7 @@
-"""What people on this machine may ask of the running daemon, over a Unix socket in its runtime directory.
+"""The control socket: commands to the running daemon, over a Unix socket in its runtime directory.
 
-One question a connection, JSON in UTF-8 up to the end of the stream: `Asked`, answered by `Answered`. The directory's
-mode decides who may ask; nothing of this is ever on a network.
+One request per connection, JSON in UTF-8 up to the end of the stream: a `ControlRequest`, answered by a
+`ControlResponse`. The mode of the directory decides who may connect; nothing of this is ever on a network.
 """
 
 import asyncio
@@ -15,37 +15,37 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 from appliance import log
 
 SOCKET: Final = "intercom"
-"""Its name in the runtime directory."""
-MAX_QUESTION_BYTES: Final = 16 * 1024
+"""File name in the runtime directory."""
+MAX_REQUEST_BYTES: Final = 16 * 1024
 MAX_TEXT: Final = 4_000
-"""Characters: some minutes of talk."""
-PATIENCE_S: Final = 2.0
-"""Whoever takes longer to ask, or to take the answer, is left."""
+"""Characters: a few minutes of speech."""
+TIMEOUT_S: Final = 2.0
+"""A client that takes longer to send its request and read the response is disconnected."""
 
 
-class Asked(BaseModel):
-    """Something that is to be said to the model in writing."""
+class ControlRequest(BaseModel):
+    """Text to send to the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     say: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT)]
 
 
-class Answered(BaseModel):
-    """Whether it was done."""
+class ControlResponse(BaseModel):
+    """Whether the request was carried out."""
 
     model_config = ConfigDict(frozen=True)
 
     why_not: str | None = None
-    """One line; None: it was done."""
+    """The reason it was not, in one line; None on success."""
 
 
 class ControlSocket:
-    """Answers whoever asks, as long as it runs.
+    """Serves the control socket.
 
     Args:
-        directory: The runtime directory; None: nobody can ask.
-        say: Does it; returns why it cannot be done, None if it was. Called on the loop's thread.
+        directory: The runtime directory; None: no socket.
+        say: Carries a request out and returns None, or the reason why it cannot. Called on the loop's thread.
     """
 
     def __init__(self, directory: Path | None, say: Callable[[str], str | None]) -> None:
@@ -53,13 +53,13 @@ class ControlSocket:
         self._say = say
 
     async def run(self) -> None:
-        """Serve until cancelled. A socket that cannot be made is logged: the household does without it."""
+        """Serve until cancelled. A socket that cannot be created is logged; the daemon runs without it."""
         if self._path is None:
             return
         self._path.unlink(missing_ok=True)
         try:
-            server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_QUESTION_BYTES)
-            self._path.chmod(0o660)  # whoever may enter the directory may ask; the daemon's umask lets nobody
+            server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_REQUEST_BYTES)
+            self._path.chmod(0o660)  # the directory decides who may connect; the daemon's umask would allow nobody
         except OSError as error:
             log.event("intercom.absent", level="warning", reason=error.strerror)
             return
@@ -70,23 +70,23 @@ class ControlSocket:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(TimeoutError, OSError):
-            async with asyncio.timeout(PATIENCE_S):
-                writer.write(self._answer(await _question(reader)).model_dump_json().encode())
+            async with asyncio.timeout(TIMEOUT_S):
+                writer.write(self._respond(await _read(reader)).model_dump_json().encode())
                 await writer.drain()
         writer.close()
 
-    def _answer(self, question: bytes) -> Answered:
+    def _respond(self, content: bytes) -> ControlResponse:
         try:
-            asked = Asked.model_validate_json(question)
+            request = ControlRequest.model_validate_json(content)
         except ValidationError:
-            return Answered(why_not="that is not understood: the two are of different versions")
-        return Answered(why_not=self._say(asked.say))
+            return ControlResponse(why_not="the request is invalid: command and daemon are of different versions")
+        return ControlResponse(why_not=self._say(request.say))
 
 
-async def _question(reader: asyncio.StreamReader) -> bytes:
-    question = bytearray()
-    while chunk := await reader.read(MAX_QUESTION_BYTES):
-        question += chunk
-        if len(question) > MAX_QUESTION_BYTES:
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    content = bytearray()
+    while chunk := await reader.read(MAX_REQUEST_BYTES):
+        content += chunk
+        if len(content) > MAX_REQUEST_BYTES:
             break
-    return bytes(question)
+    return bytes(content)

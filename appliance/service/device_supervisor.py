@@ -1,4 +1,4 @@
-"""Keeps a device running: reports that it has failed and that it is back, and tries again meanwhile."""
+"""Keeps a device running: reports when it fails and when it is back, and retries in between."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ LAST_RETRY_S: Final = 10.0
 
 
 class DeviceSupervisor:
-    """One device and its fault; everything on the loop's thread."""
+    """Supervises one device and its fault. Loop thread only."""
 
     def __init__(
         self,
@@ -23,38 +23,38 @@ class DeviceSupervisor:
         post: Callable[[Event], None],
         on_error: Callable[[DeviceError], None],
     ) -> None:
-        """``on_error`` is told why the device has failed, before `FaultRaised` is posted."""
+        """``on_error`` gets the reason of a failure, before `FaultRaised` is posted."""
         self._fault = fault
         self._run = run
         self._post = post
         self._on_error = on_error
         self._failed = False
-        self._again = asyncio.Event()
-        self._settled = asyncio.Event()
+        self._retry_now = asyncio.Event()
+        self._known = asyncio.Event()
 
-    def works(self) -> None:
-        """The device has just done its work: it is there, or is back."""
-        self._settled.set()
+    def report_alive(self) -> None:
+        """Note that the device has just worked; clear its fault."""
+        self._known.set()
         if self._failed:
             self._failed = False
             log.event("device.back", device=self._fault.value)
             self._post(FaultCleared(self._fault))
 
     def recover(self) -> None:
-        """Try again now, if it has failed."""
-        self._again.set()
+        """Retry now, if the device has failed."""
+        self._retry_now.set()
 
-    def overdue(self) -> None:
-        """Count it as failed, until it works, if it has neither worked nor failed yet."""
-        if not self._settled.is_set():
+    def fail_if_unknown(self) -> None:
+        """Count the device as failed if it has neither worked nor failed yet."""
+        if not self._known.is_set():
             self._failure(DeviceError(f"the {self._fault.value} does not answer"), FIRST_RETRY_S)
 
-    async def settled(self) -> None:
+    async def wait_until_known(self) -> None:
         """Wait until the device has worked, or failed, for the first time."""
-        await self._settled.wait()
+        await self._known.wait()
 
     async def run(self) -> None:
-        """Run the device until cancelled, or until its input has an end."""
+        """Run the device until cancelled, or until its input ends."""
         retry_s = FIRST_RETRY_S
         while True:
             try:
@@ -62,16 +62,16 @@ class DeviceSupervisor:
             except DeviceError as error:
                 retry_s = self._failure(error, retry_s)
             else:
-                self._settled.set()
+                self._known.set()
                 return
-            self._again.clear()
+            self._retry_now.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(retry_s):
-                    await self._again.wait()
+                    await self._retry_now.wait()
 
     def _failure(self, error: DeviceError, retry_s: float) -> float:
         """Report a failure once; return how long to wait before the next try."""
-        self._settled.set()
+        self._known.set()
         if self._failed:
             log.event("device.still-failing", level="debug", device=self._fault.value, reason=str(error))
             return min(retry_s * 2, LAST_RETRY_S)

@@ -1,22 +1,22 @@
-"""What the daemon tells the service manager that started it."""
+"""The port to the service manager that started the daemon."""
 
 from typing import Protocol
 
 
 class ServiceManager(Protocol):
-    """systemd, or nobody."""
+    """systemd, or none."""
 
     watchdog_s: float | None
-    """How often it wants to hear from us at least; None where it does not watch."""
+    """Longest time between two `watchdog` calls, in seconds; None if the manager has no watchdog."""
 
     def ready(self) -> None:
-        """Start-up is complete."""
+        """Report that start-up is complete."""
 
     def status(self, text: str) -> None:
-        """One line for `systemctl status`."""
+        """Show one line in `systemctl status`."""
 
     def watchdog(self) -> None:
-        """All is well."""
+        """Feed the watchdog."""
 
     def stopping(self) -> None:
-        """Shutdown has begun."""
+        """Report that shutdown has begun."""

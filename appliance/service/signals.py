@@ -15,30 +15,30 @@ STOPPING: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextmanager
-def stop_signals(on_stop: Callable[[], None], on_insist: Callable[[], None] | None = None) -> Iterator[None]:
-    """Call ``on_stop`` on the running loop at the first signal, once; end the process with 1 at the second.
+def stop_signals(on_stop: Callable[[], None], on_second: Callable[[], None] | None = None) -> Iterator[None]:
+    """Call ``on_stop`` on the running loop at the first signal; exit with 1 at the second.
 
-    With ``on_insist``, that is called at the second, and the third ends the process.
+    With ``on_second``, call that at the second signal and exit at the third.
 
-    A terminal that is closed sends SIGHUP more than once (kernel and shell), so a second SIGHUP ends nothing; where
-    SIGHUP is ignored (``nohup``), it stays so. Main thread only. The handlers are Python's, not the loop's: the second
-    signal must work though the loop hangs.
+    A closed terminal sends SIGHUP more than once (kernel and shell), so a second SIGHUP is ignored; where SIGHUP is
+    ignored already (``nohup``), it stays so. Main thread only. The handlers are Python's, not the loop's, because the
+    second signal must work even if the loop hangs.
     """
     loop = asyncio.get_running_loop()
-    orders = [on_stop] if on_insist is None else [on_stop, on_insist]
-    asked = False
+    callbacks = [on_stop] if on_second is None else [on_stop, on_second]
+    stopping = False
 
     def handle(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001  as signal.signal wants it
-        nonlocal asked
-        if asked and signum == signal.SIGHUP:
+        nonlocal stopping
+        if stopping and signum == signal.SIGHUP:
             return
-        asked = True
-        if not orders:
+        stopping = True
+        if not callbacks:
             _exit_now()
-        loop.call_soon_threadsafe(orders.pop(0))
+        loop.call_soon_threadsafe(callbacks.pop(0))
 
-    heeded = [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in heeded}
+    handled = [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in handled}
     try:
         yield
     finally:
@@ -48,7 +48,7 @@ def stop_signals(on_stop: Callable[[], None], on_insist: Callable[[], None] | No
 
 def _exit_now() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        # RuntimeError: the signal came in the middle of a write to this very stream.
+        # RuntimeError: the signal interrupted a write to this stream.
         with suppress(OSError, ValueError, RuntimeError):
             stream.flush()
     os._exit(ExitCode.BUG)

@@ -1,6 +1,6 @@
-"""Feeds the service manager's watchdog as long as the daemon really works.
+"""Feeds the service manager's watchdog while the daemon works.
 
-It runs on the loop, so a loop that hangs feeds nothing; what else must be alive is passed in as vitals.
+It runs on the loop, so a loop that hangs feeds nothing; everything else that must be alive has a health check.
 """
 
 import asyncio
@@ -12,62 +12,62 @@ from appliance import log
 from appliance.service.ports import ServiceManager
 from appliance.units import Seconds
 
-FED: Final = 1 / 2
-"""Share of the watchdog's time until the next feed."""
-WITHHELD: Final = 1 / 8
-"""Share of it until the next look at vitals that are not well: they may recover before the time is over."""
+FEED_SHARE: Final = 1 / 2
+"""Time between two feeds, as a share of the watchdog's interval."""
+RETRY_SHARE: Final = 1 / 8
+"""The same while a check fails: it may recover before the interval ends."""
 
 
 class HealthCheck(Protocol):
-    """Something without which the daemon is dead though it runs."""
+    """A part without which the daemon is of no use although it runs."""
 
     @property
     def name(self) -> str:
-        """For the log."""
+        """Name in the log."""
 
     def healthy(self, now: Seconds) -> bool:
-        """Tell whether it works; loop thread, returns at once."""
+        """Return whether the part works; loop thread, returns at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Freshness:
-    """The `HealthCheck` of something that happens again and again: it is dead when the last time is too long ago."""
+    """A `HealthCheck` of something periodic: unhealthy once it last happened too long ago."""
 
     name: str
     last: Callable[[], Seconds | None]
-    """Loop time of the last time; None while none is to be expected (before the first, or while a fault lasts)."""
+    """Loop time of the last occurrence; None while none is due (before the first, or during a fault)."""
     limit_s: float
 
     def healthy(self, now: Seconds) -> bool:
-        """Tell whether the last time is recent, or none is due."""
+        """Return whether the last occurrence is recent, or none is due."""
         last = self.last()
         return last is None or now - last <= self.limit_s
 
 
 class Watchdog:
-    """Feeds while every vital is healthy."""
+    """Feeds while every check passes."""
 
-    def __init__(self, manager: ServiceManager, vitals: Sequence[HealthCheck]) -> None:
+    def __init__(self, manager: ServiceManager, checks: Sequence[HealthCheck]) -> None:
         self._manager = manager
-        self._vitals = vitals
+        self._checks = checks
         self._withheld = False
 
     async def run(self) -> None:
-        """Feed until cancelled; return at once where nobody watches."""
+        """Feed until cancelled; return at once if the manager has no watchdog."""
         watchdog_s = self._manager.watchdog_s
         if watchdog_s is None:
             return
         while True:
-            self._look()
-            await asyncio.sleep(watchdog_s * (WITHHELD if self._withheld else FED))
+            self._check()
+            await asyncio.sleep(watchdog_s * (RETRY_SHARE if self._withheld else FEED_SHARE))
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = Seconds(asyncio.get_running_loop().time())
-        ill = [vital.name for vital in self._vitals if not vital.healthy(now)]
-        if not ill:
+        failing = [check.name for check in self._checks if not check.healthy(now)]
+        if not failing:
             self._manager.watchdog()
-        if ill and not self._withheld:
-            log.event("service.watchdog-withheld", level="error", vitals=", ".join(ill))
-        elif self._withheld and not ill:
+        if failing and not self._withheld:
+            log.event("service.watchdog-withheld", level="error", vitals=", ".join(failing))
+        elif self._withheld and not failing:
             log.event("service.watchdog-resumed", level="warning")
-        self._withheld = bool(ill)
+        self._withheld = bool(failing)

@@ -18,7 +18,7 @@ from typing import Final
 
 from rich.table import Table
 
-from appliance.console.argument_types import Parser, real, whole
+from appliance.console.argument_types import Parser, float_between, int_between
 from appliance.console.output import show
 from appliance.errors import ApplianceError, ExitCode, InputError
 from appliance.service.signals import stop_signals
@@ -30,7 +30,7 @@ from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, Token
 from appliance.simulator.scenario.file import load, shipped
 from appliance.simulator.server import Simulator
 
-_SECONDS: Final = real(0, 3600)
+_SECONDS: Final = float_between(0, 3600)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--address", type=_address, default="127.0.0.1", help="where to listen; default: loopback alone"
     )
-    parser.add_argument("--port", type=whole(0, 65_535), default=0, help="default: one that is free")
+    parser.add_argument("--port", type=int_between(0, 65_535), default=0, help="default: one that is free")
     parser.add_argument("--directory", type=Path, help="where ca.pem goes; default: a temporary directory")
     parser.add_argument("--record", type=Path, metavar="DIRECTORY", help="leave a WAV and a JSON of each session here")
     parser.add_argument("--link-delay", type=_SECONDS, default=0.0, metavar="SECONDS", help="wait before setupComplete")
@@ -105,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
         help="what goes wrong; again for the next connection, the last one for all that follow",
     )
     parser.add_argument(
-        "--time-scale", type=real(0.001, 100), default=1.0, metavar="FACTOR", help="for all times in scenarios"
+        "--time-scale", type=float_between(0.001, 100), default=1.0, metavar="FACTOR", help="for all times in scenarios"
     )
     parser.add_argument(
         "--global-lock",

@@ -1,1 +1,1 @@
-"""Tools that the model may call: a typed allow-list."""
+"""Tools: functions that the model may call."""

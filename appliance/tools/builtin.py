@@ -1,12 +1,18 @@
-"""The tools that every appliance has. What they act on is passed in; each returns at once."""
+"""The built-in tools. Each returns at once; the parts that they act on are passed in."""
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field
 
+from appliance.live.ports import GOOGLE_SEARCH
 from appliance.tools.registry import Function
+
+BUILT_IN: Final = ("get_time", "end_conversation", "set_volume", "forget_conversation")
+"""Names of the functions below."""
+NAMES: Final = (*BUILT_IN, GOOGLE_SEARCH)
+"""All tools that the model can be offered: those, and the search that the service runs itself."""
 
 Percent = Annotated[int, Field(ge=0, le=100, description="0 is silent, 100 is as loud as it gets")]
 
@@ -21,9 +27,9 @@ def builtin(
 
     Args:
         now: The wall clock, with its time zone (`appliance.wallclock.local_now`).
-        end: Let the conversation end after the reply.
-        set_gain: Play at this gain, 0 to 1, from now on.
-        forget: Let the next conversation know nothing of this one.
+        end: Ends the conversation after the reply.
+        set_gain: Sets the gain of playback, 0 to 1.
+        forget: Erases this conversation, so that the next one starts anew.
     """
 
     def get_time() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Tools that the model may call: typed Python functions on an allow-list, checked on the way in and on the way out."""
+"""The registry of tools: typed Python functions on an allow-list, with arguments and results checked."""
 
 import asyncio
 import difflib
@@ -19,15 +19,15 @@ from appliance.live.ports import Scheduling, ToolBehavior, ToolCall, ToolDeclara
 Function = Callable[..., object]
 """Keyword arguments in, a JSON value or an awaitable of one out; every parameter is annotated.
 
-The name is the tool's name, the first line of the docstring what the model is told. A plain function runs on the loop
-and must return at once; anything slow is a coroutine function, and the conversation may go on meanwhile. `ToolError` is
-the way to tell the model what is wrong.
+Its name is the tool's name; the first line of its docstring is the tool's description. A plain function runs on the
+loop and must return at once; anything slow is a coroutine function, and the conversation may go on meanwhile. Raise
+`ToolError` to report an error to the model.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function, and how the model must call it."""
+    """A function and its declaration to the model."""
 
     function: Function
     arguments: type[BaseModel]
@@ -58,13 +58,13 @@ def tool(function: Function) -> Tool:
 
 
 class Registry:
-    """The tools that the settings allow."""
+    """The tools enabled in the settings."""
 
     def __init__(self, functions: Iterable[Function], settings: Tools) -> None:
         """Keep those of ``functions`` whose names are enabled.
 
         Raises:
-            ConfigurationError: A name is enabled that no tool has.
+            ConfigurationError: An unknown name is enabled.
         """
         known = {found.declaration.name: found for found in map(tool, functions)}
         mistakes = [_unknown(name, known) for name in settings.enabled if name not in known]
@@ -75,19 +75,19 @@ class Registry:
         self._allowed: frozenset[str] | None = None
 
     def allow(self, names: frozenset[str] | None) -> None:
-        """Run no tools but these from now on; None: all that are enabled."""
+        """Restrict tools to ``names`` from now on; None allows all that are enabled."""
         self._allowed = names
 
     @property
     def declarations(self) -> tuple[ToolDeclaration, ...]:
-        """What the model is told of them."""
+        """The declarations to the model."""
         return tuple(allowed.declaration for allowed in self._tools.values())
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Run a tool; whatever goes wrong becomes a result that says so. Raises nothing but cancellation.
+        """Run a tool; every failure becomes a result. Raises nothing but cancellation.
 
-        The response always has ``status``: "ok" with what the tool returned (a mapping's items, else ``result``),
-        or "timeout" or "error" with ``retryable`` and ``message``: the model asks again and again when told less.
+        The response always has ``status``: "ok" with the return value (the items of a mapping, else ``result``), or
+        "timeout" or "error" with ``retryable`` and ``message``. With less than that, the model calls again and again.
         """
         allowed = self._tools.get(call.name)
         if allowed is None or (self._allowed is not None and call.name not in self._allowed):
@@ -122,12 +122,12 @@ class Registry:
 
 
 def answer(call: ToolCall, **response: object) -> ToolResult:
-    """Return a result with these JSON values."""
+    """Return a result of the call with these JSON values."""
     return ToolResult(call.id, call.name, response)
 
 
 def _log_failure(call: ToolCall, error: Exception) -> None:
-    """Say what failed and where, but not the exception's text: it may hold what somebody said."""
+    """Log what failed and where, without the exception's text, which may contain spoken words."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{frame.filename}:{frame.lineno}"
     log.event("tool.failed", level="error", tool=call.name, error=type(error).__name__, where=where)
@@ -145,7 +145,7 @@ def _unknown(name: str, known: Mapping[str, Tool]) -> str:
 
 
 def _untitled(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a JSON schema without the titles that pydantic makes of names; a property named title has no text."""
+    """Return a JSON schema without the titles that pydantic derives from names; a property named title is kept."""
     return {
         name: _untitled(part) if isinstance(part, dict) else part
         for name, part in schema.items()

@@ -1,4 +1,4 @@
-"""Runs the tool calls that the conversation starts, outside the task that receives them, and keeps their results."""
+"""Runs the tool calls that the conversation starts, each in a task, and keeps their results."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from appliance.live.ports import ToolCall, ToolResult
 from appliance.tools.registry import answer
 
 BOUND: Final = 32
-"""The most calls that wait to be started, results that wait to be taken, and results that are remembered; the oldest
-goes first."""
+"""The most calls waiting to be started, results waiting to be taken, and results remembered; the oldest is dropped
+first."""
 
 TOO_MANY: Final = "too many tool calls for one question: answer now with what you know"
 
@@ -18,24 +18,22 @@ T = TypeVar("T")
 
 
 class Caller(Protocol):
-    """What runs one call: `registry.Registry`."""
+    """Runs one call: `registry.Registry`."""
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Run it; failures are results."""
+        """Run the call; failures are results."""
 
 
 class ToolRunner:
-    """Calls by id: offered by the link, started or cancelled by the conversation. Loop thread only."""
+    """Tool calls by id: offered by the session, started or cancelled by the conversation. Loop thread only."""
 
     def __init__(
         self, caller: Caller, on_done: Callable[[str], None], on_slow: Callable[[str], None], slow_s: float
     ) -> None:
         """Report the id of every started call to ``on_done`` when it has ended, unless it was cancelled.
 
-        Until then, ``on_slow`` is told each time that ``slow_s`` more seconds have passed.
+        Until then, report it to ``on_slow`` every ``slow_s`` seconds.
         """
-        self.dropped = 0
-        """Calls and results that were dropped because `BOUND` others waited too."""
         self._caller = caller
         self._on_done = on_done
         self._on_slow = on_slow
@@ -47,7 +45,7 @@ class ToolRunner:
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Own the tasks of the calls, until cancelled; must have begun before `start`."""
+        """Own the tasks of the calls until cancelled; must have begun before `start`."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -56,16 +54,16 @@ class ToolRunner:
             self._group = None
 
     def offer(self, call: ToolCall) -> None:
-        """Remember what the model asks for; it runs when the conversation starts it."""
+        """Remember a call of the model until the conversation starts it."""
         self._keep(self._offered, call.id, call)
 
     def start(self, calls: tuple[str, ...]) -> None:
-        """Run these calls at the same time; one that is not known ends at once with an error for the model.
+        """Run these calls concurrently; an unknown one ends at once with an error for the model.
 
-        A call whose result was taken is not run again: it ends at once with the same result, until `forget`.
+        A call whose result was taken does not run again: until `forget`, it ends at once with the same result.
         """
         if self._group is None:
-            raise RuntimeError("the toolbox does not run")
+            raise RuntimeError("the tool runner is not running")
         for call_id in calls:
             call = self._offered.pop(call_id, None)
             known = self._taken.get(call_id)
@@ -75,23 +73,23 @@ class ToolRunner:
     def refuse(self, calls: tuple[str, ...]) -> None:
         """Run none of these calls; each ends at once with an error for the model."""
         if self._group is None:
-            raise RuntimeError("the toolbox does not run")
+            raise RuntimeError("the tool runner is not running")
         for call_id in calls:
             call = self._offered.pop(call_id, None) or ToolCall(call_id, "unknown", {})
             self._running[call_id] = self._group.create_task(self._refuse(call))
 
     def cancel(self, calls: tuple[str, ...]) -> None:
-        """Forget these calls, whatever has become of them; nothing more is heard of them."""
+        """Drop these calls, waiting, running or ended; none of them is reported any more."""
         for call_id in calls:
             self._offered.pop(call_id, None)
             self._results.pop(call_id, None)
             task = self._running.pop(call_id, None)
-            # A tool may end the conversation, and so its own call, which then runs to its end unheard.
+            # A tool may end the conversation, and with it its own call, which then runs to its end unreported.
             if task is not None and task is not asyncio.current_task():
                 task.cancel()
 
     def take(self, call: str) -> ToolResult:
-        """Return the result of a call that has ended, once; an error for the model if there is none."""
+        """Return the result of an ended call, once; an error for the model if there is none."""
         result = self._results.pop(call, None)
         if result is None:
             return _lost(call)
@@ -101,7 +99,7 @@ class ToolRunner:
         return result
 
     def forget(self) -> None:
-        """Forget the results that were taken: the ids of another session's calls have nothing to do with them."""
+        """Forget the results that were taken: another session's calls may have the same ids."""
         self._taken.clear()
 
     async def _call(self, call_id: str, call: ToolCall | None, group: asyncio.TaskGroup) -> None:
@@ -140,11 +138,11 @@ class ToolRunner:
         where[call_id] = item
         if len(where) > BOUND:
             del where[next(iter(where))]
-            self.dropped += 1
+            log.event("tool.dropped", level="warning", bound=BOUND)
 
 
 def _status(result: ToolResult | None) -> str:
-    """Return how a call ended. What else a tool says under this name is for the model, not for the log."""
+    """Return how a call ended, for the log. Any other value that a tool gives its status is for the model."""
     if result is None:
         return "cancelled"
     said = result.response.get("status")

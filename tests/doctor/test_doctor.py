@@ -19,9 +19,8 @@ from appliance.config.devices import (
     WavSpeaker,
 )
 from appliance.config.schema import Provisioning, Settings
-from appliance.doctor import sound, wakeword
+from appliance.doctor import devices
 from appliance.doctor.finding import Finding, Severity
-from appliance.doctor.pins import pins
 from appliance.errors import ExitCode
 from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
 from appliance.virtual_card.card import Fault, Hardware, Sample
@@ -53,7 +52,7 @@ VIRTUAL = Settings(
 )
 def test_a_card_is_looked_for_under_its_name(plug_in: PlugIn, fault, severity, says):
     plug_in().microphone.fail(fault)
-    microphone, speaker = sound.cards(VIRTUAL)
+    microphone, speaker = devices.cards(VIRTUAL)
     assert (microphone.name, microphone.severity) == ("microphone", severity)
     assert says in microphone.found
     assert (speaker.name, speaker.severity) == ("speaker", Severity.OK)
@@ -69,7 +68,7 @@ def test_a_card_is_looked_for_under_its_name(plug_in: PlugIn, fault, severity, s
 )
 def test_a_card_that_is_there_is_fit_only_if_the_daemon_can_open_it(plug_in: PlugIn, hardware, severity, says):
     plug_in(speaker=hardware)
-    microphone, speaker = sound.cards(VIRTUAL)
+    microphone, speaker = devices.cards(VIRTUAL)
     assert microphone.severity is Severity.OK
     assert speaker.severity is severity
     assert says in speaker.found
@@ -90,7 +89,7 @@ def test_a_card_that_is_there_is_fit_only_if_the_daemon_can_open_it(plug_in: Plu
 )
 def test_what_is_wrong_with_asound_conf_is_told_in_alsas_own_words(plug_in: PlugIn, mistake, says):
     plug_in().configure(mistake)
-    microphone, _ = sound.cards(VIRTUAL)
+    microphone, _ = devices.cards(VIRTUAL)
     assert microphone.severity is Severity.PROBLEM
     assert re.search(says, microphone.found)
     assert "\n" not in microphone.found
@@ -108,26 +107,26 @@ def test_a_file_instead_of_a_card_is_noted():
     settings = Settings(
         microphone=WavMicrophone(kind="wav", path=Path("a.wav")), speaker=WavSpeaker(kind="wav", path=Path("b.wav"))
     )
-    assert [finding.severity for finding in sound.cards(settings)] == [Severity.NOTE, Severity.NOTE]
+    assert [finding.severity for finding in devices.cards(settings)] == [Severity.NOTE, Severity.NOTE]
 
 
 def test_priority_is_allowed_or_its_cost_is_told():
-    finding = sound.priority(VIRTUAL)
+    finding = devices.realtime_priority(VIRTUAL)
     assert finding.severity is not Severity.PROBLEM
     assert (finding.severity is Severity.OK) or "LimitRTPRIO=70" in finding.advice
 
 
 def test_the_wake_word_is_loaded():
-    assert wakeword.model(Settings()).severity is Severity.OK
-    assert wakeword.model(Settings(wake=NoWakeWord(kind="none"))).severity is Severity.NOTE
-    assert wakeword.model(Settings(wake=OpenWakeWord(model="./none.onnx"))).severity is Severity.PROBLEM
+    assert devices.wake_word(Settings()).severity is Severity.OK
+    assert devices.wake_word(Settings(wake=NoWakeWord(kind="none"))).severity is Severity.NOTE
+    assert devices.wake_word(Settings(wake=OpenWakeWord(model="./none.onnx"))).severity is Severity.PROBLEM
 
 
 def test_a_graph_that_cannot_be_computed_is_a_problem(tmp_path: Path):
     path = tmp_path / "odd.onnx"
     path.write_bytes(b"no graph")
     path.with_name("odd.onnx.sha256").write_text(f"{onnxfiles.digest(path)}  odd.onnx\n")
-    finding = wakeword.model(Settings(wake=OpenWakeWord(model=str(path))))
+    finding = devices.wake_word(Settings(wake=OpenWakeWord(model=str(path))))
     assert finding.severity is Severity.PROBLEM
     assert "the graph odd cannot be used" in finding.found
 
@@ -144,10 +143,10 @@ def test_a_fit_machine_is_exit_0_and_a_problem_is_not(plug_in: PlugIn, capsys):
 
 @pytest.mark.skipif(Path("/dev/gpiochip0").exists(), reason="this machine has GPIO pins")
 def test_pins_are_tried_as_the_daemon_claims_them():
-    light, button = pins(Settings())
+    light, button = devices.pins(Settings())
     assert (light.name, light.severity, button.name, button.severity) == (
         "light", Severity.PROBLEM, "button", Severity.PROBLEM
     )  # fmt: skip
     assert "the GPIO chip cannot be opened" in light.found
     assert "indicator.kind" in light.advice
-    assert [one.name for one in pins(VIRTUAL.model_copy(update={"button": GpioButton()}))] == ["button"]
+    assert [one.name for one in devices.pins(VIRTUAL.model_copy(update={"button": GpioButton()}))] == ["button"]

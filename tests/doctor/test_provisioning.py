@@ -117,11 +117,11 @@ def test_settings_that_say_it_all_need_no_enrolment(state):
         ({"status": "suspended", "at": "x"}, Severity.PROBLEM, "suspended"),
         ({"at": "x", "quota": [1]}, Severity.OK, "served"),
         ({"status": ["active"], "at": "x"}, Severity.PROBLEM, "active"),
-        ({}, Severity.NOTE, "not heard"),
-        ([], Severity.NOTE, "not heard"),
-        ("{", Severity.NOTE, "not heard"),
-        ("[" * 50_000, Severity.NOTE, "not heard"),
-        ("", Severity.NOTE, "not heard"),
+        ({}, Severity.NOTE, "not been in touch"),
+        ([], Severity.NOTE, "not been in touch"),
+        ("{", Severity.NOTE, "not been in touch"),
+        ("[" * 50_000, Severity.NOTE, "not been in touch"),
+        ("", Severity.NOTE, "not been in touch"),
     ],
 )
 def test_what_the_server_has_said_last_is_told(state, said, severity, words):
@@ -132,7 +132,7 @@ def test_what_the_server_has_said_last_is_told(state, said, severity, words):
 
 
 def test_a_server_that_was_never_heard_of_is_noted_and_so_is_a_file_that_cannot_be_read(state):
-    assert "not heard" in provisioning.standing(Settings()).found
+    assert "not been in touch" in provisioning.standing(Settings()).found
     (state / STANDING_FILE).mkdir()
     finding = provisioning.standing(Settings())
     assert finding.severity is Severity.NOTE

@@ -46,7 +46,7 @@ def test_the_chip_with_the_header_is_found_by_its_label(labels: dict[int, str], 
 
 @pytest.mark.parametrize("labels", [{}, {0: "gpio-mockup-A"}])
 def test_without_such_a_chip_it_says_what_there_is(labels: dict[int, str]):
-    with pytest.raises(GpioError, match="mockup" if labels else "none in /dev"):
+    with pytest.raises(GpioError, match="mockup" if labels else "no chip in /dev"):
         header_chip(labels)
 
 

@@ -15,15 +15,15 @@ class Device:
         self.failures = failures
         self.tries: list[float] = []
         self.errors: list[DeviceError] = []
-        self.attendant: DeviceSupervisor | None = None
+        self.supervisor: DeviceSupervisor | None = None
 
     async def run(self) -> None:
         self.tries.append(asyncio.get_running_loop().time())
         if self.failures:
             self.failures -= 1
             raise MicrophoneError("gone")
-        assert self.attendant is not None
-        self.attendant.works()
+        assert self.supervisor is not None
+        self.supervisor.report_alive()
         await asyncio.Event().wait()
 
 
@@ -31,12 +31,12 @@ def attend(failures: int, seconds: float, *, recover_at: float | None = None) ->
     device, events = Device(failures), list[Event]()
 
     async def main() -> None:
-        device.attendant = DeviceSupervisor(Fault.MICROPHONE, device.run, events.append, device.errors.append)
+        device.supervisor = DeviceSupervisor(Fault.MICROPHONE, device.run, events.append, device.errors.append)
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(device.attendant.run())
-            await device.attendant.settled()
+            task = group.create_task(device.supervisor.run())
+            await device.supervisor.wait_until_known()
             if recover_at is not None:
-                asyncio.get_running_loop().call_later(recover_at, device.attendant.recover)
+                asyncio.get_running_loop().call_later(recover_at, device.supervisor.recover)
             await asyncio.sleep(seconds)
             task.cancel()
 
@@ -62,17 +62,17 @@ def test_a_device_that_does_not_answer_counts_as_failed_until_it_works():
 
         async def run() -> None:
             await answered.wait()
-            attendant.works()
+            supervisor.report_alive()
 
-        attendant = DeviceSupervisor(Fault.SPEAKER, run, events.append, lambda _: None)
+        supervisor = DeviceSupervisor(Fault.SPEAKER, run, events.append, lambda _: None)
         async with asyncio.TaskGroup() as group:
-            group.create_task(attendant.run())
+            group.create_task(supervisor.run())
             await asyncio.sleep(10)
-            attendant.overdue()
+            supervisor.fail_if_unknown()
             assert events == [FaultRaised(Fault.SPEAKER)]
             answered.set()
             await asyncio.sleep(1)
-            attendant.overdue()
+            supervisor.fail_if_unknown()
 
     run_virtual(main)
     assert events == [FaultRaised(Fault.SPEAKER), FaultCleared(Fault.SPEAKER)]
@@ -84,12 +84,12 @@ def test_a_try_that_is_asked_for_while_the_device_works_does_not_hurry_the_next_
     async def main() -> None:
         async def run() -> None:
             tries.append(asyncio.get_running_loop().time())
-            attendant.recover()
+            supervisor.recover()
             raise MicrophoneError("gone")
 
-        attendant = DeviceSupervisor(Fault.MICROPHONE, run, lambda _: None, lambda _: None)
+        supervisor = DeviceSupervisor(Fault.MICROPHONE, run, lambda _: None, lambda _: None)
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(attendant.run())
+            task = group.create_task(supervisor.run())
             await asyncio.sleep(1.5)
             task.cancel()
 
@@ -114,8 +114,8 @@ def test_an_input_with_an_end_ends_the_task():
         return
 
     async def main() -> None:
-        attendant = DeviceSupervisor(Fault.MICROPHONE, end, lambda _: None, lambda _: None)
-        await attendant.run()
-        await attendant.settled()
+        supervisor = DeviceSupervisor(Fault.MICROPHONE, end, lambda _: None, lambda _: None)
+        await supervisor.run()
+        await supervisor.wait_until_known()
 
     run_virtual(main)

@@ -43,7 +43,6 @@ def test_systemd_hears_everything_in_order(listen: Listen, tmp_path: Path, place
     manager.stopping()
     heard = [receiver.recv(1000).decode().strip() for _ in range(4)]
     assert heard == ["READY=1", "STATUS=listening READY=0 link 3", "WATCHDOG=1", "STOPPING=1"]
-    assert manager.unsent == 0
 
 
 def test_without_a_service_manager_nobody_is_told():
@@ -71,9 +70,8 @@ def test_the_watchdog_is_systemds_if_it_is_for_this_process():
         assert from_environment(environ).watchdog_s == watchdog_s, environ
 
 
-def test_a_service_manager_that_is_gone_is_counted(listen: Listen, tmp_path: Path):
+def test_a_service_manager_that_is_gone_is_harmless(listen: Listen, tmp_path: Path):
     receiver = listen(str(tmp_path / "notify"))
     manager = SystemdManager(watchdog_s=None)
     receiver.close()
     manager.watchdog()
-    assert manager.unsent == 1

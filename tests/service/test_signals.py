@@ -21,8 +21,8 @@ from appliance.service.signals import stop_signals
 
 async def main():
     asked, insisted = asyncio.Event(), asyncio.Event()
-    on_insist = insisted.set if "insisted" in {then!r} else None
-    with stop_signals(lambda: (print("asked", flush=True), asked.set()), on_insist):
+    on_second = insisted.set if "insisted" in {then!r} else None
+    with stop_signals(lambda: (print("asked", flush=True), asked.set()), on_second):
         print("up", flush=True)
         await asked.wait()
         {then}

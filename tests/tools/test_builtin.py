@@ -4,7 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 from appliance.config.schema import Tools
 from appliance.live.ports import ToolCall
-from appliance.tools.builtin import builtin
+from appliance.tools.builtin import BUILT_IN, builtin
 from appliance.tools.registry import Registry
 from tests.clock import run_virtual
 
@@ -61,3 +61,8 @@ def test_a_conversation_can_be_forgotten():
 def test_the_default_settings_enable_tools_that_exist():
     functions = builtin(lambda: MOMENT, lambda: None, lambda gain: None, lambda: None)
     assert Registry(functions, Tools()).declarations
+
+
+def test_the_names_are_those_of_the_functions():
+    made = builtin(lambda: MOMENT, lambda: None, lambda _: None, lambda: None)
+    assert tuple(function.__name__ for function in made) == BUILT_IN

@@ -173,7 +173,6 @@ def test_offers_beyond_the_bound_push_the_oldest_out():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         calls = [f"call-{index}" for index in range(BOUND + 3)]
         offer(toolbox, **dict.fromkeys(calls, 0.0))
-        assert toolbox.dropped == 3
         toolbox.start((calls[0], calls[-1]))
         await asyncio.sleep(1)
         assert toolbox.take(calls[0]).response["status"] == "error"
@@ -217,5 +216,5 @@ def test_stopping_the_toolbox_stops_its_calls():
 
 
 def test_a_toolbox_that_does_not_run_says_so():
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         ToolRunner(Sleeper(), print, print, slow_s=10).start(("a",))

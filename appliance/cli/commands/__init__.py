@@ -1,1 +1,1 @@
-"""What an installer asks of the appliance on the command line, one module a command."""
+"""The subcommands of `appliance`."""

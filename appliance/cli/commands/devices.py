@@ -1,4 +1,4 @@
-"""The `appliance devices` command: the sound cards, and what to write into the settings for each."""
+"""The `appliance devices` command: the sound cards, and the setting for each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -15,8 +15,8 @@ from appliance.console.output import show, show_json
 from appliance.errors import DeviceError, ExitCode
 
 NOTHING = (
-    "No sound card is there. Plug one in and look again; on a Raspberry Pi, `lsusb` shows whether USB sees it, and "
-    "/boot/firmware/config.txt whether the built-in one is on."
+    "No sound card was found. Plug one in and run this again; on a Raspberry Pi, `lsusb` shows whether USB sees it, "
+    "and /boot/firmware/config.txt whether the built-in one is on."
 )
 
 
@@ -26,19 +26,19 @@ class Row:
 
     direction: str
     value: str
-    """For ``microphone.device`` or ``speaker.device``."""
+    """Value for ``microphone.device`` or ``speaker.device``."""
     also: str | None
-    """Another value that means it: its USB port, or its id."""
+    """Another value for the same card: its USB port, or its id."""
     name: str
     state: str
-    """"free", or why it cannot be opened."""
+    """"free", or the reason why it cannot be opened."""
     chosen: bool
-    """Whether the settings name it now."""
+    """Whether the settings select it."""
 
 
 def devices_command(settings: Settings, *, as_json: bool, root: Path = Path("/")) -> int:
     """Show all cards; return the exit code."""
-    rows = [row for direction in Direction for row in _rows(direction, wanted(settings, direction), root)]
+    rows = [row for direction in Direction for row in _rows(direction, configured(settings, direction), root)]
     if as_json:
         show_json([asdict(row) for row in rows])
     elif rows:
@@ -48,8 +48,8 @@ def devices_command(settings: Settings, *, as_json: bool, root: Path = Path("/")
     return ExitCode.OK if rows else ExitCode.NO_INPUT
 
 
-def wanted(settings: Settings, direction: Direction) -> str | None:
-    """Return the name in the settings; None where they want no card."""
+def configured(settings: Settings, direction: Direction) -> str | None:
+    """Return the card in the settings; None if they use no card."""
     section = settings.microphone if direction is Direction.INPUT else settings.speaker
     return section.device if isinstance(section, AlsaMicrophone | AlsaSpeaker) else None
 
@@ -70,7 +70,7 @@ def _rows(direction: Direction, name: str | None, root: Path) -> Iterator[Row]:
 
 
 def _chosen(name: str | None, direction: Direction, present: Sequence[Card]) -> str | None:
-    """Return the PCM that the settings mean; None where they mean none."""
+    """Return the PCM that the settings select, if any."""
     if name is None:
         return None
     try:
@@ -86,7 +86,7 @@ def _state(probed: Probed, held_by: str | None) -> str:
         case Presence.BUSY:
             return f"in use by {held_by or 'another program'}"
         case Presence.DENIED:
-            return "not for this user: add it to the group audio"
+            return "permission denied: add this user to the group audio"
         case Presence.ABSENT:
             return "not there"
         case _:

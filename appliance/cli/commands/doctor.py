@@ -1,4 +1,4 @@
-"""The `appliance doctor` command: whether this machine is fit, and what to do where it is not."""
+"""The `appliance doctor` command: check this machine, and say what to do about each problem."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,23 +9,22 @@ from rich.text import Text
 
 from appliance.config.schema import Settings
 from appliance.console.output import show, show_json
-from appliance.doctor import provisioning, sound, wakeword
+from appliance.doctor import devices, provisioning
 from appliance.doctor.finding import Finding, Severity
-from appliance.doctor.pins import pins
 from appliance.errors import ExitCode
 
 STYLES: Final = {Severity.OK: "green", Severity.NOTE: "yellow", Severity.PROBLEM: "bold red"}
 
 
 def doctor_command(settings: Settings, *, as_json: bool) -> int:
-    """Run all checks and show what they found; return the exit code."""
-    checks = (*sound.CHECKS, *wakeword.CHECKS, *provisioning.CHECKS)
-    found = [*sound.cards(settings), *pins(settings), *(check(settings) for check in checks)]
+    """Run all checks and show the findings; return the exit code."""
+    checks = (*devices.CHECKS, *provisioning.CHECKS)
+    found = [*devices.cards(settings), *devices.pins(settings), *(check(settings) for check in checks)]
     return show_findings(found, as_json=as_json)
 
 
 def show_findings(findings: Sequence[Finding], *, as_json: bool) -> int:
-    """Show what was found; return the exit code."""
+    """Show the findings; return the exit code."""
     if as_json:
         show_json([{**asdict(finding), "severity": finding.severity.value} for finding in findings])
     else:

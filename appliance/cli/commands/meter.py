@@ -1,4 +1,4 @@
-"""The `appliance meter` command: what the microphone hears, as a bar that moves or as a line a second."""
+"""The `appliance meter` command: the microphone's level, as a moving bar or one line per second."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from appliance import app
 from appliance.audio.capture.level_meter import LevelMeter, LevelReading
 from appliance.audio.ports import Block
 from appliance.config.schema import Settings
-from appliance.console.output import Reader, console, show
+from appliance.console.output import console, show
 from appliance.errors import ExitCode
 from appliance.service.signals import stop_signals
 from appliance.units import Dbfs
@@ -25,10 +25,10 @@ LINE_S: Final = 1.0
 
 
 def meter_command(settings: Settings, seconds: float | None) -> int:
-    """Show the level until Ctrl-C, for so long, or until nobody reads it any more; return the exit code.
+    """Show the level until Ctrl-C, for ``seconds``, or until nobody reads it any more; return the exit code.
 
     Raises:
-        ApplianceError: The microphone cannot be opened, or has stopped; or the output takes no more.
+        ApplianceError: The microphone cannot be opened, has stopped, or the output cannot be written.
     """
     meter = LevelMeter()
     asyncio.run(_listen(settings, meter, seconds))
@@ -59,7 +59,7 @@ async def _listen(settings: Settings, meter: LevelMeter, seconds: float | None) 
 
 @contextmanager
 def _display() -> Iterator[Live | None]:
-    """Return what shows a bar; None where nobody sits before a terminal."""
+    """Return a live display; None without a terminal."""
     screen = console()
     if not screen.is_terminal:
         yield None
@@ -69,25 +69,25 @@ def _display() -> Iterator[Live | None]:
 
 
 async def _show(meter: LevelMeter, live: Live | None) -> None:
-    """Show readings for as long as somebody reads them."""
-    reader = Reader.THERE
-    while reader is Reader.THERE:
+    """Show readings while somebody reads them."""
+    read = True
+    while read:
         await asyncio.sleep(LINE_S if live is None else REFRESH_S)
         if live is None:
-            reader = show(words(meter.reading))
+            read = show(words(meter.reading))
         else:
             live.update(bar(meter.reading), refresh=True)
 
 
 def words(reading: LevelReading) -> str:
-    """Return one line."""
+    """Return the reading as one line."""
     level = reading.level
     advice = f"  {reading.advice}" if reading.advice else ""
     return f"rms {level.rms:6.1f} dBFS  peak {level.peak:6.1f}  noise {reading.floor:6.1f}{advice}"
 
 
 def bar(reading: LevelReading) -> Text:
-    """Return a line with a bar, the peak and the noise floor marked in it."""
+    """Return the reading as a bar with marks for peak and noise floor, followed by the line."""
     filled, peak, floor = (_cell(value) for value in (reading.level.rms, reading.level.peak, reading.floor))
     text = Text()
     for cell in range(WIDTH):

@@ -1,4 +1,4 @@
-"""The `appliance selftest` command: once through all that a conversation needs, card, token and Live session."""
+"""The `appliance selftest` command: test all that a conversation needs: card, pins, token and Live session."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -10,40 +10,39 @@ from appliance.cli.commands.doctor import show_findings
 from appliance.cli.commands.say import RUNTIME
 from appliance.config.schema import Settings
 from appliance.core.state import Mode
-from appliance.doctor import sound
+from appliance.doctor import devices
 from appliance.doctor.finding import Finding, Severity
-from appliance.doctor.pins import pins
 from appliance.errors import ApplianceError, ExitCode, InputError, LinkAction, LinkError, Owner
 from appliance.live.ports import LinkConnector, Request, TokenSource
 from appliance.net.event_loop import run
 from appliance.service.control_socket import SOCKET
 
 _ADVICE: Final = {
-    Owner.INSTALLER: "look at the settings (`appliance config`), or ask who runs the provisioning server",
-    Owner.NETWORK: "look at the network and the server's address (`appliance config`)",
+    Owner.INSTALLER: "check the settings (`appliance config`), or ask who runs the provisioning server",
+    Owner.NETWORK: "check the network and the server's address (`appliance config`)",
     Owner.SERVICE: "try again later",
 }
 
 
 def selftest_command(settings: Settings, *, as_json: bool, runtime: Path = RUNTIME) -> int:
-    """Test, show what was found, and return the exit code: 4 where something does not work.
+    """Run the test, show the findings and return the exit code: 4 if something does not work.
 
     Raises:
-        InputError: The daemon runs: it has the card, and signs requests with the same key.
-        ConfigurationError: A setting cannot be used.
+        InputError: The daemon runs, and has the card and the key in use.
+        ConfigurationError: A setting is invalid.
     """
     if _daemon_runs(runtime):
         raise InputError(
-            "the appliance is running: systemctl stop appliance, test, and systemctl start appliance",
+            "the appliance is running: stop it (systemctl stop appliance), run this again, and start it afterwards",
             ExitCode.UNAVAILABLE,
         )
-    devices = [*sound.cards(settings, busy=Severity.PROBLEM), *pins(settings, busy=Severity.PROBLEM)]
-    return show_findings(devices + run(_service(settings)), as_json=as_json)
+    found = [*devices.cards(settings, busy=Severity.PROBLEM), *devices.pins(settings, busy=Severity.PROBLEM)]
+    return show_findings(found + run(_service(settings)), as_json=as_json)
 
 
 def _daemon_runs(runtime: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-        return line.connect_ex(str(runtime / SOCKET)) == 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return connection.connect_ex(str(runtime / SOCKET)) == 0
 
 
 async def _service(settings: Settings) -> list[Finding]:
@@ -52,7 +51,7 @@ async def _service(settings: Settings) -> list[Finding]:
 
 
 async def _session(tokens: TokenSource, connector: LinkConnector) -> AsyncIterator[Finding]:
-    """Fetch a token, set a session up with it and close it; what fails ends it."""
+    """Fetch a token, open a session with it and close that; end at the first failure."""
     try:
         token = await tokens.fetch(Mode.HANDS_FREE, resume=False)
     except ApplianceError as error:
@@ -64,7 +63,7 @@ async def _session(tokens: TokenSource, connector: LinkConnector) -> AsyncIterat
             yield Finding("Live session", Severity.OK, "set up, and closed again")
     except LinkError as error:
         if error.action is LinkAction.DROP_TIER:
-            yield Finding("Live session", Severity.NOTE, f"{error}: the daemon does without what is refused")
+            yield Finding("Live session", Severity.NOTE, f"{error}: the daemon leaves out what is refused")
         else:
             yield _problem("Live session", error)
 

@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 import uvicorn
 
-from appliance.console.argument_types import Parser, told
+from appliance.console.argument_types import Parser, printable
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.provisioning.common.protocol import MAX_REQUEST_BYTES
 from appliance.provisioning.server import devices, event_loop, metrics
@@ -264,4 +264,4 @@ def _end(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _complain(line: str) -> None:
-    print(f"appliance-provisiond: {told(line)}", file=sys.stderr)
+    print(f"appliance-provisiond: {printable(line)}", file=sys.stderr)

@@ -41,7 +41,11 @@ def test_without_any_card_it_says_what_to_do(tmp_path: Path, capsys):
 
 @pytest.mark.parametrize(
     ("fault", "state"),
-    [(Fault.FINE, "free"), (Fault.BUSY, "in use by another program"), (Fault.DENIED, "not for this user: add it to")],
+    [
+        (Fault.FINE, "free"),
+        (Fault.BUSY, "in use by another program"),
+        (Fault.DENIED, "permission denied: add this user to"),
+    ],
 )
 def test_a_pcm_of_asound_conf_that_the_settings_name_is_listed_too(plug_in: PlugIn, tmp_path, capsys, fault, state):
     plug_in().microphone.fail(fault)

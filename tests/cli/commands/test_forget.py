@@ -29,7 +29,7 @@ def test_it_leaves_nothing_and_the_server_knows(served: Served, capsys):
     capsys.readouterr()
     assert served.appliance("forget", "--yes") == ExitCode.OK
     said = capsys.readouterr().out
-    assert said == f"forgotten: {device} at {served.front.url}; its server knows, and takes it for revoked\n"
+    assert said == f"forgotten: {device} at {served.front.url}; its server has revoked it\n"
     assert served.status == "revoked"
     assert PrivateDirectory(served.state).names() == ["somebody-elses"]
 
@@ -99,7 +99,7 @@ def test_what_is_left_of_an_enrolment_can_be_forgotten(served: Served, capsys, n
     served.state.mkdir()
     (served.state / name).touch()
     assert served.appliance("forget", "--yes") == ExitCode.OK
-    assert "whatever was left of an enrolment; its server could not be told" in capsys.readouterr().out
+    assert "the remains of an enrolment; its server could not be reached" in capsys.readouterr().out
     assert PrivateDirectory(served.state).names() == []
 
 

@@ -91,14 +91,14 @@ def test_nothing_and_too_much_are_refused_before_anybody_is_asked(
     tmp_path: Path, words: list[str], capsys: pytest.CaptureFixture[str]
 ):
     assert say(tmp_path, *words) == ExitCode.DATA
-    assert "say something" in capsys.readouterr().err
+    assert "there is no text" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("given", [None, io.StringIO(" \n"), io.TextIOWrapper(io.BytesIO(b"\n"), encoding="ascii")])
 def test_an_empty_or_closed_input_is_nothing_to_say(tmp_path: Path, monkeypatch, capsys, given):
     monkeypatch.setattr(sys, "stdin", given)
     assert say(tmp_path, "-") == ExitCode.DATA
-    assert "say something" in capsys.readouterr().err
+    assert "there is no text" in capsys.readouterr().err
 
 
 def test_what_is_no_text_is_said_as_a_mark(tmp_path: Path, monkeypatch):

@@ -11,7 +11,7 @@ from appliance.cli.commands.selftest import selftest_command
 from appliance.config.devices import AlsaMicrophone, AlsaSpeaker, NoButton, NoIndicator, WavMicrophone, WavSpeaker
 from appliance.config.schema import Provisioning, Settings
 from appliance.core.state import Mode
-from appliance.doctor import sound
+from appliance.doctor import devices
 from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode, InputError, ProvisioningUnreachable, TokenRefused
 from appliance.live.ports import LinkConnector, LiveToken, TokenSource
@@ -103,7 +103,7 @@ def test_what_does_not_work_is_exit_4(tmp_path: Path, capsys):
 def test_a_card_has_to_open(plug_in: PlugIn, fault, severity):
     plug_in().microphone.fail(fault)
     settings = Settings(microphone=AlsaMicrophone(device="virtual_mic"), speaker=AlsaSpeaker(device="virtual_speaker"))
-    assert [finding.severity for finding in sound.cards(settings, Severity.PROBLEM)] == [severity, Severity.OK]
+    assert [finding.severity for finding in devices.cards(settings, Severity.PROBLEM)] == [severity, Severity.OK]
 
 
 def test_a_daemon_that_runs_is_not_disturbed(tmp_path: Path):

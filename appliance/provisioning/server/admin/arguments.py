@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from appliance.provisioning.common.join import Join, new_claim, read_join
 from appliance.provisioning.common.protocol import Short
 from appliance.provisioning.server.audit import Mark, read_mark
-from appliance.tools.names import NAMES
+from appliance.tools.builtin import NAMES
 
 T = TypeVar("T")
 _THUMBPRINT: Final = "-" * 43

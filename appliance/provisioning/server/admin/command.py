@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
-from appliance.console.argument_types import Parser, real, told, whole
+from appliance.console.argument_types import Parser, float_between, int_between, printable
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode, InputError
 from appliance.provisioning.common.join import Join
 from appliance.provisioning.common.keys import thumbprint
@@ -40,7 +40,7 @@ from appliance.provisioning.server.key_check import own_key
 from appliance.provisioning.server.settings import Settings, load_for_admin
 from appliance.provisioning.server.store import Store
 from appliance.provisioning.server.timestamps import milliseconds
-from appliance.tools.names import NAMES
+from appliance.tools.builtin import NAMES
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[Parser]  # noqa: SLF001  has no public name
@@ -49,12 +49,12 @@ _JSON: Final = "answer in JSON"
 _WHICH: Final = "its id, its name, or the beginning of either"
 _MANY: Final = 9_999_999
 """More than anybody has devices, sessions or minutes."""
-_COUNT: Final = whole(1, _MANY)
+_COUNT: Final = int_between(1, _MANY)
 _TEXTS: Final = {"model": line(120), "voice": line(80), "language": line(40), "instruction": lines(20_000)}
 """As long as the database has room for; an instruction is for nobody but the service."""
-_LIMIT: Final = whole(0, _MANY)
+_LIMIT: Final = int_between(0, _MANY)
 _NUMBERS: Final = {
-    "max-session-s": (whole(1, 3600), "the longest conversation, in seconds"),
+    "max-session-s": (int_between(1, 3600), "the longest conversation, in seconds"),
     "sessions-day": (_LIMIT, "conversations in a day; 0: no limit, here and below"),
     "minutes-month": (_LIMIT, "minutes of conversation in a month"),
     "burst": (_LIMIT, "conversations that may begin in ten minutes"),
@@ -166,7 +166,7 @@ def _parser() -> Parser:
         "audit": _add_audit(topics.add_parser("audit", help="what was done, and by whom")),
     }
     usage = _verb(topics, "usage", "show the conversations of each device, and their minutes")
-    usage.add_argument("--days", type=whole(1, 3660), default=31, metavar="N", help="of how many days (31)")
+    usage.add_argument("--days", type=int_between(1, 3660), default=31, metavar="N", help="of how many days (31)")
     _add_paging(usage)
     usage.add_argument("device", nargs="?", metavar="DEVICE", help=f"of one device: {_WHICH}")
     usage.set_defaults(act=_of_device(_with_settings(actions.list_usage)))
@@ -206,9 +206,11 @@ def _add_claims(parser: Parser) -> "Verbs":
     create.add_argument("--label", type=or_unset(label), metavar="TEXT", help="name of the device, if it brings none")
     create.add_argument("--policy", metavar="NAME", help="policy of the devices that enrol with it")
     create.add_argument(
-        "--uses", type=whole(1, _MANY), default=1, metavar="N", help="devices that can enrol with it (1)"
+        "--uses", type=int_between(1, _MANY), default=1, metavar="N", help="devices that can enrol with it (1)"
     )
-    create.add_argument("--hours", type=real(0.01, 8784), default=24.0, metavar="N", help="how long it is good (24)")
+    create.add_argument(
+        "--hours", type=float_between(0.01, 8784), default=24.0, metavar="N", help="how long it is good (24)"
+    )
     create.add_argument("--approval", action="store_true", help="devices wait until they are approved")
     create.add_argument("--url", type=address, help="address of the server, instead of public_url")
     create.set_defaults(act=_create_claim)
@@ -261,7 +263,7 @@ def _about_device(verbs: "Verbs", name: str, words: str, act: Act) -> Parser:
 
 def _add_paging(listing: Parser) -> None:
     listing.add_argument("--limit", type=_COUNT, default=_MANY, metavar="N", help="so many at most")
-    listing.add_argument("--skip", type=whole(0, _MANY), default=0, metavar="N", help="without the first so many")
+    listing.add_argument("--skip", type=int_between(0, _MANY), default=0, metavar="N", help="without the first so many")
 
 
 def _add_policies(parser: Parser) -> "Verbs":
@@ -309,7 +311,7 @@ def _add_audit(parser: Parser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     tail = _verb(verbs, "tail", "show the last entries; alerts are marked !")
     tail.add_argument("-n", type=_COUNT, default=20, dest="count", metavar="N", help="how many (20)")
-    tail.add_argument("--skip", type=whole(0, _MANY), default=0, metavar="N", help="without the last so many")
+    tail.add_argument("--skip", type=int_between(0, _MANY), default=0, metavar="N", help="without the last so many")
     tail.add_argument("--about", metavar="ID", help="what this device, claim, policy or person did, or was done to it")
     tail.set_defaults(act=_plain(actions.tail_audit))
     head = _verb(verbs, "head", "print a mark that stands for all entries until now; keep it on another machine")
@@ -335,4 +337,4 @@ def _is_unicode(text: str) -> bool:
 
 
 def _complain(line: str) -> None:
-    print(f"appliance-provisiond: {told(line)}", file=sys.stderr)
+    print(f"appliance-provisiond: {printable(line)}", file=sys.stderr)

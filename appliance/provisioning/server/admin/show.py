@@ -10,7 +10,7 @@ from typing import Final
 import segno
 from rich.table import Table
 
-from appliance.console.output import Reader, show, show_json, show_text
+from appliance.console.output import show, show_json, show_text
 from appliance.errors import ExitCode, InputError
 from appliance.provisioning.common.join import Join
 from appliance.provisioning.server.timestamps import moment
@@ -112,7 +112,7 @@ def _short(name: str, value: object) -> str:
     return str(value)
 
 
-def _one(found: Row, form: Form) -> Reader:
+def _one(found: Row, form: Form) -> bool:
     told = _told(found)
     return show_json(told) if form is Form.PROGRAMS else show_text(_lines(told))
 
@@ -120,11 +120,11 @@ def _one(found: Row, form: Form) -> Reader:
 def _join(text: str, about: Row, form: Form) -> None:
     """Print a join string; for people also as a QR code."""
     if form is Form.PROGRAMS:
-        reader = _one({"join": text, **about}, form)
+        read = _one({"join": text, **about}, form)
     else:
         # Nothing but the join string is on the line that is copied.
-        reader = show_text(f"{_lines(_told(about))}\n\n{text}\n")
-    if reader is Reader.GONE or sys.stdout is None:
+        read = show_text(f"{_lines(_told(about))}\n\n{text}\n")
+    if not read or sys.stdout is None:
         raise InputError("the output cannot be written: nobody reads it", ExitCode.CANNOT_WRITE)
     if form is Form.PEOPLE:
         code = io.StringIO()

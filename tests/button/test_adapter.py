@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.button.gesture import STUCK_S, Gesture, Pressed, Released
+from appliance.button.adapter import STUCK_S, Gesture, Pressed, Released
 from appliance.button.ports import Edge
 from appliance.core.events import Press
 from appliance.units import Seconds
