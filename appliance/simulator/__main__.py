@@ -1,4 +1,4 @@
-"""``appliance-simulator``: the Live API, on loopback unless told otherwise, for as long as it is wanted."""
+"""``appliance-simulator``: the Live API without Google, by default on loopback."""
 
 import os
 import signal
@@ -12,8 +12,8 @@ _INTERRUPTED: Final = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program; return its exit code."""
-    # Where it is raised inside an import, KeyboardInterrupt comes out of numpy and pydantic as some other error.
-    before = signal.signal(signal.SIGINT, _end)
+    # Raised during an import, KeyboardInterrupt leaves numpy and pydantic as some other error.
+    before = signal.signal(signal.SIGINT, _exit_now)
     try:
         from appliance.simulator.program import run  # noqa: PLC0415  takes long enough for a Ctrl-C
     finally:
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
 
 
-def _end(_number: int, _frame: FrameType | None) -> None:
-    """End at once: there is nothing yet to be put in order."""
+def _exit_now(_number: int, _frame: FrameType | None) -> None:
+    """Exit at once: there is nothing to clean up yet."""
     os._exit(_INTERRUPTED)
 
 

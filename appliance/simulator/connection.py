@@ -1,6 +1,6 @@
 """One connection from the request to the end, over any transport.
 
-Who may begin a session is decided by the first message, as the service does it, not when the request is granted.
+The first message, not the request, decides whether a session may begin, as in the real service.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from appliance.simulator.connection_context import ConnectionContext
 from appliance.simulator.contract.locks import Lock
 from appliance.simulator.contract.messages import INVALID_ARGUMENT, ContractError, invalid, parse
 from appliance.simulator.contract.setup import parse_setup
-from appliance.simulator.contract.tokens import Purpose, Token
+from appliance.simulator.contract.tokens import Token
 from appliance.simulator.ports import Caller, Transport
 from appliance.simulator.scenario.runner import ScenarioRunner
-from appliance.simulator.scenario.steps import Moment
+from appliance.simulator.scenario.steps import TriggerPoint
 from appliance.simulator.service import Service
 from appliance.simulator.session_context import Admission, SessionContext
 from appliance.simulator.user_side import UserSide
@@ -23,49 +23,49 @@ from appliance.units import Seconds
 _LOG: Final = logging.getLogger(__name__)
 
 
-async def conduct(transport: Transport, caller: Caller, service: Service) -> None:
-    """Hold a connection until it has ended; cancelling cuts it short, and its record is whole all the same."""
+async def serve_connection(transport: Transport, caller: Caller, service: Service) -> None:
+    """Serve a connection until it has ended; if cancelled, its record is complete all the same."""
     async with asyncio.TaskGroup() as tasks:
-        stage = ConnectionContext(transport, service.handles)
-        director = ScenarioRunner(service.playbill.next_steps(), tasks)
-        await director.preempted(Moment.CONNECT, stage)
+        connection = ConnectionContext(transport, service.handles)
+        scenario = ScenarioRunner(service.schedule.next_steps(), connection, tasks)
+        await scenario.run(TriggerPoint.CONNECT)
         await transport.accept()
-        admission = await _admission(stage, caller, service, director)
+        admission = await _admission(connection, caller, service, scenario)
         if admission is not None:
             record = service.begin_record(admission.setup, admission.snapshot)
-            await _hold(SessionContext(admission, record, stage, director, service, tasks))
-        director.stop()
+            await _run_session(SessionContext(admission, record, connection, scenario, service, tasks))
+        scenario.stop()
 
 
-async def _hold(scene: SessionContext) -> None:
-    record, transport, handles = scene.record, scene.stage.transport, scene.stage.handles
-    handles.begin(record.session, transport)
+async def _run_session(session: SessionContext) -> None:
+    record, transport, handles = session.record, session.connection.transport, session.connection.handles
+    handles.connected(record.session, transport)
     _LOG.info("session %d: begins%s", record.number, ", resumed" if record.resumed else "")
     try:
-        await UserSide(scene).run()
+        await UserSide(session).run()
     finally:
         record.close_code = transport.close_code
-        handles.end(record.session, transport)
+        handles.disconnected(record.session, transport)
         _LOG.info("session %d: ended with %d", record.number, transport.close_code)
-        scene.service.keep(record)
+        session.service.save_record(record)
 
 
 async def _admission(
-    stage: ConnectionContext, caller: Caller, service: Service, director: ScenarioRunner
+    connection: ConnectionContext, caller: Caller, service: Service, scenario: ScenarioRunner
 ) -> Admission | None:
-    """Wait for the set-up and decide about it; None where the connection ends or is refused instead."""
-    payload = await stage.transport.receive()
+    """Wait for the set-up and check it; None if the connection ends or is refused."""
+    payload = await connection.transport.receive()
     if payload is None:
         return None
-    await director.preempted(Moment.SETUP, stage)
-    if not stage.transport.closing:
+    await scenario.run(TriggerPoint.SETUP)
+    if not connection.transport.closing:
         try:
             return _admitted(payload, caller, service)
         except ContractError as error:
             _LOG.info("set-up refused with %d: %s", error.code, error.reason)
-            await stage.transport.close(error.code, error.reason)
-    while await stage.transport.receive() is not None:
-        pass  # what comes after the close frame does not count
+            await connection.transport.close(error.code, error.reason)
+    while await connection.transport.receive() is not None:
+        pass  # messages after the close frame are ignored
     return None
 
 
@@ -78,13 +78,12 @@ def _admitted(payload: bytes, caller: Caller, service: Service) -> Admission:
     setup = parse_setup(lock.applied(content, service.options.global_lock))
     snapshot = service.handles.resume(setup.handle) if setup.handle else None
     if token is not None:
-        purpose = Purpose.RESUME if snapshot else Purpose.NEW
-        token.begin(purpose, Seconds(asyncio.get_running_loop().time()))
+        token.begin_session(Seconds(asyncio.get_running_loop().time()), resumed=snapshot is not None)
     return Admission(setup, token, snapshot)
 
 
 def _token(caller: Caller, service: Service) -> Token | None:
-    """Return the token of a constrained connection, None for one that shows the API key; raises ContractError."""
+    """Return the token of a constrained connection, None for a valid API key; raises ContractError."""
     if caller.constrained:
         return service.tokens.find(caller.credential)
     if caller.credential != service.options.api_key:

@@ -1,7 +1,6 @@
-"""The connection as a scenario's acts see it."""
+"""The parts of one connection that its scenario may change."""
 
-import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from appliance.simulator.model.resumption import ResumptionStore
@@ -9,63 +8,29 @@ from appliance.simulator.ports import Transport
 
 
 class SessionControls(Protocol):
-    """The part of a session that acts reach."""
+    """Actions on a running session."""
 
-    async def interrupt_unasked(self) -> None:
-        """Send ``interrupted`` though nobody spoke, and discard what the model is saying."""
+    async def interrupt_unprompted(self) -> None:
+        """Send ``interrupted`` although nobody spoke, and discard the reply in progress."""
 
     async def cancel_tools(self) -> None:
-        """Cancel the tool calls that wait for their result."""
+        """Cancel the tool calls that have no result yet."""
 
     async def offer_handle(self) -> None:
-        """Send a handle, whatever goes on."""
+        """Send a handle, even in the middle of a turn."""
 
 
 @dataclass(slots=True)
 class ConnectionContext:
-    """One connection, from the request on (`acts.Stage`)."""
+    """One connection, from the request on."""
 
     transport: Transport
     handles: ResumptionStore
-    talk: SessionControls | None = None
-    """None until the set-up is accepted."""
+    session: SessionControls = field(init=False)
+    """Set once the set-up is accepted: before `TriggerPoint.READY`."""
     setup_delay_s: float | None = 0.0
     """None: the set-up is never answered."""
     resumable: bool = True
+    """False: the service says that the session cannot be resumed."""
     deaf_until: float = 0.0
-    """Loop time; what comes before is silence to the session."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
-        await asyncio.sleep(seconds)
-
-    async def interrupt(self) -> None:
-        """Send ``interrupted``, and discard what the model is saying."""
-        if self.talk is not None:
-            await self.talk.interrupt_unasked()
-
-    async def cancel_tools(self) -> None:
-        """Cancel the tool calls that wait for their result."""
-        if self.talk is not None:
-            await self.talk.cancel_tools()
-
-    async def offer_handle(self) -> None:
-        """Send a handle, whatever goes on."""
-        if self.talk is not None:
-            await self.talk.offer_handle()
-
-    def hold_setup(self, seconds: float | None) -> None:
-        """Answer the set-up this late; None: never."""
-        self.setup_delay_s = seconds
-
-    def hear_nothing(self, seconds: float) -> None:
-        """Take what comes for so long for silence."""
-        self.deaf_until = asyncio.get_running_loop().time() + seconds
-
-    def withhold_handles(self) -> None:
-        """Say from now on that the session cannot be resumed."""
-        self.resumable = False
-
-    def forget_handles(self) -> None:
-        """Know none of the handles given out so far."""
-        self.handles.forget()
+    """Loop time. Audio that arrives before is recorded, but the session hears silence."""

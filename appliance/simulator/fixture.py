@@ -1,4 +1,4 @@
-"""A pytest fixture: simulators for tests that are not coroutines, each in a thread of its own.
+"""A pytest fixture: simulators for tests that are not coroutines, each in its own thread.
 
 In a ``conftest.py``: ``from appliance.simulator.fixture import start_simulator``. In a test::
 
@@ -7,7 +7,7 @@ In a ``conftest.py``: ``from appliance.simulator.fixture import start_simulator`
         my_client(simulator.base_url, simulator.ca_file, simulator.api_key)
         assert [record.resumed for record in simulator.sessions] == [False, True]
 
-A test that runs an event loop can as well use `server.Simulator` or, without sockets, `memory.SimulatedService`.
+A test with an event loop can use `server.Simulator` directly or, without sockets, `in_memory_server.SimulatedService`.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ StartSimulator = Callable[..., "ThreadedSimulator"]
 
 
 class ThreadedSimulator:
-    """A `Simulator` on its own thread, inside ``with``; entering raises what that one raises."""
+    """A `Simulator` in its own thread, inside ``with``; entering raises the same errors."""
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.api_key = options.api_key
@@ -44,17 +44,17 @@ class ThreadedSimulator:
 
     @property
     def base_url(self) -> str:
-        """What clients are to use for Google's base address."""
+        """The base URL for clients, in place of Google's."""
         return self._simulator.base_url
 
     @property
     def ca_file(self) -> Path:
-        """The authority that clients are to trust, PEM."""
+        """The certificate authority that clients must trust, PEM."""
         return self._simulator.ca_file
 
     @property
     def sessions(self) -> list[SessionRecord]:
-        """What happened, connection by connection (`Simulator.sessions`); running ones may change while looked at."""
+        """The records of the connections (`Simulator.sessions`); those of running ones may change at any time."""
         return self._simulator.sessions
 
     def received(self, session: int) -> Pcm:
@@ -81,7 +81,7 @@ class ThreadedSimulator:
     def _run(self) -> None:
         try:
             asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001  it is raised on the thread that waits for this one
+        except BaseException as error:  # noqa: BLE001  raised in the thread that waits for this one
             self._error = error
         finally:
             self._running.set()
@@ -95,9 +95,10 @@ class ThreadedSimulator:
 
 @pytest.fixture
 def start_simulator() -> Iterator[StartSimulator]:
-    """Return a function that starts a simulator; all of them end with the test.
+    """Return a function that starts a simulator, which ends with the test.
 
-    It takes scenarios, names or `Scenario`s, one for each connection, the last for all that follow; and ``options``.
+    Its arguments are scenarios (names or `Scenario`s), one for each connection, the last for all that follow; and
+    ``options``.
     """
     with ExitStack() as stack:
 

@@ -1,4 +1,4 @@
-"""The service without sockets: connections are pipes in memory, so that a test can run hours of them in virtual time.
+"""The service without sockets, for tests in virtual time: connections are pipes in memory.
 
 Nothing here waits for a thread or a socket; the only clock is the running loop's.
 """
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
-from appliance.simulator.connection import conduct
+from appliance.simulator.connection import serve_connection
 from appliance.simulator.contract.messages import ABNORMAL, NORMAL, Message, encode
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.ports import Caller
@@ -21,13 +21,13 @@ from appliance.timeout import timeout
 from appliance.units import Pcm
 
 _CAPACITY: Final = 256
-"""Messages on the way in each direction; with one more, the side that sends waits."""
+"""Messages in flight in each direction; beyond it, the sender waits."""
 _CLOSING_S: Final = 10.0
-"""How long the client waits for the answer to its close frame."""
+"""The client's wait for the answer to its close frame."""
 
 
 class UpgradeRefusedError(Exception):
-    """The service answered the request for a connection with this HTTP status."""
+    """The service answered the connection request with this HTTP status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP {status}")
@@ -35,7 +35,7 @@ class UpgradeRefusedError(Exception):
 
 
 class ConnectionEndedError(Exception):
-    """The connection has ended with this close code and reason; 1006 where it broke off."""
+    """The connection has ended with this close code and reason; 1006 without a close frame."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code}: {reason}")
@@ -44,12 +44,12 @@ class ConnectionEndedError(Exception):
 
 
 class SimulatedSession:
-    """The client's end of one connection. One task receives; any task of the same loop sends."""
+    """The client's end of one connection. One task receives; any task of the same loop may send."""
 
     def __init__(self, transport: "MemoryTransport") -> None:
         self._transport = transport
         self.sent_bytes = 0
-        """Of messages, those included that wait for room."""
+        """Bytes of all messages, including those that wait for room."""
 
     async def send(self, message: Message) -> None:
         """Send a message, waiting while the service has too many to read; raises ConnectionEndedError."""
@@ -61,11 +61,11 @@ class SimulatedSession:
 
     @property
     def unread_bytes(self) -> int:
-        """Of those, what the service has not read yet; not what waits for room."""
+        """Bytes that the service has not read yet, without those that wait for room."""
         return self._transport.inbox.size
 
     async def receive_raw(self) -> bytes:
-        """Return the service's next message as it is on the wire; raises ConnectionEndedError after the last."""
+        """Return the service's next message unparsed; raises ConnectionEndedError after the last."""
         payload = await self._transport.outbox.get()
         if payload is None:
             raise self._transport.ending
@@ -75,16 +75,16 @@ class SimulatedSession:
         """Return the service's next message.
 
         Raises:
-            ConnectionEndedError: There is none, and the connection has ended.
-            ValueError: It is not JSON: a fault.
+            ConnectionEndedError: The connection has ended, and no message is left.
+            ValueError: The message is not JSON: a fault.
         """
         message: dict[str, Any] = json.loads(await self.receive_raw())
         return message
 
     async def exchange(self, *messages: Message) -> list[dict[str, Any]]:
-        """Send messages, then return what comes up to the end of the turn.
+        """Send messages, then return those received up to the end of the turn.
 
-        A turn has ended with the turnComplete that does not say IN_PROGRESS. Raises what `receive` raises.
+        A turn ends with a turnComplete that is not IN_PROGRESS. Raises the same errors as `receive`.
         """
         for message in messages:
             await self.send(message)
@@ -96,11 +96,11 @@ class SimulatedSession:
                 return answers
 
     async def ping(self) -> None:
-        """Return when the pong has come; raises ConnectionEndedError."""
+        """Return when the pong has arrived; raises ConnectionEndedError."""
         await self._transport.pong()
 
     async def close(self) -> None:
-        """Close with 1000 and wait for the service's answer, for 10 s at most; what it still sends is discarded."""
+        """Close with 1000 and wait at most 10 s for the service's answer; messages until then are discarded."""
         self._transport.inbox.finish()
         try:
             async with timeout(_CLOSING_S):
@@ -110,14 +110,14 @@ class SimulatedSession:
             self._transport.drop()
 
     def drop(self) -> None:
-        """Be gone without a word, as a device whose plug is pulled."""
+        """End without a close frame, like a device that has lost power."""
         self._transport.drop()
 
 
 class SimulatedService:
-    """A Live service; it runs inside ``async with``, and leaving ends every connection at once.
+    """A Live service that runs inside ``async with``; leaving ends every connection at once.
 
-    Creating it raises InputError where a reply cannot be used.
+    Entering raises InputError if a reply cannot be used.
     """
 
     def __init__(self, options: SimulatorOptions | None = None) -> None:
@@ -127,11 +127,11 @@ class SimulatedService:
 
     @property
     def sessions(self) -> list[SessionRecord]:
-        """What happened, connection by connection in the order of their set-ups; the last 100."""
+        """The records of the last 100 connections, in the order of their set-ups."""
         return self._service.sessions
 
     def received(self, session: int) -> Pcm:
-        """Return the samples of a session, over all its connections in order; ``session`` as in the records."""
+        """Return the samples received in a session (`SessionRecord.session`) over all its connections; 16 kHz mono."""
         return self._service.received(session)
 
     def mint(self, **request: object) -> str:
@@ -148,7 +148,7 @@ class SimulatedService:
     ) -> None:
         for connection in self._connections:
             connection.cancel()
-        # What the body raised stays as it is, not wrapped in a group.
+        # An error of the body is not wrapped in a group.
         if isinstance(error, asyncio.CancelledError):
             await self._tasks.__aexit__(kind, error, traceback)
         else:
@@ -156,14 +156,14 @@ class SimulatedService:
 
     @asynccontextmanager
     async def connect(self, caller: Caller | None = None) -> AsyncGenerator[SimulatedSession, None]:
-        """Hold a connection whose set-up is still to be sent; ``caller`` is the holder of the API key by default.
+        """Open a connection without a set-up; ``caller`` is by default the holder of the API key.
 
-        Leaving drops it, unless it was closed before. Raises UpgradeRefusedError, and ConnectionEndedError where the
-        service is gone before it answers.
+        Leaving drops the connection unless it was closed before. Raises UpgradeRefusedError, and ConnectionEndedError
+        if the service drops the connection before it answers.
         """
         transport = MemoryTransport(self._options.idle_s)
-        shown = caller or Caller(constrained=False, version="v1alpha", credential=self._options.api_key)
-        task = self._tasks.create_task(self._hold(transport, shown))
+        sender = caller or Caller(constrained=False, version="v1alpha", credential=self._options.api_key)
+        task = self._tasks.create_task(self._serve(transport, sender))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
         try:
@@ -172,15 +172,15 @@ class SimulatedService:
         finally:
             transport.drop()
 
-    async def _hold(self, transport: "MemoryTransport", caller: Caller) -> None:
+    async def _serve(self, transport: "MemoryTransport", caller: Caller) -> None:
         try:
-            await conduct(transport, caller, self._service)
+            await serve_connection(transport, caller, self._service)
         finally:
             transport.drop()
 
     @asynccontextmanager
     async def open(self, setup: Message, caller: Caller | None = None) -> AsyncGenerator[SimulatedSession, None]:
-        """Hold a connection whose set-up (the content of ``setup``) was answered. Raises what `connect` raises."""
+        """Open a connection and wait for setupComplete; raises the same errors as `connect`."""
         async with self.connect(caller) as session:
             await session.send({"setup": setup})
             while "setupComplete" not in await session.receive():
@@ -189,7 +189,7 @@ class SimulatedService:
 
 
 class MemoryTransport:
-    """The service's end of one connection (`transport.Transport`)."""
+    """The service's end of one connection (`ports.Transport`)."""
 
     def __init__(self, idle_s: float) -> None:
         self.inbox = _Pipe()
@@ -206,12 +206,12 @@ class MemoryTransport:
 
     @property
     def closing(self) -> bool:
-        """The service has closed or dropped it, or it has ended: nothing that comes now counts."""
+        """The service has closed or dropped it, or it has ended: further messages are ignored."""
         return self.outbox.finished and self._sending
 
     @property
     def ended(self) -> bool:
-        """The close handshake is over, or the connection is gone; one that is no longer read counts as gone."""
+        """The close handshake is over, or the connection is lost; one that is no longer read counts as lost."""
         return self.outbox.finished or self._deaf
 
     async def upgraded(self) -> None:
@@ -222,19 +222,19 @@ class MemoryTransport:
         self.check()
 
     def check(self) -> None:
-        """Raise ConnectionEndedError where the client knows of the end."""
+        """Raise ConnectionEndedError if the client knows of the end."""
         if self.outbox.finished:
             raise self.ending
 
     async def pong(self) -> None:
-        """Return when the service has answered a ping, which a deaf or mute one never does."""
+        """Return when the service has answered a ping, which a deaf or mute service never does."""
         if self._deaf or not self._sending:
             await self.outbox.wait_for_end()
         await asyncio.sleep(self._pong_delay_s)
         self.check()
 
     async def accept(self) -> None:
-        """Grant the request."""
+        """Accept the request."""
         if self._sending:
             self._decided.set()
 
@@ -261,23 +261,23 @@ class MemoryTransport:
         return payload
 
     async def send(self, payload: bytes) -> None:
-        """Send a message, waiting while the client has too many to read; nothing, once the connection is ending."""
+        """Send a message, waiting while the client has too many to read; ignored once the connection is ending."""
         if self._sending:
             await self.outbox.put(payload)
 
     async def close(self, code: int, reason: str) -> None:
-        """Send a close frame, or drop where nothing is sent any more; `receive` sees the end."""
+        """Send a close frame, or drop if nothing is sent any more; `receive` then returns None."""
         if self._sending:
             self._finish(code, reason)
         else:
             self.drop()
 
     def drop(self) -> None:
-        """Be gone at once, without a close frame."""
+        """End at once without a close frame."""
         self._finish(ABNORMAL, "")
 
-    async def send_half(self, payload: bytes) -> None:  # noqa: ARG002  of a half message nothing arrives
-        """Break off inside a message."""
+    async def send_half(self, payload: bytes) -> None:  # noqa: ARG002  nothing of half a message arrives
+        """End in the middle of a message."""
         self.drop()
 
     def half_close(self) -> None:
@@ -287,19 +287,19 @@ class MemoryTransport:
         self._decided.set()
 
     def stop_reading(self) -> None:
-        """Take nothing more from the connection; what the client sends piles up."""
+        """Read nothing more; the client's messages pile up."""
         self._deaf = True
 
     def stop_sending(self) -> None:
-        """Send nothing more, pongs and the answer to a close frame included."""
+        """Send nothing more, pongs and close frames included."""
         self._sending = False
 
     def slow_pongs(self, seconds: float) -> None:
-        """Answer every ping this late."""
+        """Delay every pong by this time."""
         self._pong_delay_s = seconds
 
     def slow_close(self, seconds: float) -> None:
-        """Answer the client's close frame this late."""
+        """Delay the answer to the client's close frame by this time."""
         self._close_delay_s = seconds
 
     def _finish(self, code: int, reason: str) -> None:
@@ -325,16 +325,16 @@ class _Pipe:
 
     @property
     def finished(self) -> bool:
-        """Nothing more is put in; what is in it can still be got."""
+        """Nothing more can be put in; the messages inside can still be read."""
         return self._ended.is_set()
 
     @property
     def size(self) -> int:
-        """Bytes of the messages that are in it."""
+        """Bytes of the messages inside."""
         return sum(map(len, self._messages))
 
     async def put(self, payload: bytes) -> None:
-        """Add a message, waiting for room; nothing, once the pipe has ended."""
+        """Add a message, waiting for room; ignored once the pipe has ended."""
         while len(self._messages) >= _CAPACITY and not self.finished:
             self._room.clear()
             await self._room.wait()

@@ -1,4 +1,4 @@
-"""How the simulated service behaves."""
+"""The options of the simulator."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -8,35 +8,26 @@ from typing import Final
 from appliance.simulator.contract.locks import GlobalLock
 from appliance.simulator.contract.messages import INVALID_ARGUMENT
 from appliance.simulator.model.replies import DEFAULT_SCRIPT, Reply
-from appliance.simulator.model.resumption import Overlap
-from appliance.simulator.model.transcripts import Transcripts
+from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.scenario.file import Scenario
 
 DEFAULT_API_KEY: Final = "simulator"
-"""Not a secret: it opens nothing but a simulator on loopback."""
+"""Not a secret: it opens nothing but a simulator."""
 API_VERSIONS: Final = frozenset({"v1", "v1beta", "v1alpha"})
 
 
-class TokenPolicy(Enum):
-    """What the token endpoint does with a correct request."""
-
-    GRANT = "grant"
-    REFUSE = "refuse"
-    """Answers 403."""
-
-
 class VoiceActivity(Enum):
-    """Whether the service sends ``voiceActivity`` when it hears the person begin and stop."""
+    """Whether the service sends ``voiceActivity`` when the person begins and stops speaking."""
 
     BY_MODEL = "by-model"
-    """As the model does (`models.Model.voice_activity`)."""
+    """As the model does (`Model.voice_activity`)."""
     SENT = "sent"
     UNSENT = "unsent"
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledGoAway:
-    """The end of every connection, announced by goAway."""
+    """The announced end of every connection."""
 
     after_s: float
     """From setupComplete to goAway."""
@@ -46,47 +37,48 @@ class ScheduledGoAway:
 
 @dataclass(frozen=True, slots=True)
 class SimulatorOptions:
-    """Everything that can be chosen; the defaults are a service in good health."""
+    """All options; the defaults are a healthy service."""
 
     address: str = "127.0.0.1"
-    """Where it listens; any other than loopback is open to the network."""
+    """The address to listen on; any other than loopback is open to the network."""
     port: int = 0
-    """0: one that is free."""
+    """0: any free port."""
     directory: Path | None = None
-    """Where ``ca.pem`` is written; must exist. None: a temporary directory."""
+    """For ``ca.pem``; must exist. None: a temporary directory."""
     record: Path | None = None
-    """Where a session leaves its WAV and JSON when it ends; must exist. None: nowhere."""
+    """For the WAV and JSON of each connection that has ended; must exist. None: not written."""
     api_key: str = DEFAULT_API_KEY
-    tokens: TokenPolicy = TokenPolicy.GRANT
+    refuse_tokens: bool = False
+    """The token endpoint answers valid requests with 403."""
     link_delay_s: float = 0.0
     """Wait before setupComplete."""
     thinking_s: float = 0.0
-    """Wait between the end of what the person says and the reply."""
+    """Wait between the end of the person's speech and the reply."""
     speed: float = 4.0
     """Reply audio is sent this many times faster than it plays."""
     voice_activity: VoiceActivity = VoiceActivity.BY_MODEL
-    transcripts: Transcripts = Transcripts.PROMPT
-    """When the transcription of the person comes, where the set-up asks for it."""
+    transcripts: TranscriptTiming = TranscriptTiming.PROMPT
+    """When the person's transcript comes, if the set-up asks for it."""
     replies: tuple[Reply, ...] = DEFAULT_SCRIPT
-    """Spoken one a turn, from the beginning again after the last."""
-    farewell: ScheduledGoAway | None = None
+    """One for each turn; repeated from the beginning after the last."""
+    go_away: ScheduledGoAway | None = None
     scenarios: tuple[Scenario, ...] = ()
-    """What goes wrong: the first is for the first connection, and so on; the last one for all that follow."""
+    """The first is for the first connection, and so on; the last for all that follow."""
     time_scale: float = 1.0
-    """Every time on the clock in a scenario is multiplied by this."""
+    """Factor for every time on the clock in scenarios."""
     api_versions: frozenset[str] = API_VERSIONS
-    """Connections to others are refused with 404."""
+    """Requests for other versions are refused with 404."""
     global_lock: GlobalLock = GlobalLock.IGNORES_HANDLE
-    """What becomes of the handle of a connection whose token fixes the whole set-up."""
-    overlap: Overlap = Overlap.REFUSED
-    """What becomes of a resumption while the session's old connection is open."""
+    """Whether a connection's handle counts when its token locks the whole set-up."""
+    allow_overlap: bool = False
+    """Allow a resumption while the session's old connection is open; otherwise it is refused with 1011."""
     handle_life_s: float = 7200.0
     """How long a session can be resumed after its last connection has ended (ai.google.dev, Live API: two hours)."""
     unknown_handle_code: int = INVALID_ARGUMENT
-    """The close code for a handle that is not known: 1007 or 1008, as the service has both."""
+    """Close code for an unknown handle: 1007 or 1008, both seen from the service."""
     max_connections: int = 32
-    """One more is cut off at once."""
+    """One more is dropped at once."""
     max_message_bytes: int = 1 << 20
     """A longer message ends the connection with 1009."""
     idle_s: float = 300.0
-    """A connection on which nothing comes for this long is cut."""
+    """A connection without messages for this long is dropped."""

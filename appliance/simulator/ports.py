@@ -1,4 +1,4 @@
-"""What a session needs of its connection: a WebSocket of the server, or a pipe in memory."""
+"""The port between a session and its connection: a WebSocket or a pipe in memory."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,39 +6,39 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """What the request for a connection shows; its repr does not show the credentials."""
+    """The sender of a connection request; its repr does not show the credential."""
 
     constrained: bool
-    """The path is the one for tokens."""
+    """The request uses the path for tokens."""
     version: str
-    """Of the API: v1, v1alpha or v1beta."""
+    """API version: v1, v1alpha or v1beta."""
     credential: str
-    """The API key or the token's name."""
+    """API key or token name."""
 
     def __repr__(self) -> str:
         return f"Caller({'token' if self.constrained else 'key'}, {self.version})"
 
 
 class Transport(Protocol):
-    """One connection, from the request on. One task receives; any task of the same loop does the rest.
+    """One connection, from the request on. One task receives; any task of the same loop may do the rest.
 
-    The second half are faults: each does what a broken service, or the network before it, does.
+    Everything after `drop` is a fault of the service or of the network.
     """
 
     @property
     def close_code(self) -> int:
-        """What the connection ended with; 1006 where no close frame came."""
+        """Close code of the connection; 1006 without a close frame."""
 
     @property
     def closing(self) -> bool:
-        """The service has closed or dropped it, or it has ended: nothing that comes now counts."""
+        """The service has closed or dropped it, or it has ended: further messages are ignored."""
 
     @property
     def ended(self) -> bool:
-        """The close handshake is over, or the connection is gone."""
+        """The close handshake is over, or the connection is lost."""
 
     async def accept(self) -> None:
-        """Grant the request."""
+        """Accept the request."""
 
     async def refuse(self, status: int) -> None:
         """Answer the request with an HTTP error; ends the connection."""
@@ -47,13 +47,13 @@ class Transport(Protocol):
         """Return the next message; None once the connection has ended or was idle for too long."""
 
     async def send(self, payload: bytes) -> None:
-        """Send a message; nothing, once the connection is ending."""
+        """Send a message; ignored once the connection is ending."""
 
     async def close(self, code: int, reason: str) -> None:
-        """Send a close frame, or drop where nothing is sent any more; `receive` sees the end."""
+        """Send a close frame, or drop if nothing is sent any more; `receive` then returns None."""
 
     def drop(self) -> None:
-        """Be gone at once, without a close frame (a TCP reset); `receive` sees the end."""
+        """End at once without a close frame, by a TCP reset; `receive` then returns None."""
 
     async def send_half(self, payload: bytes) -> None:
         """Send the first half of a message's frame, then drop."""
@@ -62,13 +62,13 @@ class Transport(Protocol):
         """End the service's direction of the stream without a close frame, and go on reading."""
 
     def stop_reading(self) -> None:
-        """Take nothing more from the connection; what the client sends piles up."""
+        """Read nothing more; the client's messages pile up."""
 
     def stop_sending(self) -> None:
         """Send nothing more, pongs and close frames included."""
 
     def slow_pongs(self, seconds: float) -> None:
-        """Answer every ping this late."""
+        """Delay every pong by this time."""
 
     def slow_close(self, seconds: float) -> None:
-        """Answer the client's close frame this late."""
+        """Delay the answer to the client's close frame by this time."""

@@ -1,7 +1,7 @@
-"""The command line of ``appliance-simulator``, and what it then does.
+"""The program ``appliance-simulator``.
 
-Prints one line of JSON on the standard output when it is ready, events for people on the standard error, and ends in
-order on SIGTERM, SIGINT or SIGHUP.
+Prints one line of JSON to standard output when it is ready and events to standard error. SIGTERM, SIGINT and SIGHUP
+stop it.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from appliance.service.signals import stop_signals
 from appliance.simulator.contract.locks import GlobalLock
 from appliance.simulator.model.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.model.resumption import UNKNOWN_CODES
-from appliance.simulator.model.transcripts import Transcripts
-from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, TokenPolicy, VoiceActivity
+from appliance.simulator.model.turn import TranscriptTiming
+from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import load, shipped
 from appliance.simulator.server import Simulator
 
@@ -34,7 +34,7 @@ _SECONDS: Final = float_between(0, 3600)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the program; return its exit code. Raises KeyboardInterrupt before it serves and after."""
+    """Run the program; return its exit code. Raises KeyboardInterrupt except while it serves."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="simulator: %(message)s")
     chosen = parser().parse_args(arguments)
     try:
@@ -57,75 +57,85 @@ async def _serve(options: SimulatorOptions) -> None:
 async def _serve_until(stopped: asyncio.Event, options: SimulatorOptions) -> None:
     async with Simulator(options) as simulator:
         ready = {"base_url": simulator.base_url, "ca_file": str(simulator.ca_file)}
-        with suppress(OSError):  # nobody reads it; clients are served all the same
-            print(json.dumps(ready), flush=True)  # noqa: T201  what programs read
+        with suppress(OSError):  # nobody reads it; serve clients all the same
+            print(json.dumps(ready), flush=True)  # noqa: T201  for programs
         await stopped.wait()
 
 
 def _list_scenarios() -> None:
-    table = Table("scenario", "what it does", box=None, pad_edge=False)
+    table = Table("scenario", "what the service does", box=None, pad_edge=False)
     for name in shipped():
         table.add_row(name, load(name).description)
     show(table)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
+    """Return the command line's parser."""
     parser = Parser(prog="appliance-simulator", description="The Gemini Live API, without Google.")
     parser.add_argument(
-        "--address", type=_address, default="127.0.0.1", help="where to listen; default: loopback alone"
+        "--address", type=_address, default="127.0.0.1", help="address to listen on; default: loopback only"
     )
-    parser.add_argument("--port", type=int_between(0, 65_535), default=0, help="default: one that is free")
-    parser.add_argument("--directory", type=Path, help="where ca.pem goes; default: a temporary directory")
-    parser.add_argument("--record", type=Path, metavar="DIRECTORY", help="leave a WAV and a JSON of each session here")
+    parser.add_argument("--port", type=int_between(0, 65_535), default=0, help="default: any free port")
+    parser.add_argument("--directory", type=Path, help="directory for ca.pem; default: a temporary one")
+    parser.add_argument(
+        "--record", type=Path, metavar="DIRECTORY", help="write a WAV and a JSON file for each connection here"
+    )
     parser.add_argument("--link-delay", type=_SECONDS, default=0.0, metavar="SECONDS", help="wait before setupComplete")
     parser.add_argument("--thinking", type=_SECONDS, default=0.0, metavar="SECONDS", help="wait before each reply")
     parser.add_argument(
-        "--reply", type=Path, action="append", metavar="FILE.wav", help="24 kHz mono; again for the next turn"
+        "--reply", type=Path, action="append", metavar="FILE.wav", help="24 kHz mono; repeat for further turns"
     )
     parser.add_argument(
         "--voice-activity",
         choices=[one.value for one in VoiceActivity],
         default=VoiceActivity.BY_MODEL.value,
-        help="whether to tell when the person begins and stops; default: as the model does",
+        help="whether to report when the person begins and stops speaking; default: as the model does",
     )
     parser.add_argument(
         "--transcripts",
-        choices=[one.value for one in Transcripts],
-        default=Transcripts.PROMPT.value,
-        help="when the transcription of the person comes; default: as the answer begins",
+        choices=[one.value for one in TranscriptTiming],
+        default=TranscriptTiming.PROMPT.value,
+        help="when the person's transcript comes; default: as the reply begins",
     )
-    parser.add_argument("--api-key", default=DEFAULT_API_KEY, help=f"the only one accepted; default: {DEFAULT_API_KEY}")
-    parser.add_argument("--refuse-tokens", action="store_true", help="answer every request for a token with 403")
+    parser.add_argument(
+        "--api-key", default=DEFAULT_API_KEY, help=f"the only API key accepted; default: {DEFAULT_API_KEY}"
+    )
+    parser.add_argument("--refuse-tokens", action="store_true", help="answer every token request with 403")
     parser.add_argument(
         "--scenario",
         action="append",
         default=[],
         metavar="NAME|FILE.toml",
-        help="what goes wrong; again for the next connection, the last one for all that follow",
+        help="what goes wrong; repeat for further connections, the last one applies to all that follow",
     )
     parser.add_argument(
-        "--time-scale", type=float_between(0.001, 100), default=1.0, metavar="FACTOR", help="for all times in scenarios"
+        "--time-scale",
+        type=float_between(0.001, 100),
+        default=1.0,
+        metavar="FACTOR",
+        help="multiply all times in scenarios",
     )
     parser.add_argument(
         "--global-lock",
         choices=[one.value for one in GlobalLock],
         default=GlobalLock.IGNORES_HANDLE.value,
-        help="of a token that fixes the whole set-up; default: %(default)s",
+        help="effect of a token that locks the whole set-up; default: %(default)s",
     )
     parser.add_argument(
         "--unknown-handle",
         type=int,
         choices=UNKNOWN_CODES,
         default=UNKNOWN_CODES[0],
-        help="close code for a handle that is not known; default: %(default)s",
+        help="close code for an unknown handle; default: %(default)s",
     )
-    parser.add_argument("--list-scenarios", action="store_true", help="name the scenarios that come with this and exit")
+    parser.add_argument(
+        "--list-scenarios", action="store_true", help="list the scenarios that come with the simulator, and exit"
+    )
     return parser
 
 
 def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
-    """Return what the command line asks for; raises InputError."""
+    """Return the options that the command line asks for; raises InputError."""
     for directory in (chosen.directory, chosen.record):
         if directory is not None and not os.path.isdir(directory):  # noqa: PTH112  Path.is_dir may raise
             raise InputError(f"{directory} is not a directory", ExitCode.NO_INPUT)
@@ -135,11 +145,11 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
         directory=chosen.directory,
         record=chosen.record,
         api_key=chosen.api_key,
-        tokens=TokenPolicy.REFUSE if chosen.refuse_tokens else TokenPolicy.GRANT,
+        refuse_tokens=chosen.refuse_tokens,
         link_delay_s=chosen.link_delay,
         thinking_s=chosen.thinking,
         voice_activity=VoiceActivity(chosen.voice_activity),
-        transcripts=Transcripts(chosen.transcripts),
+        transcripts=TranscriptTiming(chosen.transcripts),
         replies=tuple(Reply(path) for path in chosen.reply) if chosen.reply else DEFAULT_SCRIPT,
         scenarios=tuple(load(name) for name in chosen.scenario),
         time_scale=chosen.time_scale,
@@ -152,4 +162,4 @@ def _address(text: str) -> str:
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
-        raise argparse.ArgumentTypeError("has to be an IPv4 address") from None
+        raise argparse.ArgumentTypeError("must be an IPv4 address") from None

@@ -1,4 +1,4 @@
-"""What happened in a session, for proof: samples, messages, turns; never what was said, and no token."""
+"""Records of sessions: samples, kinds of messages, turns; no text, no token."""
 
 import io
 import json
@@ -22,10 +22,10 @@ class MessageRecord:
     """One message of either side."""
 
     at_s: float
-    """Since the connection was opened."""
+    """Seconds since the connection was opened."""
     sender: str
     kind: str
-    """Names of the fields, for example ``realtimeInput.audio``."""
+    """Field names, for example ``realtimeInput.audio``."""
 
 
 @dataclass(slots=True)
@@ -35,21 +35,21 @@ class TurnRecord:
     reply: int
     """Position in the script, from 0."""
     at_sample: int
-    """Accepted samples of the person when it began."""
+    """The person's accepted samples when it began."""
     tool_calls: tuple[str, ...] = ()
     sent_samples: int = 0
-    """Of its audio, 24 kHz."""
+    """24 kHz."""
     interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
-    """Samples and messages received over one connection."""
+class ReceivedAudio:
+    """Samples received over one connection."""
 
     connection: int
     samples: Pcm
     resumed_from: tuple[int, int] | None
-    """As in `SessionRecord`."""
+    """See `SessionRecord.resumed_from`."""
 
 
 @dataclass(slots=True)
@@ -62,28 +62,28 @@ class SessionRecord:
     push_to_talk: bool
     resumed: bool
     session: int = 0
-    """Number of the session's first connection: the same on every connection of one session."""
+    """Number of the session's first connection, the same for all its connections."""
     resumed_from: tuple[int, int] | None = None
-    """Number of the connection over which the handle came, and how many of its samples the session had then."""
+    """Number of the connection that offered the handle, and the samples that it had received by then."""
     chunks: list[Pcm] = field(default_factory=list)
     received_samples: int = 0
-    """Accepted: in push-to-talk mode, those between activityStart and activityEnd."""
+    """Accepted samples; in push-to-talk mode, those between activityStart and activityEnd."""
     kept_samples: int = 0
-    """Of the received ones, in ``chunks``; the rest came after MAX_SAMPLES."""
+    """Samples in ``chunks``: the first MAX_SAMPLES."""
     outside_samples: int = 0
-    """Came outside of a push-to-talk turn and were discarded."""
+    """Samples discarded because they came outside of a push-to-talk turn."""
     edges: list[tuple[str, int]] = field(default_factory=list)
-    """Detected beginnings and ends of speech, with their position in the received samples."""
+    """Detected beginnings and ends of speech, and their positions in the received samples."""
     turns: list[TurnRecord] = field(default_factory=list)
     messages: list[MessageRecord] = field(default_factory=list)
     messages_not_kept: int = 0
-    """Came after MAX_MESSAGES."""
+    """Messages beyond MAX_MESSAGES."""
     close_code: int | None = None
-    """What the connection ended with; None while it lasts, 1006 where no close frame came."""
+    """None while the connection lasts; 1006 without a close frame."""
 
     @property
     def interruptions(self) -> int:
-        """How many turns of the model were interrupted."""
+        """Number of interrupted turns."""
         return sum(turn.interrupted for turn in self.turns)
 
     def samples(self) -> Pcm:
@@ -91,12 +91,12 @@ class SessionRecord:
         return np.concatenate([np.zeros(0, dtype=np.int16), *self.chunks])
 
     @property
-    def heard(self) -> Heard:
-        """Samples and messages received over this connection."""
-        return Heard(self.number, self.samples(), self.resumed_from)
+    def received(self) -> ReceivedAudio:
+        """The samples received over this connection."""
+        return ReceivedAudio(self.number, self.samples(), self.resumed_from)
 
     def take(self, samples: Pcm) -> None:
-        """Note samples that were accepted."""
+        """Add accepted samples."""
         self.received_samples += len(samples)
         kept = samples[: MAX_SAMPLES - self.kept_samples]
         if len(kept):
@@ -104,17 +104,17 @@ class SessionRecord:
             self.kept_samples += len(kept)
 
     def note(self, message: MessageRecord) -> None:
-        """Note a message."""
+        """Add a message."""
         if len(self.messages) < MAX_MESSAGES:
             self.messages.append(message)
         else:
             self.messages_not_kept += 1
 
     def write(self, directory: Path) -> None:
-        """Write ``session-<n>.wav``, then ``session-<n>.json``: where the second is, both are whole; raises OSError."""
+        """Write ``session-<n>.wav``, then ``session-<n>.json``, each atomically; raises OSError."""
         target = directory / f"session-{self.number}"
         write_atomically(target.with_suffix(".wav"), self._wav())
-        write_atomically(target.with_suffix(".json"), (json.dumps(self._facts(), indent=1) + "\n").encode())
+        write_atomically(target.with_suffix(".json"), (json.dumps(self._as_json(), indent=1) + "\n").encode())
 
     def _wav(self) -> bytes:
         buffer = io.BytesIO()
@@ -125,7 +125,7 @@ class SessionRecord:
             file.writeframes(self.samples().astype("<i2").tobytes())
         return buffer.getvalue()
 
-    def _facts(self) -> dict[str, Any]:
+    def _as_json(self) -> dict[str, Any]:
         return {
             "session": self.number,
             "first_connection": self.session,
@@ -145,16 +145,16 @@ class SessionRecord:
         }
 
 
-def known(connections: Iterable[Heard]) -> Pcm:
-    """Return the samples that sessions know after these connections, in order.
+def session_audio(connections: Iterable[ReceivedAudio]) -> Pcm:
+    """Return the samples that a session has kept after these connections, given in order.
 
-    A session that is resumed goes on from its handle: what came after it over the connection before is forgotten.
+    A resumed session continues from its handle: samples that an earlier connection received after it are forgotten.
     """
     parts: list[tuple[int, Pcm]] = []
-    for heard in connections:
-        if heard.resumed_from is not None:
-            last, count = heard.resumed_from
+    for received in connections:
+        if received.resumed_from is not None:
+            last, count = received.resumed_from
             kept = [(number, samples) for number, samples in parts if number <= last]
             parts = [(number, samples[:count] if number == last else samples) for number, samples in kept]
-        parts.append((heard.connection, heard.samples))
+        parts.append((received.connection, received.samples))
     return np.concatenate([np.zeros(0, dtype=np.int16), *(samples for _, samples in parts)])

@@ -1,4 +1,4 @@
-"""What all connections of one simulator share."""
+"""The state that all connections of one simulator share."""
 
 import logging
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from appliance.simulator.model.replies import load
 from appliance.simulator.model.resumption import ResumptionStore, Snapshot
 from appliance.simulator.model.turn_plan import TurnPlan
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.record import SessionRecord, known
+from appliance.simulator.record import SessionRecord, session_audio
 from appliance.simulator.scenario.connection_faults import GoAway
 from appliance.simulator.scenario.runner import ScenarioSchedule
-from appliance.simulator.scenario.steps import Moment, Step, Trigger
+from appliance.simulator.scenario.steps import Step, Trigger, TriggerPoint
 from appliance.units import Pcm
 
-_SESSIONS: Final = 100
-"""Records kept; one more and the oldest is forgotten."""
+_MAX_RECORDS: Final = 100
+"""Records kept; one more, and the oldest is forgotten."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -26,7 +26,7 @@ class Service:
     """The script, the scenarios, the tokens, the handles and the records.
 
     Raises:
-        InputError: There is no reply, or one cannot be read.
+        InputError: The script is empty, or a reply cannot be read.
     """
 
     def __init__(self, options: SimulatorOptions, monotonic: Callable[[], float]) -> None:
@@ -34,49 +34,51 @@ class Service:
             raise InputError("the script has no reply")
         self.options = options
         self.tokens = TokenStore(monotonic)
-        self.handles = ResumptionStore(monotonic, options.handle_life_s, options.overlap, options.unknown_handle_code)
+        self.handles = ResumptionStore(
+            monotonic, options.handle_life_s, options.allow_overlap, options.unknown_handle_code
+        )
         scenarios = [scenario.scaled(options.time_scale) for scenario in options.scenarios]
-        self.playbill = ScenarioSchedule(scenarios, _always(options))
+        self.schedule = ScenarioSchedule(scenarios, _go_away_steps(options))
         self.sessions: list[SessionRecord] = []
         """Connection by connection in the order of the set-ups, running ones included."""
-        self._voices = [load(reply) for reply in options.replies]
-        self._begun = 0
+        self._audio = [load(reply) for reply in options.replies]
+        self._connections = 0
 
-    def plan(self, position: int) -> TurnPlan:
-        """Return the turn at a position of the script, which begins again after its end."""
-        index = position % len(self._voices)
+    def plan_turn(self, position: int) -> TurnPlan:
+        """Return the turn at a position of the script, which repeats after its end."""
+        index = position % len(self._audio)
         reply = self.options.replies[index]
         return TurnPlan(
             reply=position,
-            voice=self._voices[index],
+            audio=self._audio[index],
             text=reply.text,
-            heard=reply.heard or "…",
+            question=reply.question or "…",
             tools=(reply.tool,) if reply.tool else (),
             thinking_s=self.options.thinking_s,
             speed=self.options.speed,
         )
 
     def begin_record(self, setup: Setup, resumed: Snapshot | None) -> SessionRecord:
-        """Return a new record for a connection whose set-up was accepted."""
-        self._begun += 1
+        """Return a new record, for a connection whose set-up was accepted."""
+        self._connections += 1
         record = SessionRecord(
-            number=self._begun,
+            number=self._connections,
             model=setup.model,
             push_to_talk=setup.detection is None,
             resumed=resumed is not None,
-            session=resumed.session if resumed else self._begun,
-            resumed_from=(resumed.connection, resumed.heard) if resumed else None,
+            session=resumed.session if resumed else self._connections,
+            resumed_from=(resumed.connection, resumed.received_samples) if resumed else None,
         )
         self.sessions.append(record)
-        del self.sessions[:-_SESSIONS]
+        del self.sessions[:-_MAX_RECORDS]
         return record
 
     def received(self, session: int) -> Pcm:
-        """Return the samples that a session knows, over all its connections in order (`record.known`); 16 kHz mono."""
-        return known(record.heard for record in self.sessions if record.session == session)
+        """Return the samples that a session has received and not forgotten (`record.session_audio`); 16 kHz mono."""
+        return session_audio(record.received for record in self.sessions if record.session == session)
 
-    def keep(self, record: SessionRecord) -> None:
-        """Write the record of a connection that has ended, where that is wanted."""
+    def save_record(self, record: SessionRecord) -> None:
+        """Write the record of a connection that has ended, if a directory was chosen."""
         if self.options.record is None:
             return
         try:
@@ -85,9 +87,8 @@ class Service:
             _LOG.error("session %d is not recorded: %s", record.number, error.strerror)
 
 
-def _always(options: SimulatorOptions) -> tuple[Step, ...]:
-    farewell = options.farewell
-    if farewell is None:
+def _go_away_steps(options: SimulatorOptions) -> tuple[Step, ...]:
+    due = options.go_away
+    if due is None:
         return ()
-    on = Trigger(Moment.READY)
-    return (GoAway(do="go_away", on=on, after_s=farewell.after_s, time_left_s=farewell.time_left_s),)
+    return (GoAway(do="go_away", on=Trigger(TriggerPoint.READY), after_s=due.after_s, time_left_s=due.time_left_s),)

@@ -1,4 +1,4 @@
-"""What both sides of one session share: its set-up, its record, its way out, its scenario."""
+"""The state that both sides of one session share."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -10,19 +10,18 @@ from appliance.simulator.contract.tokens import Token
 from appliance.simulator.model.resumption import Snapshot
 from appliance.simulator.record import MessageRecord, SessionRecord
 from appliance.simulator.scenario.runner import ScenarioRunner
-from appliance.simulator.scenario.steps import Moment
 from appliance.simulator.service import Service
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What a connection was let in with."""
+    """An accepted set-up."""
 
     setup: Setup
     token: Token | None
     """None for the holder of the API key."""
     snapshot: Snapshot | None
-    """Of the session that goes on; None for a new one."""
+    """The session to resume; None for a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +30,23 @@ class SessionContext:
 
     admission: Admission
     record: SessionRecord
-    stage: ConnectionContext
-    director: ScenarioRunner
+    connection: ConnectionContext
+    scenario: ScenarioRunner
     service: Service
     tasks: asyncio.TaskGroup
     opened_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     @property
     def setup(self) -> Setup:
-        """What the client has set up."""
+        """The client's set-up."""
         return self.admission.setup
 
     async def send(self, message: Message) -> None:
-        """Send a message and note it."""
+        """Send a message and record it."""
         self.note("service", *(kind(name, content) for name, content in message.items()))
-        await self.stage.transport.send(encode(message))
+        await self.connection.transport.send(encode(message))
 
     def note(self, sender: str, *kinds: str) -> None:
-        """Note a message that one side has sent."""
+        """Record a message of either side."""
         at_s = asyncio.get_running_loop().time() - self.opened_at
         self.record.note(MessageRecord(round(at_s, 4), sender, " ".join(kinds)))
-
-    def reached(self, moment: Moment) -> None:
-        """Let the scenario play what waits for this moment."""
-        self.director.reached(moment, self.stage)

@@ -1,4 +1,4 @@
-"""The person's side of a session: set-up answered, audio, presses, words; where turns begin and end."""
+"""The person's side of a session: the client's messages, and where the person's turns begin and end."""
 
 import asyncio
 import logging
@@ -6,166 +6,191 @@ from typing import Final
 
 import numpy as np
 
+from appliance.audio.resample import Resampler
 from appliance.simulator.contract.messages import (
     ContractError,
     Message,
     invalid,
     kind,
     parse,
+    samples,
     section,
     setup_complete,
     voice_activity,
 )
-from appliance.simulator.contract.models import History
 from appliance.simulator.model.resumption import Snapshot
 from appliance.simulator.model.speech_detector import Activity, Edge, SpeechDetector
-from appliance.simulator.model.turn_plan import Words
 from appliance.simulator.model_side import ModelSide
 from appliance.simulator.options import VoiceActivity
-from appliance.simulator.scenario.steps import Moment
+from appliance.simulator.scenario.steps import TriggerPoint
 from appliance.simulator.session_context import SessionContext
-from appliance.simulator.user_audio import UserAudio
-from appliance.units import UPLINK, Pcm, Seconds
+from appliance.units import UPLINK, AudioFormat, Hz, Pcm, Seconds
 
 _LOG: Final = logging.getLogger(__name__)
+
+
+class _UserAudio:
+    """Converts the client's audio, at any rate, to 16 kHz; a change of rate discards what was not converted yet."""
+
+    def __init__(self) -> None:
+        self._rate_hz = UPLINK.rate_hz
+        self._resampler = _resampler(self._rate_hz)
+
+    def take(self, blob: Message) -> Pcm:
+        """Return the samples that one more piece completes, 16 kHz mono; raises ContractError."""
+        pcm, rate_hz = samples(blob)
+        if rate_hz != self._rate_hz:
+            self._rate_hz = Hz(rate_hz)
+            self._resampler = _resampler(self._rate_hz)
+        return self._resampler.feed(pcm)
+
+    def finish(self) -> Pcm:
+        """Return the last samples of the stream, which pauses here."""
+        rest = self._resampler.finish()
+        self._resampler = _resampler(self._rate_hz)
+        return rest
 
 
 class UserSide:
     """A connection whose set-up was accepted. One task receives; each of the model's turns is another."""
 
-    def __init__(self, scene: SessionContext) -> None:
-        self._scene = scene
-        self._transport = scene.stage.transport
-        self._record = scene.record
-        self._setup = scene.setup
+    def __init__(self, session: SessionContext) -> None:
+        self._session = session
+        self._transport = session.connection.transport
+        self._record = session.record
+        self._setup = session.setup
         self._detector = SpeechDetector(self._setup.detection) if self._setup.detection else None
-        told = scene.service.options.voice_activity
-        by_model = told is VoiceActivity.BY_MODEL and self._setup.rules.voice_activity
-        self._tells_activity = by_model or told is VoiceActivity.SENT
-        self._window_open = False
+        mode = session.service.options.voice_activity
+        by_model = mode is VoiceActivity.BY_MODEL and self._setup.rules.voice_activity
+        self._sends_voice_activity = by_model or mode is VoiceActivity.SENT
+        self._activity_open = False
         """Between activityStart and activityEnd."""
-        self._intake = UserAudio()
+        self._audio = _UserAudio()
         self._history_open = self._setup.initial_history
-        """Take clientContent as history: nobody answers it."""
-        self._talk = ModelSide(scene, scene.admission.snapshot or Snapshot(self._record.session))
-        scene.stage.talk = self._talk
+        """clientContent is history: it gets no reply."""
+        self._model = ModelSide(session, session.admission.snapshot or Snapshot(self._record.session))
+        session.connection.session = self._model
 
     async def run(self) -> None:
-        """Hold the session until the connection has ended."""
-        self._scene.note("client", "setup")
-        delay_s = self._scene.stage.setup_delay_s
+        """Run the session until the connection has ended."""
+        self._session.note("client", "setup")
+        delay_s = self._session.connection.setup_delay_s
         if delay_s is None:
-            await self._ignore()
+            await self._ignore_messages()
             return
-        await asyncio.sleep(self._scene.service.options.link_delay_s + delay_s)
-        await self._scene.send(setup_complete())
-        self._scene.reached(Moment.READY)
-        offering = self._scene.tasks.create_task(self._talk.offer_handles())
+        await asyncio.sleep(self._session.service.options.link_delay_s + delay_s)
+        await self._session.send(setup_complete())
+        self._session.scenario.start(TriggerPoint.READY)
+        offering = self._session.tasks.create_task(self._model.offer_handles())
         try:
             while (payload := await self._transport.receive()) is not None:
-                await self._take(payload)
+                await self._handle_message(payload)
         except ContractError as error:
             _LOG.info("session %d: closed with %d: %s", self._record.number, error.code, error.reason)
             await self._transport.close(error.code, error.reason)
         offering.cancel()
-        await self._ignore()
-        self._talk.stop()
+        await self._ignore_messages()
+        self._model.stop()
 
-    async def _ignore(self) -> None:
-        """Wait for the end; what comes until then does not count."""
+    async def _ignore_messages(self) -> None:
+        """Read until the connection has ended."""
         while await self._transport.receive() is not None:
             pass
 
-    async def _take(self, payload: bytes) -> None:
+    async def _handle_message(self, payload: bytes) -> None:
         """Act on one message of the client; raises ContractError."""
-        token = self._scene.admission.token
+        token = self._session.admission.token
         if token is not None:
             token.check(Seconds(asyncio.get_running_loop().time()))
         name, content = parse(payload)
-        self._scene.note("client", kind(name, content))
+        self._session.note("client", kind(name, content))
         self._history_open = self._history_open and name == "clientContent"
         match name:
             case "realtimeInput":
                 for field in content:
-                    await self._take_realtime(field, content)
+                    await self._handle_realtime(field, content)
             case "clientContent":
-                await self._take_content(content)
+                await self._handle_content(content)
             case "toolResponse":
-                await self._talk.take_results(content.get("functionResponses"))
+                await self._model.take_results(content.get("functionResponses"))
             case "contextUpdate":
-                pass  # it changes what the model knows; the script does not
+                pass  # the scripted replies do not depend on it
             case _:
                 raise invalid(f'Unknown name "{name}".')
 
-    async def _take_realtime(self, field: str, content: Message) -> None:
+    async def _handle_realtime(self, field: str, content: Message) -> None:
         match field:
             case "audio":
-                await self._take_audio(self._intake.take(section(content, field)))
+                await self._hear(self._audio.take(section(content, field)))
             case "activityStart" | "activityEnd":
-                await self._take_activity(field)
+                await self._handle_activity(field)
             case "audioStreamEnd":
                 if self._detector is None:
                     raise invalid("audioStreamEnd needs automatic activity detection.")
-                await self._take_audio(self._intake.end())
+                await self._hear(self._audio.finish())
                 if self._setup.rules.stream_end:
-                    await self._follow(self._detector.end_of_stream())
+                    await self._apply_edges(self._detector.end_of_stream())
             case "text":
-                await self._take_text()
+                await self._ask_in_text()
             case "video":
-                pass  # the script does not look
+                pass  # the scripted replies do not depend on it
             case _:
                 raise invalid(f"Unknown name \"{field}\" at 'realtime_input'.")
 
-    async def _take_content(self, content: Message) -> None:
-        """Words without audio: some models take them as the first message only."""
-        if self._setup.rules.history is History.FIRST and not self._history_open:
+    async def _handle_content(self, content: Message) -> None:
+        """Take text; some models accept it as the first message only."""
+        if not self._setup.rules.late_content and not self._history_open:
             raise invalid("clientContent is only supported for the initial history with this model.")
         if self._history_open:
             self._history_open = not content.get("turnComplete")
         elif content.get("turnComplete"):
-            await self._take_text()
+            await self._ask_in_text()
 
-    async def _take_audio(self, pcm: Pcm) -> None:
+    async def _hear(self, pcm: Pcm) -> None:
         if self._detector is not None:
             self._record.take(pcm)
-            deaf = asyncio.get_running_loop().time() < self._scene.stage.deaf_until
-            await self._follow(self._detector.feed(np.zeros_like(pcm) if deaf else pcm))
-        elif self._window_open:
+            deaf = asyncio.get_running_loop().time() < self._session.connection.deaf_until
+            await self._apply_edges(self._detector.feed(np.zeros_like(pcm) if deaf else pcm))
+        elif self._activity_open:
             self._record.take(pcm)
         else:
             self._record.outside_samples += len(pcm)
 
-    async def _take_activity(self, field: str) -> None:
+    async def _handle_activity(self, field: str) -> None:
         if self._detector is not None:
             raise invalid("Explicit activity control is not supported when automatic activity detection is enabled.")
-        if self._window_open is (field == "activityStart"):
+        if self._activity_open is (field == "activityStart"):
             raise invalid(f"{field} out of turn.")
-        await self._take_audio(self._intake.end())
-        self._window_open = field == "activityStart"
-        if self._window_open:
+        await self._hear(self._audio.finish())
+        self._activity_open = field == "activityStart"
+        if self._activity_open:
             await self._begin_speech()
         else:
-            self._talk.ask()
+            self._model.request_turn()
 
-    async def _take_text(self) -> None:
-        await self._talk.interrupt()
-        self._talk.ask(Words.TYPED)
+    async def _ask_in_text(self) -> None:
+        await self._model.interrupt()
+        self._model.request_turn(typed=True)
 
-    async def _follow(self, edges: list[Edge]) -> None:
-        """Act on what the detector has found."""
+    async def _apply_edges(self, edges: list[Edge]) -> None:
+        """Begin and end the person's speech where the detector has found it."""
         for edge in edges:
             activity, offset_s = edge.activity.value, UPLINK.duration(edge.at)
             self._record.edges.append((activity, edge.at))
             _LOG.info("session %d: %s at %.2f s", self._record.number, activity, offset_s)
-            if self._tells_activity:
-                await self._scene.send(voice_activity(activity, offset_s))
+            if self._sends_voice_activity:
+                await self._session.send(voice_activity(activity, offset_s))
             if edge.activity is Activity.START:
                 await self._begin_speech()
             else:
-                self._talk.ask()
+                self._model.request_turn()
 
     async def _begin_speech(self) -> None:
-        self._scene.reached(Moment.SPEECH)
+        self._session.scenario.start(TriggerPoint.SPEECH)
         if self._setup.interruptible:
-            await self._talk.interrupt()
-        await self._talk.hear()
+            await self._model.interrupt()
+        await self._model.transcribe_early()
+
+
+def _resampler(rate_hz: Hz) -> Resampler:
+    return Resampler(AudioFormat(rate_hz, 1), UPLINK.rate_hz)

@@ -24,7 +24,7 @@ from appliance.demo.accounting import WINDOW, account
 from appliance.net.event_loop import HappyEyeballsLoop
 from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
-from appliance.simulator.record import SessionRecord, known
+from appliance.simulator.record import SessionRecord, session_audio
 from appliance.simulator.scenario.file import Scenario
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK, Pcm
@@ -38,7 +38,7 @@ SPEECH_S: Final = 3.0
 FOLLOW_UP_S: Final = 4.0
 """The wait for more after an answer."""
 SPOKEN: Final = said(0.8)
-REPLY: Final = Reply(SPOKEN, text="yes", heard="is it so")
+REPLY: Final = Reply(SPOKEN, text="yes", question="is it so")
 """Longer than `known.MARGIN_S`, as answers are: what was sent before it is known when its handle comes."""
 
 
@@ -190,12 +190,12 @@ def _known(records: Sequence[SessionRecord], session: int, answered: Mapping[int
     connections = []
     for record in records:
         if record.session == session:
-            heard = record.heard
+            heard = record.received
             if heard.resumed_from is not None:
                 last, count = heard.resumed_from
                 heard = replace(heard, resumed_from=(last, max(count, answered[last])))
             connections.append(heard)
-    return known(connections)
+    return session_audio(connections)
 
 
 async def _speak(house: House, trial: Trial) -> tuple[int, int]:

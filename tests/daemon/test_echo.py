@@ -29,8 +29,10 @@ def sentence(trouble: Trouble) -> Pcm:
     return phrase
 
 
-SENTENCES = tuple(Reply(sentence(trouble), text="a", heard="b") for trouble in (Trouble.CAP_SESSION, Trouble.NETWORK))
-WORD = (Reply(sentence(Trouble.NETWORK)[12_000:24_000], text="a", heard="b"),)
+SENTENCES = tuple(
+    Reply(sentence(trouble), text="a", question="b") for trouble in (Trouble.CAP_SESSION, Trouble.NETWORK)
+)
+WORD = (Reply(sentence(Trouble.NETWORK)[12_000:24_000], text="a", question="b"),)
 """Half a second."""
 
 

@@ -18,9 +18,9 @@ from appliance.daemon import Appliance
 from appliance.live.ports import Request
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.model.replies import Reply
-from appliance.simulator.model.transcripts import Transcripts
+from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from appliance.simulator.scenario.expectation import UNUSUAL, Action, Expectation, Manner
+from appliance.simulator.scenario.expectation import UNUSUAL, Action, Expectation
 from appliance.simulator.scenario.file import Scenario, load, shipped
 from tests.clock import run_virtual
 from tests.daemon.household import reach
@@ -33,7 +33,7 @@ PAUSE_S = 0.2
 """After an answer, before the next question."""
 BOUND_S = 120.0
 """The longest that any of these conversations may take."""
-STORY = Reply(said(2.5), text="once upon a time", heard="tell me a story")
+STORY = Reply(said(2.5), text="once upon a time", question="tell me a story")
 WAITS = frozenset({State.CONNECTING, State.RECONNECTING})
 
 
@@ -104,7 +104,7 @@ async def converse(diary: Diary, appliance: Appliance, expected: Expectation, qu
     asked, signs = 1, diary.signs
     while (context := appliance.conversation.context).state is not State.IDLE:
         follow_up = context.listening is Listening.FOLLOW_UP and context.state is State.LISTENING
-        interrupts = expected.person is Manner.INTERRUPTS and asked == 1 and context.state is State.SPEAKING
+        interrupts = expected.person == "interrupts" and asked == 1 and context.state is State.SPEAKING
         if asked == expected.questions or diary.signs <= signs or not (follow_up or interrupts):
             await asyncio.sleep(0.02)
             continue
@@ -120,17 +120,17 @@ class Telling:
     """What the service tells of the person."""
 
     activity: VoiceActivity = VoiceActivity.SENT
-    transcripts: Transcripts = Transcripts.PROMPT
+    transcripts: TranscriptTiming = TranscriptTiming.PROMPT
 
     def __str__(self) -> str:
         return f"{self.activity.value}-{self.transcripts.value}"
 
 
-TELLINGS = [Telling(), Telling(VoiceActivity.UNSENT, Transcripts.LATE)]
+TELLINGS = [Telling(), Telling(VoiceActivity.UNSENT, TranscriptTiming.LATE)]
 OTHER_TELLINGS = [
     Telling(activity, when)
     for activity in (VoiceActivity.SENT, VoiceActivity.UNSENT)
-    for when in Transcripts
+    for when in TranscriptTiming
     if Telling(activity, when) not in TELLINGS
 ]
 
@@ -218,8 +218,10 @@ def test_nor_does_it_matter_what_the_service_tells_of_the_person(name: str, tell
     check(scenario, play(scenario, telling))
 
 
-@pytest.mark.parametrize("transcripts", Transcripts)
-def test_a_long_first_question_is_heard_out_though_the_service_tells_nothing_before_its_end(transcripts: Transcripts):
+@pytest.mark.parametrize("transcripts", TranscriptTiming)
+def test_a_long_first_question_is_heard_out_though_the_service_tells_nothing_before_its_end(
+    transcripts: TranscriptTiming,
+):
     scenario = load("healthy").model_copy(update={"expected": Expectation(questions=1)})
     check(scenario, play(scenario, Telling(VoiceActivity.UNSENT, transcripts), question_s=12.0))
 

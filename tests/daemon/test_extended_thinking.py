@@ -20,7 +20,7 @@ from tests.simulator.client import said
 
 MODEL = "gemini-3.8-live-extended-thinking"
 SPOKEN = said(1.5)
-ANSWER = Reply(SPOKEN, text="forty-two", heard="what is the answer")
+ANSWER = Reply(SPOKEN, text="forty-two", question="what is the answer")
 THINKING_S = 30.0
 """``conversation.thinking_s`` as it comes."""
 

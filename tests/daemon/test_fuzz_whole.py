@@ -26,7 +26,7 @@ from appliance.daemon import Appliance
 from appliance.errors import ProvisioningUnreachable, TokenRefused
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.model.replies import Reply, ToolStep
-from appliance.simulator.model.transcripts import Transcripts
+from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
 from tests.clock import run_virtual
@@ -46,15 +46,15 @@ REST_S: Final = 240.0
 """The longest way back to rest once nobody does anything any more and every device works."""
 ANSWER_S: Final = 30.0
 """The longest that a service in good health may need for the first answer."""
-SHORT = Reply(said(0.8), text="yes, indeed", heard="is it so")
-LONG = Reply(said(4.0, seed=4), text="once upon a time there was a voice in a box", heard="tell me a story")
-TOOLED = Reply(said(1.0, seed=5), text="it is noon", heard="how late is it", tool=ToolStep("get_time"))
+SHORT = Reply(said(0.8), text="yes, indeed", question="is it so")
+LONG = Reply(said(4.0, seed=4), text="once upon a time there was a voice in a box", question="tell me a story")
+TOOLED = Reply(said(1.0, seed=5), text="it is noon", question="how late is it", tool=ToolStep("get_time"))
 SPOKEN: Final = said(0.5, seed=6)
 _FADE: Final = 240
 """Samples over which the first reply of a speaker is faded in."""
 ACTIVITIES: Final = (VoiceActivity.SENT, VoiceActivity.UNSENT)
-TRANSCRIPTS: Final = tuple(Transcripts)
-ANSWER = Reply(SPOKEN, text="here I am", heard="are you there")
+TRANSCRIPTS: Final = tuple(TranscriptTiming)
+ANSWER = Reply(SPOKEN, text="here I am", question="are you there")
 
 
 class Deed(Enum):
@@ -104,7 +104,7 @@ class Script:
     acts: tuple[Act, ...]
     settings: int
     activity: VoiceActivity
-    transcripts: Transcripts
+    transcripts: TranscriptTiming
     echo: tuple[float, float] | None
     """How late, and at which level in dB, the microphone hears the speaker."""
 

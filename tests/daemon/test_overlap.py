@@ -22,7 +22,7 @@ from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
 
-STORY = Reply(said(9.0, seed=4), text="once upon a time there was a voice in a box", heard="tell me a story")
+STORY = Reply(said(9.0, seed=4), text="once upon a time there was a voice in a box", question="tell me a story")
 INTERRUPTS = "START_OF_ACTIVITY_INTERRUPTS"
 
 

@@ -28,7 +28,7 @@ from tests.daemon.line import relayed
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
 
-ANSWER: Final = Reply(said(1.0), text="yes", heard="is it so")
+ANSWER: Final = Reply(said(1.0), text="yes", question="is it so")
 SPEECH_S: Final = 3.0
 DROPS: Final = 500
 CATCH_UP_SPEED: Final = 4.0

@@ -14,8 +14,8 @@ from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
 
-YES = Reply(said(0.8), text="yes", heard="is it so")
-NOON = Reply(said(0.8, seed=5), text="it is noon", heard="how late is it", tool=ToolStep("get_time"))
+YES = Reply(said(0.8), text="yes", question="is it so")
+NOON = Reply(said(0.8, seed=5), text="it is noon", question="how late is it", tool=ToolStep("get_time"))
 
 
 @pytest.mark.parametrize("activity", [VoiceActivity.SENT, VoiceActivity.UNSENT])

@@ -19,7 +19,7 @@ from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
 
 BOTH = (VoiceActivity.SENT, VoiceActivity.UNSENT)
-ANSWER = Reply(said(0.8), text="yes, indeed", heard="is it so")
+ANSWER = Reply(said(0.8), text="yes, indeed", question="is it so")
 EMPTY = Scenario.model_validate(
     {"description": "silence", "step": [{"on": "turn", "do": "empty_turn", "connections": "all"}]}
 )

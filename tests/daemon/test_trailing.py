@@ -20,7 +20,7 @@ from tests.daemon.simulated import Home, settings_with
 from tests.daemon.trailing import check_trailing_audio
 from tests.simulator.client import said
 
-YES = Reply(said(0.8), text="yes", heard="is it so")
+YES = Reply(said(0.8), text="yes", question="is it so")
 
 
 @pytest.mark.parametrize("activity", [VoiceActivity.SENT, VoiceActivity.UNSENT])

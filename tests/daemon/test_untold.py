@@ -9,7 +9,7 @@ from appliance.core.state import Listening, State
 from appliance.daemon import Appliance
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.model.replies import Reply
-from appliance.simulator.model.transcripts import Transcripts
+from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
 from tests.clock import run_virtual
@@ -17,14 +17,16 @@ from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
 
-ANSWER = Reply(said(1.0), text="yes, indeed", heard="is it so")
+ANSWER = Reply(said(1.0), text="yes, indeed", question="is it so")
 FOLLOW_UP_S = 4.0
 
 Step = Mapping[str, object]
 Story = Callable[[Home, Appliance], Awaitable[None]]
 
 
-def played(story: Story, *steps: Step, transcripts: Transcripts = Transcripts.NEVER) -> tuple[Home, SimulatedService]:
+def played(
+    story: Story, *steps: Step, transcripts: TranscriptTiming = TranscriptTiming.NEVER
+) -> tuple[Home, SimulatedService]:
     """Play a story to a service that sends no voice activity, up to the state of rest."""
     homes = []
 
@@ -134,8 +136,10 @@ def test_a_noise_after_an_answer_is_no_reason_to_apologise():
     assert State.TROUBLE not in states(home)
 
 
-@pytest.mark.parametrize("transcripts", [Transcripts.LATE, Transcripts.NEVER])
-def test_a_transcript_that_comes_after_its_answer_was_cut_does_not_keep_the_microphone_open(transcripts: Transcripts):
+@pytest.mark.parametrize("transcripts", [TranscriptTiming.LATE, TranscriptTiming.NEVER])
+def test_a_transcript_that_comes_after_its_answer_was_cut_does_not_keep_the_microphone_open(
+    transcripts: TranscriptTiming,
+):
     async def story(home: Home, appliance: Appliance) -> None:
         await ask(home, appliance)
         await reach(appliance, State.INTERRUPTED)

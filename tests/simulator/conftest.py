@@ -30,7 +30,7 @@ def scene() -> Callable[[str], Pcm]:
 def options(tmp_path: Path) -> SimulatorOptions:
     """A quick service with two short replies."""
     replies = (
-        Reply(said(0.1), text="one two three", heard="what is it"),
+        Reply(said(0.1), text="one two three", question="what is it"),
         Reply(said(0.05, seed=5), text="four"),
     )
     return SimulatorOptions(directory=tmp_path, speed=50, replies=replies)

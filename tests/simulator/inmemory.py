@@ -19,11 +19,11 @@ PRESSED: Message = {**SETUP, "realtimeInputConfig": {"automaticActivityDetection
 START: Message = {"realtimeInput": {"activityStart": {}}}
 END: Message = {"realtimeInput": {"activityEnd": {}}}
 TEXT = {"realtimeInput": {"text": "hello"}}
-LONG = Reply(said(4.0), text="a long story", heard="tell me a story")
+LONG = Reply(said(4.0), text="a long story", question="tell me a story")
 YES = said(0.2)
-SHORT = Reply(YES, text="yes", heard="is it")
+SHORT = Reply(YES, text="yes", question="is it")
 NOON = said(0.2, seed=6)
-TOOLED = Reply(NOON, text="noon", heard="what time", tool=ToolStep("get_time"))
+TOOLED = Reply(NOON, text="noon", question="what time", tool=ToolStep("get_time"))
 
 
 def service(*replies: Reply, scenario: str | None = None, **options: Any) -> SimulatedService:

@@ -60,7 +60,7 @@ def result(call: Message, **fields: object) -> Message:
 @asynccontextmanager
 async def simulator(name: str, **options: Any) -> AsyncGenerator[Simulator, None]:
     """Run a shipped scenario, with its times scaled down."""
-    replies = (Reply(REPLY, text="a long story", heard="tell me a story"),)
+    replies = (Reply(REPLY, text="a long story", question="tell me a story"),)
     chosen = SimulatorOptions(scenarios=(load(name),), time_scale=SCALE, replies=replies, speed=4.0)
     async with Simulator(replace(chosen, **options)) as running:
         yield running

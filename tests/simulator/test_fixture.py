@@ -61,5 +61,5 @@ def test_several_simulators_run_at_once(start_simulator: StartSimulator):
 def test_what_cannot_start_says_so_to_the_test(tmp_path: Path, start_simulator: StartSimulator):
     with pytest.raises(InputError, match="cannot write into"):
         start_simulator(options=SimulatorOptions(directory=tmp_path / "absent"))
-    with pytest.raises(InputError, match="no scenario is called"):
+    with pytest.raises(InputError, match="unknown scenario"):
         start_simulator("no_such_scenario")

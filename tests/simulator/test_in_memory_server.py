@@ -11,7 +11,6 @@ from appliance.simulator.in_memory_server import (
     SimulatedSession,
     UpgradeRefusedError,
 )
-from appliance.simulator.model.resumption import Overlap
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.ports import Caller
 from appliance.simulator.scenario.file import Scenario, load, parse
@@ -101,10 +100,10 @@ def resuming(handle: str) -> Message:
     return {**SETUP, "sessionResumption": {"handle": handle}}
 
 
-@pytest.mark.parametrize(("overlap", "code"), [(Overlap.REFUSED, 1011), (Overlap.ALLOWED, None)])
-def test_a_session_is_resumed_when_its_old_connection_is_closed(overlap: Overlap, code: int | None):
+@pytest.mark.parametrize(("allowed", "code"), [(False, 1011), (True, None)])
+def test_a_session_is_resumed_when_its_old_connection_is_closed(allowed: bool, code: int | None):
     async def main():
-        async with service(overlap=overlap) as running, running.open(SETUP) as old:
+        async with service(allow_overlap=allowed) as running, running.open(SETUP) as old:
             handle = await remembered(running, old)
             try:
                 async with running.open(resuming(handle)):

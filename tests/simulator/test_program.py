@@ -99,7 +99,7 @@ def test_without_room_for_its_certificate_one_line_says_so(
         (["--port", "x"], "--port: has to be a whole number, 0 to 65535"),
         (["--link-delay", "-1"], "--link-delay: has to be a number, 0 to 3600"),
         (["--time-scale", "0"], "--time-scale: has to be a number, 0.001 to 100"),
-        (["--address", "::1"], "--address: has to be an IPv4 address"),
+        (["--address", "::1"], "--address: must be an IPv4 address"),
         (["--colour"], "unrecognized arguments: --colour"),
     ],
 )

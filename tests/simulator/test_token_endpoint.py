@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from google.genai import errors
 
-from appliance.simulator.options import SimulatorOptions, TokenPolicy
+from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.server import Simulator
 from tests.clock import run_real
 from tests.simulator.client import AUTOMATIC, connected, heard, loud, mint, offered_handle, quiet, speak, turn
@@ -149,7 +149,7 @@ def test_a_token_that_locks_some_fields_leaves_the_others(options: SimulatorOpti
 
 @pytest.mark.parametrize(
     ("change", "key", "code"),
-    [({}, "another", 400), ({"tokens": TokenPolicy.REFUSE}, "simulator", 403)],
+    [({}, "another", 400), ({"refuse_tokens": True}, "simulator", 403)],
     ids=["wrong key", "tokens refused"],
 )
 def test_the_sdk_sees_a_refusal_as_a_client_error(options: SimulatorOptions, change, key, code):

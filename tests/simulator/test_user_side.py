@@ -271,8 +271,8 @@ def test_a_resumed_session_goes_on_in_the_script(options: SimulatorOptions):
 
 def test_the_end_of_a_connection_is_announced(options: SimulatorOptions):
     async def main():
-        farewell = ScheduledGoAway(after_s=0.0, time_left_s=0.05)
-        async with Simulator(replace(options, farewell=farewell)) as simulator:
+        go_away = ScheduledGoAway(after_s=0.0, time_left_s=0.05)
+        async with Simulator(replace(options, go_away=go_away)) as simulator:
             async with connected(simulator, AUTOMATIC) as session:
                 first = await anext(aiter(session.receive()))
                 with pytest.raises(errors.APIError) as caught:

@@ -1,4 +1,4 @@
-"""What a token fixes of the set-ups of its connections. Pure."""
+"""Locks: the parts of a set-up that a token decides. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -13,30 +13,30 @@ _MASK_PATH: Final = re.compile(r"[a-zA-Z0-9]+(\.[a-zA-Z0-9]+)*")
 
 
 class GlobalLock(Enum):
-    """What becomes of a connection's handle where its token fixes the whole set-up: the service's way is not known."""
+    """Whether a connection's handle counts when its token locks the whole set-up; not known of the service."""
 
     IGNORES_HANDLE = "ignores-handle"
-    """It is ignored with the rest, unless the token's set-up asks for resumption, as Google's own example does."""
+    """It is ignored like the rest, unless the token's set-up has sessionResumption, as in Google's own example."""
     KEEPS_HANDLE = "keeps-handle"
 
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """What a token fixes of the set-ups of its connections."""
+    """The set-up fields that a token decides."""
 
     setup: Mapping[str, Any] | None = None
     mask: tuple[str, ...] = ()
 
     def applied(self, setup: Message, when_global: GlobalLock = GlobalLock.IGNORES_HANDLE) -> Message:
-        """Return the set-up that counts when a connection asks for ``setup``.
+        """Return the effective set-up of a connection that asks for ``setup``.
 
-        Without a set-up in the token, the connection's. With one and no mask, the token's, whole. With a mask, the
-        connection's with each masked field taken from the token; one that the token does not have is taken away.
+        Without a set-up in the token: the connection's. With one and no mask: the token's. With a mask: the
+        connection's, with each masked field replaced by the token's, or removed if the token does not have it.
         """
         if self.setup is None:
             return setup
         if not self.mask:
-            # A token whose set-up names resumption leaves it to the connection which session to go on with.
+            # A token with sessionResumption leaves it to the connection which session to resume.
             keeps = when_global is GlobalLock.KEEPS_HANDLE or "sessionResumption" in self.setup
             keeps_handle = keeps and "sessionResumption" in setup
             return {**self.setup, "sessionResumption": setup["sessionResumption"]} if keeps_handle else self.setup
@@ -47,10 +47,10 @@ class Lock:
 
 
 def parse_lock(setup: object, field_mask: object) -> Lock:
-    """Return the lock that a request for a token describes (camelCase).
+    """Parse the lock in a request for a token (camelCase).
 
     Raises:
-        ContractError: The set-up has an unknown field, or the mask is not one.
+        ContractError: The set-up has an unknown field, or the mask is malformed.
     """
     if setup is not None and not isinstance(setup, dict):
         raise invalid('"bidiGenerateContentSetup" must be an object.')
@@ -59,7 +59,7 @@ def parse_lock(setup: object, field_mask: object) -> Lock:
         raise invalid('"fieldMask" must be a string.')
     paths = field_mask.split(",") if field_mask else []
     for path in paths:
-        # protobuf's parser of JSON field masks takes camelCase only.
+        # protobuf's JSON parser accepts field masks in camelCase only.
         if not _MASK_PATH.fullmatch(path):
             raise invalid(f'"fieldMask" has a path that is not camelCase: "{path}".')
     return Lock(setup, tuple(paths))

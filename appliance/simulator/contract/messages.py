@@ -1,8 +1,8 @@
 """The Live API's wire: the JSON of both directions, close codes and their reasons. Pure.
 
-Facts: the client mixes camelCase (outer names) and snake_case (nested names), and protobuf's JSON takes both; audio is
-URL-safe base64 from the Python SDK and may be standard base64; the service answers camelCase JSON in binary frames.
-Every message that the service sends is written here.
+The client mixes camelCase (outer names) and snake_case (nested names); protobuf's JSON accepts both. Audio is URL-safe
+base64 from the Python SDK; standard base64 is accepted. The service answers in camelCase JSON in binary frames. Every
+message that the service sends is built here.
 """
 
 import base64
@@ -21,7 +21,7 @@ Message = Mapping[str, Any]
 
 NORMAL: Final = 1000
 ABNORMAL: Final = 1006
-"""Never on the wire: what a connection ended with when no close frame came (RFC 6455, 7.4.1)."""
+"""Never on the wire: the code of a connection that ended without a close frame (RFC 6455, 7.4.1)."""
 INVALID_ARGUMENT: Final = 1007
 POLICY_VIOLATION: Final = 1008
 INTERNAL_ERROR: Final = 1011
@@ -36,12 +36,12 @@ REASONS: Final[Mapping[int, str]] = MappingProxyType(
         1013: "The service is currently unavailable.",
     }
 )
-"""What the service says with a close code where nothing more exact is known."""
+"""The service's usual reason for each close code."""
 DEADLINE: Final = "Deadline expired before operation could complete."
-"""With 1011: the end of a connection that goAway has announced."""
+"""The reason with 1011 at the end of a connection that goAway has announced."""
 
 _FREE_FORM: Final = frozenset({"args", "response", "parameters", "parametersJsonSchema", "labels"})
-"""Their contents belong to the user: names inside are not the API's."""
+"""Fields whose contents are the user's: their names are left alone."""
 _LONGEST_KIND: Final = 100
 _LONGEST_REASON: Final = 120
 _UNDERSCORE: Final = re.compile(r"_([a-z])")
@@ -50,7 +50,7 @@ _HIGHEST_RATE_HZ: Final = 192_000
 
 
 class ContractError(Exception):
-    """The client broke the contract: the service closes the connection with this code and reason."""
+    """The client violated the contract: the service closes the connection with this code and reason."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -58,13 +58,13 @@ class ContractError(Exception):
         self.reason = reason[:_LONGEST_REASON]
 
 
-def invalid(what: str) -> ContractError:
-    """Return the error for a message that the contract excludes."""
-    return ContractError(INVALID_ARGUMENT, f"Request contains an invalid argument. {what}")
+def invalid(detail: str) -> ContractError:
+    """Return the error for an invalid message."""
+    return ContractError(INVALID_ARGUMENT, f"Request contains an invalid argument. {detail}")
 
 
 def camel_case(value: object) -> object:
-    """Return JSON with every name of the API in camelCase."""
+    """Return JSON with every API name in camelCase."""
     if isinstance(value, list):
         return [camel_case(item) for item in value]
     if not isinstance(value, dict):
@@ -74,10 +74,10 @@ def camel_case(value: object) -> object:
 
 
 def parse(payload: bytes) -> tuple[str, Message]:
-    """Return the one top-level field of a client's message, in camelCase.
+    """Return the name and content of the only top-level field of a client's message, in camelCase.
 
     Raises:
-        ContractError: It is not a JSON object with exactly one field that is an object.
+        ContractError: It is not a JSON object with exactly one field, an object.
     """
     try:
         message = camel_case(json.loads(payload))
@@ -90,7 +90,7 @@ def parse(payload: bytes) -> tuple[str, Message]:
 
 
 def section(parent: Message, name: str) -> Message:
-    """Return an object inside an object, empty where it is absent; raises ContractError where it is something else."""
+    """Return a nested object, empty if absent; raises ContractError if it is something else."""
     value = parent.get(name)
     if value is None:
         return {}
@@ -100,10 +100,10 @@ def section(parent: Message, name: str) -> Message:
 
 
 def samples(blob: Message) -> tuple[Pcm, int]:
-    """Return the samples of a piece of the person's audio, mono, and their rate in Hz: 16 kHz where it does not say.
+    """Return the samples of a piece of the person's audio, mono, and their rate in Hz, by default 16 kHz.
 
     Raises:
-        ContractError: It has another format, or is not base64 of whole samples.
+        ContractError: It is in another format, or not base64 of whole samples.
     """
     mime = blob.get("mimeType")
     match = _INPUT_MIME.fullmatch(mime) if isinstance(mime, str) else None
@@ -122,7 +122,7 @@ def samples(blob: Message) -> tuple[Pcm, int]:
 
 
 def setup_complete() -> Message:
-    """Return the answer to a set-up."""
+    """Return setupComplete."""
     return {"setupComplete": {}}
 
 
@@ -132,7 +132,7 @@ def server_content(**fields: object) -> Message:
 
 
 def model_turn(pcm: Pcm) -> Message:
-    """Return the content of ``modelTurn`` with a piece of the model's audio, 24 kHz mono."""
+    """Return the content of ``modelTurn`` for a piece of the model's audio, 24 kHz mono."""
     blob = {
         "mimeType": f"audio/pcm;rate={REPLY.rate_hz}",
         "data": base64.b64encode(pcm.astype("<i2").tobytes()).decode(),
@@ -141,12 +141,12 @@ def model_turn(pcm: Pcm) -> Message:
 
 
 def speech(pcm: Pcm) -> Message:
-    """Return a piece of the model's audio, 24 kHz mono."""
+    """Return a message with a piece of the model's audio, 24 kHz mono."""
     return server_content(modelTurn=model_turn(pcm))
 
 
 def usage(prompt_tokens: int, response_tokens: int) -> Message:
-    """Return the usageMetadata of a turn: the prompt is the whole context, which is billed anew with every turn."""
+    """Return the usageMetadata of a turn; the prompt is the whole context, billed again with every turn."""
     counts = {
         "promptTokenCount": prompt_tokens,
         "responseTokenCount": response_tokens,
@@ -158,37 +158,37 @@ def usage(prompt_tokens: int, response_tokens: int) -> Message:
 
 
 def tool_call(calls: Iterable[tuple[str, str, Mapping[str, Any]]]) -> Message:
-    """Return one message with several calls, each an id, a name and arguments."""
+    """Return one message with several calls: id, name and arguments of each."""
     return {"toolCall": {"functionCalls": [{"id": id_, "name": name, "args": dict(args)} for id_, name, args in calls]}}
 
 
 def tool_call_cancellation(ids: Iterable[str]) -> Message:
-    """Return the message that no longer wants the results of these calls."""
+    """Return the message that cancels these calls."""
     return {"toolCallCancellation": {"ids": sorted(ids)}}
 
 
 def resumption_update(handle: str | None) -> Message:
-    """Return a new handle; None: the session cannot be resumed now."""
+    """Return the message with a new handle; None: the session cannot be resumed now."""
     update = {"newHandle": handle, "resumable": True} if handle else {"resumable": False}
     return {"sessionResumptionUpdate": update}
 
 
 def go_away(time_left_s: float) -> Message:
-    """Return the announcement of the connection's end; a protobuf duration has at most nine decimals."""
+    """Return goAway; a protobuf duration has at most nine decimals."""
     return {"goAway": {"timeLeft": f"{round(time_left_s, 9):.9f}".rstrip("0").rstrip(".") + "s"}}
 
 
 def voice_activity(kind: str, offset_s: float) -> Message:
-    """Return an edge of the person's speech, at an offset from the beginning of the stream."""
+    """Return the message for an edge of the person's speech, at an offset from the start of the stream."""
     return {"voiceActivity": {"type": kind, "audioOffset": f"{offset_s:.3f}s"}}
 
 
 def encode(message: Message) -> bytes:
-    """Return a message as it goes over the wire."""
+    """Serialise a message."""
     return json.dumps(message).encode()
 
 
 def kind(name: str, content: object) -> str:
-    """Return what a message is, for the record: its name and the names directly inside it, never a value."""
+    """Return the kind of a message for the record: its name and those of its fields, never a value."""
     inside = "+".join(content) if isinstance(content, dict) else ""
     return f"{name}.{inside}"[:_LONGEST_KIND] if inside else name[:_LONGEST_KIND]

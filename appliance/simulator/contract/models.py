@@ -1,7 +1,7 @@
-"""What each Live model takes in its set-up and in a running session. Pure.
+"""What each Live model accepts in a set-up and in a running session. Pure.
 
-Source: ai.google.dev, Live API, model pages of September and October 2026; what a model is not known to refuse, it
-takes.
+Source: ai.google.dev, Live API, model pages of September and October 2026. Whatever a model is not known to refuse is
+accepted.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class Thinking(Enum):
-    """What a set-up may say of thinking."""
+    """Whether a set-up may have a thinking configuration."""
 
     OPTIONAL = "optional"
     REFUSED = "refused"
@@ -23,18 +23,10 @@ THINKING_LEVELS: Final = frozenset({"LOW", "MEDIUM", "HIGH"})
 
 
 class Behavior(Enum):
-    """Whether the model waits for a tool's result, as the wire says it."""
+    """Whether the model waits for a tool's result; the values are the wire's."""
 
     BLOCKING = "BLOCKING"
     NON_BLOCKING = "NON_BLOCKING"
-
-
-class History(Enum):
-    """When clientContent is taken."""
-
-    ALWAYS = "always"
-    FIRST = "first"
-    """Before anything else, and only where historyConfig asked for it; later it ends the connection with 1007."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +35,27 @@ class Model:
 
     thinking: Thinking = Thinking.OPTIONAL
     default_behavior: Behavior = Behavior.BLOCKING
-    """Of a tool whose declaration does not say."""
+    """For a tool whose declaration does not say."""
     behaviors: frozenset[Behavior] = frozenset(Behavior)
-    """What a declaration may ask for; anything else ends the connection with 1007."""
-    history: History = History.ALWAYS
+    """Accepted in a declaration; anything else ends the connection with 1007."""
+    late_content: bool = True
+    """``clientContent`` is accepted at any time; if not, only as the first message and if historyConfig announced it.
+    Otherwise it ends the connection with 1007."""
     affective_dialog: bool = True
-    """``enableAffectiveDialog`` is taken."""
+    """``enableAffectiveDialog`` is accepted."""
     optional_proactivity: bool = True
-    """``proactiveAudio: false`` is taken."""
+    """``proactiveAudio: false`` is accepted."""
     scheduling: bool = True
-    """A result may say when it is to be spoken of."""
+    """A tool result may have a scheduling."""
     interaction_status: bool = False
-    """Every turnComplete says whether the interaction is over."""
+    """Every turnComplete has an interactionStatus."""
     stream_end: bool = True
-    """``audioStreamEnd`` ends what the person says; if not, only audio does (openclaw#152830, python-genai#1328)."""
+    """``audioStreamEnd`` ends speech; if not, only silent audio does (openclaw#152830, python-genai#1328)."""
     handle_every_s: float | None = None
-    """How often a handle comes while the model is silent, also where the set-up has not asked for any; None: one after
-    each turn, where it has."""
+    """Interval of handles while the model is silent, asked for or not; None: one after each turn,
+    if the set-up asks for them."""
     voice_activity: bool = True
-    """``voiceActivity`` tells when the person begins and stops."""
+    """``voiceActivity`` is sent when the person begins and stops."""
 
 
 _BY_PREFIX: Final = (
@@ -91,7 +85,7 @@ _BY_PREFIX: Final = (
         "gemini-3.1-flash-live",
         Model(
             behaviors=frozenset({Behavior.BLOCKING}),
-            history=History.FIRST,
+            late_content=False,
             handle_every_s=1.2,
             voice_activity=False,
         ),
@@ -101,7 +95,7 @@ _BY_PREFIX: Final = (
 
 
 def rules(model: str) -> Model:
-    """Return the rules of ``models/…``; of an unknown model, those that refuse nothing."""
+    """Return the rules of ``models/…``; for an unknown model, those that refuse nothing."""
     name = model.removeprefix("models/")
     for prefix, known in _BY_PREFIX:
         if name.startswith(prefix):

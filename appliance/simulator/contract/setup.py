@@ -1,4 +1,4 @@
-"""The set-up of a connection: what is accepted, and what it means. Pure."""
+"""Parsing and checking a connection's set-up. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ _KNOWN: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "historyConfig": frozenset({"initialHistoryInClientContent"}),
     }
 )  # fmt: skip
-"""The names in a set-up and in the sections that are looked into."""
+"""The fields of a set-up and of those sections whose fields are checked."""
 _DETECTION: Final = frozenset(
     {"disabled", "startOfSpeechSensitivity", "endOfSpeechSensitivity", "prefixPaddingMs", "silenceDurationMs"}
 )
@@ -51,17 +51,17 @@ _DEFAULT_TRIGGER: Final = _CONTEXT_TOKENS * 8 // 10
 
 @dataclass(frozen=True, slots=True)
 class DetectionSettings:
-    """How the service finds the person's turns in the audio."""
+    """Settings of automatic activity detection."""
 
     prefix_padding_ms: int = 40
-    """Speech this long is a beginning."""
+    """Speech of this length begins a turn."""
     silence_duration_ms: int = 600
-    """Silence this long is an end."""
+    """Silence of this length ends it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """When the oldest of the context is thrown away, and down to what."""
+    """Context window compression: the size at which the oldest context is discarded, and the size after it."""
 
     trigger_tokens: int
     target_tokens: int
@@ -69,33 +69,33 @@ class Compression:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The parts of a set-up that change what the simulator does."""
+    """The parts of a set-up that matter to the simulator."""
 
     model: str
     rules: Model
     detection: DetectionSettings | None
-    """None: the client says where turns begin and end."""
+    """None: the client marks where turns begin and end."""
     interruptible: bool
-    """What the person says interrupts the model."""
+    """The person's speech interrupts the model."""
     input_transcription: bool
     output_transcription: bool
     resumption: bool
     """The client wants handles."""
     handle: str | None
-    """The client wants to go on with that session."""
+    """The session to resume; None begins a new one."""
     compression: Compression | None
     initial_history: bool
-    """The client begins with clientContent."""
+    """The client begins with clientContent as history."""
     tools: Mapping[str, Behavior] = field(default_factory=dict)
     """The declared functions."""
 
     def behavior(self, tool: str) -> Behavior:
-        """Return whether the model waits for that tool; for one that was not declared, it does."""
+        """Return the behavior of a tool; BLOCKING if it was not declared."""
         return self.tools.get(tool, Behavior.BLOCKING)
 
 
 def check_names(setup: Message) -> None:
-    """Raise ContractError for a field that a set-up, or one of its sections, does not have."""
+    """Raise ContractError for an unknown field of a set-up or of its sections."""
     for path, known in _KNOWN.items():
         for name in setup if path == "setup" else section(setup, path):
             if name not in known:
@@ -103,10 +103,10 @@ def check_names(setup: Message) -> None:
 
 
 def parse_setup(setup: Message) -> Setup:
-    """Return what a set-up (camelCase) means.
+    """Parse a set-up in camelCase.
 
     Raises:
-        ContractError: The service would close the connection for it.
+        ContractError: The service would refuse it.
     """
     check_names(setup)
     model = setup.get("model")
@@ -174,7 +174,7 @@ def _compression(setup: Message) -> Compression | None:
 
 
 def _tokens(parent: Message, name: str, default: int) -> int:
-    """Return a count; protobuf's JSON writes 64-bit integers as strings and takes both."""
+    """Return a token count; protobuf's JSON writes 64-bit integers as strings and accepts both."""
     try:
         count = int(parent.get(name, default))
     except (TypeError, ValueError, OverflowError) as error:

@@ -1,15 +1,14 @@
-"""Short-lived tokens: minting, and letting connections in.
+"""Ephemeral tokens: minting and checking.
 
 Facts (ai.google.dev, ephemeral tokens): one use by default, 0 for unlimited; 60 s for a new session and 30 min for
-messages by default, both less than 20 h ahead; resuming is no use. A connection is refused when its first message is
-there, not when the socket opens.
+messages by default, both less than 20 h ahead; resuming does not count as a use. A connection is refused when its first
+message arrives, not when the socket opens.
 """
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Final
 
 from appliance.simulator.contract.locks import Lock, parse_lock
@@ -19,19 +18,12 @@ from appliance.units import Seconds
 _FIELDS: Final = frozenset({"expireTime", "newSessionExpireTime", "uses", "bidiGenerateContentSetup", "fieldMask"})
 _LONGEST: Final = timedelta(hours=20)
 _CAPACITY: Final = 10_000
-"""Tokens remembered; one more and the oldest is forgotten."""
-
-
-class Purpose(Enum):
-    """What a connection wants."""
-
-    NEW = "new"
-    RESUME = "resume"
+"""Tokens kept; one more, and the oldest is forgotten."""
 
 
 @dataclass(slots=True)
 class Token:
-    """What a token still allows; moments are monotonic."""
+    """The remaining rights of a token; times are monotonic."""
 
     expires_at: Seconds
     new_session_until: Seconds
@@ -40,18 +32,18 @@ class Token:
     lock: Lock
 
     def check(self, now: Seconds) -> None:
-        """Raise ContractError where the token no longer allows any message."""
+        """Raise ContractError if the token has expired."""
         if now >= self.expires_at:
             raise ContractError(INTERNAL_ERROR, "Auth token has expired.")
 
-    def begin(self, purpose: Purpose, now: Seconds) -> None:
-        """Let a session begin, which is a use, or resume, which is none.
+    def begin_session(self, now: Seconds, *, resumed: bool) -> None:
+        """Begin a session, which is a use of the token, or resume one, which is not.
 
         Raises:
             ContractError: The token does not allow it.
         """
         self.check(now)
-        if purpose is Purpose.RESUME:
+        if resumed:
             return
         if now >= self.new_session_until:
             raise ContractError(INTERNAL_ERROR, "Auth token has expired: it can no longer start a new session.")
@@ -84,8 +76,8 @@ class TokenStore:
         if not isinstance(uses, int) or uses < 0:
             raise invalid('"uses" must be 0 or more.')
         token = Token(
-            expires_at=self._moment(request, "expireTime", timedelta(minutes=30)),
-            new_session_until=self._moment(request, "newSessionExpireTime", timedelta(seconds=60)),
+            expires_at=self._deadline(request, "expireTime", timedelta(minutes=30)),
+            new_session_until=self._deadline(request, "newSessionExpireTime", timedelta(seconds=60)),
             uses_left=uses or None,
             lock=parse_lock(request.get("bidiGenerateContentSetup"), request.get("fieldMask")),
         )
@@ -96,14 +88,14 @@ class TokenStore:
         return name
 
     def find(self, name: str) -> Token:
-        """Return the token of that name; raises ContractError where there is none."""
+        """Return a token by its name; raises ContractError if there is none."""
         token = self._tokens.get(name)
         if token is None:
             raise ContractError(POLICY_VIOLATION, "Request had invalid authentication credentials.")
         return token
 
-    def _moment(self, request: Message, name: str, default: timedelta) -> Seconds:
-        """Return the monotonic moment of a time of day: the clock may be set while the token lives."""
+    def _deadline(self, request: Message, name: str, default: timedelta) -> Seconds:
+        """Return a wall-clock time as a monotonic one: the wall clock may be set while the token lives."""
         remaining = _time(request[name], name) - self._wall() if name in request else default
         if not timedelta() < remaining < _LONGEST:
             raise invalid(f'"{name}" must lie ahead, by less than 20 hours.')
@@ -112,9 +104,9 @@ class TokenStore:
 
 def _time(value: object, name: str) -> datetime:
     try:
-        moment = datetime.fromisoformat(str(value))
+        time = datetime.fromisoformat(str(value))
     except ValueError as error:
         raise invalid(f'"{name}" must be an RFC 3339 time.') from error
-    if moment.tzinfo is None:
+    if time.tzinfo is None:
         raise invalid(f'"{name}" must have an offset from UTC.')
-    return moment
+    return time

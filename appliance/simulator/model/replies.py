@@ -1,4 +1,4 @@
-"""What the simulated model says: a script of replies, and the one that ships."""
+"""The replies of the simulated model, and the default script."""
 
 import wave
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ from appliance.errors import ExitCode, InputError
 from appliance.units import REPLY, Pcm
 
 VOICE: Final = Path(__file__).parents[1] / "voice"
-"""Where the shipped recordings are."""
+"""Directory of the shipped recordings."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolStep:
-    """A tool that the model calls before it speaks."""
+    """A tool call before a reply."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
@@ -29,11 +29,11 @@ class Reply:
     """One turn of the model."""
 
     audio: Path | Pcm
-    """A 24 kHz mono 16-bit WAV file, or such samples; no samples: the model stays silent."""
+    """A 24 kHz mono 16-bit WAV file, or samples; no samples: the model stays silent."""
     text: str = ""
-    """What the audio says, for the output transcription."""
-    heard: str = ""
-    """What the person is said to have asked, for the input transcription; empty: an ellipsis."""
+    """The words of the audio, for the output transcription."""
+    question: str = ""
+    """The person's words, for the input transcription; empty: an ellipsis."""
     tool: ToolStep | None = None
 
 
@@ -44,33 +44,33 @@ DEFAULT_SCRIPT: Final = (
             "The moon is about three hundred and eighty thousand kilometres away. "
             "If you could drive there by car, day and night, you would be on the road for five months."
         ),
-        heard="How far away is the moon?",
+        question="How far away is the moon?",
     ),
     Reply(
         audio=VOICE / "sun.wav",
         text="The sun is about one hundred and fifty million kilometres away.",
-        heard="Stop. What about the sun?",
+        question="Stop. What about the sun?",
     ),
     Reply(
         audio=VOICE / "time.wav",
         text="It is exactly the time that your clock shows.",
-        heard="What time is it?",
+        question="What time is it?",
         tool=ToolStep("get_time"),
     ),
     Reply(
         audio=VOICE / "umbrella.wav",
         text="I would take an umbrella today.",
-        heard="Will it rain?",
+        question="Will it rain?",
     ),
 )
-"""Spoken in this order, again and again; ``scripts/render-recordings`` makes the recordings from the texts."""
+"""Repeated from the beginning after the last; ``scripts/render-recordings`` makes the recordings from the texts."""
 
 
 def load(reply: Reply) -> Pcm:
     """Return the samples of a reply, 24 kHz mono.
 
     Raises:
-        InputError: The file is not there or is not a 24 kHz mono 16-bit PCM WAV.
+        InputError: The file does not exist, or is not a 24 kHz mono 16-bit PCM WAV.
     """
     if not isinstance(reply.audio, Path):
         return reply.audio
@@ -86,5 +86,5 @@ def load(reply: Reply) -> Pcm:
         raise InputError(
             f"{reply.audio} must be 24 kHz mono 16-bit, not {shape[0]} Hz, {shape[1]} channels, {shape[2] * 8}-bit"
         )
-    whole = data[: len(data) // 2 * 2]  # a file that was cut may end inside a sample
+    whole = data[: len(data) // 2 * 2]  # a truncated file may end inside a sample
     return np.frombuffer(whole, dtype="<i2").astype(np.int16)

@@ -3,35 +3,24 @@
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final
 
 from appliance.simulator.contract.messages import INTERNAL_ERROR, INVALID_ARGUMENT, POLICY_VIOLATION, ContractError
 from appliance.simulator.ports import Transport
 
 _CAPACITY: Final = 1000
-"""Handles remembered; one more and the oldest is forgotten."""
-
-
+"""Handles kept; one more, and the oldest is forgotten."""
 _UNKNOWN: Final[Mapping[int, str]] = {
     INVALID_ARGUMENT: "Request contains an invalid argument. Unknown session handle.",
     POLICY_VIOLATION: "BidiGenerateContent session not found",
 }
 UNKNOWN_CODES: Final = tuple(_UNKNOWN)
-"""Both are seen of the real service."""
-
-
-class Overlap(Enum):
-    """What becomes of a resumption while the session's old connection is open."""
-
-    REFUSED = "refused"
-    """1011: the old one is to be closed first."""
-    ALLOWED = "allowed"
+"""Both have been seen from the real service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a session takes along to its next connection."""
+    """The state that a session takes to its next connection."""
 
     session: int
     """Number of its first connection."""
@@ -39,16 +28,16 @@ class Snapshot:
     """In the script, of the next reply."""
     context_tokens: int = 0
     connection: int = 0
-    """Number of the connection over which it was offered."""
-    heard: int = 0
-    """Samples of the person that this connection had received: what comes later, the session forgets."""
+    """Number of the connection that offered the handle."""
+    received_samples: int = 0
+    """Samples that this connection had received by then; the session forgets later ones."""
 
 
 @dataclass(slots=True)
 class _Handle:
     snapshot: Snapshot
     valid_until: float | None = None
-    """None while the session has a connection: the time runs from its end."""
+    """None while the session is connected: the time runs from its end."""
 
 
 @dataclass(slots=True)
@@ -57,16 +46,17 @@ class ResumptionStore:
 
     monotonic: Callable[[], float]
     life_s: float
-    """How long a handle is good after the end of the session's last connection."""
-    overlap: Overlap
+    """How long a handle is valid after the session's last connection has ended."""
+    allow_overlap: bool
+    """Resume a session although its old connection is still open."""
     unknown_code: int = INVALID_ARGUMENT
-    """With which a handle that is not known ends the connection."""
+    """Close code for an unknown handle."""
     _handles: dict[str, _Handle] = field(default_factory=dict)
     _open: dict[int, Transport] = field(default_factory=dict)
-    """The connection of each session that has one."""
+    """The connection of each connected session."""
 
     def offer(self, snapshot: Snapshot) -> str:
-        """Return a new handle under which the session can go on."""
+        """Return a new handle with which the session can be resumed."""
         name = secrets.token_hex(24)
         if len(self._handles) >= _CAPACITY:
             del self._handles[next(iter(self._handles))]
@@ -74,34 +64,34 @@ class ResumptionStore:
         return name
 
     def resume(self, name: str) -> Snapshot:
-        """Return what was left under a handle.
+        """Return the snapshot of a handle.
 
         Raises:
-            ContractError: It is unknown (1007 or 1008), or the session still has a connection (1011).
+            ContractError: It is unknown (1007 or 1008), or the session is still connected (1011).
         """
         handle = self._handles.get(name)
         if handle is None or (handle.valid_until is not None and self.monotonic() >= handle.valid_until):
             raise ContractError(self.unknown_code, _UNKNOWN[self.unknown_code])
-        open_ = self._open.get(handle.snapshot.session)
-        if open_ is not None and not open_.ended and self.overlap is Overlap.REFUSED:
+        old = self._open.get(handle.snapshot.session)
+        if old is not None and not old.ended and not self.allow_overlap:
             raise ContractError(INTERNAL_ERROR, "Internal error encountered.")
         return handle.snapshot
 
-    def begin(self, session: int, transport: Transport) -> None:
+    def connected(self, session: int, transport: Transport) -> None:
         """Note the connection of a session."""
         self._open[session] = transport
         for handle in self._of(session):
             handle.valid_until = None
 
-    def end(self, session: int, transport: Transport) -> None:
-        """Note that a connection has ended: the session's handles begin to age, unless it has another one."""
+    def disconnected(self, session: int, transport: Transport) -> None:
+        """Note the end of a connection: the session's handles begin to age, unless it has another one."""
         if self._open.get(session) is transport:
             del self._open[session]
             for handle in self._of(session):
                 handle.valid_until = self.monotonic() + self.life_s
 
     def forget(self) -> None:
-        """Know no handle any more."""
+        """Forget all handles."""
         self._handles.clear()
 
     def _of(self, session: int) -> list[_Handle]:

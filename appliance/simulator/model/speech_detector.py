@@ -1,7 +1,7 @@
-"""Finding speech in audio by its energy, on audio time: the same samples give the same turns. Pure.
+"""Speech detection by energy, on audio time: the same samples give the same turns. Pure.
 
-Every 20 ms frame has a level. The floor follows the quietest frames down at once and upwards slowly; a frame is
-speech when it is well above the floor and above an absolute level.
+Each 20 ms frame has a level. The noise floor falls with the quietest frames at once and rises slowly. A frame is speech
+if its level is well above the floor and above an absolute minimum.
 """
 
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ _FRAME: Final = UPLINK.frames(FRAME_MS / 1000)
 _QUIETEST_DB: Final = -96.0
 _FIRST_FLOOR_DB: Final = -66.0
 _FLOOR_RISE_DB: Final = 3.0 * FRAME_MS / 1000
-"""A second, 3 dB: slower than the pauses between words come, fast enough for a room that gets louder."""
+"""3 dB per second: too slow to rise between the pauses of speech, fast enough for a room that gets louder."""
 _START_DB: Final = 12.0
 _STAY_DB: Final = 8.0
-_LEAST_START_DB: Final = -48.0
-_LEAST_STAY_DB: Final = -54.0
+_MIN_START_DB: Final = -48.0
+_MIN_STAY_DB: Final = -54.0
 
 
 class Activity(Enum):
-    """The two edges of what a person says."""
+    """The two edges of speech; the values are the wire's."""
 
     START = "ACTIVITY_START"
     END = "ACTIVITY_END"
@@ -34,15 +34,15 @@ class Activity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Speech began or ended."""
+    """The beginning or end of speech."""
 
     activity: Activity
     at: int
-    """Samples of the stream before the edge: where speech began, or the sample after the last of it."""
+    """Stream position in samples: the first sample of speech, or the one after the last."""
 
 
 class SpeechDetector:
-    """A stream of 16 kHz mono samples in, edges out."""
+    """Finds the edges of speech in a stream of 16 kHz mono samples."""
 
     def __init__(self, settings: DetectionSettings) -> None:
         self._start_frames = max(1, round(settings.prefix_padding_ms / FRAME_MS))
@@ -53,10 +53,10 @@ class SpeechDetector:
         self._floor_db = _FIRST_FLOOR_DB
         self._speaking = False
         self._run = 0
-        """Frames in a row that speak against the present state."""
+        """Consecutive frames that contradict the current state."""
 
     def feed(self, samples: Pcm) -> list[Edge]:
-        """Take the next samples, any number; return the edges that they decide."""
+        """Take any number of samples; return the edges found."""
         pending = np.concatenate([self._rest, samples])
         whole = len(pending) // _FRAME * _FRAME
         self._rest = pending[whole:]
@@ -64,7 +64,7 @@ class SpeechDetector:
         return [edge for edge in edges if edge is not None]
 
     def end_of_stream(self) -> list[Edge]:
-        """The stream pauses: speech, if any, ends here."""
+        """End speech, if any: the stream pauses here."""
         self._position += len(self._rest)
         self._rest = self._rest[:0]
         self._run = 0
@@ -88,12 +88,12 @@ class SpeechDetector:
 
     def _is_loud(self, level_db: float) -> bool:
         if self._speaking:
-            return level_db > max(self._floor_db + _STAY_DB, _LEAST_STAY_DB)
-        return level_db > max(self._floor_db + _START_DB, _LEAST_START_DB)
+            return level_db > max(self._floor_db + _STAY_DB, _MIN_STAY_DB)
+        return level_db > max(self._floor_db + _START_DB, _MIN_START_DB)
 
 
 def _levels_db(frames: Pcm) -> list[float]:
-    """Return the level of each row, dB against a full-scale square wave."""
+    """Return the level of each row in dB relative to a full-scale square wave."""
     power = np.mean(np.square(frames.astype(np.float64) / 32768), axis=1)
     levels: list[float] = np.maximum(10 * np.log10(power + 1e-12), _QUIETEST_DB).tolist()
     return levels

@@ -1,111 +1,138 @@
-"""One turn of the simulated model: tool calls where there are any, then speech, then the time that it plays."""
+"""One turn of the simulated model: transcripts, tool calls, speech, and the time that it takes to play."""
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Final
 
 from appliance.simulator.contract.messages import Message, model_turn, server_content, speech, tool_call
-from appliance.simulator.model.transcripts import Transcript
-from appliance.simulator.model.turn_plan import Answer, Completion, Interruption, TurnPlan
+from appliance.simulator.model.turn_plan import Answer, Interruption, TurnPlan
 from appliance.simulator.record import TurnRecord
 from appliance.units import REPLY, Pcm
 
 CHUNK: Final = REPLY.frames(0.08)
+_TRANSCRIPT_PIECES: Final = 2
 
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Transcription(Enum):
-    """Whether a side's words are sent along."""
+class TranscriptTiming(Enum):
+    """When the person's transcript comes; the service promises no order between it and the model's turn."""
 
-    OFF = "off"
-    ON = "on"
+    EARLY = "early"
+    """The first piece while the person speaks, the rest as the model's turn begins."""
+    PROMPT = "prompt"
+    """As the model's turn begins, before its audio."""
+    LATE = "late"
+    """The first piece after the first audio of the reply, the rest after turnComplete."""
+    NEVER = "never"
+
+
+class InputTranscript:
+    """The transcript of one question, sent in pieces; each word follows a space, as on the wire."""
+
+    def __init__(self, text: str, send: Send) -> None:
+        self._send = send
+        words = text.split()
+        size = -(-len(words) // _TRANSCRIPT_PIECES) or 1
+        self._pieces = deque(words[start : start + size] for start in range(0, len(words), size))
+
+    async def send_piece(self) -> None:
+        """Send the next piece, if there is one."""
+        if self._pieces:
+            text = "".join(f" {word}" for word in self._pieces.popleft())
+            await self._send(server_content(inputTranscription={"text": text}))
+
+    async def send_rest(self) -> None:
+        """Send all remaining pieces."""
+        while self._pieces:
+            await self.send_piece()
 
 
 class ModelTurn:
-    """Says one reply; its coroutines may be cancelled at any point, which leaves no message half said."""
+    """Speaks one reply; its coroutines may be cancelled at any point, which leaves no message half sent."""
 
     def __init__(
-        self, plan: TurnPlan, transcription: Transcription, transcript: Transcript, record: TurnRecord, send: Send
+        self, plan: TurnPlan, question: InputTranscript, record: TurnRecord, send: Send, *, output_transcription: bool
     ) -> None:
-        """``transcription`` is of the model's words, ``transcript`` what is still to be sent of the person's."""
+        """``question`` is the part of the person's transcript that is still to be sent."""
         self.plan = plan
-        self.transcript = transcript
+        self.question = question
         self.record = record
-        self._transcription = transcription
+        self._output_transcription = output_transcription
         self._send = send
-        self._answered = asyncio.Event()
+        self._results_complete = asyncio.Event()
         self.pending: frozenset[str] = frozenset()
-        """Ids of the tool calls that wait for an answer."""
+        """Ids of the tool calls without a result."""
         self.playing_until = 0.0
-        """Moment of the loop's clock when all audio sent so far would have been played."""
+        """Loop time at which all audio sent so far has played."""
 
-    def answer(self, ids: Iterable[str]) -> None:
-        """Take the answers to tool calls; those to others are ignored."""
+    def take_results(self, ids: Iterable[str]) -> None:
+        """Note the results of tool calls; unknown ids are ignored."""
         if self.pending:
             self.pending -= frozenset(ids)
             if not self.pending:
-                self._answered.set()
+                self._results_complete.set()
 
     async def call_tools(self) -> None:
-        """Make the calls, all in one message; returns at once."""
+        """Send the calls, all in one message."""
         calls = [(f"function-call-{secrets.token_hex(8)}", tool.name, tool.arguments) for tool in self.plan.tools]
         self.pending = frozenset(id_ for id_, _, _ in calls)
         self.record.tool_calls = tuple(id_ for id_, _, _ in calls)
         await self._send(tool_call(calls))
 
     async def wait_for_results(self) -> None:
-        """Wait until every call is answered."""
+        """Wait until every call has a result."""
         if self.pending:
-            await self._answered.wait()
+            await self._results_complete.wait()
 
     async def speak(self, on_first_audio: Callable[[], None]) -> None:
         """Send the audio and generationComplete; return when turnComplete is due."""
-        if self.plan.answer in {Answer.EMPTY, Answer.WAITS}:
+        if self.plan.answer in {Answer.EMPTY, Answer.WAITS_FOR_INPUT}:
             return
-        voice, speed = self.plan.voice, self.plan.speed
+        audio, speed = self.plan.audio, self.plan.speed
         burst = max(1, REPLY.frames(self.plan.burst_ms / 1000) // CHUNK) * CHUNK
-        began = asyncio.get_running_loop().time()
-        for start in range(0, len(voice), CHUNK):
-            await _sleep_until(began + REPLY.duration(start // burst * burst) / speed)
-            await self._say(start)
+        started_at = asyncio.get_running_loop().time()
+        for start in range(0, len(audio), CHUNK):
+            await _sleep_until(started_at + REPLY.duration(start // burst * burst) / speed)
+            await self._send_chunk(start)
             now = asyncio.get_running_loop().time()
-            self.playing_until = max(self.playing_until, now) + REPLY.duration(len(voice[start : start + CHUNK]))
+            self.playing_until = max(self.playing_until, now) + REPLY.duration(len(audio[start : start + CHUNK]))
             if start == 0:
                 on_first_audio()
-                await self.transcript.send_piece()
+                await self.question.send_piece()
         await self._send(server_content(generationComplete=True))
-        if self.plan.completion is Completion.PLAYED:
-            await _sleep_until(began + REPLY.duration(len(voice)))
+        if not self.plan.completes_early:
+            await _sleep_until(started_at + REPLY.duration(len(audio)))
 
     def interruption(self) -> Message:
-        """Return the message that tells of an interruption."""
+        """Return the message that announces an interruption."""
         if self.plan.interruption is not Interruption.WITH_AUDIO:
             return server_content(interrupted=True)
+        return server_content(interrupted=True, modelTurn=model_turn(self._discarded_chunk()))
+
+    def _discarded_chunk(self) -> Pcm:
+        """Return one more chunk of the reply; it is not to be heard, so the record does not count it."""
         start = self.record.sent_samples
-        return server_content(interrupted=True, modelTurn=model_turn(self._rest(start)))
+        return self.plan.audio[start : start + CHUNK] if start < len(self.plan.audio) else self.plan.audio[-CHUNK:]
 
-    def _rest(self, start: int) -> Pcm:
-        """Return one more chunk; it was never to be heard, so that no record counts it."""
-        return self.plan.voice[start : start + CHUNK] if start < len(self.plan.voice) else self.plan.voice[-CHUNK:]
-
-    async def _say(self, start: int) -> None:
-        """Send the chunk that begins at sample ``start``, and the words that belong to it."""
-        chunk = self.plan.voice[start : start + CHUNK]
+    async def _send_chunk(self, start: int) -> None:
+        """Send the chunk that begins at sample ``start``, and its words."""
+        chunk = self.plan.audio[start : start + CHUNK]
         self.record.sent_samples = start + len(chunk)
         await self._send(speech(chunk))
-        words = self._words_within(start, start + len(chunk))
-        if words and self._transcription is Transcription.ON:
+        words = self._words_between(start, start + len(chunk))
+        if words and self._output_transcription:
             await self._send(server_content(outputTranscription={"text": words}))
 
-    def _words_within(self, start: int, end: int) -> str:
-        """Return the words spoken between two samples, spread evenly, each after a space as the service does it."""
+    def _words_between(self, start: int, end: int) -> str:
+        """Return the words spoken between two samples, spread evenly; each follows a space, as on the wire."""
         words = self.plan.text.split()
-        first, last = (position * len(words) // len(self.plan.voice) for position in (start, end))
+        first, last = (position * len(words) // len(self.plan.audio) for position in (start, end))
         return "".join(f" {word}" for word in words[first:last])
 
 
-async def _sleep_until(moment: float) -> None:
-    await asyncio.sleep(moment - asyncio.get_running_loop().time())
+async def _sleep_until(at: float) -> None:
+    await asyncio.sleep(at - asyncio.get_running_loop().time())

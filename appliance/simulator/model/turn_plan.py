@@ -1,4 +1,4 @@
-"""What the model is going to do in one turn: decided when it begins, by the script and by the scenario."""
+"""The plan of one turn of the model: made when it begins, from the script and the scenario."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -8,59 +8,42 @@ from appliance.units import Pcm
 
 
 class Answer(Enum):
-    """What the person gets."""
+    """The kind of answer that the person gets."""
 
     SPOKEN = "spoken"
     EMPTY = "empty"
-    """turnComplete and no audio."""
-    WAITS = "waits"
-    """waitingForInput and turnComplete, no audio: the person is expected to go on."""
-    NONE = "none"
-    """The person's words are transcribed, then nothing comes, not even an end."""
-    NOTHING = "nothing"
-    """Not a single message."""
-
-
-class Completion(Enum):
-    """When turnComplete comes."""
-
-    PLAYED = "played"
-    """When the audio would have been played: the service "assumes realtime playback"."""
-    GENERATED = "generated"
-    """At once after generationComplete; an interruption can then come after it."""
-
-
-class Words(Enum):
-    """How the person asks."""
-
-    SPOKEN = "spoken"
-    TYPED = "typed"
-    """No input transcription tells of them."""
+    """turnComplete without audio."""
+    WAITS_FOR_INPUT = "waits-for-input"
+    """waitingForInput and turnComplete without audio: the person is expected to go on."""
+    TRANSCRIPT_ONLY = "transcript-only"
+    """The person is transcribed; nothing follows, not even turnComplete."""
+    IGNORED = "ignored"
+    """No message at all."""
 
 
 class Status(Enum):
-    """What turnComplete says of interactionStatus, as the wire says it."""
+    """interactionStatus in turnComplete; the values are the wire's."""
 
-    UNSAID = ""
+    OMITTED = ""
     IDLE = "IDLE"
     IN_PROGRESS = "IN_PROGRESS"
 
 
 class Interruption(Enum):
-    """How an interruption is told."""
+    """The form of an interruption."""
 
     ALONE = "alone"
     WITH_AUDIO = "with-audio"
-    """In one message with audio of the discarded reply."""
+    """The ``interrupted`` message also holds audio of the discarded reply."""
     WITHOUT_END = "without-end"
     """No turnComplete follows."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filler:
-    """A turn before the one that answers."""
+    """Speech in a turn of its own before the answer."""
 
-    voice: Pcm
+    audio: Pcm
     """24 kHz mono."""
     wait_s: float
     """From its end to the answer."""
@@ -72,26 +55,29 @@ class TurnPlan:
 
     reply: int
     """Position in the script."""
-    voice: Pcm
-    """24 kHz mono; no samples: the model chooses to stay silent."""
+    audio: Pcm
+    """24 kHz mono; empty: the model stays silent."""
     text: str
-    """What the voice says."""
-    heard: str
-    """What the person is said to have asked; empty: nobody did, the turn goes on from results of tools."""
+    """The words of the audio."""
+    question: str
+    """The person's words; empty where the turn continues from tool results."""
     tools: tuple[ToolStep, ...]
-    """Called at once, in one message, before the model speaks."""
+    """Called before the model speaks, all in one message."""
     thinking_s: float
-    """Before anything but the transcription of the person."""
+    """Wait before anything but the person's transcript."""
     speed: float
     """Audio is sent this many times faster than it plays; below 1, playback runs dry."""
     burst_ms: int = 80
-    """Audio is sent in pieces of 80 ms, so many of them at a time as this holds."""
+    """Length of the bursts in which audio is sent, in whole chunks of 80 ms."""
     answer: Answer = Answer.SPOKEN
-    completion: Completion = Completion.PLAYED
-    status: Status = Status.UNSAID
+    completes_early: bool = False
+    """Send turnComplete right after generationComplete, not when the audio has played: the service "assumes realtime
+    playback". An interruption can then come after it."""
+    status: Status = Status.OMITTED
     interruption: Interruption = Interruption.ALONE
     reason: str = ""
-    """turnCompleteReason, as the wire says it; empty: none is sent."""
+    """turnCompleteReason, in the wire's words; empty: omitted."""
     filler: Filler | None = None
-    """Speech before the answer, as a turn that ends with IN_PROGRESS."""
-    words: Words = Words.SPOKEN
+    """Speech before the answer, in a turn that ends with IN_PROGRESS."""
+    typed: bool = False
+    """The question came as text: it has no input transcription."""

@@ -1,10 +1,10 @@
-"""What a household is to notice of a scenario: part of its file, and held by a test of the whole appliance.
+"""The appliance's expected reaction to a scenario: part of its file, checked by a test of the whole appliance.
 
-A person says the wake word and asks; after each answer, the next question.
+In that test a person says the wake word and asks a question, and the next one after each answer.
 """
 
 from enum import StrEnum
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -12,60 +12,52 @@ from appliance.core.events import Trouble
 from appliance.core.state import State
 
 UNUSUAL: Final = frozenset({State.INTERRUPTED, State.RECONNECTING, State.FAREWELL, State.TROUBLE})
-"""States that a conversation in good health with a person who does not interrupt never shows."""
+"""States that never appear in a healthy conversation with a person who does not interrupt."""
 
 
 class Action(StrEnum):
-    """What the appliance does about it."""
+    """How the appliance reacts."""
 
     TRY_AGAIN = "try again"
-    """It connects once more, as before: there was no conversation to go on with."""
+    """It connects again, as before: there was no conversation to continue."""
     LEAVE_OUT = "leave out"
     """It connects with a set-up that asks for less."""
     RESUME = "resume"
-    """It connects once more and goes on with the session."""
+    """It connects again and resumes the session."""
     BEGIN_ANEW = "begin anew"
-    """It connects once more and begins a session, which is told what was said."""
+    """It connects again and begins a new session, seeded with the transcript."""
     SWAP = "swap"
-    """It connects once more and goes on with the session, in silence: no light tells."""
+    """It replaces the connection and resumes the session unnoticed: no light shows it."""
     ASK_AGAIN = "ask again"
-    """It sends once more what the person said and got no answer to."""
+    """It resends the question that got no answer."""
     LEAVE = "leave"
-    """It ends the conversation, as nobody waits for anything."""
+    """It ends the conversation silently, since nobody is waiting for an answer."""
     GIVE_UP = "give up"
-    """It ends the conversation, in words."""
-
-
-class Manner(StrEnum):
-    """How the person behaves."""
-
-    LISTENS = "listens"
-    """To each answer, up to its end."""
-    INTERRUPTS = "interrupts"
-    """The first answer, after its first second, with the wake word and another question."""
+    """It ends the conversation and says why."""
 
 
 class Expectation(BaseModel):
-    """What is expected of the appliance; what is left out is not to happen."""
+    """The expected reaction; anything not listed must not happen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     action: tuple[Action, ...] = ()
-    """In order; the same one several times in a row counts as one."""
+    """In order; repetitions count once."""
     light: tuple[State, ...] = ()
-    """What it shows besides the lights of a conversation in good health, in order, repetitions as above."""
+    """Unusual states that the light shows, in order; repetitions count once."""
     words: Trouble | None = None
-    """The sentence that the household hears (`core.trouble_messages`)."""
+    """The trouble message that is spoken (`core.trouble_messages`)."""
     questions: Annotated[int, Field(ge=1, le=20)] = 2
     answers: Annotated[int, Field(ge=0, le=20)] | None = None
-    """So many of them are answered, each answer heard up to its end; left out: all."""
-    person: Manner = Manner.LISTENS
+    """Questions whose answer is heard to its end; None: all."""
+    person: Literal["listens", "interrupts"] = "listens"
+    """Listens to every answer, or interrupts the first after a second with the wake word and another question."""
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
+    def _check(self) -> Self:
         if not set(self.light) <= UNUSUAL:
             raise ValueError(
-                f"light: only what is unusual is listed: {', '.join(sorted(state.value for state in UNUSUAL))}"
+                f"light: only unusual states are listed: {', '.join(sorted(state.value for state in UNUSUAL))}"
             )
         if (self.words is not None) is not (Action.GIVE_UP in self.action):
-            raise ValueError(f"words: go with the action {Action.GIVE_UP}")
+            raise ValueError(f"words: required with the action {Action.GIVE_UP}, and only with it")
         return self

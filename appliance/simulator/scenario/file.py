@@ -1,9 +1,9 @@
-"""Scenarios: small files that say what goes wrong, and when.
+"""Scenario files: which faults the service has, and when.
 
-A file is TOML: a ``description`` of one line, and any number of ``[[step]]`` tables. Each has ``on``, the moment that
-it waits for (`steps.Moment`, with ``:2`` for the second time on a connection); ``do``, an act (`acts`) or an alteration
-of the turn (`alterations`) with its own keys; and, where wanted, ``after_s`` and ``connections``. ``[expected]`` says
-what a household is to notice (`expectation`); nothing is done with it here.
+A file is TOML: a ``description`` of one line and any number of ``[[step]]`` tables. Each has ``on``, its trigger
+(`steps.TriggerPoint`, with ``:2`` for the second occurrence on a connection); ``do``, the fault (`registry`) with its
+own keys; and optionally ``after_s`` and ``connections``. ``[expected]`` describes the appliance's reaction
+(`expectation`); the simulator ignores it. ``scenarios/README.md`` shows how to write one.
 """
 
 import difflib
@@ -16,28 +16,28 @@ from pydantic_core import ErrorDetails
 
 from appliance.errors import ExitCode, InputError
 from appliance.simulator.scenario.expectation import Expectation
-from appliance.simulator.scenario.fuzz import draw
-from appliance.simulator.scenario.registry import DEEDS, AnyStep
+from appliance.simulator.scenario.fuzz import random_steps
+from appliance.simulator.scenario.registry import FAULTS, AnyStep
 
 SHIPPED: Final = Path(__file__).parents[1] / "scenarios"
-"""Where the scenarios are that come with the simulator."""
+"""The directory of the scenarios that come with the simulator."""
 _SUFFIX: Final = ".toml"
 
 
 class Scenario(BaseModel):
-    """What happens, on one connection or several in a row."""
+    """The faults of one connection, or of several in a row."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     description: Annotated[str, Field(min_length=1, max_length=150, pattern=r"^[^\n]+$")]
-    """One line: what the service does, as the client meets it."""
+    """One line: the service's behaviour, as the client sees it."""
     step: tuple[AnyStep, ...] = ()
     expected: Expectation | None = None
-    """None: nobody has said."""
+    """None: not stated."""
 
     @classmethod
     def random(cls, seed: int) -> Self:
-        """Return a hostile scenario, the same for the same seed."""
-        return cls.model_validate({"description": f"Anything at all, drawn with seed {seed}.", "step": draw(seed)})
+        """Return a random scenario, the same for the same seed."""
+        return cls.model_validate({"description": f"Random faults, seed {seed}.", "step": random_steps(seed)})
 
     def scaled(self, factor: float) -> Self:
         """Return the same scenario with every time on the clock multiplied."""
@@ -48,25 +48,25 @@ def load(name: str) -> Scenario:
     """Return a shipped scenario by its name, or one from a file by its path.
 
     Raises:
-        InputError: There is none, or it is not a scenario; one line for each mistake.
+        InputError: It does not exist, or is not a scenario; one line for each mistake.
     """
     if Path(name).suffix == _SUFFIX:
         return _read(Path(name))
     names = shipped()
     if name not in names:
         likely = difflib.get_close_matches(name, names, n=1)
-        hint = f": did you mean {likely[0]}?" if likely else "; --list-scenarios lists those that there are"
-        raise InputError(f"no scenario is called {name}{hint}", ExitCode.NO_INPUT)
+        hint = f"did you mean {likely[0]}?" if likely else "--list-scenarios shows the known ones"
+        raise InputError(f"unknown scenario {name}; {hint}", ExitCode.NO_INPUT)
     return _read(SHIPPED / f"{name}{_SUFFIX}")
 
 
 def shipped() -> tuple[str, ...]:
-    """Return the names of the scenarios that come with the simulator, in alphabetical order."""
+    """Return the names of the scenarios that come with the simulator, sorted."""
     return tuple(sorted(path.stem for path in SHIPPED.glob(f"*{_SUFFIX}")))
 
 
 def parse(text: str, source: str) -> Scenario:
-    """Return the scenario in a text; ``source`` names it in errors. Raises InputError."""
+    """Parse a scenario; ``source`` is its name in error messages. Raises InputError."""
     try:
         return Scenario.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
@@ -86,18 +86,18 @@ def _read(path: Path) -> Scenario:
 
 
 def _mistake(error: ErrorDetails) -> str:
-    """Return where it is and what is wrong, in one line: ``step 2, code: Input should be a valid integer``."""
-    places = [str(part) for part in error["loc"] if part not in DEEDS]
+    """Return the place and the mistake in one line: ``step 2, code: Input should be a valid integer``."""
+    places = [str(part) for part in error["loc"] if part not in FAULTS]
     if places[:1] == ["step"] and len(places) > 1 and places[1].isdecimal():
         places[:2] = [f"step {int(places[1]) + 1}"]
     where = ", ".join(places)
-    deed = str(error.get("ctx", {}).get("tag", "")) if error["type"] == "union_tag_invalid" else ""
-    if deed:
-        likely = difflib.get_close_matches(deed, DEEDS, n=1)
-        hint = f"did you mean {likely[0]}?" if likely else f"there are {', '.join(sorted(DEEDS))}"
-        return f'{where}: no deed is called "{deed}"; {hint}'
+    if error["type"] == "union_tag_invalid":
+        name = str(error.get("ctx", {}).get("tag", ""))
+        likely = difflib.get_close_matches(name, FAULTS, n=1)
+        hint = f"did you mean {likely[0]}?" if likely else f"expected one of {', '.join(sorted(FAULTS))}"
+        return f'{where}: unknown fault "{name}"; {hint}'
     if error["type"] == "union_tag_not_found":
         return f"{where}: `do` is missing"
     if error["type"] == "extra_forbidden":
-        return f"{where}: no such key"
+        return f"{where}: unknown key"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}" if where else error["msg"]

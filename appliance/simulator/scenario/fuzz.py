@@ -1,4 +1,4 @@
-"""Drawing a scenario at random, from the acts and alterations that there are: for a fuzzer."""
+"""Random scenarios, made of all faults: for a fuzzer."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,13 +7,13 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from appliance.simulator.scenario.connection_faults import ConnectionFault
-from appliance.simulator.scenario.registry import DEEDS
+from appliance.simulator.scenario.registry import FAULTS
 
-_MOST_STEPS: Final = 6
-_STORMS: Final = 0.1
-"""How many scenarios have a model that calls a tool after each result."""
+_MAX_STEPS: Final = 6
+_STORM_SHARE: Final = 0.1
+"""The fraction of scenarios whose model calls a tool after each result."""
 _LONGEST_STORM: Final = 40
-_LATEST_S: Final = 30.0
+_MAX_DELAY_S: Final = 30.0
 _PAYLOADS: Final = (
     "",
     "{}",
@@ -44,8 +44,8 @@ def _none(_: Random) -> Keys:
     return {}
 
 
-def _late(random: Random) -> Keys:
-    return {"by_s": random.uniform(0.0, _LATEST_S)}
+def _delay(random: Random) -> Keys:
+    return {"by_s": random.uniform(0.0, _MAX_DELAY_S)}
 
 
 def _calls(random: Random) -> Keys:
@@ -56,37 +56,37 @@ def _calls(random: Random) -> Keys:
 _KEYS: Final[Mapping[str, Callable[[Random], Keys]]] = MappingProxyType(
     {
         "refuse": lambda random: {"status": random.choice((400, 401, 403, 404, 429, 500, 503))},
-        "hold_setup": lambda random: random.choice(({}, {"for_s": random.uniform(0.0, _LATEST_S)})),
+        "hold_setup": lambda random: random.choice(({}, {"for_s": random.uniform(0.0, _MAX_DELAY_S)})),
         "close": lambda random: {"code": random.choice((1000, 1001, 1007, 1008, 1011, 1013, 4000))},
         "go_away": lambda random: {"time_left_s": random.uniform(0.0, 60.0)},
-        "hear_nothing": lambda random: {"for_s": random.uniform(0.0, _LATEST_S)},
-        "slow_pongs": _late,
-        "slow_close": _late,
+        "hear_nothing": lambda random: {"for_s": random.uniform(0.0, _MAX_DELAY_S)},
+        "slow_pongs": _delay,
+        "slow_close": _delay,
         "send": lambda random: {"payload": random.choice(_PAYLOADS)},
         "send_large": lambda random: {"size_bytes": random.choice((1 << 10, 1 << 18, 1 << 20))},
         "cut_short": lambda random: {"audio_ms": random.randint(1, 5000)},
-        "think": lambda random: {"for_s": random.uniform(0.0, _LATEST_S)},
+        "think": lambda random: {"for_s": random.uniform(0.0, _MAX_DELAY_S)},
         "pace": lambda random: {"speed": random.choice((0.3, 0.9, 1.0, 50.0))},
         "burst": lambda random: {"audio_ms": random.randint(80, 5000)},
         "call_tools": _calls,
-        "fill": lambda random: {"audio_ms": random.randint(80, 2000), "for_s": random.uniform(0.0, _LATEST_S)},
+        "fill": lambda random: {"audio_ms": random.randint(80, 2000), "for_s": random.uniform(0.0, _MAX_DELAY_S)},
         "end_with_reason": lambda random: {
             "reason": random.choice(("MALFORMED_FUNCTION_CALL", "RESPONSE_REJECTED", "BLOCKLIST", "NEED_MORE_INPUT"))
         },
     }
 )
-"""The own keys of a deed that has any."""
+"""Random values for the keys of a fault that has any."""
 
 
-def draw(seed: int) -> list[dict[str, Any]]:
-    """Return the steps of a scenario, as a file would hold them: the same for the same seed."""
+def random_steps(seed: int) -> list[dict[str, Any]]:
+    """Return the steps of a scenario in the form that a file has: the same for the same seed."""
     random = Random(seed)  # noqa: S311  nothing here is secret
-    steps = [_step(random) for _ in range(random.randint(1, _MOST_STEPS))]
-    return [*steps, *_storm(random)] if random.random() < _STORMS else steps
+    steps = [_step(random) for _ in range(random.randint(1, _MAX_STEPS))]
+    return [*steps, *_storm(random)] if random.random() < _STORM_SHARE else steps
 
 
 def _storm(random: Random) -> list[dict[str, Any]]:
-    """Return steps of a model that says nothing and calls a tool after each result, at times with an id again."""
+    """Return the steps of a model that never speaks and calls a tool after each result, sometimes with the same id."""
     pause_s, again = random.uniform(0.0, 3.0), random.random() < 0.2
     steps: list[dict[str, Any]] = [{"on": "turn:1", "do": "no_reply"}]
     for number in range(random.randint(2, _LONGEST_STORM)):
@@ -98,11 +98,11 @@ def _storm(random: Random) -> list[dict[str, Any]]:
 
 
 def _step(random: Random) -> dict[str, Any]:
-    deed = random.choice(sorted(DEEDS))
-    kind = DEEDS[deed]
-    on = str(random.choice(sorted(kind.moments)))
-    step = {"on": random.choice((on, f"{on}:1", f"{on}:2")), "do": deed, **_KEYS.get(deed, _none)(random)}
+    name = random.choice(sorted(FAULTS))
+    kind = FAULTS[name]
+    on = str(random.choice(sorted(kind.points)))
+    step = {"on": random.choice((on, f"{on}:1", f"{on}:2")), "do": name, **_KEYS.get(name, _none)(random)}
     step["connections"] = random.choice(("first", "all", [2], [1, 3]))
     if issubclass(kind, ConnectionFault) and random.random() < 0.5:
-        step["after_s"] = random.uniform(0.0, _LATEST_S)
+        step["after_s"] = random.uniform(0.0, _MAX_DELAY_S)
     return step

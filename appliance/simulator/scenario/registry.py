@@ -1,16 +1,16 @@
-"""All that a step of a scenario can do, by name."""
+"""All faults, by the name that a scenario's ``do`` gives them."""
 
 from typing import Annotated, Final, get_args
 
 from pydantic import Field
 
-from appliance.simulator.scenario.connection_faults import AnyAct
+from appliance.simulator.scenario.connection_faults import AnyConnectionFault
 from appliance.simulator.scenario.steps import Step
-from appliance.simulator.scenario.turn_faults import AnyAlteration
+from appliance.simulator.scenario.turn_faults import AnyTurnFault
 
-AnyStep = Annotated[AnyAct | AnyAlteration, Field(discriminator="do")]
+AnyStep = Annotated[AnyConnectionFault | AnyTurnFault, Field(discriminator="do")]
 
-DEEDS: Final[dict[str, type[Step]]] = {
-    get_args(kind.model_fields["do"].annotation)[0]: kind for kind in (*get_args(AnyAct), *get_args(AnyAlteration))
+FAULTS: Final[dict[str, type[Step]]] = {
+    get_args(kind.model_fields["do"].annotation)[0]: kind
+    for kind in (*get_args(AnyConnectionFault), *get_args(AnyTurnFault))
 }
-"""Every ``do`` and its kind."""

@@ -1,4 +1,4 @@
-"""The grammar of a scenario's steps: when something is done, and on which connections."""
+"""The grammar of a scenario's steps: when a step is due, and on which connections."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,81 +7,81 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 
-class Moment(StrEnum):
-    """What a step can wait for, on one connection."""
+class TriggerPoint(StrEnum):
+    """The points of a connection at which a step can be due."""
 
     CONNECT = "connect"
-    """The client asks for the connection; nothing is answered yet."""
+    """The client has requested the connection; nothing is answered yet."""
     SETUP = "setup"
-    """The set-up has come; it is not answered yet."""
+    """The set-up has arrived; it is not answered yet."""
     READY = "ready"
-    """setupComplete is sent."""
+    """setupComplete was sent."""
     SPEECH = "speech"
-    """The person begins to speak, or to press."""
+    """The person begins to speak, or presses the button."""
     TURN = "turn"
     """A turn of the model begins: the person has finished."""
     REPLY = "reply"
-    """The first audio of a turn is sent."""
+    """The first audio of a turn was sent."""
     TURN_END = "turn_end"
-    """turnComplete is sent."""
+    """turnComplete was sent."""
     TOOL_CALL = "tool_call"
-    """Tool calls are sent."""
+    """Tool calls were sent."""
     TOOL_RESULT = "tool_result"
-    """An answer to a tool call has come."""
+    """The result of a tool call has arrived."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """The nth time of a moment on a connection; None: every time."""
+    """The nth occurrence of a trigger point on a connection; None: every occurrence."""
 
-    moment: Moment
+    point: TriggerPoint
     nth: int | None = None
 
-    def fits(self, moment: Moment, count: int) -> bool:
-        """Tell whether this is it."""
-        return moment is self.moment and self.nth in {None, count}
+    def matches(self, point: TriggerPoint, count: int) -> bool:
+        """Return whether the step is due at the ``count``-th occurrence of this point."""
+        return point is self.point and self.nth in {None, count}
 
     def __str__(self) -> str:
-        return self.moment if self.nth is None else f"{self.moment}:{self.nth}"
+        return self.point if self.nth is None else f"{self.point}:{self.nth}"
 
 
 def _trigger(value: object) -> Trigger:
-    """Read ``turn`` or ``turn:2``; raises ValueError."""
+    """Parse ``turn`` or ``turn:2``; raises ValueError."""
     name, colon, number = str(value).partition(":")
-    if name not in set(Moment):
-        raise ValueError(f"no such moment; there are {', '.join(Moment)}")
+    if name not in set(TriggerPoint):
+        raise ValueError(f"unknown trigger; expected one of {', '.join(TriggerPoint)}")
     if colon and not (number.isascii() and number.isdecimal() and int(number) > 0):
-        raise ValueError(f"what follows the colon must be a number from 1, as in {name}:2")
-    return Trigger(Moment(name), int(number) if colon else None)
+        raise ValueError(f"the colon must be followed by a number from 1, as in {name}:2")
+    return Trigger(TriggerPoint(name), int(number) if colon else None)
 
 
 On = Annotated[Trigger, BeforeValidator(_trigger), PlainSerializer(str)]
-Span = Annotated[float, Field(ge=0, le=3600)]
-"""Seconds on the clock. A field of this kind ends in ``_s``: `Step.scaled` goes by that."""
+DurationS = Annotated[float, Field(ge=0, le=3600)]
+"""Seconds on the clock. The name of such a field must end in ``_s``: `Step.scaled` finds them by it."""
 
 
 class Step(BaseModel):
-    """One thing that the service does to a connection."""
+    """One fault, and when it happens."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    moments: ClassVar[frozenset[Moment]] = frozenset(Moment)
-    """Where a step of this kind has a meaning."""
+    points: ClassVar[frozenset[TriggerPoint]] = frozenset(TriggerPoint)
+    """The trigger points at which this kind of step makes sense."""
 
     do: str
     on: On
-    after_s: Span = 0.0
-    """From the moment to the deed."""
+    after_s: DurationS = 0.0
+    """From the trigger to the fault."""
     connections: Literal["first", "all"] | tuple[Annotated[int, Field(ge=1)], ...] = "first"
-    """Counted from 1, from the one at which the scenario begins."""
+    """Numbers from 1, counted from the connection at which the scenario begins."""
 
     @model_validator(mode="after")
-    def _has_a_meaning(self) -> Self:
-        if self.on.moment not in self.moments:
-            raise ValueError(f"`{self.do}` goes with {', '.join(sorted(self.moments))}, not with {self.on.moment}")
+    def _check_trigger(self) -> Self:
+        if self.on.point not in self.points:
+            raise ValueError(f"`{self.do}` works on {', '.join(sorted(self.points))}, not on {self.on.point}")
         return self
 
-    def applies(self, connection: int) -> bool:
-        """Tell whether this step is for the nth connection."""
+    def applies_to(self, connection: int) -> bool:
+        """Return whether this step is for the nth connection."""
         match self.connections:
             case "all":
                 return True

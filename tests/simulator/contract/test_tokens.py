@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from appliance.simulator.contract.messages import ContractError
-from appliance.simulator.contract.tokens import Purpose, TokenStore
+from appliance.simulator.contract.tokens import TokenStore
 from appliance.units import Seconds
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -22,30 +22,30 @@ def at(seconds: float) -> Seconds:
 
 def test_without_times_a_token_begins_for_a_minute_and_lasts_for_half_an_hour():
     token = minted(uses=0)
-    token.begin(Purpose.NEW, at(59))
+    token.begin_session(at(59), resumed=False)
     with pytest.raises(ContractError, match="new session"):
-        token.begin(Purpose.NEW, at(60))
-    token.begin(Purpose.RESUME, at(1799))
+        token.begin_session(at(60), resumed=False)
+    token.begin_session(at(1799), resumed=True)
     token.check(at(1799))
     with pytest.raises(ContractError, match="expired"):
-        token.begin(Purpose.RESUME, at(1800))
+        token.begin_session(at(1800), resumed=True)
     with pytest.raises(ContractError, match="expired"):
         token.check(at(1800))
 
 
 def test_times_of_day_count_as_durations_from_now():
     token = minted(expireTime="2026-11-21T12:00:30Z", newSessionExpireTime="2026-11-21T13:00:10+01:00")
-    token.begin(Purpose.NEW, at(9))
+    token.begin_session(at(9), resumed=False)
     with pytest.raises(ContractError):
         token.check(at(30))
 
 
 def test_resuming_is_no_use():
     token = minted(uses=2)
-    for purpose in (Purpose.NEW, Purpose.RESUME, Purpose.NEW, Purpose.RESUME):
-        token.begin(purpose, at(1))
+    for resumed in (False, True, False, True):
+        token.begin_session(at(1), resumed=resumed)
     with pytest.raises(ContractError, match="too many times"):
-        token.begin(Purpose.NEW, at(1))
+        token.begin_session(at(1), resumed=False)
 
 
 @pytest.mark.parametrize("lead", [timedelta(), timedelta(seconds=-1), timedelta(hours=20)])

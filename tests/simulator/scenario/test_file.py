@@ -11,8 +11,8 @@ from appliance.errors import ExitCode, InputError
 from appliance.simulator.scenario.connection_faults import GoAway
 from appliance.simulator.scenario.expectation import Action, Expectation
 from appliance.simulator.scenario.file import SHIPPED, Scenario, load, parse, shipped
-from appliance.simulator.scenario.registry import DEEDS
-from appliance.simulator.scenario.steps import Moment, Trigger
+from appliance.simulator.scenario.registry import FAULTS
+from appliance.simulator.scenario.steps import Trigger, TriggerPoint
 
 GOOD = """
 description = "Ends."
@@ -27,15 +27,15 @@ connections = [1, 3]
 
 def test_a_step_says_when_where_and_what():
     [step] = parse(GOOD, "good.toml").step
-    assert (step.do, step.on, step.after_s) == ("close", Trigger(Moment.REPLY, 2), 0.5)
-    assert [number for number in range(1, 5) if step.applies(number)] == [1, 3]
+    assert (step.do, step.on, step.after_s) == ("close", Trigger(TriggerPoint.REPLY, 2), 0.5)
+    assert [number for number in range(1, 5) if step.applies_to(number)] == [1, 3]
 
 
 def test_a_step_is_for_the_first_connection_unless_it_says_otherwise():
     [first] = parse(GOOD.replace("connections = [1, 3]", ""), "x").step
     [every] = parse(GOOD.replace("[1, 3]", '"all"'), "x").step
-    assert [first.applies(1), first.applies(2)] == [True, False]
-    assert [every.applies(1), every.applies(2)] == [True, True]
+    assert [first.applies_to(1), first.applies_to(2)] == [True, False]
+    assert [every.applies_to(1), every.applies_to(2)] == [True, True]
 
 
 def test_scaling_multiplies_every_time_on_the_clock_and_nothing_else():
@@ -49,21 +49,21 @@ def test_scaling_multiplies_every_time_on_the_clock_and_nothing_else():
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        (('"close"', '"clos"'), 'bad.toml: step 1: no deed is called "clos"; did you mean close?'),
-        (('"close"', '"explode"'), 'bad.toml: step 1: no deed is called "explode"; there are bur'),
+        (('"close"', '"clos"'), 'bad.toml: step 1: unknown fault "clos"; did you mean close?'),
+        (('"close"', '"explode"'), 'bad.toml: step 1: unknown fault "explode"; expected one of bur'),
         (('do = "close"\n', ""), "bad.toml: step 1: `do` is missing"),
         (("code = 1011\n", ""), "bad.toml: step 1, code: Field required"),
         (("1011", '"soon"'), "bad.toml: step 1, code: Input should be a valid integer"),
         (("1011", "99"), "bad.toml: step 1, code: Input should be greater than or equal to 1000"),
-        (("1011", "1006"), "bad.toml: step 1, code: no close frame can have this code; for 1006, use the deed drop"),
-        (("code", "time = 1\ncode"), "bad.toml: step 1, time: no such key"),
-        (("reply:2", "replies"), "bad.toml: step 1, on: no such moment; there are connect, "),
-        (("reply:2", "reply:0"), "bad.toml: step 1, on: what follows the colon must be a number from 1, as in reply:2"),
-        (("reply:2", "connect"), "bad.toml: step 1: `close` goes with ready, reply, setup, speech, "),
+        (("1011", "1006"), "bad.toml: step 1, code: a close frame cannot carry this code; for 1006, use `drop`"),
+        (("code", "time = 1\ncode"), "bad.toml: step 1, time: unknown key"),
+        (("reply:2", "replies"), "bad.toml: step 1, on: unknown trigger; expected one of connect, "),
+        (("reply:2", "reply:0"), "bad.toml: step 1, on: the colon must be followed by a number from 1, as in reply:2"),
+        (("reply:2", "connect"), "bad.toml: step 1: `close` works on ready, reply, setup, speech, "),
         (("0.5", "-1"), "bad.toml: step 1, after_s: Input should be greater than or equal to 0"),
         (("[1, 3]", "[0]"), "bad.toml: step 1, connections"),
         (('"Ends."', '""'), "bad.toml: description: String should have at least 1 character"),
-        (("[[step]]", "[[steps]]"), "bad.toml: steps: no such key"),
+        (("[[step]]", "[[steps]]"), "bad.toml: steps: unknown key"),
         (("[[step]]", "[[step"), "bad.toml is not TOML"),
     ],
 )
@@ -97,10 +97,10 @@ def test_a_scenario_may_say_what_a_household_is_to_notice():
     ("table", "words"),
     [
         ('action = ["explode"]', "bad.toml: expected, action, 0: Input should be 'try again', "),
-        ('light = ["idle"]', "bad.toml: expected: light: only what is unusual is listed: farewell, "),
-        ('words = "lost"', "bad.toml: expected: words: go with the action give up"),
-        ('action = ["give up"]', "bad.toml: expected: words: go with the action give up"),
-        ("sound = 1", "bad.toml: expected, sound: no such key"),
+        ('light = ["idle"]', "bad.toml: expected: light: only unusual states are listed: farewell, "),
+        ('words = "lost"', "bad.toml: expected: words: required with the action give up"),
+        ('action = ["give up"]', "bad.toml: expected: words: required with the action give up"),
+        ("sound = 1", "bad.toml: expected, sound: unknown key"),
     ],
 )
 def test_a_mistaken_expectation_is_named(table: str, words: str):
@@ -119,8 +119,8 @@ def test_a_scenario_is_loaded_by_name_or_from_a_file(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("go_awya", "no scenario is called go_awya: did you mean go_away?"),
-        ("xyz", "no scenario is called xyz; --list-scenarios"),
+        ("go_awya", "unknown scenario go_awya; did you mean go_away?"),
+        ("xyz", "unknown scenario xyz; --list-scenarios"),
         ("/nowhere/x.toml", "cannot read /nowhere/x.toml"),
     ],
 )
@@ -138,18 +138,18 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path):
         load(str(file))
 
 
-def test_every_deed_is_in_a_shipped_scenario_and_can_be_drawn_at_random():
+def test_every_fault_is_in_a_shipped_scenario_and_can_be_drawn_at_random():
     used = {step.do for name in shipped() for step in load(name).step}
     drawn = {step.do for seed in range(400) for step in Scenario.random(seed).step}
-    assert used == drawn == set(DEEDS)
+    assert used == drawn == set(FAULTS)
 
 
-def test_the_folder_of_scenarios_explains_every_moment_and_every_deed():
+def test_the_folder_of_scenarios_explains_every_trigger_and_every_fault():
     page = (SHIPPED / "README.md").read_text()
-    assert [name for name in (*Moment, *DEEDS) if f"`{name}`" not in page] == []
+    assert [name for name in (*TriggerPoint, *FAULTS) if f"`{name}`" not in page] == []
 
 
-def test_every_deed_has_its_name_and_a_sentence():
-    for name, kind in DEEDS.items():
+def test_every_fault_has_its_name_and_a_sentence():
+    for name, kind in FAULTS.items():
         assert get_args(kind.model_fields["do"].annotation) == (name,)
         assert (kind.__doc__ or "").endswith(".")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appliance.simulator.model.transcripts import Transcripts
+from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import VoiceActivity
 from tests.clock import run_virtual
 from tests.simulator.inmemory import SETUP, Message, service, until
@@ -57,21 +57,21 @@ def test_whether_the_person_is_heard_is_told_as_the_model_does_or_as_chosen(
     ("transcripts", "order"),
     [
         (
-            Transcripts.EARLY,
+            TranscriptTiming.EARLY,
             ["voiceActivity", "inputTranscription", "voiceActivity", "inputTranscription", "modelTurn", "turnComplete"],
         ),
         (
-            Transcripts.PROMPT,
+            TranscriptTiming.PROMPT,
             ["voiceActivity", "voiceActivity", "inputTranscription", "inputTranscription", "modelTurn", "turnComplete"],
         ),
         (
-            Transcripts.LATE,
+            TranscriptTiming.LATE,
             ["voiceActivity", "voiceActivity", "modelTurn", "inputTranscription", "turnComplete", "inputTranscription"],
         ),
-        (Transcripts.NEVER, ["voiceActivity", "voiceActivity", "modelTurn", "turnComplete"]),
+        (TranscriptTiming.NEVER, ["voiceActivity", "voiceActivity", "modelTurn", "turnComplete"]),
     ],
 )
-def test_the_transcript_comes_when_it_is_to(transcripts: Transcripts, order: list[str]):
+def test_the_transcript_comes_when_it_is_to(transcripts: TranscriptTiming, order: list[str]):
     kinds = told(transcripts=transcripts)
     seen = [one for one in kinds if one in order]
     first_audio = seen.index("modelTurn")
