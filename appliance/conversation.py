@@ -15,7 +15,7 @@ from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.latency import Latency, Stopwatch
 from appliance.core.machine import step
-from appliance.core.state import UNHEARD, Context, Gate, Mode, Policy, State, gate
+from appliance.core.state import NOT_SENDING, Context, Gate, Mode, Policy, State, gate
 from appliance.live.ports import ToolResult
 from appliance.units import Epoch, Pcm, SampleIndex, Seconds
 
@@ -294,7 +294,7 @@ class Conversation:
     def _show(self, state: State, kind: ev.Trouble | ev.Fault | None) -> None:
         """Show a state; one in which nothing leaves the device, only once nothing does."""
         self._unshown = None
-        if state in UNHEARD and self._parts.turns.sending:
+        if state in NOT_SENDING and self._parts.turns.sending:
             self._unshown = (state, kind)
         else:
             self._parts.lights.enter(state, kind)

@@ -42,7 +42,7 @@ from appliance.core.events import (
     WakeDetected,
 )
 from appliance.core.machine import step
-from appliance.core.state import Gate, Overlap, Policy, State, gate, in_words
+from appliance.core.state import Gate, Overlap, Policy, State, describe, gate
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
 from appliance.indicator.ports import Light
@@ -336,8 +336,8 @@ class Appliance:
     def _on_moment(self, moment: Moment) -> None:
         if moment.before.state is State.SPEAKING or isinstance(moment.event, ToolSlow):
             self._double_talk.sounded()
-        status = in_words(moment.after)
-        if status != in_words(moment.before) and moment.after.state is not State.STOPPED:
+        status = describe(moment.after)
+        if status != describe(moment.before) and moment.after.state is not State.STOPPED:
             self._chosen.manager.status(status)
         self._observers.on_moment(moment)
 

@@ -1,6 +1,6 @@
-"""What is to be done once, as the conversation core orders it. Frozen, imperative; executed in order by the shell.
+"""Effects: actions that the conversation core wants taken once. Frozen, imperative; the shell executes them in order.
 
-What lasts as long as a state (light, gate, deadline) is no effect: it follows from the context (`core/state.py`).
+Whatever lasts as long as a state (light, gate, deadline) follows from the context instead (`core/state.py`).
 """
 
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from appliance.core.state import Mode, State
 
 
 class Earcon(Enum):
-    """A short sound of our own."""
+    """A short sound that means something."""
 
     WAKE = "wake"
     """The wake word or the button was noticed."""
@@ -24,19 +24,19 @@ class Earcon(Enum):
 
 
 class Session(Enum):
-    """Which of the service's sessions a link goes on with, as far as that can be had."""
+    """The session that a link should continue, as far as possible."""
 
     CONTINUE_IF_RECENT = "continue-if-recent"
-    """That of the last conversation, if it is remembered still: another conversation begins."""
+    """The session of the last conversation if it was recent, else a new one: another conversation begins."""
     RESUME = "resume"
-    """That of the link before: the conversation goes on."""
+    """The session of the last link: the conversation continues."""
     NEW = "new"
-    """A new one, which is told what was said: the one before does not answer."""
+    """A new session that is given the transcript: the last one does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Enter:
-    """A state begins, or begins anew: show it, and post `DeadlineReached(entry)` after ``deadline_s`` if not None."""
+    """A state begins, or begins again: show it, and post `DeadlineReached(entry)` after ``deadline_s`` unless None."""
 
     state: State
     entry: int
@@ -54,7 +54,7 @@ class OpenLink:
 
 @dataclass(frozen=True, slots=True)
 class CloseLink:
-    """Close the link once what was captured has been sent; nothing more is heard of it."""
+    """Close the link once all captured audio has been sent; it posts no more events."""
 
     link: int
 
@@ -76,44 +76,44 @@ class EndSpeech:
 
 @dataclass(frozen=True, slots=True)
 class SendText:
-    """Send what somebody says in writing, as soon as there is a link."""
+    """Send a text as soon as there is a link."""
 
     text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ResendTurn:
-    """Send once more what the person said since the last answer."""
+    """Send again what the person said since the last answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitMore:
-    """Give the reply that is being played its time anew: a tool runs, or its result has just been sent."""
+    """Restart the stall timer of the reply being played: a tool runs, or its result has just been sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResendUnconfirmed:
-    """Send what the person is saying once more from its beginning: the session that has heard it is lost."""
+    """Send again what the person is saying, from its beginning: the session that heard it is lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class DropUnsent:
-    """Send no more of what the person said: what has not left this device stays here."""
+    """Discard speech that was not sent yet: it stays on the device."""
 
 
 @dataclass(frozen=True, slots=True)
 class FlushPlayback:
-    """Empty the playback ring at once, with a fade."""
+    """Empty the reply buffer at once, with a fade."""
 
 
 @dataclass(frozen=True, slots=True)
 class DiscardReply:
-    """Drop what still comes of the model's current turn: we ended it, the service does not know yet."""
+    """Drop the rest of the model's current turn: it was interrupted here, and the service does not know yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinishReply:
-    """Reply ``epoch`` has all its audio: play it to the end, then post `PlaybackDrained`."""
+    """Reply ``epoch`` is complete: play it to the end, then post `PlaybackDrained`."""
 
     epoch: int
 
@@ -127,7 +127,7 @@ class PlayEarcon:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """Tell the household what is wrong, in words."""
+    """Play a spoken message about the trouble or fault."""
 
     trouble: Trouble | Fault
 
@@ -148,26 +148,26 @@ class RefuseTools:
 
 @dataclass(frozen=True, slots=True)
 class CancelTools:
-    """Stop these calls; their results are not wanted."""
+    """Stop these calls and discard their results."""
 
     calls: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SendToolResult:
-    """Send the result of a call that has ended."""
+    """Send the result of a finished call."""
 
     call: str
 
 
 @dataclass(frozen=True, slots=True)
 class CheckWhoAsked:
-    """Compare what the microphone has heard since the last answer with that answer; post `NobodyAsked` accordingly."""
+    """Check whether the microphone has heard a person since the last answer; post `NobodyAsked` if it has not."""
 
 
 @dataclass(frozen=True, slots=True)
 class StartTimer:
-    """Post ``expiry`` after ``after_s``, in place of an earlier one of its kind; one that is late is ignored."""
+    """Post ``expiry`` after ``after_s``, replacing an earlier timer of its kind; a stale one is ignored."""
 
     expiry: ToolTimeOver | ConversationTimeOver
     after_s: float

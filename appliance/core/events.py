@@ -1,39 +1,40 @@
-"""What has happened, as the conversation core is told it. Frozen, in the past tense; do not subclass.
+"""Events: facts that the conversation core reacts to. Frozen, in the past tense; do not subclass.
 
-``link`` and ``epoch`` are ids: an event that carries an old one is late and is ignored.
+``link`` and ``epoch`` are ids: an event that carries an old one is stale and is ignored.
 """
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final, get_args
 
 
 class Fault(Enum):
-    """What is broken as long as it lasts; each has its own light pattern; of several, the first in this order shows."""
+    """Something that is broken until it is cleared. Each has a light pattern; of several, the first one here shows."""
 
     MICROPHONE = "microphone"
     SPEAKER = "speaker"
     WAKE_WORD = "wake-word"
     BUTTON = "button"
     ENROLMENT = "enrolment"
-    """Not a device: this one has not enrolled with a provisioning server yet."""
+    """No broken device: the appliance has not enrolled with a provisioning server yet."""
     LIGHT = "light"
 
 
 class Trouble(Enum):
-    """Why no conversation could be had, or why one ended early: what the household is shown and told."""
+    """Why a conversation failed or ended early, as the light shows and a spoken message says."""
 
     NETWORK = "network"
     """The provisioning server or the service cannot be reached."""
     CLOCK = "clock"
-    """The clock of this device is not set, and so it trusts nobody."""
+    """The clock of this device is not set, so no certificate can be trusted."""
     REFUSED = "refused"
     """The server or the service refuses this device: a person must look at it."""
     NOT_ENROLLED = "not-enrolled"
     """This device has not enrolled with a provisioning server yet: its installer must."""
     SETTINGS = "settings"
-    """What this device asks for is not to be had: a person must look at it."""
+    """The service does not offer what the settings ask for: a person must change them."""
     QUOTA = "quota"
-    """The service says that an allowance is used up."""
+    """The service reports that a quota is used up."""
     CAP_SESSION = "cap-session"
     """The spending limit of one conversation is reached."""
     CAP_DAY = "cap-day"
@@ -43,27 +44,27 @@ class Trouble(Enum):
     SILENT_SERVICE = "silent-service"
     """The service is connected and does not answer."""
     LOST = "lost"
-    """The connection broke, and the answer is lost with it."""
+    """The connection broke and the answer is lost."""
     SERVICE = "service"
-    """The service says that it cannot serve now."""
+    """The service reports that it is unavailable."""
     DECLINED = "declined"
-    """The service does not let the model answer that."""
+    """The service blocked the answer."""
 
 
 class Continuity(Enum):
     """How much of the conversation the service knows when a link opens."""
 
     FULL = "full"
-    """All of it: it goes on where it stood, and calls that it has made are still its own."""
+    """All of it: the session continues, and its tool calls are still valid."""
     PARTIAL = "partial"
-    """What was said up to some moment, or nothing: the turn that was under way is lost."""
+    """What was said up to some moment, or nothing; the turn that was under way is lost."""
 
 
 class Press(Enum):
     """How long the button was down."""
 
     TAP = "tap"
-    """Shorter than the time that it takes to say something: ends the conversation."""
+    """Too short to say anything: ends the conversation."""
     HOLD = "hold"
     """A push-to-talk turn."""
 
@@ -89,26 +90,26 @@ class FaultCleared:
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """The daemon is to end."""
+    """The daemon has been asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class WakeDetected:
-    """The wake word was heard; what the person says begins at microphone sample ``speech_from``."""
+    """The wake word was detected; the person's turn begins at microphone sample ``speech_from``."""
 
     speech_from: int
 
 
 @dataclass(frozen=True, slots=True)
 class ButtonPressed:
-    """The button went down; what the person says begins at microphone sample ``speech_from``."""
+    """The button went down; the person's turn begins at microphone sample ``speech_from``."""
 
     speech_from: int
 
 
 @dataclass(frozen=True, slots=True)
 class ButtonReleased:
-    """The button came up; the last sample that counts is the one before ``speech_to``."""
+    """The button came up; the person's turn ends before microphone sample ``speech_to``."""
 
     press: Press
     speech_to: int
@@ -124,7 +125,7 @@ class LinkOpened:
 
 @dataclass(frozen=True, slots=True)
 class LinkDelayed:
-    """An attempt to open a link has failed; others follow. ``trouble`` is what to tell should they not help in time."""
+    """An attempt to open a link failed and others follow; ``trouble`` is announced if none succeeds in time."""
 
     link: int
     trouble: Trouble
@@ -140,32 +141,32 @@ class LinkFailed:
 
 @dataclass(frozen=True, slots=True)
 class LinkLost:
-    """An open link has ended without being asked to; ``resumable`` says that another one may help."""
+    """An open link has ended unexpectedly; with ``resumable``, another one may help."""
 
     link: int
     resumable: bool
     trouble: Trouble
     speaks: bool = False
-    """Somebody speaks at the microphone."""
+    """Somebody is speaking at the microphone."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserSpeech:
-    """The service has heard the person speak."""
+    """The service has detected speech."""
 
     link: int
 
 
 @dataclass(frozen=True, slots=True)
 class UserSilent:
-    """The service has heard the end of what the person says; not every model tells."""
+    """The service has detected the end of speech; not every model reports it."""
 
     link: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyStarted:
-    """The first audio of a reply has come."""
+    """The first audio of a reply has arrived."""
 
     link: int
     epoch: int
@@ -173,7 +174,7 @@ class ReplyStarted:
 
 @dataclass(frozen=True, slots=True)
 class ReplyAudible:
-    """The first sample of a reply is heard; ``over_speech``: the person is speaking at that moment."""
+    """The first sample of a reply is audible; with ``over_speech``, the person is speaking at that moment."""
 
     epoch: int
     over_speech: bool
@@ -181,12 +182,12 @@ class ReplyAudible:
 
 @dataclass(frozen=True, slots=True)
 class OverlapEnded:
-    """The person has finished what they were saying as the reply was first heard."""
+    """The person has finished what they were saying when the reply became audible."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnded:
-    """The model has finished its turn: no more audio comes for it; ``epoch`` 0 where it had none."""
+    """The model has finished its turn: it has no more audio. ``epoch`` is 0 if it had none at all."""
 
     link: int
     epoch: int
@@ -194,24 +195,24 @@ class ReplyEnded:
 
 @dataclass(frozen=True, slots=True)
 class ServerInterrupted:
-    """The service says that the person has interrupted the reply."""
+    """The service reports that the person has interrupted the reply."""
 
     link: int
 
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """No answer will come; ``repeatable`` says that what the person said may be sent again on a new session."""
+    """No answer will come; with ``repeatable``, the person's turn may be sent again on a new session."""
 
     link: int
     repeatable: bool
     heard: bool = True
-    """Without it, what has no answer need not have been speech: only the microphone has heard it."""
+    """False: only the microphone has detected speech, the service has not; it may have been noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class InteractionReported:
-    """The service is done with a request, or is not though a turn of the model is over; not every model tells."""
+    """The service reports whether it is still working on a request after a turn; not every model does."""
 
     link: int
     in_progress: bool
@@ -219,21 +220,21 @@ class InteractionReported:
 
 @dataclass(frozen=True, slots=True)
 class InputAwaited:
-    """The model says nothing because it expects the person to go on."""
+    """The model says nothing because it expects the person to continue."""
 
     link: int
 
 
 @dataclass(frozen=True, slots=True)
 class TurnRefused:
-    """The service has ended a turn of the model because of what was asked, or of what it was about to say."""
+    """The service has blocked a turn of the model because of the question or the answer."""
 
     link: int
 
 
 @dataclass(frozen=True, slots=True)
 class CapReached:
-    """So much was spent that no further turn may be had."""
+    """A spending cap is reached: no further turn is allowed."""
 
     link: int
     trouble: Trouble
@@ -241,14 +242,14 @@ class CapReached:
 
 @dataclass(frozen=True, slots=True)
 class TextEntered:
-    """Somebody says something in writing."""
+    """Somebody has sent a text."""
 
     text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolsCalled:
-    """The model wants tools run."""
+    """The model has called tools."""
 
     link: int
     calls: tuple[str, ...]
@@ -256,7 +257,7 @@ class ToolsCalled:
 
 @dataclass(frozen=True, slots=True)
 class ToolsCancelled:
-    """The model no longer wants the results of these calls."""
+    """The model has cancelled these calls."""
 
     link: int
     calls: tuple[str, ...]
@@ -264,42 +265,42 @@ class ToolsCancelled:
 
 @dataclass(frozen=True, slots=True)
 class ToolDone:
-    """A tool has ended, with a result or an error for the model."""
+    """A tool has finished, with a result or an error for the model."""
 
     call: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolSlow:
-    """A tool takes so long that the silence has to be filled; comes again as long as it runs."""
+    """A tool takes so long that a sound should fill the silence; repeated while it runs."""
 
     call: str
 
 
 @dataclass(frozen=True, slots=True)
 class ToolTimeOver:
-    """The time in which tools may be called for question number ``question`` is over."""
+    """The time limit for tool calls of question number ``question`` has passed."""
 
     question: int
 
 
 @dataclass(frozen=True, slots=True)
 class NobodyAsked:
-    """The microphone has heard nobody since the last answer, or that answer itself; `CheckWhoAsked` wanted to know."""
+    """The microphone has heard nobody since the last answer, or only that answer; follows `CheckWhoAsked`."""
 
     link: int
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationTimeOver:
-    """So much time has passed since turn-taking number ``request``: a wake word, a press or a text."""
+    """The conversation's time limit has passed, counted from request number ``request`` (wake word, press or text)."""
 
     request: int
 
 
 @dataclass(frozen=True, slots=True)
 class EndRequested:
-    """The conversation is to end after this reply (a tool asked for it)."""
+    """A tool has asked to end the conversation after this reply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,14 +312,14 @@ class PlaybackDrained:
 
 @dataclass(frozen=True, slots=True)
 class PlaybackStalled:
-    """A reply ran dry before its end and nothing more has come for a while."""
+    """A reply ran out of audio before its end, and no more has arrived for a while."""
 
     epoch: int
 
 
 @dataclass(frozen=True, slots=True)
 class DeadlineReached:
-    """The time allowed for state entry number ``entry`` is over."""
+    """The deadline of state entry number ``entry`` has passed."""
 
     entry: int
 
@@ -361,40 +362,4 @@ Event = (
     | DeadlineReached
 )
 
-EVENTS: tuple[type[Event], ...] = (
-    Ready,
-    FaultRaised,
-    FaultCleared,
-    StopRequested,
-    WakeDetected,
-    ButtonPressed,
-    ButtonReleased,
-    LinkOpened,
-    LinkDelayed,
-    LinkFailed,
-    LinkLost,
-    UserSpeech,
-    UserSilent,
-    ReplyStarted,
-    ReplyAudible,
-    OverlapEnded,
-    ReplyEnded,
-    ServerInterrupted,
-    Unanswered,
-    InteractionReported,
-    InputAwaited,
-    TurnRefused,
-    CapReached,
-    TextEntered,
-    ToolsCalled,
-    ToolsCancelled,
-    ToolDone,
-    ToolSlow,
-    ToolTimeOver,
-    ConversationTimeOver,
-    NobodyAsked,
-    EndRequested,
-    PlaybackDrained,
-    PlaybackStalled,
-    DeadlineReached,
-)
+EVENTS: Final[tuple[type[Event], ...]] = get_args(Event)

@@ -1,4 +1,4 @@
-"""Rows of the transition table for the start, the end, and devices that fail; see `core/machine.py`."""
+"""Transitions for the start, the end, and devices that fail; `core/machine.py` says for which state and event."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from appliance.core.steps import Changes, Step, break_off, end_conversation, ent
 
 
 def ready(c: Context, _: Ready) -> Step:
-    """Rest; with a fault, wait until it is cleared."""
+    """Go to IDLE; with a fault, wait until it is cleared."""
     if c.faults:
         return stay(c, Ignored("a device is still broken"))
     return enter(c, State.IDLE)
@@ -26,7 +26,7 @@ def stop(c: Context, _: StopRequested) -> Step:
 
 
 def fault_raised(c: Context, event: FaultRaised) -> Step:
-    """Without microphone, speaker, or a light that is required, end at once; others let a conversation finish."""
+    """End at once without microphone, speaker or a required light; other faults let the conversation finish."""
     if event.fault in c.faults:
         return stay(c, Ignored("that fault is known"))
     c = replace(c, faults=c.faults | {event.fault})
@@ -41,17 +41,19 @@ def fault_cleared(c: Context, event: FaultCleared) -> Step:
 
 
 def fault_cleared_at_rest(c: Context, event: FaultCleared) -> Step:
-    """Rest once the last fault is gone."""
+    """Go to IDLE once the last fault is cleared."""
     changes = _without(c, event.fault)
     return enter(c, State.FAULT if changes["faults"] else State.IDLE, **changes)
 
 
 def recover(c: Context, _: DeadlineReached) -> Step:
-    """Try to bring the device back, and wait again; say once that the light does not work, as it cannot show it."""
-    told = (Announce(Fault.LIGHT),) if Fault.LIGHT in c.faults and not c.light_told else ()
-    return enter(c, State.FAULT, then=(Recover(), *told), light_told=c.light_told or bool(told))
+    """Retry the device and wait again; announce a broken light once, as it cannot show its own fault."""
+    announcement = (Announce(Fault.LIGHT),) if Fault.LIGHT in c.faults and not c.light_announced else ()
+    return enter(
+        c, State.FAULT, then=(Recover(), *announcement), light_announced=c.light_announced or bool(announcement)
+    )
 
 
 def _without(c: Context, fault: Fault) -> Changes:
-    """Return what changes when a fault is cleared; a light that fails again is told again."""
-    return {"faults": c.faults - {fault}, "light_told": c.light_told and fault is not Fault.LIGHT}
+    """Return the changes when a fault is cleared; a light that fails again is announced again."""
+    return {"faults": c.faults - {fault}, "light_announced": c.light_announced and fault is not Fault.LIGHT}

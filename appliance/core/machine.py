@@ -1,13 +1,14 @@
 """The conversation's transition table and `step`, the only way to change a conversation.
 
-Rule 1: everything that decides what the appliance does next stands here, in the modules of rows and in `moves`; the
+Rule 1: every decision about what the appliance does next is made here and in the modules of transitions and steps; the
 shell obeys.
-Rule 2: `step` is pure and total. It reads no clock and draws no lot; for every (state, event) pair there is a row, and
+Rule 2: `step` is pure and total. It reads no clock and uses no random numbers. Every (state, event) pair has a row, and
 a row that changes nothing says why.
-Rule 3: ids decide what is late. An event about a link, reply, tool call or deadline that is no longer the current one
-is ignored before the table is asked.
-Rule 4: every state but IDLE and STOPPED has one deadline, and its row leads on: no state can hang.
-Rule 5: the push-to-talk turn (`Talk`) is orthogonal to the state; HELD occurs only where the person can have the word:
+Rule 3: ids show which events are stale. An event about a link, reply, tool call or deadline that is no longer current
+is ignored before the table is consulted.
+Rule 4: every state except IDLE and STOPPED has one deadline, and the row of that deadline leaves the state or renews
+it: no state can hang.
+Rule 5: the push-to-talk turn (`Talk`) is orthogonal to the state. HELD occurs only where the person may speak:
 CONNECTING, RECONNECTING, LISTENING and INTERRUPTED.
 """
 
@@ -17,9 +18,7 @@ from typing import Any, Final
 
 from appliance.core import (
     fault_transitions,
-    interaction_transitions,
     link_transitions,
-    overlap_transitions,
     tool_transitions,
     transitions,
 )
@@ -70,7 +69,7 @@ from appliance.core.steps import Step, stay
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What an event does in a state: a function, and the states it may lead to (for the docs; a test holds it)."""
+    """A transition: the function that makes it, and the states it may lead to (for the docs; verified by a test)."""
 
     action: Callable[[Context, Any], Step]
     to: tuple[State, ...]
@@ -81,7 +80,7 @@ def _no(*states: State, why: str) -> dict[State, Row | str]:
 
 
 def _row(action: Callable[[Context, Any], Step], *states: State, to: tuple[State, ...] = ()) -> dict[State, Row | str]:
-    """Return the same row for several states; it may always stay where it is."""
+    """Return the same row for several states; each may also lead to itself."""
     return {state: Row(action, tuple(dict.fromkeys((state, *to)))) for state in states}
 
 
@@ -102,7 +101,7 @@ _ENDING_WHY = "the daemon is ending"
 
 TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     Ready: _row(fault_transitions.ready, STARTING, FAULT, to=(IDLE,))
-    | _no(IDLE, *_WAITING, *_DIALOGUE, FAREWELL, TROUBLE, why="it has been ready before"),
+    | _no(IDLE, *_WAITING, *_DIALOGUE, FAREWELL, TROUBLE, why="it is ready already"),
     FaultRaised: _row(fault_transitions.fault_raised, *(state for state in State if state is not STOPPED), to=(FAULT,)),
     FaultCleared: _row(fault_transitions.fault_cleared, *(state for state in State if state not in {FAULT, STOPPED}))
     | _row(fault_transitions.fault_cleared_at_rest, FAULT, to=(IDLE,)),
@@ -111,7 +110,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _row(transitions.wake_again, LISTENING, THINKING, to=(LISTENING, CONNECTING))
     | _row(transitions.wake_while_speaking, SPEAKING, to=(INTERRUPTED, CONNECTING))
     | _no(STARTING, why="the appliance is not ready")
-    | _no(*_WAITING, INTERRUPTED, why="the person has the word already"),
+    | _no(*_WAITING, INTERRUPTED, why="the person may speak already"),
     ButtonPressed: _row(transitions.press, IDLE, TROUBLE, FAREWELL, FAULT, to=(CONNECTING,))
     | _row(transitions.press_while_connecting, *_WAITING)
     | _row(transitions.press_in_turn, LISTENING, INTERRUPTED)
@@ -120,7 +119,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(STARTING, why="the appliance is not ready"),
     ButtonReleased: _row(transitions.release_while_connecting, *_WAITING, to=_REST)
     | _row(transitions.release, LISTENING, INTERRUPTED, to=(THINKING, *_REST))
-    | _row(transitions.tap, THINKING, SPEAKING, to=_REST)  # a tap: the person's turn was over before it was
+    | _row(transitions.tap, THINKING, SPEAKING, to=_REST)  # a tap: the person's turn ended before the button came up
     | _no(STARTING, IDLE, FAREWELL, TROUBLE, FAULT, why="the press was over before"),
     LinkOpened: _row(link_transitions.link_opened, CONNECTING, to=(LISTENING, THINKING))
     | _row(link_transitions.link_opened_again, RECONNECTING, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
@@ -136,7 +135,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(*_NO_LINK, why=_NO_LINK_WHY),
     UserSpeech: _row(transitions.user_speech, LISTENING, THINKING, to=(LISTENING, FAREWELL))
     | _row(transitions.user_speech_while_interrupted, INTERRUPTED)
-    | _no(SPEAKING, FAREWELL, why="the service tells if that interrupts the reply")
+    | _no(SPEAKING, FAREWELL, why="the service reports whether that interrupts the reply")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     UserSilent: _row(transitions.user_silent, LISTENING, INTERRUPTED, to=(THINKING,))
     | _no(THINKING, SPEAKING, FAREWELL, why="the person's turn is over")
@@ -144,9 +143,9 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     ReplyStarted: _row(transitions.reply_started, LISTENING, THINKING, INTERRUPTED, SPEAKING, to=(SPEAKING,))
     | _row(transitions.last_words, FAREWELL)
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    ReplyAudible: _row(overlap_transitions.reply_audible, SPEAKING)
+    ReplyAudible: _row(transitions.reply_audible, SPEAKING)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, FAREWELL, why="the microphone does not depend on it"),
-    OverlapEnded: _row(overlap_transitions.overlap_ended, SPEAKING)
+    OverlapEnded: _row(transitions.overlap_ended, SPEAKING)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, FAREWELL, why="no reply is being played"),
     ReplyEnded: _row(transitions.reply_ended, SPEAKING)
     | _row(transitions.reply_ended_in_farewell, FAREWELL, to=_REST)
@@ -160,17 +159,17 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     Unanswered: _row(link_transitions.unanswered, THINKING, SPEAKING, to=(RECONNECTING, TROUBLE, *_REST))
     | _no(LISTENING, INTERRUPTED, FAREWELL, why="nobody waits for an answer")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    InteractionReported: _row(interaction_transitions.interaction_reported_while_listening, LISTENING, to=(THINKING,))
-    | _row(interaction_transitions.interaction_reported_while_thinking, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
-    | _row(interaction_transitions.interaction_reported, SPEAKING, INTERRUPTED, FAREWELL)
+    InteractionReported: _row(link_transitions.interaction_reported_while_listening, LISTENING, to=(THINKING,))
+    | _row(link_transitions.interaction_reported_while_thinking, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
+    | _row(link_transitions.interaction_reported, SPEAKING, INTERRUPTED, FAREWELL)
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    InputAwaited: _row(interaction_transitions.input_awaited, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
-    | _no(LISTENING, INTERRUPTED, why="the person has the word")
+    InputAwaited: _row(link_transitions.input_awaited, THINKING, to=(LISTENING, FAREWELL, TROUBLE))
+    | _no(LISTENING, INTERRUPTED, why="it is the person's turn")
     | _no(SPEAKING, FAREWELL, why="an answer is being spoken")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
-    TurnRefused: _row(interaction_transitions.turn_refused, LISTENING, THINKING, to=(TROUBLE,))
-    | _row(interaction_transitions.turn_refused_in_a_reply, SPEAKING)
-    | _no(INTERRUPTED, why="the person has the word")
+    TurnRefused: _row(link_transitions.turn_refused, LISTENING, THINKING, to=(TROUBLE,))
+    | _row(link_transitions.turn_refused_in_a_reply, SPEAKING)
+    | _no(INTERRUPTED, why="it is the person's turn")
     | _no(FAREWELL, why="the conversation is ending")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     CapReached: _row(transitions.cap_reached, LISTENING, to=(TROUBLE,))
@@ -214,7 +213,7 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _row(transitions.leave_now, SPEAKING, FAREWELL, to=_REST)
     | _row(transitions.no_answer, THINKING, to=(TROUBLE,))
     | _row(transitions.interruption_seen, INTERRUPTED, to=(LISTENING, THINKING, FAREWELL, TROUBLE))
-    | _row(transitions.trouble_told, TROUBLE, to=_REST)
+    | _row(transitions.trouble_announced, TROUBLE, to=_REST)
     | _row(fault_transitions.recover, FAULT)
     | _no(IDLE, why="a resting state has no deadline"),
 }
@@ -234,22 +233,22 @@ def step(context: Context, event: Event) -> Step:
 
 
 def _stale_reason(context: Context, event: Event) -> str | None:
-    """Return why an event is about something that is over, or None."""
+    """Return why an event is stale, or None if it is current."""
     match event:
         case _ if context.state is State.STOPPED:
             return _ENDING_WHY
         case DeadlineReached() | ToolTimeOver() | ConversationTimeOver() if _timed_earlier(context, event):
-            return "late: that time was for something that is over"
+            return "stale: that deadline was replaced"
         case ReplyAudible() | PlaybackDrained() | PlaybackStalled() if not event.epoch or event.epoch != context.epoch:
-            return "late: that reply is over"
+            return "stale: that reply is over"
         case ToolDone(call) | ToolSlow(call) if call not in context.tools:
-            return "late: that tool call is over"
+            return "stale: that tool call is over"
         case ButtonReleased(Press.HOLD, _) if context.talk is not Talk.HELD:
             return "the press was over before"
         case WakeDetected() if not wake_armed(context):
             return "the wake word is not armed"
         case _ if _link_of(event) not in {None, context.link if context.linked else 0}:
-            return "late: that link is gone"
+            return "stale: that link is gone"
         case _:
             return None
 

@@ -11,90 +11,90 @@ from typing import Final
 from appliance.core.events import Fault, Trouble
 
 DISABLING: Final = frozenset({Fault.MICROPHONE, Fault.SPEAKER})
-"""Faults that leave no way to hold a conversation; with the others, the wake word or the button still works."""
+"""Faults that prevent any conversation; with the others, the wake word or the button still works."""
 
 
 class State(Enum):
-    """Where the conversation stands; the household sees it as a light."""
+    """A state of the conversation; the light shows it."""
 
     STARTING = "starting"
     """Devices and models are being opened."""
     IDLE = "idle"
     """Waiting for the wake word or the button; nothing leaves the device."""
     CONNECTING = "connecting"
-    """Token, TLS and set-up are under way; what is said is held."""
+    """Token, TLS and set-up are under way; speech is held."""
     LISTENING = "listening"
-    """The link is open and the person has the word."""
+    """The link is open; it is the person's turn."""
     THINKING = "thinking"
     """The person has finished; no reply audio yet, or tools run."""
     SPEAKING = "speaking"
     """A reply is being played, to its last sample."""
     INTERRUPTED = "interrupted"
-    """A reply was cut off; a moment for the eye only."""
+    """A reply was interrupted; shown for a moment only."""
     RECONNECTING = "reconnecting"
-    """The link was lost and is being resumed; what is said is held."""
+    """The link was lost and is being resumed; speech is held."""
     FAREWELL = "farewell"
-    """The conversation ends when what is to be played has been played."""
+    """The conversation ends once everything has been played."""
     TROUBLE = "trouble"
-    """A conversation could not be had or ended early; the household is told, then all is as before."""
+    """A conversation failed or ended early; that is announced before the appliance returns to rest."""
     FAULT = "fault"
-    """A device is broken; nothing works until it is back."""
+    """A device is broken; its light pattern shows until it works again."""
     STOPPED = "stopped"
     """The daemon is ending."""
 
 
-UNHEARD: Final = frozenset({State.STARTING, State.IDLE, State.TROUBLE, State.FAULT, State.STOPPED})
-"""States whose light promises that nothing leaves the device."""
+NOT_SENDING: Final = frozenset({State.STARTING, State.IDLE, State.TROUBLE, State.FAULT, State.STOPPED})
+"""States whose light means that nothing leaves the device."""
 
 
 class Mode(Enum):
-    """Who decides where a person's turn begins and ends; fixed for the life of a link."""
+    """Who decides where a person's turn begins and ends; fixed for one link."""
 
     HANDS_FREE = "hands-free"
     """The service detects speech."""
     PUSH_TO_TALK = "push-to-talk"
-    """The button does: activity_start and activity_end."""
+    """The button marks it: activity_start and activity_end."""
 
 
 class Talk(Enum):
-    """The push-to-talk turn, orthogonal to the state: a press opens it, a release closes it, in every state."""
+    """The push-to-talk turn, orthogonal to the state: a press opens it and a release closes it, in every state."""
 
     NONE = "none"
     HELD = "held"
     RELEASED = "released"
-    """Closed, and not answered yet."""
+    """Closed and not answered yet."""
 
 
 class Listening(Enum):
-    """How far the person's turn has come: decides how long LISTENING waits."""
+    """Progress of the person's turn; decides how long LISTENING lasts."""
 
     FIRST = "first"
     """Nothing heard yet in this conversation."""
     SPEECH = "speech"
-    """The service hears the person speak."""
+    """The service detects speech."""
     FOLLOW_UP = "follow-up"
-    """After a reply: the person may go on without the wake word."""
+    """After a reply: the person may continue without the wake word."""
 
 
 class Reply(Enum):
-    """How far the model's turn has come."""
+    """Progress of the model's turn."""
 
     NONE = "none"
     COMING = "coming"
     COMPLETE = "complete"
-    """No more audio comes; some may still have to be played."""
+    """All audio has arrived; some may still have to be played."""
     CONTINUED = "continued"
-    """The same; and a tool's result was sent since, about which the model has something to say."""
+    """Complete, and a tool's result has been sent since: the model will say more."""
 
 
 class Overlap(Enum):
-    """Whether the person may be speaking on while a reply begins."""
+    """Whether the person may be speaking while a reply begins."""
 
     NONE = "none"
     POSSIBLE = "possible"
-    """The reply cannot be heard yet: what the microphone hears is not its echo."""
+    """The reply is not audible yet, so the microphone cannot hear its echo."""
     SPEECH = "speech"
-    """The person speaks, and began before the reply could be heard."""
+    """The person is speaking, and began before the reply was audible."""
 
 
 class BargeIn(Enum):
@@ -110,9 +110,9 @@ class Gate(Enum):
     """What happens to microphone samples."""
 
     CLOSED = "closed"
-    """None are sent; the pre-roll ring runs."""
+    """None are sent; the microphone buffer keeps the last seconds."""
     HOLD = "hold"
-    """They belong to the turn and wait for a link."""
+    """They belong to the person's turn and wait for a link."""
     OPEN = "open"
     """They are sent."""
 
@@ -126,56 +126,56 @@ class Policy:
     connecting_s: float = 8.0
     first_speech_s: float = 8.0
     greeting: str = field(default="", repr=False)
-    """What the model is told in writing where nothing follows the wake word; empty: nothing."""
+    """Text sent to the model if no speech follows the wake word; empty to send none."""
     greeting_s: float = 3.0
-    """After the wake word, the wait for words before that."""
+    """Wait for speech after the wake word before the greeting is sent."""
     follow_up_s: float = 8.0
     speech_s: float = 60.0
     thinking_s: float = 32.0
-    """The last resort: the watchdogs of the link notice earlier that no answer comes."""
+    """Last resort: the watchdogs of the session notice a missing answer earlier."""
     tools_s: float = 40.0
-    """The wait while tools run, which have limits of their own."""
+    """Wait while tools run; each tool also has its own limit."""
     longest_s: float = 300.0
-    """From the last wake word, press or text on; then the conversation ends after the answer that is under way."""
+    """Counted from the last wake word, press or text; then the conversation ends after the current answer."""
     farewell: str = field(default="Say goodbye.", repr=False)
-    """Text that asks the model to say goodbye then."""
+    """Text that asks the model to say goodbye."""
     unanswered_turns: int = 3
-    """After so many turns in a row that the model leaves unanswered, the conversation ends."""
+    """Turns in a row without an answer after which the conversation ends."""
     trusted_interruptions: int = 3
-    """After so many answers in a row that a voice has cut off, only the wake word or the button cuts the next one off:
-    the voice may be the answer's own echo."""
+    """Answers in a row that speech may interrupt. After that only the wake word or the button can, as the speech may be
+    the echo of the answer."""
     trusted_answers: int = 2
-    """Answers in a row that may be followed by another without wake word, press or text. Before the next one is
-    played, it is made sure that a person has asked."""
+    """Answers in a row without a wake word, press or text after which the next one is played only if the microphone
+    has heard a person."""
     tool_calls: int = 12
-    """The most calls that are run for one question; the next ones are refused, and then the conversation ends."""
+    """Maximum tool calls for one question. Further ones are refused; if even more follow, the conversation ends."""
     tool_time_s: float = 60.0
-    """From the first call for a question on; calls that come later are refused."""
+    """Time limit for tool calls, counted from the first one for a question; later calls are refused."""
     speaking_s: float = 300.0
     interrupted_s: float = 0.3
     reconnecting_s: float = 10.0
     resumptions: int = 3
-    """A link that was lost is resumed so often without a reply in between."""
+    """Maximum times in a row that a lost link is resumed without a complete reply."""
     farewell_s: float = 15.0
-    """The wait for the model's last words; once they are being played, ``speaking_s`` counts."""
+    """Wait for the model's last words; while they are played, ``speaking_s`` applies."""
     trouble_s: float = 4.0
     fault_s: float = 10.0
     light_required: bool = False
-    """Hold no conversation that no light would show."""
+    """Refuse conversations while the light does not work."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """All that the conversation knows; replaced, never changed, by `machine.step`."""
+    """Everything that decisions depend on; immutable, replaced by `machine.step`."""
 
     policy: Policy = field(default_factory=Policy)
     state: State = State.STARTING
     entry: int = 0
-    """Number of the current deadline; an older one is late."""
+    """Number of the current deadline; an older one is stale."""
     link: int = 0
     """Id of the newest link; 0 before the first."""
     linked: bool = False
-    """That link is being opened or is open."""
+    """Whether that link is open or being opened."""
     mode: Mode = Mode.HANDS_FREE
     talk: Talk = Talk.NONE
     listening: Listening = Listening.FIRST
@@ -183,54 +183,54 @@ class Context:
     epoch: int = 0
     """The reply that is being received or played; 0 for none."""
     overlap: Overlap = Overlap.NONE
-    """Only in SPEAKING: until its first reply is heard, and to the end of what the person was saying then."""
+    """Only in SPEAKING: until the reply is audible, then to the end of what the person was saying."""
     tools: frozenset[str] = frozenset()
-    """Calls whose results the model still waits for."""
+    """Ids of calls whose results the model waits for."""
     request: int = 0
     """Number of the newest wake word, press or text."""
     overtime: bool = False
-    """The longest time since then is over."""
+    """Whether the time limit since then has passed."""
     unanswered: int = 0
-    """Turns in a row that the model has left unanswered."""
+    """Turns in a row without an answer."""
     interruptions: int = 0
-    """Answers in a row since then that a voice has cut off."""
+    """Answers in a row since then that speech has interrupted."""
     answers: int = 0
-    """Answers since then after which the person could go on."""
-    unproved: bool = False
-    """There was such an answer, and none since."""
+    """Complete answers since then."""
+    asker_unverified: bool = False
+    """An answer was played, and no reply has begun since: who asks for the next one is unknown."""
     question: int = 0
-    """Number of what the person says, or said last."""
+    """Number of the person's newest question."""
     calls: int = 0
-    """Tool calls for that question, refused ones too; the limit at least once its time is over."""
+    """Tool calls for that question, refused ones included; at least the limit once its time has passed."""
     greeted: bool = False
-    """The model has spoken in this conversation, or was asked to."""
+    """The model has spoken in this conversation, or was sent the greeting."""
     tool_ran: bool = False
-    """A tool was called since the model last began to speak: what it has done is not to be done twice."""
+    """A tool was called for the current question, so that the question must not be sent again."""
     in_progress: bool = False
-    """The service works on at the request, though a turn of it may be over: more comes."""
+    """The service is still working on the request, although a turn of it may be over."""
     answer_pending: bool = False
-    """The link was lost before the answer had come: it is to be had on the next one."""
+    """The link was lost before the answer arrived: it is expected on the next one."""
     resumptions: int = 0
-    """How often the link was resumed since the model last spoke to the end of a turn."""
+    """Times that the link was resumed since the last complete reply."""
     faults: frozenset[Fault] = frozenset()
-    light_told: bool = False
-    """That the light does not work was said in words: it cannot show it."""
+    light_announced: bool = False
+    """A spoken message has said that the light does not work."""
     delay: Trouble | None = None
     """Why the link is not open yet."""
     cap: Trouble | None = None
-    """The conversation ends once the answer is heard, for this reason."""
+    """The reason to end the conversation after the current answer."""
     trouble: Trouble | None = None
-    """What TROUBLE is about."""
+    """The trouble that state TROUBLE shows."""
 
 
 def disabled(context: Context) -> frozenset[Fault]:
-    """Return the faults that rule a conversation out."""
+    """Return the faults that prevent a conversation."""
     required = frozenset({Fault.LIGHT}) if context.policy.light_required else frozenset()
     return context.faults & (DISABLING | required)
 
 
 def gate(context: Context) -> Gate:
-    """Return what happens to microphone samples."""
+    """Return the gate for microphone samples."""
     match context.state:
         case State.CONNECTING | State.RECONNECTING:
             return Gate.HOLD
@@ -265,14 +265,14 @@ def wake_armed(context: Context) -> bool:
             return False
 
 
-def in_words(context: Context) -> str:
-    """Return the state on one line, and the faults that it is about."""
+def describe(context: Context) -> str:
+    """Return the state on one line, with the faults if it is FAULT."""
     faults = ", ".join(sorted(fault.value for fault in context.faults))
     return f"{context.state.value}: {faults}" if context.state is State.FAULT and faults else context.state.value
 
 
 def greets(context: Context) -> bool:
-    """Return whether the model is to speak first should nobody say anything now."""
+    """Return whether the greeting is sent if nobody speaks."""
     silent = context.listening is Listening.FIRST and context.talk is Talk.NONE and context.mode is Mode.HANDS_FREE
     return silent and bool(context.policy.greeting) and not context.greeted
 

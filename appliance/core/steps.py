@@ -1,7 +1,7 @@
-"""The few ways in which a conversation moves; `core/machine.py` says when.
+"""Steps that several transitions share: begin, interrupt, reconnect, end.
 
-Each returns the new context and its effects. What must be silent or closed comes before the new state is shown, what is
-to be started comes after it.
+Each returns the new context and the effects. Effects that silence or close something come before the new state is
+shown, those that start something come after it.
 """
 
 from dataclasses import replace
@@ -31,7 +31,7 @@ Step = tuple[Context, tuple[Effect, ...]]
 
 
 class Changes(TypedDict, total=False):
-    """Fields of the context that a move may set."""
+    """Fields of the context that a transition may set."""
 
     link: int
     linked: bool
@@ -47,7 +47,7 @@ class Changes(TypedDict, total=False):
     unanswered: int
     interruptions: int
     answers: int
-    unproved: bool
+    asker_unverified: bool
     question: int
     calls: int
     greeted: bool
@@ -56,13 +56,13 @@ class Changes(TypedDict, total=False):
     answer_pending: bool
     resumptions: int
     faults: frozenset[Fault]
-    light_told: bool
+    light_announced: bool
     delay: Trouble | None
     cap: Trouble | None
     trouble: Trouble | None
 
 
-_AFRESH: Final[Changes] = {
+_NEW_CONVERSATION: Final[Changes] = {
     "linked": False,
     "talk": Talk.NONE,
     "listening": Listening.FIRST,
@@ -73,7 +73,7 @@ _AFRESH: Final[Changes] = {
     "unanswered": 0,
     "interruptions": 0,
     "answers": 0,
-    "unproved": False,
+    "asker_unverified": False,
     "calls": 0,
     "greeted": False,
     "tool_ran": False,
@@ -86,21 +86,21 @@ _AFRESH: Final[Changes] = {
 }
 
 
-def asks(context: Context) -> Context:
-    """The person says something new: tools may be called for it anew, and what was declined is no reason to end."""
+def new_question(context: Context) -> Context:
+    """Count a new question: the count of tool calls starts again, and an earlier refusal no longer matters."""
     return replace(context, question=context.question + 1, calls=0, cap=_spent(context))
 
 
-def takes_the_word(context: Context) -> tuple[Context, StartTimer]:
-    """The person shows, by wake word, button or in writing, that they want the conversation: its time begins anew."""
+def new_request(context: Context) -> tuple[Context, StartTimer]:
+    """Count a request by wake word, button or text: the conversation's time limit starts again."""
     request = context.request + 1
     timer = StartTimer(ConversationTimeOver(request), context.policy.longest_s)
-    renewed = replace(asks(context), request=request, overtime=False, unanswered=0, interruptions=0)
-    return replace(renewed, answers=0, unproved=False), timer
+    renewed = replace(new_question(context), request=request, overtime=False, unanswered=0, interruptions=0)
+    return replace(renewed, answers=0, asker_unverified=False), timer
 
 
 def stay(context: Context, *effects: Effect, **changes: Unpack[Changes]) -> Step:
-    """Remain in the state, with the deadline that runs."""
+    """Remain in the state; its deadline runs on."""
     return replace(context, **changes) if changes else context, effects
 
 
@@ -111,66 +111,66 @@ def enter(
     then: tuple[Effect, ...] = (),
     **changes: Unpack[Changes],
 ) -> Step:
-    """Begin a state, or begin it anew with a new deadline."""
+    """Enter a state, or the same one again, with a new deadline."""
     if state is not State.SPEAKING:
         changes["overlap"] = Overlap.NONE
     context = replace(context, state=state, entry=context.entry + 1, **changes)
     return context, (*first, Enter(state, context.entry, deadline_s(context)), *then)
 
 
-def rest(context: Context) -> State:
-    """Return the resting state: a fault shows as long as it lasts."""
+def resting_state(context: Context) -> State:
+    """Return IDLE, or FAULT while there is a fault."""
     return State.FAULT if context.faults else State.IDLE
 
 
 def end_conversation(
     context: Context, state: State, *then: Effect, unsent: tuple[DropUnsent, ...] = (), **changes: Unpack[Changes]
 ) -> Step:
-    """End the conversation: silence, what is ``unsent`` if it is to be dropped, tools, link."""
-    first = (*_hush(context), *unsent, *drop_tools(context), *_close(context))
-    return enter(context, state, first, then, **_AFRESH | changes)
+    """End the conversation: silence the reply, drop what is ``unsent``, cancel tools, close the link."""
+    first = (*_silence(context), *unsent, *drop_tools(context), *_close(context))
+    return enter(context, state, first, then, **_NEW_CONVERSATION | changes)
 
 
 def leave(context: Context) -> Step:
-    """End the conversation as people end one."""
-    return end_conversation(context, rest(context), PlayEarcon(Earcon.END))
+    """End the conversation without any trouble."""
+    return end_conversation(context, resting_state(context), PlayEarcon(Earcon.END))
 
 
 def say_goodbye(context: Context) -> Step:
-    """End the conversation once the model has said goodbye."""
+    """Have the model say goodbye, then end the conversation."""
     return enter(context, State.FAREWELL, then=(SendText(context.policy.farewell),), reply=Reply.NONE, epoch=0)
 
 
 def listen(context: Context, *then: Effect) -> Step:
-    """Give the person the word, unless the conversation has cost or lasted all that it may."""
+    """Listen to the person, unless the conversation has reached its spending cap or its time limit."""
     if context.talk is Talk.HELD or not (context.cap or context.overtime):
         return enter(context, State.LISTENING, then=then)
     return give_up(context, context.cap) if context.cap else say_goodbye(context)
 
 
 def break_off(context: Context, state: State, *then: Effect, **changes: Unpack[Changes]) -> Step:
-    """End the conversation before it is over: what is unsent stays here."""
+    """End the conversation at once; audio that was not sent stays on the device."""
     return end_conversation(context, state, *then, unsent=(DropUnsent(),), **changes)
 
 
 def give_up(context: Context, trouble: Trouble) -> Step:
-    """End the conversation because it cannot go on, and say so."""
+    """End the conversation with a spoken message about the trouble."""
     return break_off(context, State.TROUBLE, PlayEarcon(Earcon.ERROR), Announce(trouble), trouble=trouble)
 
 
 def begin(context: Context, at: int, mode: Mode) -> Step:
-    """Begin a conversation; out of one that has not ended, go on in this mode on a link of its own."""
+    """Begin a conversation; if one is under way, continue it in this mode on a new link."""
     talk = Talk.HELD if mode is Mode.PUSH_TO_TALK else Talk.NONE
     return _begin(context, mode, talk, BeginSpeech(at, mode))
 
 
-def begin_in_writing(context: Context, text: str) -> Step:
-    """Begin a conversation with a text: as a push-to-talk turn that is over, so that the microphone stays closed."""
+def begin_with_text(context: Context, text: str) -> Step:
+    """Begin a conversation with a text, as a finished push-to-talk turn: the microphone stays closed."""
     return _begin(context, Mode.PUSH_TO_TALK, Talk.RELEASED, SendText(text))
 
 
 def _begin(context: Context, mode: Mode, talk: Talk, said: BeginSpeech | SendText) -> Step:
-    context, timer = takes_the_word(context)
+    context, timer = new_request(context)
     link = context.link + 1
     goes_on = context.state in {State.LISTENING, State.THINKING, State.SPEAKING}
     return end_conversation(
@@ -188,16 +188,16 @@ def _begin(context: Context, mode: Mode, talk: Talk, said: BeginSpeech | SendTex
 
 
 def reconnect(context: Context, session: Session = Session.RESUME) -> Step:
-    """Go on with a new link; what is said meanwhile is held, and tools run on.
+    """Continue on a new link; speech is held until it opens, and tools keep running.
 
-    An answer that was on its way is lost; the next link has to bring it.
+    A reply that was under way is lost, and is pending on the new link.
     """
     link = context.link + 1
     has_the_word = context.state in {State.LISTENING, State.INTERRUPTED}
     return enter(
         context,
         State.RECONNECTING,
-        (*_hush(context), *_close(context)),
+        (*_silence(context), *_close(context)),
         (OpenLink(link, context.mode, session),),
         link=link,
         linked=True,
@@ -212,7 +212,7 @@ def reconnect(context: Context, session: Session = Session.RESUME) -> Step:
 
 
 def interrupt(context: Context, *then: Effect, talk: Talk, listening: Listening) -> Step:
-    """Cut the reply off: silence comes before everything else."""
+    """Interrupt the reply: silence comes before everything else."""
     return enter(
         context,
         State.INTERRUPTED,
@@ -226,26 +226,26 @@ def interrupt(context: Context, *then: Effect, talk: Talk, listening: Listening)
     )
 
 
-def interrupt_here(context: Context, at: int, talk: Talk) -> Step:
-    """Cut the reply off for a reason that the service does not know yet: what still comes of it is dropped."""
-    context, timer = takes_the_word(context)
+def interrupt_locally(context: Context, at: int, talk: Talk) -> Step:
+    """Interrupt the reply for a reason that the service does not know: drop the rest of its audio."""
+    context, timer = new_request(context)
     context = replace(context, tool_ran=bool(context.tools))
     said = (DiscardReply(), BeginSpeech(at, context.mode), timer)
     return interrupt(context, *said, talk=talk, listening=Listening.FIRST)
 
 
 def drop_tools(context: Context) -> tuple[Effect, ...]:
-    """Return what stops the calls that run, if there are any."""
+    """Return the effect that cancels running calls, if there are any."""
     return (CancelTools(tuple(sorted(context.tools))),) if context.tools else ()
 
 
 def _spent(context: Context) -> Trouble | None:
-    """Return the cap that was reached; an answer that was declined is none, once the person goes on."""
+    """Return the cap that was reached; a refused answer no longer counts once the person goes on."""
     return None if context.cap is Trouble.DECLINED else context.cap
 
 
-def _hush(context: Context) -> tuple[Effect, ...]:
-    """Silence a reply, what is still on its way to playback too; or the sentence that tells of a trouble."""
+def _silence(context: Context) -> tuple[Effect, ...]:
+    """Return the effects that silence a reply, including audio not yet played, or a trouble message."""
     if context.reply is not Reply.NONE:
         return (FlushPlayback(), DiscardReply())
     return (FlushPlayback(),) if context.state is State.TROUBLE else ()

@@ -20,8 +20,8 @@ from appliance.core.steps import Step, enter, give_up, stay
 
 
 def tools_called(c: Context, event: ToolsCalled) -> Step:
-    """Run them; those that are too many for one question are refused; should more come then, tell that it failed."""
-    if _heeds_no_refusal(c):
+    """Run them; refuse those beyond the limit for one question; if the model calls more after that, give up."""
+    if _ignores_refusal(c):
         return give_up(c, Trouble.SILENT_SERVICE)
     new = tuple(call for call in event.calls if call not in c.tools)
     left = max(0, c.policy.tool_calls - c.calls)
@@ -35,15 +35,15 @@ def tools_called(c: Context, event: ToolsCalled) -> Step:
 
 
 def tools_called_in_silence(c: Context, event: ToolsCalled) -> Step:
-    """The same; and wait for the answer, unless the button is held."""
-    if _heeds_no_refusal(c):
+    """Do the same, and wait for the answer unless the button is held."""
+    if _ignores_refusal(c):
         return give_up(c, Trouble.SILENT_SERVICE)
     c, effects = tools_called(c, event)
     return stay(c, *effects) if c.talk is Talk.HELD else enter(c, State.THINKING, then=effects)
 
 
-def _heeds_no_refusal(c: Context) -> bool:
-    """Return whether the model has been told that it calls tools too often, and calls another one."""
+def _ignores_refusal(c: Context) -> bool:
+    """Return whether the model calls a tool although earlier calls were refused as too many."""
     return c.calls > c.policy.tool_calls and not c.tools
 
 
@@ -56,12 +56,12 @@ def tools_cancelled(c: Context, event: ToolsCancelled) -> Step:
     """Stop them."""
     known = tuple(call for call in event.calls if call in c.tools)
     if not known:
-        return stay(c, Ignored("late: those tool calls are over"))
+        return stay(c, Ignored("stale: those tool calls are over"))
     return stay(c, CancelTools(known), tools=c.tools - set(known))
 
 
 def tool_done(c: Context, event: ToolDone) -> Step:
-    """Send the result, now or once the link is open again; waiting for the answer begins anew."""
+    """Send the result, now or once the link is open again, and restart the wait for the answer."""
     tools = c.tools - {event.call}
     result = SendToolResult(event.call)
     if c.state in {State.THINKING, State.FAREWELL}:
@@ -73,5 +73,5 @@ def tool_done(c: Context, event: ToolDone) -> Step:
 
 
 def tool_slow(c: Context, _: ToolSlow) -> Step:
-    """Let it be heard that something is going on."""
+    """Play a sound that shows that something is going on."""
     return stay(c, PlayEarcon(Earcon.WORKING))

@@ -1,4 +1,4 @@
-"""What the rows of the transition table do; `core/machine.py` says for which state and event.
+"""Transitions for speech, replies, buttons and text; `core/machine.py` says for which state and event.
 
 The first line of each docstring is printed in ``docs/conversation.md``.
 """
@@ -26,8 +26,10 @@ from appliance.core.events import (
     Event,
     Fault,
     NobodyAsked,
+    OverlapEnded,
     PlaybackDrained,
     Press,
+    ReplyAudible,
     ReplyEnded,
     ReplyStarted,
     ServerInterrupted,
@@ -40,35 +42,35 @@ from appliance.core.events import (
 from appliance.core.state import Context, Listening, Mode, Overlap, Reply, State, Talk, disabled, greets
 from appliance.core.steps import (
     Step,
-    asks,
     begin,
-    begin_in_writing,
+    begin_with_text,
     break_off,
     enter,
     give_up,
     interrupt,
-    interrupt_here,
+    interrupt_locally,
     leave,
     listen,
-    rest,
+    new_question,
+    new_request,
+    resting_state,
     say_goodbye,
     stay,
-    takes_the_word,
 )
 
 # Wake word and button
 
 
 def wake(c: Context, event: WakeDetected) -> Step:
-    """Begin."""
+    """Begin a hands-free conversation."""
     return begin(c, event.speech_from, Mode.HANDS_FREE)
 
 
 def wake_again(c: Context, event: WakeDetected) -> Step:
-    """Give the person the word, and the conversation its time, anew; out of push-to-talk, begin hands-free."""
+    """Listen again, with a new time limit for the conversation; from push-to-talk, switch to hands-free."""
     if c.mode is Mode.PUSH_TO_TALK:
         return begin(c, event.speech_from, Mode.HANDS_FREE)
-    c, timer = takes_the_word(c)
+    c, timer = new_request(c)
     if c.state is State.LISTENING and c.listening is Listening.SPEECH:
         return stay(c, timer)
     drop = (DiscardReply(),) if c.state is State.THINKING else ()
@@ -77,40 +79,40 @@ def wake_again(c: Context, event: WakeDetected) -> Step:
 
 
 def wake_while_speaking(c: Context, event: WakeDetected) -> Step:
-    """Interrupt the reply; out of a push-to-talk conversation, go on hands-free on a link of its own."""
+    """Interrupt the reply; from push-to-talk, switch to hands-free on a new link."""
     if c.mode is Mode.HANDS_FREE:
-        return interrupt_here(c, event.speech_from, Talk.NONE)
+        return interrupt_locally(c, event.speech_from, Talk.NONE)
     return begin(c, event.speech_from, Mode.HANDS_FREE)
 
 
 def press(c: Context, event: ButtonPressed) -> Step:
-    """Begin a push-to-talk conversation; where it is the light that stands in the way, say so."""
+    """Begin a push-to-talk conversation; if only the light prevents it, announce that."""
     if disabled(c) == {Fault.LIGHT}:
         return stay(c, Announce(Fault.LIGHT))
     if disabled(c):
-        return stay(c, Ignored("without microphone and speaker there is no conversation"))
+        return stay(c, Ignored("a conversation needs microphone and speaker"))
     return begin(c, event.speech_from, Mode.PUSH_TO_TALK)
 
 
 def press_while_connecting(c: Context, event: ButtonPressed) -> Step:
-    """Keep the word; in push-to-talk, a new turn begins."""
+    """Keep holding speech; in push-to-talk, a new turn begins."""
     if c.talk is Talk.HELD:
         return stay(c, Ignored("the button is down already"))
-    c, timer = takes_the_word(c)
+    c, timer = new_request(c)
     return stay(c, *_manual(c, event.speech_from), timer, talk=Talk.HELD, answer_pending=False)
 
 
 def press_in_turn(c: Context, event: ButtonPressed) -> Step:
-    """Keep the word for as long as the button is down."""
+    """Listen for as long as the button is down."""
     if c.talk is Talk.HELD:
         return stay(c, Ignored("the button is down already"))
-    c, timer = takes_the_word(c)
+    c, timer = new_request(c)
     return enter(c, c.state, (*_manual(c, event.speech_from), timer), talk=Talk.HELD)
 
 
 def press_while_thinking(c: Context, event: ButtonPressed) -> Step:
-    """Take the word back; an answer that is on its way is dropped."""
-    c, timer = takes_the_word(c)
+    """Listen again; drop the answer that is on its way."""
+    c, timer = new_request(c)
     return enter(
         c,
         State.LISTENING,
@@ -123,7 +125,7 @@ def press_while_thinking(c: Context, event: ButtonPressed) -> Step:
 
 def press_while_speaking(c: Context, event: ButtonPressed) -> Step:
     """Interrupt the reply."""
-    return interrupt_here(c, event.speech_from, Talk.HELD)
+    return interrupt_locally(c, event.speech_from, Talk.HELD)
 
 
 def release_while_connecting(c: Context, event: ButtonReleased) -> Step:
@@ -143,12 +145,12 @@ def release(c: Context, event: ButtonReleased) -> Step:
 
 
 def tap(c: Context, _: ButtonReleased) -> Step:
-    """End the conversation; nothing more of it leaves the device."""
-    return break_off(c, rest(c), PlayEarcon(Earcon.END))
+    """End the conversation; nothing more is sent."""
+    return break_off(c, resting_state(c), PlayEarcon(Earcon.END))
 
 
 def _manual(c: Context, at: int) -> tuple[BeginSpeech, ...]:
-    """In push-to-talk, a press opens a turn; hands-free, the service hears for itself."""
+    """In push-to-talk, a press opens a turn; in hands-free, the service detects speech."""
     return (BeginSpeech(at, c.mode),) if c.mode is Mode.PUSH_TO_TALK else ()
 
 
@@ -164,19 +166,19 @@ def _released(c: Context) -> Talk:
 
 
 def user_speech(c: Context, _: UserSpeech) -> Step:
-    """Give the person time to finish, unless the conversation has lasted long enough."""
+    """Give the person time to finish, unless the conversation has reached its time limit."""
     if c.state is State.THINKING and c.mode is Mode.PUSH_TO_TALK:
-        return stay(c, Ignored("the button says when the person speaks"))
+        return stay(c, Ignored("the button decides when the person speaks"))
     goodbye = c.overtime and c.talk is not Talk.HELD
     if goodbye:
         return say_goodbye(c)
-    return enter(asks(c), State.LISTENING, listening=Listening.SPEECH, tool_ran=bool(c.tools))
+    return enter(new_question(c), State.LISTENING, listening=Listening.SPEECH, tool_ran=bool(c.tools))
 
 
 def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
-    """End the conversation; where a greeting is set and nothing was said yet, have the model say it first.
+    """End the conversation; if a greeting is set and nothing was said yet, send it to the model first.
 
-    A service that works on is waited for.
+    While the service is still working on a request, wait for it.
     """
     if c.in_progress:
         return enter(c, State.THINKING)
@@ -186,14 +188,14 @@ def nobody_speaks(c: Context, _: DeadlineReached) -> Step:
 
 
 def user_speech_while_interrupted(c: Context, _: UserSpeech) -> Step:
-    """Give the person time to finish, once this moment is over."""
-    return stay(asks(c), listening=Listening.SPEECH, tool_ran=bool(c.tools))
+    """Give the person time to finish, once the interruption has been shown."""
+    return stay(new_question(c), listening=Listening.SPEECH, tool_ran=bool(c.tools))
 
 
 def user_silent(c: Context, _: UserSilent) -> Step:
-    """Wait for the answer; hands-free also while the button is held, if the person has spoken since."""
+    """Wait for the answer; in hands-free also while the button is held, if the person has spoken since the press."""
     if c.mode is Mode.PUSH_TO_TALK or _has_yet_to_speak(c):
-        return stay(c, Ignored("the button says when the person speaks"))
+        return stay(c, Ignored("the button decides when the person speaks"))
     return enter(c, State.THINKING, talk=Talk.NONE)
 
 
@@ -205,41 +207,53 @@ def _has_yet_to_speak(c: Context) -> bool:
 
 
 def reply_started(c: Context, event: ReplyStarted) -> Step:
-    """Play it; while the button is held, only what answers words that were said meanwhile, else it is dropped.
+    """Play it; while the button is held, drop it unless it answers speech since the press.
 
-    After some answers without wake word or press, a person has to have asked for it: it may be the echo of the last.
+    After several answers without a wake word or press, check that a person asked: it may answer its own echo.
     """
     if c.talk is Talk.HELD and (c.mode is Mode.PUSH_TO_TALK or _has_yet_to_speak(c)):
         return stay(c, DiscardReply())
     if c.state is State.SPEAKING:
         return stay(c, reply=Reply.COMING, epoch=event.epoch)
     c = stay(c, overlap=Overlap.POSSIBLE)[0]
-    check = (CheckWhoAsked(),) if c.unproved and c.answers >= c.policy.trusted_answers else ()
-    c = stay(c, greeted=True, unanswered=0, unproved=False)[0]
+    check = (CheckWhoAsked(),) if c.asker_unverified and c.answers >= c.policy.trusted_answers else ()
+    c = stay(c, greeted=True, unanswered=0, asker_unverified=False)[0]
     return enter(c, State.SPEAKING, then=check, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch)
 
 
 def last_words(c: Context, event: ReplyStarted) -> Step:
-    """Play it after the one before."""
+    """Play it after the reply before."""
     return enter(c, State.FAREWELL, reply=Reply.COMING, epoch=event.epoch)
+
+
+def reply_audible(c: Context, event: ReplyAudible) -> Step:
+    """The microphone may hear the reply from now on: keep it open only for speech that began before."""
+    if c.overlap is not Overlap.POSSIBLE:
+        return stay(c, Ignored("a reply was heard before"))
+    return stay(c, overlap=Overlap.SPEECH if event.over_speech else Overlap.NONE)
+
+
+def overlap_ended(c: Context, _: OverlapEnded) -> Step:
+    """Close the microphone until the reply has been played."""
+    return stay(c, overlap=Overlap.NONE)
 
 
 def reply_ended(c: Context, event: ReplyEnded) -> Step:
     """Play it to its last sample."""
     if event.epoch != c.epoch or c.reply is not Reply.COMING:
-        return stay(c, Ignored("late: that reply is over"))
+        return stay(c, Ignored("stale: that reply is over"))
     return stay(c, FinishReply(c.epoch), reply=Reply.COMPLETE, resumptions=0)
 
 
 def reply_ended_in_farewell(c: Context, event: ReplyEnded) -> Step:
-    """Play it to its last sample; a model that says nothing ends the conversation."""
+    """Play it to its last sample; end the conversation if the model says nothing."""
     if event.epoch or c.reply is not Reply.NONE:
         return reply_ended(c, event)
     return stay(c, Ignored("the turn goes on")) if c.tools else leave(c)
 
 
 def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
-    """Listen again: the model chose silence; when it has chosen it time after time, end the conversation."""
+    """Listen again, as the model chose to say nothing; after several such turns, end the conversation."""
     if event.epoch or c.tools or c.in_progress or c.talk is Talk.HELD:
         return stay(c, Ignored("the turn goes on"))
     unanswered = c.unanswered + 1
@@ -249,29 +263,29 @@ def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
 
 
 def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
-    """Be silent at once; whether the person really speaks is told besides."""
+    """Silence the reply at once; whether the person really speaks is reported separately."""
     c = stay(c, interruptions=c.interruptions + 1)[0]
     return interrupt(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP)
 
 
 def interruption_seen(c: Context, _: DeadlineReached) -> Step:
-    """Listen; while tools run, wait for the answer; where a cap was reached, say so."""
+    """Listen; while tools run, wait for the answer; if a cap was reached, say so."""
     return enter(c, State.THINKING) if c.tools and c.talk is not Talk.HELD else listen(c)
 
 
 def drained(c: Context, _: PlaybackDrained) -> Step:
-    """Listen for more; where a tool runs or was done last, or the service works on, wait for the answer."""
+    """Listen; if a tool runs or ran last, or the service is still working, wait for the answer."""
     if c.reply is Reply.COMING:
         return stay(c, Ignored("the reply goes on"))
     tool_ran = bool(c.tools) or c.reply is Reply.CONTINUED
     after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, tool_ran=tool_ran)[0]
     if tool_ran or c.in_progress:
         return enter(after, State.THINKING)
-    return listen(stay(after, interruptions=0, answers=after.answers + 1, unproved=True)[0])
+    return listen(stay(after, interruptions=0, answers=after.answers + 1, asker_unverified=True)[0])
 
 
 def no_answer(c: Context, _: DeadlineReached) -> Step:
-    """Tell that the service does not answer."""
+    """Announce that the service does not answer."""
     return give_up(c, Trouble.SILENT_SERVICE)
 
 
@@ -281,32 +295,32 @@ def cap_reached(c: Context, event: CapReached) -> Step:
 
 
 def cap_reached_in_a_turn(c: Context, event: CapReached) -> Step:
-    """Let the answer be heard first."""
+    """Note it; the answer is played first."""
     return stay(c, cap=event.trouble)
 
 
-# In writing
+# Text
 
 
 def text(c: Context, event: TextEntered) -> Step:
     """Begin a conversation that keeps the microphone closed until a press or the wake word."""
     if disabled(c):
-        return stay(c, Ignored("without microphone, speaker and a light that is required there is no conversation"))
-    return begin_in_writing(c, event.text)
+        return stay(c, Ignored("a conversation needs microphone, speaker and, where required, the light"))
+    return begin_with_text(c, event.text)
 
 
 def text_while_connecting(c: Context, event: TextEntered) -> Step:
     """Send it once the link is open."""
-    c, timer = takes_the_word(c)
+    c, timer = new_request(c)
     return stay(c, SendText(event.text), timer)
 
 
 def text_in_dialogue(c: Context, event: TextEntered) -> Step:
-    """Send it and wait for the answer; a reply that is being spoken is cut off."""
+    """Send it and wait for the answer; interrupt a reply that is being played."""
     if c.talk is Talk.HELD:
-        return stay(c, Ignored("the person has the word"))
+        return stay(c, Ignored("the button is held"))
     silence = () if c.reply is Reply.NONE else (FlushPlayback(), DiscardReply())
-    c, timer = takes_the_word(c)
+    c, timer = new_request(c)
     return enter(
         c,
         State.THINKING,
@@ -322,9 +336,9 @@ def text_in_dialogue(c: Context, event: TextEntered) -> Step:
 
 
 def end_requested(c: Context, _: EndRequested) -> Step:
-    """Let the model say goodbye, then rest."""
+    """Let the model say goodbye, then end the conversation."""
     if c.talk is Talk.HELD:
-        return stay(c, Ignored("the person has the word"))
+        return stay(c, Ignored("the button is held"))
     return enter(c, State.FAREWELL)
 
 
@@ -334,20 +348,20 @@ def leave_now(c: Context, _: Event | EndRequested) -> Step:
 
 
 def nobody_asked(c: Context, _: NobodyAsked) -> Step:
-    """End the conversation before the answer is heard; what is unsent stays here."""
-    return break_off(c, rest(c), PlayEarcon(Earcon.END))
+    """End the conversation before the answer is played; audio that was not sent stays on the device."""
+    return break_off(c, resting_state(c), PlayEarcon(Earcon.END))
 
 
 def lasted_long(c: Context, _: ConversationTimeOver) -> Step:
-    """Have the model say goodbye; while the button is held, once the answer was heard."""
+    """Have the model say goodbye; while the button is held, do so after the next answer."""
     return stay(c, overtime=True) if c.talk is Talk.HELD else say_goodbye(c)
 
 
 def lasts_long(c: Context, _: ConversationTimeOver) -> Step:
-    """Have the model say goodbye once the answer was heard."""
+    """Have the model say goodbye after the answer."""
     return stay(c, overtime=True)
 
 
-def trouble_told(c: Context, _: DeadlineReached) -> Step:
-    """Rest."""
-    return enter(c, rest(c), trouble=None)
+def trouble_announced(c: Context, _: DeadlineReached) -> Step:
+    """Return to rest."""
+    return enter(c, resting_state(c), trouble=None)

@@ -8,7 +8,7 @@ from typing import Final
 
 from appliance.conversation import Moment
 from appliance.core.events import WakeDetected
-from appliance.core.state import UNHEARD, Gate, gate
+from appliance.core.state import NOT_SENDING, Gate, gate
 from appliance.units import UPLINK, SampleIndex
 
 Span = tuple[SampleIndex, SampleIndex]
@@ -44,8 +44,8 @@ class ExpectedUplink:
         if isinstance(moment.event, WakeDetected):
             said_from, said_to = moment.event.speech_from - _WAKE_WORD, moment.event.speech_from
             self.wake_words.append((SampleIndex(max(said_from, 0)), SampleIndex(said_to)))
-        if moment.after.state in UNHEARD and self._begun is not None:
+        if moment.after.state in NOT_SENDING and self._begun is not None:
             self.conversations.append((self._begun, end))
             self._begun = None
-        elif moment.after.state not in UNHEARD and self._begun is None:
+        elif moment.after.state not in NOT_SENDING and self._begun is None:
             self._begun = end if self._start is None else self._start

@@ -14,7 +14,7 @@ from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.machine import TABLE, Row, step
 from appliance.core.state import (
-    UNHEARD,
+    NOT_SENDING,
     BargeIn,
     Context,
     Gate,
@@ -90,7 +90,7 @@ class World:
 
 def is_broken_off(before: Context, after: Context, event: ev.Event) -> bool:
     """Tell whether a conversation has ended by trouble or a tap."""
-    ended = after.entry != before.entry and after.state in UNHEARD
+    ended = after.entry != before.entry and after.state in NOT_SENDING
     tapped = isinstance(event, ev.ButtonReleased) and event.press is ev.Press.TAP
     return ended and (tapped or after.state is State.TROUBLE)
 
@@ -129,7 +129,7 @@ class ConversationMachine(RuleBasedStateMachine):
             self.world.playing = event.epoch
         for effect in effects:
             self.world.execute(effect)
-        if after.state in UNHEARD:
+        if after.state in NOT_SENDING:
             self.world.turn_open = False
         self.context = after
 
@@ -300,7 +300,7 @@ class ConversationMachine(RuleBasedStateMachine):
         assert context.linked == (world.link is not None)
         assert world.tools == set(context.tools)
         assert (world.deadline[1] is None) == (context.state in RESTING)
-        if context.state in UNHEARD:
+        if context.state in NOT_SENDING:
             assert not context.linked
             assert not context.tools
 
@@ -321,7 +321,7 @@ class ConversationMachine(RuleBasedStateMachine):
         uplink = gate(self.context)
         if uplink is Gate.OPEN:
             assert self.world.link_open
-        if self.context.state in UNHEARD:
+        if self.context.state in NOT_SENDING:
             assert uplink is Gate.CLOSED
 
     @invariant()
@@ -337,7 +337,7 @@ class ConversationMachine(RuleBasedStateMachine):
         if self.context.talk is Talk.HELD:
             where = {State.CONNECTING, State.RECONNECTING, State.LISTENING, State.INTERRUPTED}
             assert self.context.state in where
-        if self.context.mode is Mode.PUSH_TO_TALK and self.context.state not in UNHEARD:
+        if self.context.mode is Mode.PUSH_TO_TALK and self.context.state not in NOT_SENDING:
             assert self.world.turn_open == (self.context.talk is Talk.HELD)
 
     @invariant()

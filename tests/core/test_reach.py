@@ -49,7 +49,7 @@ def _first(context: Context, world: World) -> Context:
     calls = min(context.calls, int(world.counts_calls))
     cap = context.cap and ev.Trouble.NETWORK
     numbered = replace(numbered, cap=cap, calls=calls, unanswered=0, interruptions=0)
-    return replace(numbered, answers=0, unproved=False, greeted=False)
+    return replace(numbered, answers=0, asker_unverified=False, greeted=False)
 
 
 def _events(context: Context, world: World) -> Iterator[ev.Event]:

@@ -15,7 +15,7 @@ from appliance.audio.ports import Block, PlaybackSink
 from appliance.config.load import load
 from appliance.config.schema import Settings
 from appliance.conversation import Moment
-from appliance.core.state import UNHEARD
+from appliance.core.state import NOT_SENDING
 from appliance.daemon import Adapters, Appliance
 from appliance.errors import MicrophoneError, SpeakerError
 from appliance.observers import Observers
@@ -187,7 +187,7 @@ class Home:
 
     def _check_light(self) -> None:
         """Hold, in every test, that no sample leaves while the light says that none does."""
-        assert self.light.shown[-1][1] not in UNHEARD, "samples leave while the light shows a resting state"
+        assert self.light.shown[-1][1] not in NOT_SENDING, "samples leave while the light shows a resting state"
 
     def cure(self, service: SimulatedService) -> None:
         """From now on there is this service, and tokens for it at once."""

@@ -21,7 +21,7 @@ from appliance.button.ports import Edge
 from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.events import PlaybackDrained
-from appliance.core.state import UNHEARD, Gate, State, deadline_s, gate
+from appliance.core.state import NOT_SENDING, Gate, State, deadline_s, gate
 from appliance.daemon import Appliance
 from appliance.errors import ProvisioningUnreachable, TokenRefused
 from appliance.simulator.in_memory_server import SimulatedService
@@ -216,7 +216,7 @@ class Witness:
 
     def see(self, moment: Moment) -> None:
         shown = self.home.light.shown[-1][1]
-        still_sends = moment.after.state in UNHEARD and shown not in UNHEARD
+        still_sends = moment.after.state in NOT_SENDING and shown not in NOT_SENDING
         assert shown is moment.after.state or still_sends, "the light lies"
         self.answers += isinstance(moment.event, PlaybackDrained) and moment.before.epoch != moment.after.epoch
         self.moments.append(moment)

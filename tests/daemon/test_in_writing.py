@@ -23,7 +23,7 @@ def test_while_somebody_holds_the_button_a_text_has_to_wait():
             await reach(appliance, State.IDLE)
             household.button.on_edge(Edge.DOWN)
             await reach(appliance, State.LISTENING)
-            assert appliance.send_text("hello") == "the person has the word"
+            assert appliance.send_text("hello") == "the button is held"
             assert household.link.texts == []
 
     in_virtual_time(story)

@@ -61,11 +61,11 @@ def test_the_socket_is_gone_with_the_daemon_and_one_that_a_crash_has_left_is_rep
 
 def test_what_cannot_be_done_now_is_one_line_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     async def main() -> int:
-        async with serving(tmp_path, lambda _: "the person has the word"):
+        async with serving(tmp_path, lambda _: "the button is held"):
             return await asyncio.to_thread(say, tmp_path, "hello")
 
     assert run_real(main) == ExitCode.UNAVAILABLE
-    assert capsys.readouterr().err == "appliance: error: the appliance cannot answer now: the person has the word\n"
+    assert capsys.readouterr().err == "appliance: error: the appliance cannot answer now: the button is held\n"
 
 
 @pytest.mark.parametrize("question", [b"", b"{", b'{"say": 7}', b'{"sing": "hello"}', b"x" * 40_000])
