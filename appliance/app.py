@@ -48,7 +48,6 @@ from appliance.observers import Observers
 from appliance.provisioning.device.await_enrolment import EnrolmentAwaitingTokens
 from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.enrolment import STANDING_FILE
-from appliance.provisioning.device.session_reporting import SessionReportingConnector
 from appliance.provisioning.device.token_manager import TokenManager
 from appliance.service.notify import from_environment
 from appliance.service.signals import stop_signals
@@ -124,7 +123,7 @@ async def _choose(settings: Settings, acts: "Acts") -> Adapters:
         wake=wake_engine(settings),
         light=_light(settings, chip),
         button=_button(settings, chip),
-        connector=SessionReportingConnector(connector, tokens),
+        connector=connector,
         tokens=tokens,
         enrolment=tokens.run,
         usage=JsonFile(state / "usage.json") if state else NullStore(),
@@ -210,7 +209,7 @@ async def service_alone(settings: Settings) -> AsyncIterator[tuple[TokenSource, 
         update={"provisioning": settings.provisioning.model_copy(update={"prefetch": Prefetch.NEVER})}
     )
     async with _tokens(once, _directory("STATE_DIRECTORY"), registry) as tokens:
-        yield tokens, SessionReportingConnector(connector, tokens)
+        yield tokens, connector
 
 
 def _microphone(settings: Settings, engine: WorkerSupervisor | None) -> Microphone:

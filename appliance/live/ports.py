@@ -1,7 +1,7 @@
 """What the conversation needs of a Live connection, free of any SDK type."""
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -59,6 +59,9 @@ class TokenSource(Protocol):
         Raises:
             ProvisioningUnreachable, TokenRefused.
         """
+
+    def track_link(self, token: LiveToken) -> AbstractContextManager[None]:
+        """Count a link as open with this token until the context is left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import http.client
 import json
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -66,6 +66,9 @@ class WarmToken:
 
     async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
         return self.token
+
+    def track_link(self, token: LiveToken) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class WatchedConnector:

@@ -4,7 +4,14 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+    suppress,
+)
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, Protocol
@@ -320,3 +327,6 @@ class SimulatedTokens:
         now = asyncio.get_running_loop().time()
         name = self.service.mint()
         return LiveToken(name, self.model, "v1alpha", None, Seconds(now), Seconds(now + 60), Seconds(now + 1800))
+
+    def track_link(self, token: LiveToken) -> AbstractContextManager[None]:
+        return nullcontext()

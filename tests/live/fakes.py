@@ -1,8 +1,8 @@
 """A household around a keeper: tokens, links, an uplink, playback and a conversation, all in memory."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -48,6 +48,7 @@ class FakeTokens:
     token: LiveToken = TOKEN
     asked: list[bool] = field(default_factory=list)
     """For each fetch, whether it was for a resumption."""
+    open_links: int = 0
 
     async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
         self.asked.append(resume)
@@ -55,6 +56,14 @@ class FakeTokens:
         if self.error:
             raise self.error
         return self.token
+
+    @contextmanager
+    def track_link(self, token: LiveToken) -> Iterator[None]:
+        self.open_links += 1
+        try:
+            yield
+        finally:
+            self.open_links -= 1
 
 
 @dataclass
@@ -294,6 +303,7 @@ class Household:
             yield keeper
             running.cancel()
         assert self.connector.connections == 0
+        assert self.tokens.open_links == 0
         assert self.uplink.sink is None
 
     @asynccontextmanager

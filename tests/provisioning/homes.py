@@ -100,9 +100,8 @@ class Home:
 
     async def talk(self, token: LiveToken, seconds: float = 20.0) -> None:
         """Hold a conversation over one link."""
-        self.tokens.opened(token)
-        await asyncio.sleep(seconds)
-        self.tokens.closed(token)
+        with self.tokens.track_link(token):
+            await asyncio.sleep(seconds)
 
     def rows(self) -> dict[str, Any]:
         """Return the server's sessions by id."""

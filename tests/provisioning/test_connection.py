@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from appliance.config.schema import Provisioning
 from appliance.core.state import Mode
 from appliance.errors import ClockWrong, ProvisioningUnreachable
+from appliance.provisioning.common.protocol import Purpose
 from appliance.provisioning.device.client import ProvisioningClient
 from tests.clock import run_real
 from tests.provisioning.worlds import DEVICE, PEM, SERVER_KEYS, dead_address
@@ -46,7 +47,7 @@ async def complaint(url: str, ca_file: Path | None = None) -> ProvisioningUnreac
     )
     async with ProvisioningClient(settings, None) as client:
         with pytest.raises(ProvisioningUnreachable) as caught:
-            await client.fetch(Mode.HANDS_FREE, resume=False)
+            await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
     assert "\n" not in str(caught.value)
     return caught.value
 

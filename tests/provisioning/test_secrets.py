@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from appliance.config.schema import Prefetch, Provisioning
 from appliance.core.state import Mode
 from appliance.errors import ApplianceError
-from appliance.live.ports import Request
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import Join, read_claim, read_join
 from appliance.provisioning.common.protocol import ENROL_PATH, DeviceFacts, EnrolRequest, TokenResponse
@@ -25,12 +24,10 @@ from appliance.provisioning.common.signatures import SignedAnswer, SignedRequest
 from appliance.provisioning.device import identity
 from appliance.provisioning.device.enrolment import STANDING_FILE, Place, enrol, forget, rotate, standing
 from appliance.provisioning.device.http import Answer, Target
-from appliance.provisioning.device.session_reporting import SessionReportingConnector
 from appliance.provisioning.device.token_manager import PrefetchedToken, TokenManager
 from appliance.storage.jsonfile import JsonFile
 from appliance.storage.private_dir import PrivateDirectory
 from tests.clock import run_real
-from tests.live.fakes import FakeConnector
 from tests.provisioning.devices import join
 from tests.provisioning.worlds import TOKEN, FakeUpstream, World, answer, plain, world
 
@@ -192,11 +189,10 @@ async def talk(place: Place, line: Moody, watch: Watch) -> None:
     store = JsonFile(place.directory.path / STANDING_FILE)
     async with TokenManager(client, Prefetch.ALWAYS, store, lambda _: None, lambda: 0.001) as tokens:
         await asyncio.sleep(0.2)
-        links = SessionReportingConnector(FakeConnector(), tokens)
         token = await tokens.fetch(Mode.HANDS_FREE, resume=False)
         spare = PrefetchedToken(token, Mode.HANDS_FREE)
-        async with links.open(token, Request(Mode.HANDS_FREE)):
-            watch.see(tokens, client, client._own, client._exchange, token, spare, links, tokens.sessions.due)
+        with tokens.track_link(token):
+            watch.see(tokens, client, client._own, client._exchange, token, spare, tokens.sessions.due)
             watch.see(tokens.__dict__, client.__dict__, tokens.sessions.__dict__)
         await bad(line, watch, lambda: tokens.fetch(Mode.PUSH_TO_TALK, resume=True), MOODS | LIES)
         watch.said += files(place.directory.path)

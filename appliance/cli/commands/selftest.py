@@ -60,6 +60,8 @@ async def _session(tokens: TokenSource, connector: LinkConnector) -> AsyncIterat
     yield Finding("token", Severity.OK, f"for {token.model}")
     try:
         async with connector.open(token, Request(Mode.HANDS_FREE)):
+            with tokens.track_link(token):
+                pass
             yield Finding("Live session", Severity.OK, "set up, and closed again")
     except LinkError as error:
         if error.action is LinkAction.DROP_TIER:

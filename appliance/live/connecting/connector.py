@@ -215,6 +215,7 @@ class Connector:
         """Open one link, and leave it to ``stack`` to close it."""
         async with AsyncExitStack() as attempt:
             link = await attempt.enter_async_context(self._connector.open(token, request))
+            attempt.enter_context(self._tokens.track_link(token))
             if seed is not None:
                 await link.send_seed(seed)
             if self._trial is not None:

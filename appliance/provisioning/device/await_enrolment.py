@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from appliance.core.state import Mode
 from appliance.errors import EnrolmentError, InputError, LinkAction, NotEnrolled, TokenRefused
@@ -55,12 +55,6 @@ class EnrolmentAwaitingTokens:
             raise TokenRefused(self._why_not, LinkAction.NOT_ENROLLED)
         return await self._tokens.fetch(mode, resume=resume)
 
-    def opened(self, token: LiveToken) -> None:
-        """A link was opened with this token."""
-        if self._tokens is not None:
-            self._tokens.opened(token)
-
-    def closed(self, token: LiveToken) -> None:
-        """That link was closed."""
-        if self._tokens is not None:
-            self._tokens.closed(token)
+    def track_link(self, token: LiveToken) -> AbstractContextManager[None]:
+        """Count a link as `TokenManager.track_link` does."""
+        return nullcontext() if self._tokens is None else self._tokens.track_link(token)

@@ -1,4 +1,4 @@
-"""Speaks with the provisioning server as a device that has enrolled. Implements `live.ports.TokenSource`.
+"""Speaks with the provisioning server as a device that has enrolled.
 
 Every request has the next number, and requests go out one after the other: a number that arrives late looks like a
 second device with the same key. Tokens stay in memory.
@@ -102,19 +102,15 @@ class ProvisioningClient:
         """Where the server is."""
         return self._own.url
 
-    async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
-        """Return a new token, within ``provisioning.timeout_s``.
+    async def fetch_token(self, mode: Mode, purpose: Purpose, timeout_s: float | None = None) -> LiveToken:
+        """Return a new token, within ``timeout_s`` (None: ``provisioning.timeout_s``).
 
         Raises:
             ProvisioningUnreachable: No connection, no answer in time, one that says "not now", or none of the server.
             TokenRefused: The server does not give this device a token.
         """
-        return await self.mint(mode, Purpose.RESUME if resume else Purpose.NEW, self._timeout_s)
-
-    async def mint(self, mode: Mode, purpose: Purpose, patience_s: float) -> LiveToken:
-        """Return a new token; raises as `fetch` does."""
         asked = TokenRequest(mode=_MODES[mode], purpose=purpose)
-        answer, sent_at = await self._ask(_target("POST", TOKENS_PATH, asked), patience_s)
+        answer, sent_at = await self._ask(_target("POST", TOKENS_PATH, asked), timeout_s or self._timeout_s)
         return self._token(answer, sent_at)
 
     async def standing(self, patience_s: float) -> DeviceView:

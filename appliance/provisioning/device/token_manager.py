@@ -146,7 +146,7 @@ class TokenManager:
     # For whoever connects
 
     async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
-        """Return the token that is ready, or a new one; raises as `ProvisioningClient.fetch`."""
+        """Return the token that is ready, or a new one; raises as `ProvisioningClient.fetch_token`."""
         self._mode = mode
         self._asking += 1
         try:
@@ -178,7 +178,7 @@ class TokenManager:
 
     async def _ask(self, mode: Mode, *, resume: bool) -> LiveToken:
         try:
-            token = await self._client.fetch(mode, resume=resume)
+            token = await self._client.fetch_token(mode, Purpose.RESUME if resume else Purpose.NEW)
         except ProvisioningError as error:
             self._standing.refused(error)
             self._spare_server(error)
@@ -192,15 +192,17 @@ class TokenManager:
         self._recovered()
         return token
 
-    def opened(self, token: LiveToken) -> None:
-        """A link was opened with this token."""
-        if token.session_id is not None:
-            self.sessions.opened(token.session_id, _now())
-            self._changed.set()
-
-    def closed(self, token: LiveToken) -> None:
-        """That link was closed."""
-        if token.session_id is not None:
+    @contextmanager
+    def track_link(self, token: LiveToken) -> Iterator[None]:
+        """Count a link as open with this token until the context is left; the server is told of the session."""
+        if token.session_id is None:
+            yield
+            return
+        self.sessions.opened(token.session_id, _now())
+        self._changed.set()
+        try:
+            yield
+        finally:
             self.sessions.closed(token.session_id, _now())
             self._changed.set()
 
@@ -314,7 +316,7 @@ class TokenManager:
         mode = self._mode
         self._filled.clear()
         try:
-            token = await self._client.mint(mode, Purpose.PREFETCH, BACKGROUND_S)
+            token = await self._client.fetch_token(mode, Purpose.PREFETCH, BACKGROUND_S)
         except ProvisioningError as error:
             self._standing.refused(error)
             self._spare_server(error)

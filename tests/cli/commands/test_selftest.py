@@ -2,6 +2,7 @@
 
 import json
 import socket
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,9 @@ class Tokens:
         if isinstance(self._given, Exception):
             raise self._given
         return self._given
+
+    def track_link(self, token: LiveToken) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 async def found(tokens: TokenSource, connector: LinkConnector) -> list[Finding]:

@@ -76,6 +76,18 @@ def test_a_conversation_is_remembered_for_a_while(memory_s, away_s, handles, fet
     run_virtual(main)
 
 
+def test_a_link_is_tracked_while_it_is_open():
+    async def main():
+        house = Household()
+        async with house.linked() as (keeper, _):
+            assert house.tokens.open_links == 1
+            keeper.close(closing(1))
+            await settle()
+            assert house.tokens.open_links == 0
+
+    run_virtual(main)
+
+
 def test_a_conversation_that_was_to_be_forgotten_is():
     async def main():
         house = Household()

@@ -23,7 +23,7 @@ from appliance.errors import (
     ServerUntrusted,
     TokenRefused,
 )
-from appliance.live.ports import LiveToken, Locks, TokenSource
+from appliance.live.ports import LiveToken, Locks
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import MAX_ANSWER_BYTES, Purpose, Quota, TokenMode
 from appliance.provisioning.common.signatures import SIGNATURE_HEADERS
@@ -56,7 +56,7 @@ def settings(**changed: Any) -> Provisioning:
 def fetch(carrier: httpx2.AsyncBaseTransport, *, resume: bool = False, mode: Mode = Mode.HANDS_FREE) -> LiveToken:
     async def main() -> LiveToken:
         async with ProvisioningClient(settings(), None, carrier) as client:
-            return await client.fetch(mode, resume=resume)
+            return await client.fetch_token(mode, Purpose.RESUME if resume else Purpose.NEW)
 
     return run_virtual(main)
 
@@ -123,14 +123,12 @@ def test_it_says_what_opens_the_session_and_whether_one_is_resumed(mode, resume,
     assert [(body["mode"], body["purpose"]) for body in bodies] == [asked]
 
 
-def test_it_is_a_token_source_and_the_token_is_in_no_repr_and_no_log(caplog):
-    source: TokenSource = ProvisioningClient(settings(), None, transport())
-    assert isinstance(source, ProvisioningClient)
+def test_the_token_is_in_no_repr_and_no_log(caplog):
     with caplog.at_level(logging.DEBUG):
         token = fetch(transport())
     assert TOKEN not in repr(token)
     assert TOKEN not in caplog.text
-    assert PEM not in repr(source)
+    assert PEM not in repr(ProvisioningClient(settings(), None, transport()))
 
 
 @pytest.mark.parametrize("server_year", [1970, 2026, 2090])
@@ -159,10 +157,10 @@ def test_a_device_that_lost_its_number_goes_on_above_the_servers():
     async def main() -> None:
         async with ProvisioningClient(settings(), None, here) as old:
             for _ in range(5):
-                await old.fetch(Mode.HANDS_FREE, resume=False)
+                await old.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
         async with ProvisioningClient(settings(), None, here) as new:
             for _ in range(2):
-                assert (await new.fetch(Mode.HANDS_FREE, resume=False)).value == TOKEN
+                assert (await new.fetch_token(Mode.HANDS_FREE, Purpose.NEW)).value == TOKEN
 
     run_virtual(main)
     assert len(upstream.specs) == 7
@@ -179,7 +177,7 @@ def test_with_a_state_directory_a_restart_costs_no_second_request(tmp_path):
     async def main() -> None:
         for _ in range(2):
             async with ProvisioningClient(settings(), tmp_path, httpx2.MockTransport(handler)) as client:
-                await client.fetch(Mode.HANDS_FREE, resume=False)
+                await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
 
     run_virtual(main)
     assert numbers == ["1", str(1 + BLOCK)]
@@ -214,7 +212,7 @@ def test_requests_go_out_one_after_the_other():
             asyncio.TaskGroup() as group,
         ):
             for _ in range(4):
-                group.create_task(client.fetch(Mode.HANDS_FREE, resume=False))
+                group.create_task(client.fetch_token(Mode.HANDS_FREE, Purpose.NEW))
 
     run_virtual(main)
     assert most == 1
@@ -260,9 +258,9 @@ def test_an_answer_that_was_recorded_is_no_answer():
 
     async def main() -> None:
         async with ProvisioningClient(settings(), None, httpx2.MockTransport(handler)) as client:
-            assert (await client.fetch(Mode.HANDS_FREE, resume=False)).value == TOKEN
+            assert (await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)).value == TOKEN
             with pytest.raises(ProvisioningUnreachable):
-                await client.fetch(Mode.HANDS_FREE, resume=False)
+                await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
 
     run_virtual(main)
 
@@ -321,7 +319,7 @@ def test_what_the_token_locks_and_what_is_left_comes_with_it():
 
     async def main() -> None:
         async with ProvisioningClient(settings(), None, server((200, body))) as client:
-            token = await client.fetch(Mode.HANDS_FREE, resume=False)
+            token = await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
             assert token.locks == Locks("Kore", None, frozenset({"get_time"}), "e1")
             assert token.session_id == "ses_1"
             assert client.quota == Quota(sessions_left_today=3)
@@ -351,7 +349,7 @@ def test_a_server_that_hangs_is_left_after_the_time_that_is_set():
         started = loop.time()
         async with ProvisioningClient(settings(timeout_s=5.0), None, httpx2.MockTransport(handler)) as client:
             with pytest.raises(ProvisioningUnreachable, match="within 5 s"):
-                await client.fetch(Mode.HANDS_FREE, resume=False)
+                await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
         assert loop.time() - started == pytest.approx(5.0)
 
     run_virtual(main)
@@ -392,7 +390,7 @@ def test_the_key_may_be_in_a_file(tmp_path):
     async def main() -> LiveToken:
         of_file = settings(device_key=None, device_key_file=file)
         async with ProvisioningClient(of_file, None, transport()) as client:
-            return await client.fetch(Mode.HANDS_FREE, resume=False)
+            return await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
 
     assert run_virtual(main).value == TOKEN
     assert keys.public_key_text(keys.private_key(file.read_text())) == keys.public_key_text(KEY)

@@ -17,7 +17,7 @@ from appliance.errors import (
     TokenRefused,
 )
 from appliance.provisioning.common import keys
-from appliance.provisioning.common.protocol import DeviceFacts, DeviceStatus
+from appliance.provisioning.common.protocol import DeviceFacts, DeviceStatus, Purpose
 from appliance.provisioning.device import identity
 from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.enrolment import Place, enrol, forget, rotate, standing
@@ -32,7 +32,7 @@ FACTS = DeviceFacts(model="Raspberry Pi 4", os="debian-12")
 
 async def token_of(where: Place) -> str:
     async with where.client() as client:
-        return (await client.fetch(Mode.HANDS_FREE, resume=False)).value
+        return (await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)).value
 
 
 def key_files(directory: Path) -> list[str]:
@@ -375,7 +375,7 @@ def test_a_key_that_cannot_be_written_down_is_not_said_to_be_known(tmp_path, mon
         async with where.client() as client:
             monkeypatch.setattr(PrivateDirectory, "write", broken)
             for _ in range(2):
-                await client.fetch(Mode.HANDS_FREE, resume=False)
+                await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
         known = here.work(lambda c: c.exec_driver_sql("SELECT server_key FROM device").scalar())
         assert known != keys.thumbprint(next_key)
 

@@ -6,9 +6,9 @@ import pytest
 
 from appliance.config.schema import Prefetch
 from appliance.core.state import Mode
-from appliance.errors import ProvisioningUnreachable
+from appliance.errors import LinkCause, LinkError, ProvisioningUnreachable
 from appliance.provisioning.common.protocol import UNUSED
-from appliance.provisioning.device.sessions import LINGER_S
+from appliance.provisioning.device.sessions import LINGER_S, UNOPENED_S
 from appliance.provisioning.device.token_manager import (
     BACKGROUND_S,
     BOOT_SPREAD_S,
@@ -253,11 +253,10 @@ def test_a_server_that_is_about_to_end_hears_no_report_before_the_time_it_names(
             await until(60)
             token = await here.fetch()
             here.line.refuses = {"started": DRAINING}
-            here.tokens.opened(token)
-            await asyncio.sleep(100)
-            first, second = here.line.times("started")
-            assert second - first == pytest.approx(60, abs=1)
-            here.tokens.closed(token)
+            with here.tokens.track_link(token):
+                await asyncio.sleep(100)
+                first, second = here.line.times("started")
+                assert second - first == pytest.approx(60, abs=1)
 
     run_virtual(main)
 
@@ -287,5 +286,44 @@ def test_a_server_that_is_away_for_an_hour_is_asked_less_and_less_and_found_agai
             here.line.hangs.clear()
             await until(3600 + 900)
             assert here.outcomes() == [("new", "ended")]
+
+    run_virtual(main)
+
+
+# Links
+
+
+def test_a_session_over_two_links_is_one_with_a_reconnect():
+    async def main() -> None:
+        async with home(Prefetch.NEVER) as here:
+            await asyncio.sleep(60)
+            token = await here.fetch()
+            await here.talk(token, 10)
+            await here.talk(token, 10)
+            await asyncio.sleep(LINGER_S + 1)
+            assert here.line.bodies[-1] == {"type": "ended", "reason": "", "seconds": 20, "reconnects": 1}
+            assert here.outcomes() == [("new", "ended")]
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("error", [LinkError("lost", LinkCause.DROPPED), asyncio.CancelledError()])
+def test_however_a_link_ends_it_is_closed(error):
+    async def main() -> None:
+        async with home() as here:
+            with pytest.raises(type(error)), here.tokens.track_link(await here.fetch()):
+                raise error
+            assert here.tokens.sessions.settles_at is not None
+
+    run_virtual(main)
+
+
+def test_a_token_without_a_link_is_given_back():
+    async def main() -> None:
+        async with home(Prefetch.NEVER) as here:
+            await here.fetch()
+            await asyncio.sleep(UNOPENED_S + 1)
+            assert here.outcomes() == [("new", f"ended {UNUSED}")]
+            assert "started" not in here.line.kinds
 
     run_virtual(main)

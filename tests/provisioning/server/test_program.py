@@ -20,6 +20,7 @@ from appliance.config.schema import Provisioning
 from appliance.core.state import Mode
 from appliance.errors import ExitCode
 from appliance.provisioning.common import keys
+from appliance.provisioning.common.protocol import Purpose
 from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.server import migrate
 from appliance.provisioning.server.loopback_certificate import make_certificate
@@ -82,8 +83,8 @@ def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, 
                     ca_file=ready["ca_file"],
                 )
                 async with ProvisioningClient(settings, tmp_path) as client:
-                    assert (await client.fetch(Mode.HANDS_FREE, resume=False)).value == TOKEN
-                    assert (await client.fetch(Mode.PUSH_TO_TALK, resume=True)).value == TOKEN
+                    assert (await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)).value == TOKEN
+                    assert (await client.fetch_token(Mode.PUSH_TO_TALK, Purpose.RESUME)).value == TOKEN
                     # The device's connection is still open: it must not keep the server.
                     stopped = time.monotonic()
                     process.send_signal(signal.SIGTERM)
