@@ -17,7 +17,6 @@ from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.uplink import Uplink
 from appliance.audio.echo.guard import EchoGuard
 from appliance.audio.level import measure
-from appliance.audio.playback.heartbeat import SpeakerHeartbeat
 from appliance.audio.playback.playback import Playback, Reports
 from appliance.audio.ports import Block, Microphone, Speaker
 from appliance.audio.sounds.sounds import PhrasesOnly, Sounds
@@ -165,7 +164,6 @@ class Appliance:
             None if settings.live.silence_ms is None else settings.live.silence_ms / 1000
         )
         self._capture = CaptureDispatcher(chosen.microphone, self.ring, self.uplink, [self._on_block])
-        self._pulse = SpeakerHeartbeat(self._playback, self._on_speaker, settings.speaker_delay_s)
         self._microphone = DeviceSupervisor(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)
         self._speaker = DeviceSupervisor(Fault.SPEAKER, self._run_speaker, self._post, observers.on_error)
         self._wake = DeviceSupervisor(Fault.WAKE_WORD, self._run_wake, self._post, observers.on_error)
@@ -258,7 +256,7 @@ class Appliance:
         self.stop()
 
     async def _run_speaker(self) -> None:
-        await self._chosen.speaker.run(self._pulse)
+        await self._chosen.speaker.run(self._playback)
 
     async def _run_wake(self) -> None:
         if self._chosen.wake is None:
@@ -374,12 +372,14 @@ class Appliance:
             on_drained=lambda epoch: self._post(PlaybackDrained(epoch)),
             on_stalled=lambda epoch: self._post(PlaybackStalled(epoch)),
             on_silent=self._on_silent,
+            on_connected=self._on_speaker,
         )
         return Playback(
             reports,
             ring_s=settings.playback.ring_s,
             stall_s=settings.playback.stall_s,
             volume=settings.speaker.volume,
+            extra_delay_s=settings.speaker_delay_s,
         )
 
     def _make_watchdog(self) -> Watchdog:
@@ -387,7 +387,7 @@ class Appliance:
         microphone = Freshness(
             "microphone", lambda: self._last(Fault.MICROPHONE, self._capture.last_block_at), DEVICE_DEAD_S
         )
-        speaker = Freshness("speaker", lambda: self._last(Fault.SPEAKER, self._pulse.last_at), DEVICE_DEAD_S)
+        speaker = Freshness("speaker", lambda: self._last(Fault.SPEAKER, self._playback.alive_at), DEVICE_DEAD_S)
         return Watchdog(self._chosen.manager, [microphone, speaker])
 
     def _last(self, fault: Fault, at: Seconds | None) -> Seconds | None:

@@ -1,7 +1,7 @@
-"""What the conversation needs of a microphone and of a speaker.
+"""Ports of the conversation to a microphone and a speaker.
 
-Everything here is mono int16: 16 kHz on the way in, 24 kHz on the way out. An adapter converts to and from what its
-card or file has. Times are ``loop.time()`` seconds.
+Everything here is mono int16: 16 kHz on the way in, 24 kHz on the way out. An adapter converts to and from the format
+of its card or file. Times are ``loop.time()`` seconds.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from appliance.units import REPLY, Pcm, SampleIndex, Seconds
 class Block:
     """Consecutive microphone samples, 16 kHz mono.
 
-    ``start`` is the index of the first; a jump against the end of the block before means that samples were lost.
+    ``start`` is the index of the first; a jump from the end of the previous block means that samples were lost.
     """
 
     start: SampleIndex
@@ -36,27 +36,27 @@ class Microphone(Protocol):
         """
 
 
-DECK_S: Final = 2.0
-"""The most reply audio, in seconds, that a deck is given ahead of what it has played."""
+MAX_AHEAD_S: Final = 2.0
+"""Seconds of reply audio that a mixer takes ahead of what it has played."""
 
 
 class Mixer(Protocol):
-    """What plays: in this process, or in the audio worker. All on the loop's thread; all return at once.
+    """Plays replies and sounds, in this process or in the audio worker. Loop thread; every method returns at once.
 
-    Positions count the reply samples, 24 kHz mono, that the deck was given since it was made. It may be given `DECK_S`
-    ahead of the end of the newest `PlayedPeriod`, or of the newest cut.
+    Positions count the reply samples, 24 kHz mono, that this mixer was given. The caller keeps at most `MAX_AHEAD_S`
+    ahead of the end of the newest `PlayedPeriod`, or of the newest flush.
     """
 
-    def load(self, samples: Pcm) -> None:
-        """Append to the reply that has not been completed, or begin one."""
+    def queue(self, samples: Pcm) -> None:
+        """Append to the reply that is not complete, or begin one."""
 
     def complete(self) -> None:
-        """Tell that the reply has no more samples."""
+        """Mark the reply as complete: no more samples follow."""
 
-    def cut(self) -> None:
-        """Silence everything, sounds too, with a fade: all that was given so far is stale."""
+    def flush(self) -> None:
+        """Silence replies and sounds, with a fade; drop everything queued so far."""
 
-    def sound(self, samples: Pcm) -> None:
+    def play_sound(self, samples: Pcm) -> None:
         """Play a sound, 24 kHz mono, over a reply or alone, after the sounds before it."""
 
     def set_gain(self, gain: float) -> None:
@@ -69,17 +69,17 @@ class Edge(Enum):
     NONE = "none"
     STARTED = "started"
     """Sound after silence."""
-    DRY = "dry"
-    """Faded to silence, although the reply goes on."""
+    UNDERRUN = "underrun"
+    """Faded to silence although the reply is not complete."""
     COMPLETE = "complete"
-    """The last sample of a complete reply was taken."""
+    """Played the last sample of a complete reply."""
     FLUSHED = "flushed"
-    """Faded to silence because of a cut."""
+    """Faded to silence because of a flush."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlayedPeriod:
-    """One period with reply audio, all of one reply, at its beginning; or the period in which a cut took effect."""
+    """One period with reply audio, all of one reply, at its beginning; or the period in which a flush took effect."""
 
     audible_at: Seconds
     """When its first sample reaches the ear."""
@@ -98,27 +98,27 @@ class PlayedPeriod:
 class PlaybackSink(Protocol):
     """Source that a speaker plays from: implemented by `audio.playback.playback.Playback`. All on the loop's thread."""
 
-    def connect(self, deck: Mixer, audible_at: Seconds) -> None:
-        """Play on this deck from now on; its first sample, silence included, is heard at ``audible_at``.
+    def connect(self, mixer: Mixer, audible_at: Seconds) -> None:
+        """Play on this mixer from now on; its first sample, silence included, is heard at ``audible_at``.
 
-        A reply that was not heard to its end goes on from the first sample that was not heard.
+        An unfinished reply resumes at the first sample that was not heard.
         """
 
-    def pulled(self, pulled: PlayedPeriod) -> None:
+    def played(self, period: PlayedPeriod) -> None:
         """Account for a period; in order, each once."""
 
-    def beat(self) -> None:
-        """Note that the speaker lives: called four times a second or more often."""
+    def heartbeat(self) -> None:
+        """Note that the speaker is alive: called four times a second or more often."""
 
     def disconnect(self) -> None:
-        """The deck is gone; what it had taken and was not yet heard counts as not heard."""
+        """Stop using the mixer; samples that it played and nobody heard yet count as not heard."""
 
 
 class Speaker(Protocol):
-    """Where replies and sounds become audible."""
+    """Output on which replies and sounds become audible."""
 
     async def run(self, playback: PlaybackSink) -> None:
-        """Connect a deck and pull from it, always, silence included, until cancelled.
+        """Connect a mixer and play it continuously, silence included, until cancelled.
 
         Raises:
             SpeakerError: It cannot be opened, or has stopped.
@@ -126,7 +126,7 @@ class Speaker(Protocol):
 
 
 class UplinkSink(Protocol):
-    """Where the uplink sends: one open Live link."""
+    """One open Live link, to which the uplink sends."""
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send 16 kHz mono s16le samples; raises LinkError."""
@@ -138,4 +138,4 @@ class UplinkSink(Protocol):
         """End a push-to-talk turn; raises LinkError."""
 
     async def send_audio_stream_end(self) -> None:
-        """Tell that the stream pauses (hands-free, more than 1 s); raises LinkError."""
+        """Announce that the stream pauses (hands-free, more than 1 s); raises LinkError."""

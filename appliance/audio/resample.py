@@ -9,22 +9,22 @@ from appliance.units import AudioFormat, Hz, Pcm
 
 
 class Quality(Enum):
-    """What matters more; values are soxr's recipes."""
+    """Trade-off of bandwidth against latency; values are soxr's recipes."""
 
-    FAITHFUL = "HQ"
-    """Flat to 0.91 of the lower Nyquist frequency; comes in lumps of some 40 ms."""
-    PROMPT = "LQ"
-    """Flat to 0.68 of it (5.4 of 8 kHz); comes in lumps of some 20 ms: for what a person waits for."""
+    HIGH = "HQ"
+    """Flat to 0.91 of the lower Nyquist frequency; output comes in pieces of about 40 ms."""
+    LOW_LATENCY = "LQ"
+    """Flat to 0.68 of it (5.4 of 8 kHz); output comes in pieces of about 20 ms."""
 
 
 class Resampler:
     """Converts one stream of int16 frames to mono at another rate, without gaps between pieces.
 
-    What comes out lags behind what went in, and comes in lumps; after `finish`, frames in times the ratio of the
-    rates, rounded, have come out. A stream that needs no conversion passes through.
+    Output lags behind input, and comes in pieces; after `finish`, its length is that of the input times the ratio of
+    the rates, rounded. A stream that needs no conversion passes through.
     """
 
-    def __init__(self, source: AudioFormat, rate_hz: Hz, quality: Quality = Quality.FAITHFUL) -> None:
+    def __init__(self, source: AudioFormat, rate_hz: Hz, quality: Quality = Quality.HIGH) -> None:
         self._channels = source.channels
         self._stream: soxr.ResampleStream | None = None
         if source.rate_hz != rate_hz:
@@ -38,7 +38,7 @@ class Resampler:
         return np.asarray(self._stream.resample_chunk(mono), dtype=np.int16)
 
     def finish(self) -> Pcm:
-        """Return what was held back; nothing may be fed afterwards."""
+        """Return the samples still held back; nothing may be fed afterwards."""
         nothing: Pcm = np.zeros(0, np.int16)
         if self._stream is None:
             return nothing

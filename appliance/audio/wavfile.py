@@ -1,6 +1,6 @@
 """A WAV file as a microphone, and a WAV file as a speaker, in the time of the event loop.
 
-Responsible for the pace, and for files that are whole even when a program is cut short; `riff` reads what is in them.
+Keeps the pace, and completes the file even when the program is interrupted; `riff` parses files.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from appliance.errors import ExitCode, InputError, MicrophoneError, SpeakerError
 from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
 
 _PERIOD_S: Final = 0.02
-_MOST_BYTES: Final = 0xFFFF_FFFF - 44
-"""What the 32-bit lengths of a WAV file can tell: 24 hours at 24 kHz mono."""
+_MAX_BYTES: Final = 0xFFFF_FFFF - 44
+"""Limit of the 32-bit lengths in a WAV file: 24 hours at 24 kHz mono."""
 
 
 def _converted(wav: WavFile, file: BinaryIO) -> Iterator[Pcm]:
-    """Yield 16 kHz mono pieces of a file that stands at its samples."""
+    """Yield 16 kHz mono pieces of a file that is positioned at its samples."""
     resampler = Resampler(wav.format, UPLINK.rate_hz)
     piece = wav.format.frames(_PERIOD_S)
     frame_bytes = wav.encoding.width * wav.format.channels
@@ -68,11 +68,11 @@ class WavMicrophone:
 
     @property
     def duration(self) -> Seconds:
-        """How long `run` takes."""
+        """Duration of `run`."""
         return Seconds(self._wav.format.duration(self._wav.frames) + self._then_silence_s)
 
     async def run(self, on_block: Callable[[Block], None]) -> None:
-        """See `ports.Microphone`; a second run plays the file again, with indices that go on."""
+        """See `ports.Microphone`; a second run plays the file again, with indices that continue."""
         try:
             with self._wav.path.open("rb") as file:
                 file.seek(self._wav.offset)
@@ -93,23 +93,23 @@ class WavMicrophone:
 
 
 class CannotWriteError(SpeakerError):
-    """The file that is the speaker takes no more."""
+    """The file that stands for the speaker cannot be written."""
 
     exit_code = ExitCode.CANNOT_WRITE
 
 
 class WavSpeaker:
-    """Writes all that is played to a file, 24 kHz mono, silence included: a second of the file is a second of time.
+    """Writes everything that is played to a file, 24 kHz mono, in real time, silence included.
 
-    The file appears, whole, when `run` ends or is cancelled.
+    The file appears, complete, when `run` ends or is cancelled.
 
     Raises:
-        InputError: From the constructor: nothing can be written there.
+        InputError: From the constructor: the file cannot be written.
     """
 
     def __init__(self, path: Path, prebuffer_s: float = 0.06) -> None:
         if path.exists() and not path.is_file():
-            # The file that is written takes the place of what has its name, be it a device.
+            # The finished file replaces whatever has its name, even a device.
             raise InputError(f"{path} is not a file: name a file to write", ExitCode.CANNOT_WRITE)
         if not path.parent.is_dir():
             raise InputError(f"{path.parent} does not exist: create it first", ExitCode.CANNOT_WRITE)
@@ -119,7 +119,7 @@ class WavSpeaker:
         self._prebuffer_s = prebuffer_s
 
     async def run(self, playback: PlaybackSink) -> None:
-        """See `ports.Speaker`; the deck is of this process, and pulled on the loop's thread."""
+        """See `ports.Speaker`; the mixer runs in this process, on the loop's thread."""
         part = self._path.with_name(f".{self._path.name}.part")
         try:
             with part.open("wb") as raw:
@@ -136,19 +136,19 @@ class WavSpeaker:
             raise CannotWriteError(f"{self._path} cannot be written: {error.strerror}") from error
 
     async def _record(self, playback: PlaybackSink, file: wave.Wave_write) -> None:
-        """Write a period when its time begins, until cancelled or as much as a file can hold."""
+        """Write each period when it is due, until cancelled or the file is full."""
         loop = asyncio.get_running_loop()
         begun_at, frames = loop.time(), REPLY.frames(_PERIOD_S)
-        deck = RingMixer(playback.pulled, prebuffer_s=self._prebuffer_s)
-        playback.connect(deck, Seconds(begun_at))
+        mixer = RingMixer(playback.played, prebuffer_s=self._prebuffer_s)
+        playback.connect(mixer, Seconds(begun_at))
         try:
-            for begin in range(0, _MOST_BYTES // 2, frames):
+            for begin in range(0, _MAX_BYTES // 2, frames):
                 due_at = begun_at + REPLY.duration(begin)
                 await asyncio.sleep(due_at - loop.time())
-                # Not the moment when it was due: what comes a little late was not heard before it was there.
+                # Not the time when it was due: a period that comes late was not heard earlier.
                 audible_at = Seconds(max(due_at, loop.time()))
-                file.writeframesraw(deck.pull(frames, audible_at).astype("<i2", copy=False).tobytes())
-                playback.beat()
+                file.writeframesraw(mixer.pull(frames, audible_at).astype("<i2", copy=False).tobytes())
+                playback.heartbeat()
         finally:
             playback.disconnect()
         raise CannotWriteError("the WAV file is full: a file holds 24 hours")

@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from appliance.audio.cards.availability import check as check_card
+from appliance.audio.cards.availability import require_card
 from appliance.audio.cards.devices import Direction
 from appliance.audio.riff import open_wav
 from appliance.config.devices import OpenWakeWord
@@ -164,7 +164,7 @@ def _microphone(given: str | None, wake: str) -> Path | str:
     if path.suffix.lower() == ".wav" or "/" in given or os.path.exists(given):  # noqa: PTH110  Path.exists may raise
         return path
     try:
-        check_card(given, Direction.INPUT)
+        require_card(given, Direction.INPUT)
     except DeviceError as error:
         raise InputError(f"--mic {given}: there is no such file, and {error}", ExitCode.NO_INPUT) from error
     return given
@@ -187,7 +187,7 @@ def _speaker(given: str | None) -> Path | str | None:
     if given.lower().endswith(".wav") or "/" in given:
         return Path(given)
     try:
-        check_card(given, Direction.OUTPUT)
+        require_card(given, Direction.OUTPUT)
     except DeviceError as error:
         raise InputError(f"--speaker {given}: the name does not end in .wav, and {error}", ExitCode.NO_INPUT) from error
     return given

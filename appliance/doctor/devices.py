@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 from typing import Final
 
 from appliance import app
-from appliance.audio.cards.alsa import Presence
-from appliance.audio.cards.availability import CardLookup, look_for
+from appliance.audio.cards.alsa import Availability
+from appliance.audio.cards.availability import CardLookup, look_up
 from appliance.audio.cards.devices import Direction
 from appliance.audio.worker.messages import Opened, Scheduling
-from appliance.audio.worker.realtime import PRIORITY, real_time
+from appliance.audio.worker.realtime import PRIORITY, set_real_time
 from appliance.config.devices import AlsaMicrophone, AlsaSpeaker, OpenWakeWord
 from appliance.config.schema import Settings
 from appliance.doctor.finding import Check, Finding, Severity
@@ -27,11 +27,11 @@ def cards(settings: Settings, busy: Severity = Severity.NOTE) -> list[Finding]:
     """Check that the cards in the settings open as the daemon opens them; ``busy`` rates one that is in use."""
     sections = {Direction.INPUT: settings.microphone, Direction.OUTPUT: settings.speaker}
     named = {
-        direction: look_for(section.device, direction)
+        direction: look_up(section.device, direction)
         for direction, section in sections.items()
         if isinstance(section, AlsaMicrophone | AlsaSpeaker)
     }
-    free = [direction for direction, found in named.items() if found.presence is Presence.PRESENT]
+    free = [direction for direction, found in named.items() if found.availability is Availability.AVAILABLE]
     opened = asyncio.run(app.open_cards(settings, free))
     return [_card(direction, named.get(direction), opened.get(direction), busy) for direction in Direction]
 
@@ -48,7 +48,7 @@ def _card(
             return Finding(name, Severity.OK, f"{opened.label} opens: {opened.rate_hz} Hz, {channels}")
         case DeviceError():
             return Finding(name, Severity.PROBLEM, str(opened))
-    if found.presence is Presence.BUSY:
+    if found.availability is Availability.BUSY:
         return Finding(name, busy, found.text, _BUSY_ADVICE if busy is Severity.NOTE else "")
     return Finding(name, Severity.PROBLEM, found.text)
 
@@ -91,7 +91,7 @@ def realtime_priority(_: Settings) -> Finding:
 def _scheduling() -> Scheduling:
     """Try it on a thread that ends at once, because a thread keeps its priority."""
     got: list[Scheduling] = []
-    thread = threading.Thread(target=lambda: got.append(real_time(PRIORITY)))
+    thread = threading.Thread(target=lambda: got.append(set_real_time(PRIORITY)))
     thread.start()
     thread.join()
     return got[0]

@@ -28,14 +28,14 @@ class TimedSpeaker:
         loop = asyncio.get_running_loop()
         pulls_from = loop.time()
         self.begun_at = pulls_from + self._latency_s
-        deck = RingMixer(playback.pulled, prebuffer_s=self._prebuffer_s)
-        playback.connect(deck, Seconds(self.begun_at))
+        mixer = RingMixer(playback.played, prebuffer_s=self._prebuffer_s)
+        playback.connect(mixer, Seconds(self.begun_at))
         try:
             while True:
                 ahead_s = len(self._periods) * self._frames / RATE
                 await asyncio.sleep(pulls_from + ahead_s - loop.time())
-                self._periods.append(deck.pull(self._frames, Seconds(self.begun_at + ahead_s)))
-                playback.beat()
+                self._periods.append(mixer.pull(self._frames, Seconds(self.begun_at + ahead_s)))
+                playback.heartbeat()
         finally:
             self._lost_at = loop.time()
             playback.disconnect()
@@ -62,12 +62,12 @@ class TimedSpeaker:
 
 
 class Plugged(Playback):
-    """Playback with a deck of its own, pulled by the test."""
+    """Playback with a mixer of its own, pulled by the test."""
 
     def __init__(self, reports: Reports | None = None, *, prebuffer_s: float = 0.06, **options: float) -> None:
         super().__init__(reports, **options)
-        self.deck = RingMixer(self.pulled, prebuffer_s=prebuffer_s)
-        self.connect(self.deck, Seconds(0.0))
+        self.mixer = RingMixer(self.played, prebuffer_s=prebuffer_s)
+        self.connect(self.mixer, Seconds(0.0))
 
     def pull(self, frames: int, audible_at: Seconds) -> Pcm:
-        return self.deck.pull(frames, audible_at)
+        return self.mixer.pull(frames, audible_at)

@@ -6,9 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from appliance.audio.cards.alsa import Presence, probe
-from appliance.audio.cards.converter import definition
-from appliance.audio.cards.devices import Direction, Target
+from appliance.audio.cards.alsa import Availability, definition, probe
+from appliance.audio.cards.devices import Direction, PcmDevice
 from appliance.audio.cards.hardware import Hardware as Facts
 from appliance.audio.cards.hardware import layouts
 from appliance.audio.worker.messages import WorkerConfig
@@ -202,11 +201,11 @@ def test_a_card_with_a_converter_may_come_later_and_go_and_come_back(plug_in: Pl
 def test_nothing_of_what_is_defined_for_the_worker_is_left_to_this_process(plug_in: PlugIn):
     played(plug_in(speaker=SPEAKERS["a Raspberry Pi's HDMI"]), "virtual_speaker")
     assert "memfd" not in os.environ["ALSA_CONFIG_PATH"]
-    assert probe("appliance_speaker", Direction.OUTPUT).presence is Presence.ABSENT
+    assert probe("appliance_speaker", Direction.OUTPUT).availability is Availability.ABSENT
 
 
-HDMI = Target("hw:CARD=vc4hdmi1,DEV=0", "(hw:3,0)", "vc4hdmi1 (vc4-hdmi-1)")
-BY_ALSA = Target("hdmi:CARD=vc4hdmi1", "hdmi:CARD=vc4hdmi1", "hdmi:CARD=vc4hdmi1")
+HDMI = PcmDevice("hw:CARD=vc4hdmi1,DEV=0", "(hw:3,0)", "vc4hdmi1 (vc4-hdmi-1)")
+BY_ALSA = PcmDevice("hdmi:CARD=vc4hdmi1", "hdmi:CARD=vc4hdmi1", "hdmi:CARD=vc4hdmi1")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +220,7 @@ BY_ALSA = Target("hdmi:CARD=vc4hdmi1", "hdmi:CARD=vc4hdmi1", "hdmi:CARD=vc4hdmi1
         (HDMI, Sample.S16_LE, None),
         (HDMI, Sample.S24_3LE, None),
         (BY_ALSA, Sample.S16_LE, 'type plug slave { pcm "hdmi:CARD=vc4hdmi1" rate 48000 channels 2 }'),
-        (Target("a", "a", "a"), Sample.S16_LE, None),
+        (PcmDevice("a", "a", "a"), Sample.S16_LE, None),
     ],
 )
 def test_a_converter_stands_before_the_card_that_is_meant_and_before_no_other(target, sample, says):

@@ -170,14 +170,14 @@ class OneReply(Playback):
         super().__init__()
         self.beats: list[float] = []
 
-    def connect(self, deck: Mixer, audible_at: Seconds) -> None:
-        super().connect(deck, audible_at)
-        deck.load(REPLY_SAMPLES)
+    def connect(self, mixer: Mixer, audible_at: Seconds) -> None:
+        super().connect(mixer, audible_at)
+        mixer.queue(REPLY_SAMPLES)
 
-    def pulled(self, pulled: PlayedPeriod) -> None:
-        """The reply is the deck's alone."""
+    def played(self, period: PlayedPeriod) -> None:
+        """Ignore it: the mixer has the reply."""
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         self.beats.append(asyncio.get_running_loop().time())
 
 

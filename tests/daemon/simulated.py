@@ -147,14 +147,14 @@ class Loudspeaker:
             raise SpeakerError("unplugged")
         loop = asyncio.get_running_loop()
         due = loop.time()
-        deck = RingMixer(playback.pulled)
-        playback.connect(deck, Seconds(due))
+        mixer = RingMixer(playback.played)
+        playback.connect(mixer, Seconds(due))
         try:
             while True:
                 await asyncio.sleep(due - loop.time())
                 self.begun_at.append(due)
-                self._periods.append(deck.pull(self.FRAMES, Seconds(due)))
-                playback.beat()
+                self._periods.append(mixer.pull(self.FRAMES, Seconds(due)))
+                playback.heartbeat()
                 due += self.FRAMES / 24_000
         finally:
             playback.disconnect()

@@ -114,7 +114,7 @@ class Watch(logging.Handler):
         code = frame.f_code
         if what == "call" and code.co_filename.startswith(PACKAGE):
             self.calls.append(f"{code.co_filename.removeprefix(PACKAGE)}:{code.co_qualname}")
-            if code is RingMixer.cut.__code__:
+            if code is RingMixer.flush.__code__:
                 sys.setprofile(None)
                 self.flushed_at = self._loop.time()
 

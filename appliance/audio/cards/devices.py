@@ -1,8 +1,8 @@
-"""Sound cards by stable name: what the settings say, turned into what ALSA and PortAudio call it. Reads, opens nothing.
+"""Sound cards by stable name: turns the name in the settings into those of ALSA and PortAudio. Opens nothing.
 
-Card numbers change with every boot and every plug, so they are never a name. What is: ALSA's id of the card (the word
+Card numbers change with every boot and every plug, so they are never a name. Names are: ALSA's id of the card (the word
 in brackets of /proc/asound/cards), the USB port that it is plugged into, its product name or a part of that, and the
-names that a person gave PCMs in asound.conf. It is resolved anew at every opening, and never to another card.
+PCMs of asound.conf. A name is resolved again at every opening, and never to another card.
 """
 
 import re
@@ -16,31 +16,31 @@ from appliance.errors import DeviceError, MicrophoneError, SpeakerError
 
 
 class Direction(Enum):
-    """Which way the samples go; the values are PortAudio's names."""
+    """Direction of the samples; the values are PortAudio's names."""
 
     INPUT = "input"
     OUTPUT = "output"
 
     @property
     def noun(self) -> str:
-        """What people call it; also the name of its settings section."""
+        """Name for people; also that of its settings section."""
         return "microphone" if self is Direction.INPUT else "speaker"
 
     @property
     def error(self) -> type[DeviceError]:
-        """What is raised for it."""
+        """Error class of this direction."""
         return MicrophoneError if self is Direction.INPUT else SpeakerError
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A card as the kernel has it now."""
+    """A card as the kernel lists it now."""
 
     index: int
-    """Until the next boot or plug."""
+    """Valid until the next boot or plug."""
     id: str
     name: str
-    """What the maker calls it."""
+    """Product name."""
     usb_port: str | None
     """Such as ``1-1.3``; None where it is not on USB."""
     captures: tuple[int, ...]
@@ -54,23 +54,23 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """One PCM, under the names that it has."""
+class PcmDevice:
+    """One PCM and its names."""
 
     pcm: str
-    """For ALSA."""
+    """ALSA's name."""
     portaudio: str
-    """What PortAudio's name for it is, or ends in."""
+    """PortAudio's name, or the end of it."""
     label: str
-    """For people."""
+    """Name for people."""
 
     @property
     def is_listed(self) -> bool:
-        """Whether PortAudio lists it: of the PCMs of asound.conf, those whose names take no arguments."""
+        """Whether PortAudio lists it; it omits PCMs of asound.conf whose names take arguments."""
         return self.portaudio.startswith("(") or ":" not in self.portaudio
 
     def is_portaudio(self, name: str) -> bool:
-        """Tell whether a device of PortAudio is meant."""
+        """Return whether PortAudio knows this device under ``name``."""
         return name == self.portaudio or (self.portaudio.startswith("(") and name.endswith(self.portaudio))
 
 
@@ -100,7 +100,7 @@ def cards(root: Path = Path("/")) -> tuple[Card, ...]:
 
 
 def _numbers(root: Path, index: int, kind: str) -> tuple[int, ...]:
-    """Return the devices of one kind: the kernel has a folder ``pcm0c`` for capture device 0."""
+    """Return the device numbers of one kind: the kernel has a folder ``pcm0c`` for capture device 0."""
     found = (root / f"proc/asound/card{index}").glob(f"pcm*{kind}")
     return tuple(sorted(int(folder.name[3:-1]) for folder in found))
 
@@ -112,16 +112,16 @@ def _usb_port(root: Path, index: int) -> str | None:
     return port if colon and re.fullmatch(r"\d+-\d+(\.\d+)*", port) else None
 
 
-def resolve(wanted: str, direction: Direction, present: Sequence[Card]) -> Target:
-    """Return the PCM that the settings name; of none, the only card that there is.
+def resolve(wanted: str, direction: Direction, present: Sequence[Card]) -> PcmDevice:
+    """Return the PCM that the settings name; without a name, that of the only card.
 
     Forms: a card's id, ``hw:CARD=<id>`` with or without ``,DEV=<n>``, ``usb:<port>``, a card's name or a part of it;
-    anything else is a PCM of asound.conf, or one that comes with ALSA, such as ``hdmi:CARD=<id>``, and whether there is
-    one, only opening it tells.
+    anything else is a PCM of asound.conf, or one that comes with ALSA, such as ``hdmi:CARD=<id>``, which may not exist
+    until it is opened.
 
     Raises:
-        MicrophoneError: It is not there, or cannot be told from another. For a speaker, SpeakerError. The message says
-            what to set instead.
+        MicrophoneError: The card is missing or ambiguous. For a speaker, SpeakerError. The message says what to set
+            instead.
     """
     usable = [card for card in present if card.devices(direction)]
     if _NUMBERED.fullmatch(wanted):
@@ -129,18 +129,18 @@ def resolve(wanted: str, direction: Direction, present: Sequence[Card]) -> Targe
             f"{direction.noun}.device: {wanted} may be another card tomorrow; {_choices(usable, direction)}"
         )
     if not wanted:
-        return _target(_only(usable, direction, "there is more than one"), direction)
+        return _pcm_device(_only(usable, direction, "there is more than one"), direction)
     if hardware := _HARDWARE.fullmatch(wanted):
         found = [card for card in usable if card.id == hardware["id"]]
         device = int(hardware["device"]) if hardware["device"] else None
-        return _target(_only(found, direction, wanted, usable), direction, device)
+        return _pcm_device(_only(found, direction, wanted, usable), direction, device)
     if wanted.startswith(_USB):
         found = [card for card in usable if card.usb_port == wanted.removeprefix(_USB)]
-        return _target(_only(found, direction, wanted, usable), direction)
+        return _pcm_device(_only(found, direction, wanted, usable), direction)
     found = [card for card in usable if card.id == wanted] or _named(wanted, usable)
     if found:
-        return _target(_only(found, direction, f'"{wanted}" fits more than one', usable), direction)
-    return Target(wanted, wanted, wanted)
+        return _pcm_device(_only(found, direction, f'"{wanted}" fits more than one', usable), direction)
+    return PcmDevice(wanted, wanted, wanted)
 
 
 def _named(wanted: str, usable: Sequence[Card]) -> list[Card]:
@@ -166,16 +166,16 @@ def _choices(usable: Sequence[Card], direction: Direction) -> str:
 
 
 def stable_name(card: Card, present: Sequence[Card]) -> str:
-    """Return what to put into the settings for a card: its id, or its port where another is of the same kind."""
+    """Return the name of a card for the settings: its id, or its USB port if another card has the same product name."""
     twins = [other for other in present if other.name == card.name]
     return f"{_USB}{card.usb_port}" if len(twins) > 1 and card.usb_port else card.id
 
 
-def _target(card: Card, direction: Direction, device: int | None = None) -> Target:
+def _pcm_device(card: Card, direction: Direction, device: int | None = None) -> PcmDevice:
     numbers = card.devices(direction)
     number = numbers[0] if device is None else device
     if number not in numbers:
         raise direction.error(
             f"{direction.noun}.device: {card.id} has no device {number}; it has {', '.join(map(str, numbers))}"
         )
-    return Target(f"hw:CARD={card.id},DEV={number}", f"(hw:{card.index},{number})", f"{card.id} ({card.name})")
+    return PcmDevice(f"hw:CARD={card.id},DEV={number}", f"(hw:{card.index},{number})", f"{card.id} ({card.name})")

@@ -13,12 +13,12 @@ _RATES: Final[Mapping[Direction, tuple[int, ...]]] = {
     Direction.INPUT: (16_000, 48_000, 32_000, 44_100, 96_000, 24_000, 22_050, 88_200, 192_000, 176_400, 64_000, 12_000),
     Direction.OUTPUT: (24_000, 48_000, 44_100, 96_000, 32_000, 88_200, 192_000, 176_400, 64_000, 22_050, 16_000),
 }
-"""In the order in which they are tried: what needs no conversion, then what is converted at least cost and no loss.
-Others come after these, the fastest first."""
+"""In the order in which they are tried: without conversion, then with the cheapest lossless one. Others follow, the
+fastest first."""
 STANDARD_RATES: Final = tuple(sorted({*_RATES[Direction.INPUT], *_RATES[Direction.OUTPUT], 11_025, SLOWEST_HZ}))
 
 DIGITAL: Final = "IEC958_SUBFRAME_LE"
-"""The frames of a digital wire; what a Raspberry Pi's HDMI takes, and nothing else."""
+"""Frames of a digital wire: the only format that a Raspberry Pi's HDMI takes."""
 DIRECT: Final = frozenset({"S16_LE", "S24_3LE", "S32_LE", "FLOAT_LE", "S8", "U8"})
 """Formats that PortAudio converts by itself."""
 FORMATS: Final[Mapping[str, int]] = {
@@ -32,17 +32,17 @@ class Hardware:
     """Formats, rates and channels that a PCM takes, as ALSA reports them."""
 
     channels: Mapping[int, tuple[int, int]]
-    """By its rates, those from 8 to 192 kHz: the fewest and the most channels."""
+    """Fewest and most channels, by rate; rates from 8 to 192 kHz."""
     formats: frozenset[str]
-    """Names of its sample formats, of those in `FORMATS`."""
+    """Names of its sample formats, as far as `FORMATS` lists them."""
 
 
 def layouts(hardware: Hardware, direction: Direction, channel: int | None = None) -> Iterator[AudioFormat]:
-    """Yield the layouts in which it is worth opening a card, the best one first.
+    """Yield the layouts in which to open a card, the best one first.
 
-    A speaker's channels are all filled, as few as it has. Of a microphone one channel is taken where it has a true
-    mono, else two, to be mixed: which of them hears the voice, nobody knows; or as many as ``channel``, counted from 1,
-    needs.
+    A speaker is opened with the fewest channels it has, and all are filled. A microphone is opened with one channel
+    where it has true mono, else with two, which are mixed, since either may be the one near the voice; or with as many
+    as ``channel``, counted from 1, needs.
     """
     order = {rate_hz: place for place, rate_hz in enumerate(_RATES[direction])}
     for rate_hz in sorted(hardware.channels, key=lambda one: (order.get(one, len(order)), -one)):
@@ -56,7 +56,7 @@ def layouts(hardware: Hardware, direction: Direction, channel: int | None = None
 
 
 def why_none(hardware: Hardware, channel: int | None) -> str:
-    """Say why `layouts` yields nothing."""
+    """Return why `layouts` yields nothing."""
     if not hardware.channels:
         return f"it has no rate from {SLOWEST_HZ // 1000} to {FASTEST_HZ // 1000} kHz"
     most = max(most for _, most in hardware.channels.values())

@@ -1,8 +1,8 @@
-"""The way of a reply from the link to the ear, on the loop's side: what may be played, and what was heard.
+"""Plays replies on the loop's side: decides what may be played, and knows what was heard.
 
-Responsible for keeping every reply until it has been heard, so that a speaker that is lost costs a pause and no word;
-for epochs; for giving the deck what it plays, a little ahead; and for telling when something becomes audible or
-silent. The samples lie in a `store.Store`; `heard.Ledger` knows what was heard; `deck.RingDeck` plays.
+Keeps every reply until it has been heard, so that losing a speaker costs a pause and no word; drops stale epochs; gives
+the mixer its samples a little ahead; reports when a reply becomes audible or silent. `PlayoutPosition` computes what
+was heard; a `Mixer` plays.
 """
 
 import asyncio
@@ -14,35 +14,37 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.playback.position import HeardExtent, PlayoutPosition, Reply
-from appliance.audio.playback.reply_buffer import ReplyBuffer
-from appliance.audio.ports import DECK_S, Edge, Mixer, PlayedPeriod
+from appliance.audio.playback.position import PlayoutPosition, Reply
+from appliance.audio.ports import MAX_AHEAD_S, Edge, Mixer, PlayedPeriod
+from appliance.audio.ring import SampleRing
 from appliance.units import REPLY, Epoch, Pcm, Seconds
 
-_AHEAD: Final = REPLY.frames(DECK_S)
+_AHEAD: Final = REPLY.frames(MAX_AHEAD_S)
 _PIECE: Final = REPLY.frames(0.2)
-"""Of a reply, the most that the deck is given at once; less only where there is no more."""
+"""Samples that the mixer is given at once; fewer only at the end of a reply."""
 _NEVER: Final = Seconds(float("inf"))
 
 
-def _unheeded(*_: object) -> None:
+def _ignore(*_: object) -> None:
     """Ignore a report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reports:
-    """What is told on the loop's thread, when its moment has come."""
+    """Callbacks on the loop's thread, each when its moment has come."""
 
-    on_audible: Callable[[Epoch, Seconds], None] = _unheeded
+    on_audible: Callable[[Epoch, Seconds], None] = _ignore
     """The first sample of a reply was heard, at this moment."""
-    on_played: Callable[[Seconds, Pcm], None] = _unheeded
-    """These samples of a reply, 24 kHz mono before the volume, are heard from this moment on; told ahead of it."""
-    on_drained: Callable[[Epoch], None] = _unheeded
-    """The last sample of a finished reply has been heard; told once, and not for a reply that was flushed."""
-    on_stalled: Callable[[Epoch], None] = _unheeded
-    """A reply that is not finished has had nothing to play for too long; told again only after a write."""
-    on_silent: Callable[[Seconds], None] = _unheeded
+    on_played: Callable[[Seconds, Pcm], None] = _ignore
+    """These samples of a reply, 24 kHz mono before the volume, are heard from this moment on; called ahead of it."""
+    on_drained: Callable[[Epoch], None] = _ignore
+    """The last sample of a finished reply has been heard; called once, and not for a reply that was flushed."""
+    on_stalled: Callable[[Epoch], None] = _ignore
+    """An unfinished reply has had nothing to play for too long; called again only after a write."""
+    on_silent: Callable[[Seconds], None] = _ignore
     """After a flush: the last sample of the reply was heard, at this moment, or the first silence if none played."""
+    on_connected: Callable[[Seconds], None] = _ignore
+    """A speaker runs; its first sample, silence included, is heard at this moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,55 +52,65 @@ class PlaybackCounts:
     """Since the start; samples where nothing else is said."""
 
     played: int
-    """Of replies, taken by a deck; what a lost deck had taken and was not heard counts again."""
+    """Of replies, by a mixer; samples that a lost mixer had played and nobody heard count again."""
     dropped: int
     """Of replies, refused as stale; not those that a flush removed."""
     underruns: int
-    """Times that a reply ran dry before its end."""
+    """Times that a reply ran out of samples before its end."""
     flushes: int
     waits: int
     """Periods for which `write` waited, because ``ring_s`` was full."""
     sounds_dropped: int
-    """Sounds that came while there was no deck."""
+    """Sounds that came while there was no mixer."""
     resumed: int
-    """Times that a reply went on with another deck."""
+    """Times that a reply resumed on another mixer."""
 
 
 class Playback:
-    """Plays one reply after another on whatever deck there is; implements `ports.Plays`.
+    """Plays one reply after another on whatever mixer there is; implements `ports.PlaybackSink`.
 
-    All methods belong to the loop's thread, and `write` to one task at a time. What was not heard yet is bounded by
-    ``ring_s``, 5 or more; when that is full, `write` waits, which is counted. Epochs grow, and begin at 1.
+    All methods belong to the loop's thread, and `write` to one task at a time. Samples not heard yet are bounded by
+    ``ring_s``, 5 or more; when that is full, `write` waits, which is counted. Everything is heard ``extra_delay_s``
+    later than the speaker says. Epochs grow, and begin at 1.
     """
 
     def __init__(
-        self, reports: Reports | None = None, *, ring_s: float = 120.0, stall_s: float = 6.0, volume: float = 1.0
+        self,
+        reports: Reports | None = None,
+        *,
+        ring_s: float = 120.0,
+        stall_s: float = 6.0,
+        volume: float = 1.0,
+        extra_delay_s: float = 0.0,
     ) -> None:
         self._reports = reports or Reports()
-        self._store = ReplyBuffer(REPLY.frames(ring_s))
+        self._buffer = SampleRing(REPLY.frames(ring_s))
         self._stall_s = stall_s
         self._volume = volume
-        self._ledger = PlayoutPosition()
-        self._edge = asyncio.Event()
-        self._space = asyncio.Event()
+        self._extra_delay_s = extra_delay_s
+        self._position = PlayoutPosition()
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self.alive_at: Seconds | None = None
+        """Newest sign of life of the speaker; None while there is none."""
         # Replies
         self._oldest = Epoch(1)
         self._open: Reply | None = None
         self._ending: list[Reply] = []
-        self._beginning: list[Reply] = []
+        self._starting: list[Reply] = []
         self._stalled: Reply | None = None
-        self._fed_at = Seconds(0.0)
-        self._dry_at = Seconds(0.0)
+        self._received_at = Seconds(0.0)
+        self._idle_at = Seconds(0.0)
         self._silent_at = _NEVER
         self._flushing = False
-        # The deck: ``_given``, ``_pulled`` and ``_cut`` are its own positions, ``_sent`` is the store's.
-        self._deck: Mixer | None = None
-        self._given = 0
-        self._pulled = 0
-        self._cut = 0
+        # The mixer: ``_queued``, ``_played_to`` and ``_flushed_to`` are its positions, ``_next`` is the buffer's.
+        self._mixer: Mixer | None = None
+        self._queued = 0
+        self._played_to = 0
+        self._flushed_to = 0
         self._anchors: deque[tuple[int, int]] = deque()
-        """Position of the deck, and the position of the store that it stands for; grow."""
-        self._sent = 0
+        """Positions of the mixer, with the positions of the buffer that they stand for; ascending."""
+        self._next = 0
         # Counts
         self._played = 0
         self._dropped = 0
@@ -108,7 +120,7 @@ class Playback:
         self._sounds_dropped = 0
         self._resumed = 0
 
-    # What comes from the conversation and the link.
+    # Called by the conversation and the link.
 
     async def write(self, epoch: Epoch, pcm: bytes | Pcm) -> None:
         """Add whole samples, 24 kHz mono s16le, to a reply; wait while there is no room.
@@ -118,67 +130,63 @@ class Playback:
         samples = np.frombuffer(pcm, "<i2") if isinstance(pcm, bytes) else pcm
         reply = self._admit(epoch)
         while reply is not None and reply is self._open:
-            samples = samples[self._keep(reply, samples) :]
+            samples = samples[self._append(reply, samples) :]
             if not len(samples):
                 return
             self._waits += 1
-            self._space.clear()
-            await self._space.wait()
+            self._room.clear()
+            await self._room.wait()
         self._dropped += len(samples)
 
     def finish(self, epoch: Epoch) -> None:
-        """Tell that no more audio comes for a reply: what there is of it is played, then reported as drained."""
+        """Mark a reply as finished: the rest of it is played, then reported as drained."""
         reply = self._admit(epoch)
         if reply is not None:
             self._close(reply)
 
     def await_more(self) -> None:
-        """Count the time in which a reply has to go on from now."""
-        self._stalled, self._fed_at = None, self._now()
-        self._edge.set()
+        """Count the time until an unfinished reply is stalled from now."""
+        self._stalled, self._received_at = None, self._now()
+        self._changed.set()
 
-    def flush(self) -> HeardExtent:
+    def flush(self) -> None:
         """Silence everything within one period and a fade; all replies so far are stale from now on.
 
-        Returns how far the reply that was playing has been heard by now; what the device holds, and the fade, add to
-        that until `Reports.on_silent`.
+        The device's buffer and the fade add to what is heard until `Reports.on_silent`.
         """
-        if self._deck is not None:  # first: all else can wait
-            self._deck.cut()
-        now, live = self._now(), self._live()
-        heard = self._ledger.heard(live[0].epoch, now) if live else HeardExtent(Epoch(0), 0, 0)
+        if self._mixer is None:
+            self._silent_at = self._now()
+        else:
+            self._mixer.flush()
+            self._flushing = True
         if self._open is not None:
             self._oldest = Epoch(self._open.epoch + 1)
         self._open = None
         self._ending = []
-        self._beginning = [reply for reply in self._beginning if reply.audible_at is not None]
+        self._starting = [reply for reply in self._starting if reply.audible_at is not None]
         self._flushes += 1
-        self._sent = self._store.written
-        self._cut = self._given
+        self._next = self._buffer.end
+        self._flushed_to = self._queued
         self._anchor()
-        self._flushing = self._deck is not None
-        if not self._flushing:
-            self._silent_at = now
-        self._space.set()
-        self._edge.set()
-        return heard
+        self._room.set()
+        self._changed.set()
 
     def play(self, sound: Pcm) -> None:
         """Play a sound, 24 kHz mono, over a reply or alone, after the sounds before it."""
-        if self._deck is None:
+        if self._mixer is None:
             self._sounds_dropped += 1
         else:
-            self._deck.sound(sound)
+            self._mixer.play_sound(sound)
 
     def set_volume(self, gain: float) -> None:
         """Multiply everything that is played by ``gain``, 0 to 1, from the next period on; that one is a ramp."""
         self._volume = gain
-        if self._deck is not None:
-            self._deck.set_gain(gain)
+        if self._mixer is not None:
+            self._mixer.set_gain(gain)
 
     def heard(self, epoch: Epoch, now: Seconds) -> int:
         """Return how many samples of a reply have been heard at ``now``, which never goes back."""
-        return self._ledger.heard(epoch, now).samples
+        return self._position.heard(epoch, now)
 
     @property
     def counts(self) -> PlaybackCounts:
@@ -194,79 +202,89 @@ class Playback:
         )
 
     async def run(self) -> None:
-        """Report until cancelled; woken where sound begins or ends, and where something falls due."""
+        """Report until cancelled."""
         while True:
-            self._edge.clear()
+            self._changed.clear()
             now = self._now()
             due = min(
-                self._report_begun(now), self._report_drained(now), self._report_silent(now), self._report_stalled(now)
+                self._report_audible(now),
+                self._report_drained(now),
+                self._report_silent(now),
+                self._report_stalled(now),
             )
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(due if due < _NEVER else None):
-                    await self._edge.wait()
+                    await self._changed.wait()
 
-    # What comes from the speaker: see `ports.Plays`.
+    # Called by the speaker: see `ports.PlaybackSink`.
 
-    def connect(self, deck: Mixer, audible_at: Seconds) -> None:
-        """Play on this deck from now on, from the first sample that was not heard."""
-        self._deck = deck
-        self._given = self._pulled = self._cut = 0
+    def connect(self, mixer: Mixer, audible_at: Seconds) -> None:
+        """Play on this mixer from now on, from the first sample that was not heard."""
+        audible_at = Seconds(audible_at + self._extra_delay_s)
+        self._mixer = mixer
+        self._queued = self._played_to = self._flushed_to = 0
         self._anchors.clear()
         self._anchor()
-        deck.set_gain(self._volume)
-        self._fed_at = max(self._now(), audible_at)  # a reply cannot stall before it can be heard
-        if any(reply.taken for reply in self._live()):
+        mixer.set_gain(self._volume)
+        self.alive_at = self._now()
+        self._received_at = max(self.alive_at, audible_at)  # a reply cannot stall before it can be heard
+        if any(reply.played for reply in self._unfinished()):
             self._resumed += 1
         self._feed()
-        self._edge.set()
+        self._changed.set()
+        self._reports.on_connected(audible_at)
 
-    def pulled(self, pulled: PlayedPeriod) -> None:
-        """Account for a period that the deck has played."""
+    def played(self, period: PlayedPeriod) -> None:
+        """Account for a period that the mixer has played."""
         now = self._now()
-        while len(self._anchors) > 1 and self._anchors[1][0] <= pulled.start:
+        while len(self._anchors) > 1 and self._anchors[1][0] <= period.start:
             self._anchors.popleft()
-        deck_at, store_at = self._anchors[0]
-        start = store_at + pulled.start - deck_at
-        self._ledger.note(replace(pulled, start=start), now)
-        if pulled.count:
-            self._reports.on_played(pulled.audible_at, self._store.read(start, pulled.count))
-        self._played += pulled.count
-        self._pulled = max(self._pulled, pulled.start + pulled.count)
-        self._dry_at = _NEVER if pulled.edge in {Edge.NONE, Edge.STARTED} else pulled.silent_at
-        if pulled.edge is Edge.DRY:
+        mixer_at, buffer_at = self._anchors[0]
+        self._played_to = max(self._played_to, period.start + period.count)
+        audible_at = Seconds(period.audible_at + self._extra_delay_s)
+        period = replace(period, start=buffer_at + period.start - mixer_at, audible_at=audible_at)
+        self._position.played(period, now)
+        if period.count:
+            self._reports.on_played(audible_at, self._buffer.read(period.start, period.count))
+        self._played += period.count
+        self._idle_at = _NEVER if period.edge in {Edge.NONE, Edge.STARTED} else period.silent_at
+        if period.edge is Edge.UNDERRUN:
             self._underruns += 1
-        elif pulled.edge is Edge.FLUSHED:
+        elif period.edge is Edge.FLUSHED:
             self._flushing = False
-            self._pulled = self._cut
-            self._silent_at = pulled.silent_at
+            self._played_to = self._flushed_to
+            self._silent_at = period.silent_at
         self._feed()
-        self._space.set()
-        if pulled.edge is not Edge.NONE:
-            self._edge.set()
+        self._room.set()
+        if period.edge is not Edge.NONE:
+            self._changed.set()
 
-    def beat(self) -> None:
-        """Nothing here depends on it."""
+    def heartbeat(self) -> None:
+        """Note that the speaker is alive."""
+        self.alive_at = self._now()
 
     def disconnect(self) -> None:
-        """The deck is gone: go back to the first sample that was not heard."""
+        """Go back to the first sample that was not heard: the mixer is gone."""
         now = self._now()
-        self._deck = None
-        self._ledger.forget_unheard(now)
-        unheard = [reply.begin + reply.taken for reply in self._live() if reply.taken < reply.received]
-        self._sent = unheard[0] if unheard else self._store.written
-        self._beginning = [reply for reply in self._beginning if reply.audible_at is not None or reply in self._live()]
-        self._dry_at = now
+        self._mixer = self.alive_at = None
+        self._position.forget_unheard(now)
+        unheard = [reply.begin + reply.played for reply in self._unfinished() if reply.played < reply.received]
+        self._next = unheard[0] if unheard else self._buffer.end
+        self._starting = [
+            reply for reply in self._starting if reply.audible_at is not None or reply in self._unfinished()
+        ]
+        self._idle_at = now
         if self._flushing:
             self._flushing = False
             self._silent_at = now
-        self._edge.set()
+        self._changed.set()
 
     # Replies
 
     def _now(self) -> Seconds:
         return Seconds(asyncio.get_running_loop().time())
 
-    def _live(self) -> list[Reply]:
+    def _unfinished(self) -> list[Reply]:
         """Return the replies that are not heard to their end, the one being played first."""
         return [*self._ending, self._open] if self._open else list(self._ending)
 
@@ -278,8 +296,8 @@ class Playback:
             if self._open is not None:
                 self._close(self._open)
             self._oldest = epoch
-            self._open = self._ledger.open(epoch, self._store.written)
-            self._edge.set()
+            self._open = self._position.open(epoch, self._buffer.end)
+            self._changed.set()
         return self._open
 
     def _close(self, reply: Reply) -> None:
@@ -287,67 +305,67 @@ class Playback:
         self._oldest = Epoch(reply.epoch + 1)
         self._open = None
         self._ending.append(reply)
-        if self._deck is not None and reply.received and self._sent == reply.end:
-            self._deck.complete()
-        self._edge.set()
+        if self._mixer is not None and reply.received and self._next == reply.end:
+            self._mixer.complete()
+        self._changed.set()
 
-    def _keep(self, reply: Reply, samples: Pcm) -> int:
-        """Store as much as there is room for, and give the deck what it may have; return how much was stored."""
-        now, live = self._now(), self._live()
-        oldest = live[0].begin + self._ledger.heard_of(live[0], now) if live else self._store.written
-        count = self._store.append(samples, oldest)
+    def _append(self, reply: Reply, samples: Pcm) -> int:
+        """Store as much as there is room for, and feed the mixer; return how much was stored."""
+        now, oldest = self._now(), self._unfinished()[0]
+        unheard = self._buffer.end - oldest.begin - self._position.heard_of(oldest, now)
+        count = min(len(samples), self._buffer.capacity - unheard)
         if not count:
             return 0
+        self._buffer.append(samples[:count])
         if not reply.received:
-            self._beginning.append(reply)
+            self._starting.append(reply)
         reply.end += count
-        self._fed_at = now
+        self._received_at = now
         if self._stalled is not None:
             self._stalled = None
-            self._edge.set()
+            self._changed.set()
         self._feed()
         return count
 
-    # The deck
+    # The mixer
 
     def _anchor(self) -> None:
-        """Note that what the deck is given next is the store's from ``_sent`` on."""
-        while self._anchors and self._anchors[-1][0] == self._given:
+        """Note that the samples the mixer gets next are the buffer's from ``_next`` on."""
+        while self._anchors and self._anchors[-1][0] == self._queued:
             self._anchors.pop()
-        self._anchors.append((self._given, self._sent))
+        self._anchors.append((self._queued, self._next))
 
     def _feed(self) -> None:
-        """Give the deck what it may have, in pieces worth their while."""
-        for reply in self._live():
-            while self._deck is not None and reply.begin <= self._sent < reply.end:
-                rest, room = reply.end - self._sent, self._pulled + _AHEAD - self._given
-                if room < min(_PIECE, rest):
+        """Give the mixer as much as it may have, in pieces that are worth a message."""
+        for reply in self._unfinished():
+            while self._mixer is not None and reply.begin <= self._next < reply.end:
+                count = min(_PIECE, reply.end - self._next)
+                if self._played_to + _AHEAD - self._queued < count:
                     return
-                count = min(_PIECE, rest)
-                self._deck.load(self._store.read(self._sent, count))
-                self._given += count
-                self._sent += count
-                if self._sent == reply.end and reply.finished:
-                    self._deck.complete()
+                self._mixer.queue(self._buffer.read(self._next, count))
+                self._queued += count
+                self._next += count
+                if self._next == reply.end and reply.finished:
+                    self._mixer.complete()
 
-    # What is reported; each returns when it wants to be asked again.
+    # Each reports what is due, and returns when it wants to be asked again.
 
-    def _report_begun(self, now: Seconds) -> Seconds:
-        for reply in tuple(self._beginning):
+    def _report_audible(self, now: Seconds) -> Seconds:
+        for reply in tuple(self._starting):
             if reply.audible_at is None:
                 break
             if reply.audible_at > now:
                 return reply.audible_at
-            self._beginning.remove(reply)
+            self._starting.remove(reply)
             self._reports.on_audible(reply.epoch, reply.audible_at)
         return _NEVER
 
     def _report_drained(self, now: Seconds) -> Seconds:
         for reply in tuple(self._ending):
-            if reply.taken < reply.received:
+            if reply.played < reply.received:
                 break
-            if reply.heard_by is not None and reply.heard_by > now:
-                return reply.heard_by
+            if reply.silent_at is not None and reply.silent_at > now:
+                return reply.silent_at
             self._ending.remove(reply)
             self._reports.on_drained(reply.epoch)
         return _NEVER
@@ -360,9 +378,9 @@ class Playback:
         return self._silent_at
 
     def _report_stalled(self, now: Seconds) -> Seconds:
-        if self._open is None or self._open is self._stalled or self._deck is None:
+        if self._open is None or self._open is self._stalled or self._mixer is None:
             return _NEVER
-        due = Seconds(max(self._fed_at, self._dry_at) + self._stall_s)
+        due = Seconds(max(self._received_at, self._idle_at) + self._stall_s)
         if due <= now:
             self._stalled = self._open
             self._reports.on_stalled(self._open.epoch)

@@ -1,7 +1,7 @@
-"""From the periods of a capture card to 16 kHz mono with an index that keeps in step with time.
+"""Converts the periods of a capture card to 16 kHz mono, with an index that keeps in step with time.
 
-Responsible for conversion, for finding what the card or the system has lost, for when the samples were captured, and
-for how fast the card's clock is. Runs on the thread that captures; knows no library.
+Finds samples that the card or the system has lost, dates the others, and measures the drift of the card's clock. Runs
+on the thread that captures; knows no library.
 """
 
 from collections.abc import Callable
@@ -10,20 +10,21 @@ from typing import Final
 
 import numpy as np
 
+from appliance.audio.ports import Block
 from appliance.audio.resample import Quality, Resampler
 from appliance.units import UPLINK, AudioFormat, Hz, Pcm, SampleIndex, Seconds
 
 GAP_S: Final = 0.003
-"""More than this between two pieces was lost; the moments that cards give are good to 0.1 ms."""
-LEAST: Final = UPLINK.frames(0.01)
-"""Samples that are worth a block: a card may bring a period as one large piece and one of a few frames."""
-SURE_S: Final = 60.0
-"""A clock has to be watched for so long: with 0.02 ms of jitter, the error is then below 1 ppm."""
+"""A longer gap between two pieces is a loss; the times that cards give are good to 0.1 ms."""
+MIN_BLOCK: Final = UPLINK.frames(0.01)
+"""Fewest samples in a block: a card may deliver a period as one large piece and one of a few frames."""
+ESTIMATE_AFTER_S: Final = 60.0
+"""Seconds until a drift is given: with 0.02 ms of jitter, the error is then below 1 ppm."""
 
 
 @dataclass(slots=True)
 class ClockDriftEstimator:
-    """How fast a card's clock is, by a straight line through (moment, frame)."""
+    """Drift of a card's clock, by a straight line through (time, frame)."""
 
     rate_hz: Hz
     _from: tuple[float, int] | None = None
@@ -31,7 +32,7 @@ class ClockDriftEstimator:
     _sums: list[float] = field(default_factory=lambda: [0.0] * 4)
 
     def note(self, at: float, frame: int) -> None:
-        """Take one point: ``frame`` frames had gone by at a moment of the computer's clock."""
+        """Take one point: ``frame`` frames had passed at this time of the computer's clock."""
         if self._from is None:
             self._from = (at, frame)
         x, y = at - self._from[0], (frame - self._from[1]) / self.rate_hz
@@ -40,16 +41,16 @@ class ClockDriftEstimator:
             self._sums[index] += value
 
     def restart(self) -> None:
-        """Begin anew, after a jump."""
+        """Start over, after a jump."""
         self._from, self._count, self._sums = None, 0, [0.0] * 4
 
     @property
     def ppm(self) -> float:
-        """Parts in a million that it is faster than nominal; 0 before `SURE_S`."""
+        """Parts in a million that it is faster than nominal; 0 before `ESTIMATE_AFTER_S`."""
         if not self._count:
             return 0.0
         x, y, xx, xd = (value / self._count for value in self._sums)
-        if 2 * x < SURE_S:
+        if 2 * x < ESTIMATE_AFTER_S:
             return 0.0
         return (xd - x * (y - x)) / (xx - x * x) * 1e6
 
@@ -60,18 +61,15 @@ class CaptureConverter:
     def __init__(
         self,
         layout: AudioFormat,
-        deliver: Callable[[SampleIndex, Seconds, Pcm], None],
+        deliver: Callable[[Block], None],
         channel: int | None = None,
     ) -> None:
-        """``deliver`` gets the index of the first sample, when the last was captured, and the samples.
-
-        ``channel``, counted from 1, is the one that is heard; None: all of them, mixed.
-        """
+        """``channel``, counted from 1, is the one to use; None: all of them, mixed."""
         self._layout = layout
         self._deliver = deliver
-        self._heard = slice(None) if channel is None else slice(channel - 1, channel)
-        heard = layout if channel is None else AudioFormat(layout.rate_hz)
-        self._resampler = Resampler(heard, UPLINK.rate_hz, Quality.PROMPT)
+        self._channels = slice(None) if channel is None else slice(channel - 1, channel)
+        used = layout if channel is None else AudioFormat(layout.rate_hz)
+        self._resampler = Resampler(used, UPLINK.rate_hz, Quality.LOW_LATENCY)
         self._clock = ClockDriftEstimator(layout.rate_hz)
         self._waiting: Pcm = np.zeros(0, np.int16)
         self._held_back_s = 0.0
@@ -82,7 +80,7 @@ class CaptureConverter:
 
     @property
     def captured(self) -> int:
-        """Samples that were delivered."""
+        """Samples delivered so far."""
         return self._next - self._lost
 
     @property
@@ -92,14 +90,14 @@ class CaptureConverter:
 
     @property
     def ppm(self) -> float:
-        """How much faster than nominal the card's clock is, in parts in a million; 0 for the first minute."""
+        """Parts in a million that the card's clock is faster than nominal; 0 for the first minute."""
         return self._clock.ppm
 
     def take(self, content: bytes, started_at: Seconds | None, now: Seconds) -> None:
         """Take some interleaved int16 frames.
 
-        ``started_at`` is when its first frame was captured, None where the card does not say; then ``now``, when it
-        came, has to do, and what was lost before it is not found.
+        ``started_at`` is when the first frame was captured; None where the card does not say. Then ``now`` dates the
+        last one, and losses are not found.
         """
         frames = np.frombuffer(content, np.int16).reshape(-1, self._layout.channels)
         length_s = self._layout.duration(len(frames))
@@ -111,24 +109,24 @@ class CaptureConverter:
         self._taken += len(frames)
         if started_at is not None:
             self._clock.note(ended_at, self._taken)
-        samples = self._resampler.feed(frames[:, self._heard])
+        samples = self._resampler.feed(frames[:, self._channels])
         self._held_back_s += length_s - UPLINK.duration(len(samples))
         self._waiting = np.concatenate((self._waiting, samples))
-        if len(self._waiting) >= LEAST:
-            self._hand_over(Seconds(ended_at - self._held_back_s))
+        if len(self._waiting) >= MIN_BLOCK:
+            self._deliver_block(Seconds(ended_at - self._held_back_s))
 
-    def _hand_over(self, captured_at: Seconds) -> None:
+    def _deliver_block(self, captured_at: Seconds) -> None:
         start, samples = self._next, self._waiting
         self._next = SampleIndex(start + len(samples))
         self._waiting = samples[:0]
-        self._deliver(start, captured_at, samples)
+        self._deliver(Block(start, samples, captured_at))
 
     def _find_loss(self, started_at: Seconds) -> None:
-        """Skip indices where something is missing."""
+        """Skip the indices of samples that are missing."""
         if self._ended_at is None or started_at - self._ended_at <= GAP_S:
             return
         if len(self._waiting):
-            self._hand_over(Seconds(self._ended_at - self._held_back_s))
+            self._deliver_block(Seconds(self._ended_at - self._held_back_s))
         lost = UPLINK.frames(started_at - self._ended_at)
         self._next = SampleIndex(self._next + lost)
         self._lost += lost

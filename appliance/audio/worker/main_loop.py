@@ -1,8 +1,7 @@
-"""The main loop of the audio worker: opens the cards that are wanted, passes orders to the deck, watches over all.
+"""Main loop of the audio worker: opens the configured cards, passes orders to the mixer, and watches both.
 
-Responsible for looking for cards that are not there, for noticing that one has stopped, for longer periods where the
-speaker's are too short for this machine, and for leaving: a process is the only thing that gets PortAudio to forget a
-card, or to see a new one.
+Looks for missing cards, notices that one has stopped, and lengthens the speaker's periods where they are too short for
+this machine. It exits where PortAudio has to forget a card or see a new one: only a new process makes it do that.
 """
 
 import select
@@ -14,27 +13,23 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.cards.alsa import Presence
-from appliance.audio.cards.availability import CardLookup, look_for
-from appliance.audio.cards.converter import converted
+from appliance.audio.cards.alsa import Availability, converted
+from appliance.audio.cards.availability import CardLookup, look_up
 from appliance.audio.cards.devices import Direction
 from appliance.audio.cards.hardware import layouts, why_none
 from appliance.audio.playback.mixer import RingMixer
-from appliance.audio.ports import PlayedPeriod
+from appliance.audio.ports import Block, PlayedPeriod
 from appliance.audio.worker.capture_converter import CaptureConverter
 from appliance.audio.worker.messages import (
     MAX_BYTES,
     PERIODS_MS,
-    Captured,
     Complete,
     Flush,
     Gain,
     Heartbeat,
     Lost,
     Opened,
-    Part,
     PeriodIncreased,
-    Played,
     QueueSamples,
     Refused,
     Scheduling,
@@ -44,307 +39,308 @@ from appliance.audio.worker.messages import (
     WorkerExit,
     unpack,
 )
-from appliance.audio.worker.portaudio import CaptureStream, CardStream, Device, PlaybackStream, PortAudio
+from appliance.audio.worker.portaudio import CaptureStream, CardStream, PlaybackStream, PortAudio, StreamSettings
 from appliance.audio.worker.report_queue import ReportQueue
 from appliance.errors import DeviceError
-from appliance.units import AudioFormat, Pcm, SampleIndex, Seconds
+from appliance.units import AudioFormat, Pcm, Seconds
 
-BEAT_S: Final = 0.05
-LOOK_S: Final = 0.25
-"""How often a card that is not there is looked for."""
+HEARTBEAT_S: Final = 0.05
+LOOKUP_S: Final = 0.25
+"""Interval between two searches for a missing card."""
 UNUSABLE_S: Final = 30.0
-"""A card that ALSA can open and PortAudio can not is tried again after this, by a new process."""
-SILENT_S: Final = {Scheduling.REAL_TIME: 0.15, Scheduling.ORDINARY: 1.0}
-"""A card that has not called for so long is lost; a busy CPU delays ordinary threads by half a second."""
-FIRST_CALL_S: Final = 1.5
-STEP_AFTER: Final = 3
-"""Underflows, within `STEP_WITHIN_S`, after which the speaker's periods are made longer."""
-STEP_WITHIN_S: Final = 60.0
-SETTLED_S: Final = 1.0
-"""What a speaker does in its first second is its start."""
+"""Wait before a card that ALSA can open and PortAudio cannot is tried again, by a new process."""
+CALLBACK_TIMEOUT_S: Final = {Scheduling.REAL_TIME: 0.15, Scheduling.ORDINARY: 1.0}
+"""A card without a callback for this long is lost; a busy CPU delays ordinary threads by half a second."""
+FIRST_CALLBACK_TIMEOUT_S: Final = 1.5
+MAX_UNDERFLOWS: Final = 3
+"""Underflows, within `UNDERFLOW_WINDOW_S`, after which the speaker's periods are made longer."""
+UNDERFLOW_WINDOW_S: Final = 60.0
+STARTUP_S: Final = 1.0
+"""A speaker's underflows do not count for this long after it was started."""
 
 
-class _Slot:
-    """One direction: what is wanted, and what has come of it."""
+class _CardState:
+    """One direction: the configured card, and how far opening it has come."""
 
     def __init__(self, direction: Direction, name: str) -> None:
         self.direction = direction
         self.name = name
         self.found: CardLookup | None = None
         """Result of the last search for it."""
-        self.device: Device | None = None
-        """How it is opened, once that is known."""
+        self.settings: StreamSettings | None = None
+        """How to open it, once that is known."""
         self.stream: CardStream | None = None
         self.started_at = 0.0
-        self.told = False
-        """That it runs."""
+        self.is_reported = False
+        """Whether `Opened` was sent."""
         self.refused: Refused | None = None
-        self.again_at = 0.0
-        """Before this, opening it is not tried again."""
+        self.retry_at = 0.0
+        """Earliest time of the next attempt to open it."""
 
     @property
     def label(self) -> str:
         """Name for people."""
-        return self.found.target.label if self.found and self.found.target else self.name
+        return self.found.device.label if self.found and self.found.device else self.name
 
     def age(self, now: float) -> float:
-        """Return how long its card has not called."""
+        """Return the time since the last callback."""
         return now - self.stream.called_at if self.stream and self.stream.called_at else now - self.started_at
 
-    def limit(self) -> float:
-        """Return how long it may not call."""
-        return SILENT_S[self.stream.scheduling] if self.stream and self.stream.called_at else FIRST_CALL_S
+    def timeout(self) -> float:
+        """Return the longest time allowed between two callbacks."""
+        is_called = self.stream and self.stream.called_at
+        return CALLBACK_TIMEOUT_S[self.stream.scheduling] if self.stream and is_called else FIRST_CALLBACK_TIMEOUT_S
 
 
 class Worker:
-    """All of the process but its start."""
+    """Everything in the process but its start."""
 
-    def __init__(self, connection: socket.socket, outbox: ReportQueue, wanted: WorkerConfig) -> None:
+    def __init__(self, connection: socket.socket, reports: ReportQueue, config: WorkerConfig) -> None:
         self._connection = connection
-        self._outbox = outbox
-        self._wanted = wanted
-        names = {Direction.INPUT: wanted.microphone, Direction.OUTPUT: wanted.speaker}
-        self._slots = [_Slot(direction, name) for direction, name in names.items() if name is not None]
+        self._reports = reports
+        self._config = config
+        names = {Direction.INPUT: config.microphone, Direction.OUTPUT: config.speaker}
+        self._cards = [_CardState(direction, name) for direction, name in names.items() if name is not None]
         self._portaudio: PortAudio | None = None
-        self._intake: CaptureConverter | None = None
-        self._deck: RingMixer | None = None
+        self._converter: CaptureConverter | None = None
+        self._mixer: RingMixer | None = None
         self._audible_at = Seconds(0.0)
-        """When the speaker's first sample is heard; 0 before that is known."""
+        """When the speaker's first sample becomes audible; 0 before that is known."""
         self._captured_at = Seconds(0.0)
-        self._period_ms = wanted.period_ms
+        self._period_ms = config.period_ms
         self._sound: list[Pcm] = []
-        self._underflows: deque[float] = deque(maxlen=STEP_AFTER)
+        self._underflows: deque[float] = deque(maxlen=MAX_UNDERFLOWS)
         self._seen_underflows = 0
 
     def run(self) -> WorkerExit:
-        """Serve; return why no more."""
+        """Serve; return the exit code."""
         poll = select.poll()
         poll.register(self._connection, select.POLLIN)
-        beat_at = look_at = 0.0
+        heartbeat_at = lookup_at = 0.0
         while True:
             now = time.monotonic()
-            if now >= look_at:
-                look_at = now + LOOK_S
-                if self._look():
-                    return WorkerExit.AGAIN
-            if now >= beat_at:
-                beat_at = now + BEAT_S
-                if self._is_lost(now) or not self._climb(now):
-                    return WorkerExit.LOST
-                self._tell()
-            for _ in poll.poll(max(0.0, beat_at - time.monotonic()) * 1000):
-                code = self._obey()
+            if now >= lookup_at:
+                lookup_at = now + LOOKUP_S
+                if self._open_missing():
+                    return WorkerExit.NEW_CARD
+            if now >= heartbeat_at:
+                heartbeat_at = now + HEARTBEAT_S
+                if self._is_lost(now) or not self._adapt_period(now):
+                    return WorkerExit.CARD_LOST
+                self._report()
+            for _ in poll.poll(max(0.0, heartbeat_at - time.monotonic()) * 1000):
+                code = self._receive()
                 if code is not None:
                     return code
 
     # Orders
 
-    def _obey(self) -> WorkerExit | None:
-        """Carry out all orders that are there; return a reason to leave."""
+    def _receive(self) -> WorkerExit | None:
+        """Carry out all orders that have come; return an exit code if the process has to end."""
         while True:
             try:
                 datagram = self._connection.recv(MAX_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return None
             except OSError:
-                return WorkerExit.GONE
+                return WorkerExit.DAEMON_GONE
             if not datagram:
-                return WorkerExit.GONE
+                return WorkerExit.DAEMON_GONE
             try:
                 order = unpack(datagram)
             except WireError:
-                return WorkerExit.NONSENSE
-            if self._deck is not None:
-                self._carry_out(self._deck, order)
+                return WorkerExit.BAD_MESSAGE
+            if self._mixer is not None:
+                self._carry_out(self._mixer, order)
 
-    def _carry_out(self, deck: RingMixer, order: object) -> None:
+    def _carry_out(self, mixer: RingMixer, order: object) -> None:
         match order:
             case QueueSamples(samples=samples):
-                deck.load(samples)
+                mixer.queue(samples)
             case Complete():
-                deck.complete()
+                mixer.complete()
             case Flush():
+                mixer.flush()
                 self._sound = []
-                deck.cut()
-            case Sound(part=part, samples=samples):
+            case Sound(samples=samples, is_last=is_last):
                 self._sound.append(samples)
-                if part is Part.LAST:
-                    deck.sound(np.concatenate(self._sound))
+                if is_last:
+                    mixer.play_sound(np.concatenate(self._sound))
                     self._sound = []
             case Gain(gain=gain):
-                deck.set_gain(gain)
+                mixer.set_gain(gain)
 
     # Cards
 
-    def _look(self) -> bool:
-        """Open what is not open; tell whether a new process is needed for that."""
-        there = [slot for slot in self._slots if slot.stream is None and self._is_there(slot)]
-        if self._portaudio is not None and any(slot.refused is not None for slot in there):
+    def _open_missing(self) -> bool:
+        """Open the cards that are not open; return whether that takes a new process."""
+        ready = [card for card in self._cards if card.stream is None and self._is_available(card)]
+        if self._portaudio is not None and any(card.refused is not None for card in ready):
             return True
         if self._portaudio is None:
             # All of them first: PortAudio lists what ALSA knows when it is initialised.
-            there = [slot for slot in there if self._try(slot, self._prepare)]
-        for slot in there:
-            self._try(slot, self._open)
+            ready = [card for card in ready if self._try(card, self._prepare)]
+        for card in ready:
+            self._try(card, self._open)
         return False
 
-    def _is_there(self, slot: _Slot) -> bool:
-        """Tell whether a card can be opened, and is to be tried now."""
-        slot.found = look_for(slot.name, slot.direction)
-        if slot.found.presence is not Presence.PRESENT:
-            self._refuse(slot, slot.found.presence, slot.found.text)
-            slot.again_at = 0.0
+    def _is_available(self, card: _CardState) -> bool:
+        """Return whether a card can be opened, and may be tried now."""
+        card.found = look_up(card.name, card.direction)
+        if card.found.availability is not Availability.AVAILABLE:
+            self._refuse(card, card.found.availability, card.found.text)
+            card.retry_at = 0.0
             return False
-        return time.monotonic() >= slot.again_at
+        return time.monotonic() >= card.retry_at
 
-    def _try(self, slot: _Slot, do: Callable[[_Slot], None]) -> bool:
-        """Do something for a card; tell whether it worked, and refuse the card where not."""
+    def _try(self, card: _CardState, action: Callable[[_CardState], None]) -> bool:
+        """Run a step of opening a card; if it fails, report why, and return False."""
         try:
-            do(slot)
+            action(card)
         except DeviceError as error:
-            self._refuse(slot, Presence.BROKEN, f"the {slot.direction.noun} {slot.label}: {error}")
-            slot.again_at = time.monotonic() + UNUSABLE_S
+            self._refuse(card, Availability.BROKEN, f"the {card.direction.noun} {card.label}: {error}")
+            card.retry_at = time.monotonic() + UNUSABLE_S
             return False
         return True
 
-    def _prepare(self, slot: _Slot) -> None:
+    def _prepare(self, card: _CardState) -> None:
         """Find out how to open a card."""
-        if slot.device is not None:
+        if card.settings is not None:
             return
-        found, channel = slot.found, self._wanted.channel
-        if found is None or found.target is None or found.hardware is None:
+        found, channel = card.found, self._config.channel
+        if found is None or found.device is None or found.hardware is None:
             raise AssertionError
-        wanted = [*layouts(found.hardware, slot.direction, channel)]
-        if not wanted:
-            raise slot.direction.error(why_none(found.hardware, channel))
-        slot.device = Device(converted(found.target, found.hardware, slot.direction, wanted[0]), wanted)
+        usable = [*layouts(found.hardware, card.direction, channel)]
+        if not usable:
+            raise card.direction.error(why_none(found.hardware, channel))
+        card.settings = StreamSettings(converted(found.device, found.hardware, card.direction, usable[0]), usable)
 
-    def _open(self, slot: _Slot) -> None:
+    def _open(self, card: _CardState) -> None:
         if self._portaudio is None:
             self._portaudio = PortAudio()
-        if slot.device is None:
+        if card.settings is None:
             raise AssertionError
         try:
-            slot.stream = self._stream(slot.direction, self._portaudio, slot.device)
-            slot.started_at = time.monotonic()
-            slot.stream.start()
+            card.stream = self._stream(card.direction, self._portaudio, card.settings)
+            card.started_at = time.monotonic()
+            card.stream.start()
         except DeviceError:
-            slot.stream = None
+            card.stream = None
             raise
-        slot.refused = None
+        card.refused = None
 
-    def _stream(self, direction: Direction, portaudio: PortAudio, device: Device) -> CardStream:
+    def _stream(self, direction: Direction, portaudio: PortAudio, settings: StreamSettings) -> CardStream:
         if direction is Direction.INPUT:
-            return CaptureStream(portaudio, device, self._make_take)
-        return PlaybackStream(portaudio, device, self._period_ms / 1000, self._make_pull)
+            return CaptureStream(portaudio, settings, self._make_take)
+        return PlaybackStream(portaudio, settings, self._period_ms / 1000, self._make_pull)
 
     def _make_take(self, layout: AudioFormat) -> Callable[..., None]:
-        self._intake = CaptureConverter(layout, self._on_block, self._wanted.channel)
-        return self._intake.take
+        self._converter = CaptureConverter(layout, self._on_block, self._config.channel)
+        return self._converter.take
 
     def _make_pull(self, layout: AudioFormat) -> Callable[[int, Seconds], Pcm]:
-        if self._deck is None:
-            self._deck = RingMixer(self._on_pulled, layout.rate_hz, self._wanted.prebuffer_s)
+        if self._mixer is None:
+            self._mixer = RingMixer(self._on_played, layout.rate_hz, self._config.prebuffer_s)
         return self._pull
 
-    def _refuse(self, slot: _Slot, presence: Presence, text: str) -> None:
-        """Tell it, once for each reason."""
-        refused = Refused(slot.direction, presence, text)
-        if slot.refused != refused:
-            slot.refused = refused
-            self._outbox.send(refused)
+    def _refuse(self, card: _CardState, availability: Availability, text: str) -> None:
+        """Report that a card cannot be opened, once for each reason."""
+        refused = Refused(card.direction, availability, text)
+        if card.refused != refused:
+            card.refused = refused
+            self._reports.send(refused)
 
     def _is_lost(self, now: float) -> bool:
-        for slot in self._slots:
-            if slot.stream is not None and slot.age(now) > slot.limit():
-                self._outbox.send(Lost(slot.direction, f"{slot.label} has stopped: check its plug"))
+        for card in self._cards:
+            if card.stream is not None and card.age(now) > card.timeout():
+                self._reports.send(Lost(card.direction, f"{card.label} has stopped: check its plug"))
                 return True
         return False
 
-    # What the cards' threads call
+    # Called by the threads of the cards
 
-    def _on_block(self, start: SampleIndex, captured_at: Seconds, samples: Pcm) -> None:
-        self._captured_at = self._captured_at or captured_at
-        self._outbox.send(Captured(start, captured_at, samples))
+    def _on_block(self, block: Block) -> None:
+        self._captured_at = self._captured_at or block.captured_at
+        self._reports.send(block)
 
-    def _on_pulled(self, pulled: PlayedPeriod) -> None:
-        self._outbox.send(Played(pulled.audible_at, pulled.start, pulled.count, pulled.edge))
+    def _on_played(self, period: PlayedPeriod) -> None:
+        self._reports.send(period)
 
     def _pull(self, frames: int, audible_at: Seconds) -> Pcm:
         self._audible_at = self._audible_at or audible_at
-        if self._deck is None:
+        if self._mixer is None:
             raise AssertionError
-        return self._deck.pull(frames, audible_at)
+        return self._mixer.pull(frames, audible_at)
 
     # Reports
 
-    def _tell(self) -> None:
-        self._outbox.flush()
-        for slot in self._slots:
-            if slot.stream is not None and not slot.told and slot.stream.called_at:
-                slot.told = True
-                self._outbox.send(self._opened(slot, slot.stream))
-        self._outbox.send(self._beat())
+    def _report(self) -> None:
+        self._reports.flush()
+        for card in self._cards:
+            if card.stream is not None and not card.is_reported and card.stream.called_at:
+                card.is_reported = True
+                self._reports.send(self._opened(card, card.stream))
+        self._reports.send(self._heartbeat())
 
-    def _opened(self, slot: _Slot, stream: CardStream) -> Opened:
-        at = self._captured_at if slot.direction is Direction.INPUT else self._audible_at
+    def _opened(self, card: _CardState, stream: CardStream) -> Opened:
+        at = self._captured_at if card.direction is Direction.INPUT else self._audible_at
         return Opened(
-            direction=slot.direction,
+            direction=card.direction,
             scheduling=stream.scheduling,
             rate_hz=stream.layout.rate_hz,
             channels=stream.layout.channels,
             period=stream.period,
             buffer_s=stream.buffer_s,
             at=at,
-            label=slot.label,
+            label=card.label,
         )
 
-    def _climb(self, now: float) -> bool:
-        """Make the periods longer where the speaker has run empty too often; tell whether it still runs."""
-        for slot in self._slots:
-            if isinstance(slot.stream, PlaybackStream) and self._runs_empty(slot, slot.stream, now):
-                return self._reopen(slot, slot.stream)
+    def _adapt_period(self, now: float) -> bool:
+        """Make the periods longer after too many underflows; return whether the speaker still runs."""
+        for card in self._cards:
+            if isinstance(card.stream, PlaybackStream) and self._underflows_too_often(card, card.stream, now):
+                return self._reopen(card, card.stream)
         return True
 
-    def _runs_empty(self, slot: _Slot, stream: PlaybackStream, now: float) -> bool:
+    def _underflows_too_often(self, card: _CardState, stream: PlaybackStream, now: float) -> bool:
         new = stream.xruns - self._seen_underflows
         self._seen_underflows = stream.xruns
-        if now - slot.started_at < SETTLED_S or not new:
+        if now - card.started_at < STARTUP_S or not new:
             return False
-        self._underflows.extend([now] * min(new, STEP_AFTER))
-        return len(self._underflows) == STEP_AFTER and now - self._underflows[0] < STEP_WITHIN_S
+        self._underflows.extend([now] * min(new, MAX_UNDERFLOWS))
+        return len(self._underflows) == MAX_UNDERFLOWS and now - self._underflows[0] < UNDERFLOW_WINDOW_S
 
-    def _reopen(self, slot: _Slot, stream: PlaybackStream) -> bool:
-        """Open the speaker with the next longer periods; tell whether it runs."""
+    def _reopen(self, card: _CardState, stream: PlaybackStream) -> bool:
+        """Open the speaker with the next longer periods; return whether it runs."""
         longer = [period for period in PERIODS_MS if period > self._period_ms]
         if not longer:
             return True
         self._underflows.clear()
         self._seen_underflows = 0
         self._period_ms = longer[0]
-        self._outbox.send(PeriodIncreased(self._period_ms))
+        self._reports.send(PeriodIncreased(self._period_ms))
         stream.abort()
-        slot.stream = None
+        card.stream = None
         try:
-            self._open(slot)
+            self._open(card)
         except DeviceError as error:
-            self._outbox.send(Lost(slot.direction, str(error)))
+            self._reports.send(Lost(card.direction, str(error)))
             return False
         return True
 
-    def _beat(self) -> Heartbeat:
-        streams = {slot.direction: slot.stream for slot in self._slots if slot.stream is not None}
+    def _heartbeat(self) -> Heartbeat:
+        streams = {card.direction: card.stream for card in self._cards if card.stream is not None}
         microphone, speaker = streams.get(Direction.INPUT), streams.get(Direction.OUTPUT)
-        intake, deck = self._intake, self._deck
+        converter, mixer = self._converter, self._mixer
         return Heartbeat(
-            captured=intake.captured if intake else 0,
-            lost=intake.lost if intake else 0,
-            unsent=self._outbox.dropped,
+            captured=converter.captured if converter else 0,
+            lost=converter.lost if converter else 0,
+            unsent=self._reports.dropped,
             overflows=microphone.xruns if microphone else 0,
             underflows=speaker.xruns if speaker else 0,
-            underruns=deck.counts.underruns if deck else 0,
+            underruns=mixer.counts.underruns if mixer else 0,
             failures=sum(stream.failures for stream in streams.values()),
-            microphone_ppm=intake.ppm if intake else 0.0,
+            microphone_ppm=converter.ppm if converter else 0.0,
             speaker_ppm=speaker.clock.ppm if speaker else 0.0,
-            prebuffer_s=deck.counts.prebuffer_s if deck else 0.0,
+            prebuffer_s=mixer.counts.prebuffer_s if mixer else 0.0,
         )

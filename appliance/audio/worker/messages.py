@@ -1,6 +1,6 @@
 """The messages between the daemon and its audio worker, one to a datagram of their socket. Pure.
 
-Both ends are of one version and on one machine: native byte order, and no version number. Moments are those of
+Both ends run the same version on one machine: native byte order, and no version number. Times are those of
 CLOCK_MONOTONIC, which all processes share.
 """
 
@@ -12,112 +12,104 @@ from typing import Any, ClassVar, Final, Self, get_type_hints
 
 import numpy as np
 
-from appliance.audio.cards.alsa import Presence
+from appliance.audio.cards.alsa import Availability
 from appliance.audio.cards.devices import Direction
-from appliance.audio.ports import Edge, PlayedPeriod
-from appliance.units import Pcm, SampleIndex, Seconds
+from appliance.audio.ports import Block, PlayedPeriod
+from appliance.units import Pcm, Seconds
 
 MAX_BYTES: Final = 32 * 1024
-"""Of a message."""
+"""Length of a message."""
 MAX_SAMPLES: Final = 12_000
-"""Of one message: half a second of a reply; more is sent in pieces."""
-
-
+"""Samples in one message: half a second of a reply; more is sent in pieces."""
 PERIODS_MS: Final = (5, 10, 20, 40)
-"""Of the speaker; longer ones delay more, and bear a busier machine."""
+"""Periods of the speaker; longer ones delay more, and work on a busier machine."""
 
 
 class WireError(Exception):
-    """A datagram is none of the messages."""
+    """A datagram is not one of the messages."""
 
 
 class WorkerExit(IntEnum):
-    """Why a worker has ended: its exit codes."""
+    """Exit codes of a worker."""
 
-    GONE = 0
-    """The daemon is gone."""
-    LOST = 3
+    DAEMON_GONE = 0
+    CARD_LOST = 3
     """A card has stopped."""
-    AGAIN = 4
-    """A card has come that PortAudio does not know of: a new process will."""
-    NONSENSE = 5
-    """The daemon sent what is no order."""
+    NEW_CARD = 4
+    """A card has come that PortAudio does not list: a new process will."""
+    BAD_MESSAGE = 5
+    """The daemon sent something that is not an order."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """The cards to open, by the names of the settings; None: not this direction. A worker's command line."""
+    """Command line of a worker: the cards to open, by the names in the settings; None: not this direction."""
 
     microphone: str | None
     speaker: str | None
     period_ms: int = 10
-    """Of the speaker, one of `PERIODS_MS`."""
+    """Period of the speaker, one of `PERIODS_MS`."""
     prebuffer_s: float = 0.06
     channel: int | None = None
     """Microphone channel, counted from 1; None: the only one, or two of them mixed."""
 
     def document(self) -> str:
-        """Return it as one argument."""
+        """Return the configuration as one argument."""
         return json.dumps(asdict(self))
 
     @classmethod
     def parse(cls, document: str) -> Self:
-        """Read what `document` returned."""
+        """Parse the result of `document`."""
         return cls(**json.loads(document))
 
 
 class Scheduling(Enum):
-    """How the system runs the threads of the cards."""
+    """Scheduling of the cards' threads."""
 
     REAL_TIME = "real-time"
     """SCHED_FIFO: before everything else."""
     ORDINARY = "ordinary"
-    """Real time was refused: a busy CPU is heard."""
+    """Real time was refused: a busy CPU causes gaps."""
 
 
-# Orders of the daemon; `audio.ports.Deck` says what they mean.
+# Orders of the daemon, one for each method of `audio.ports.Mixer`.
 
 
 @dataclass(frozen=True, slots=True)
 class QueueSamples:
-    """See `ports.Deck.load`."""
+    """See `ports.Mixer.queue`."""
 
     samples: Pcm
 
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """See `ports.Deck.complete`."""
+    """See `ports.Mixer.complete`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """See `ports.Deck.cut`."""
-
-
-class Part(Enum):
-    """Where in a sound a piece of it stands."""
-
-    MORE = "more"
-    LAST = "last"
+    """See `ports.Mixer.flush`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """See `ports.Deck.sound`; a long one comes in pieces."""
+    """See `ports.Mixer.play_sound`; a long one comes in pieces."""
 
-    part: Part
     samples: Pcm
+    is_last: bool
+    """Whether this is the last piece."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """See `ports.Deck.set_gain`."""
+    """See `ports.Mixer.set_gain`."""
 
     gain: float
 
 
-# Reports of the worker.
+# Reports of the worker, with `audio.ports.Block`, whose index counts from the worker's first sample, and
+# `audio.ports.PlayedPeriod`.
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +124,16 @@ class Opened:
     """Frames."""
     buffer_s: float
     at: Seconds
-    """When its first sample was captured, or is heard."""
+    """When its first sample was captured, or becomes audible."""
     label: str
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A card cannot be opened now; the worker goes on looking for it."""
+    """A card cannot be opened now; the worker keeps looking for it."""
 
     direction: Direction
-    presence: Presence
+    availability: Availability
     text: str
 
 
@@ -154,71 +146,47 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Captured:
-    """A block of the microphone; ``start`` counts from the worker's first sample."""
-
-    start: SampleIndex
-    captured_at: Seconds
-    """When the last sample was captured."""
-    samples: Pcm
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """See `audio.ports.Pulled`."""
-
-    audible_at: Seconds
-    start: int
-    count: int
-    edge: Edge
-
-    @property
-    def pulled(self) -> PlayedPeriod:
-        """What playback is told."""
-        return PlayedPeriod(self.audible_at, self.start, self.count, self.edge)
-
-
-@dataclass(frozen=True, slots=True)
 class PeriodIncreased:
-    """Underruns have made the speaker's periods longer."""
+    """The speaker's periods are longer from now on, after too many underflows."""
 
     period_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """The worker lives; counts since it began."""
+    """The worker is alive; counts since it started."""
 
     captured: int = 0
-    """Samples, 16 kHz."""
+    """Microphone samples, 16 kHz."""
     lost: int = 0
-    """Of the microphone, samples."""
+    """Microphone samples that never came."""
     unsent: int = 0
-    """Reports dropped because the daemon did not read, blocks of the microphone among them."""
+    """Reports dropped because the daemon did not read; microphone blocks may be among them."""
     overflows: int = 0
     underflows: int = 0
     underruns: int = 0
-    """Times that a reply ran dry."""
+    """Times that a reply ran out of samples."""
     failures: int = 0
     """Callbacks that ended with an exception."""
     microphone_ppm: float = 0.0
-    """How much faster the microphone's clock is than the computer's; 0 for the first minute."""
+    """Drift of the microphone's clock against the computer's, positive if it is faster; 0 for the first minute."""
     speaker_ppm: float = 0.0
     prebuffer_s: float = 0.0
 
 
 Order = QueueSamples | Complete | Flush | Sound | Gain
-Report = Opened | Refused | Lost | Captured | Played | PeriodIncreased | Heartbeat
+Report = Opened | Refused | Lost | Block | PlayedPeriod | PeriodIncreased | Heartbeat
 Message = Order | Report
 
-_FORMATS: Final[dict[Any, str]] = {int: "q", float: "d"}
+_FORMATS: Final[dict[Any, str]] = {int: "q", float: "d", bool: "?"}
 
 
-class _Form:
-    """How one kind of message is written: a byte, its numbers, then its samples or its text."""
+class _Layout:
+    """Layout of one kind of message: a byte, its numbers, then its samples or its text."""
 
     kinds: ClassVar[tuple[type[Message], ...]] = (
-        QueueSamples, Complete, Flush, Sound, Gain, Opened, Refused, Lost, Captured, Played, PeriodIncreased, Heartbeat,
+        QueueSamples, Complete, Flush, Sound, Gain, Opened, Refused, Lost, Block, PlayedPeriod, PeriodIncreased,
+        Heartbeat,
     )  # fmt: skip
 
     def __init__(self, number: int, kind: type[Message]) -> None:
@@ -229,19 +197,19 @@ class _Form:
         self.enums: dict[str, tuple[Enum, ...]] = {}
         self.tail: str | None = None
         self.tail_is_text = False
-        form = "=B"
+        layout = "=B"
         for field in fields(kind):
             hint = getattr(hints[field.name], "__supertype__", hints[field.name])
             if isinstance(hint, type) and issubclass(hint, Enum):
                 self.enums[field.name] = tuple(hint)
                 self.numbers.append(field.name)
-                form += "B"
+                layout += "B"
             elif hint in _FORMATS:
                 self.numbers.append(field.name)
-                form += _FORMATS[hint]
+                layout += _FORMATS[hint]
             else:
                 self.tail, self.tail_is_text = field.name, hint is str
-        self.struct = struct.Struct(form)
+        self.struct = struct.Struct(layout)
 
     def pack(self, message: Message) -> bytes:
         values = (getattr(message, name) for name in self.numbers)
@@ -267,12 +235,12 @@ class _Form:
         return self.kind(**values)
 
 
-_BY_KIND: Final = {kind: _Form(number, kind) for number, kind in enumerate(_Form.kinds)}
+_BY_KIND: Final = {kind: _Layout(number, kind) for number, kind in enumerate(_Layout.kinds)}
 _BY_NUMBER: Final = tuple(_BY_KIND.values())
 
 
 def pack(message: Message) -> bytes:
-    """Return the datagram; samples are `MAX_SAMPLES` at the most, which is the sender's to see to."""
+    """Return the datagram; the caller sends at most `MAX_SAMPLES` samples."""
     return _BY_KIND[type(message)].pack(message)
 
 
@@ -280,7 +248,7 @@ def unpack(datagram: bytes) -> Message:
     """Return the message; its samples share the datagram's memory.
 
     Raises:
-        WireError: It is none.
+        WireError: It is not a message.
     """
     try:
         return _BY_NUMBER[datagram[0]].unpack(datagram)
@@ -289,5 +257,5 @@ def unpack(datagram: bytes) -> Message:
 
 
 def pieces(samples: Pcm) -> list[Pcm]:
-    """Cut samples into parts that fit into one message each."""
+    """Cut samples into pieces that fit into one message each."""
     return [samples[start : start + MAX_SAMPLES] for start in range(0, len(samples), MAX_SAMPLES)]

@@ -1,9 +1,9 @@
 """Streams of sound cards through PortAudio: the only importer of sounddevice, in the audio worker alone.
 
-Facts about PortAudio 19.6 on ALSA that this rests on: it tells of no card that is lost (callbacks just stop, or it
-goes round for ever); `stop` may hang then, so nothing is ever stopped but aborted; its list of devices is as old as
-its initialisation; its clock may be that of the wall, so moments are only used as distances from now; and a callback
-that raises ends the stream without a word.
+Facts about PortAudio 19.6 on ALSA that this relies on: it does not report a lost card (callbacks just stop, or it loops
+for ever); `stop` may hang then, so streams are only ever aborted; its list of devices is as old as its initialisation;
+its clock may be the wall clock, so times are only used as offsets from now; and a callback that raises ends the stream
+silently.
 """
 
 # ruff: noqa: ANN401  (sounddevice declares no types)
@@ -17,20 +17,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from appliance.audio.cards.devices import Direction, Target
+from appliance.audio.cards.devices import Direction, PcmDevice
 from appliance.audio.worker.capture_converter import ClockDriftEstimator
 from appliance.audio.worker.messages import Scheduling
-from appliance.audio.worker.realtime import PRIORITY, real_time
+from appliance.audio.worker.realtime import PRIORITY, set_real_time
 from appliance.errors import DeviceError
 from appliance.units import AudioFormat, Pcm, Seconds
 
 CAPTURE_PERIOD_S: Final = 0.02
 CAPTURE_PERIODS: Final = 16
-"""A deep buffer costs a microphone nothing: with less than 4 periods, one late wake-up loses samples."""
+"""A deep buffer does not delay a microphone: with fewer than 4 periods, one late wake-up loses samples."""
 PLAYBACK_PERIODS: Final = 3
-"""What is in them delays every interruption; with less than 3, one late wake-up is heard."""
+"""Each period delays every interruption; with fewer than 3, one late wake-up causes a gap."""
 PLAUSIBLE_S: Final = 1.0
-"""Some drivers give no moment in their first callbacks; a distance beyond this is no moment of a buffer."""
+"""Longest credible offset of a buffer: some drivers give no time in their first callbacks."""
 
 
 def load() -> Any:
@@ -40,7 +40,7 @@ def load() -> Any:
         DeviceError: It, or PortAudio, is not installed.
     """
     try:
-        import sounddevice  # noqa: PLC0415  it has to wait until the cards are there
+        import sounddevice  # noqa: PLC0415  it has to wait until the cards are present
     except ImportError as error:
         raise DeviceError("sounddevice is not installed: pip install 'voice-appliance[device]'") from error
     except OSError as error:
@@ -49,23 +49,23 @@ def load() -> Any:
 
 
 class PortAudio:
-    """The library, initialised; only for cards that were there at that moment."""
+    """The library, initialised; it sees only cards that were present at that time."""
 
     def __init__(self, library: Any = None) -> None:
-        """``library`` is the module sounddevice, for tests another one."""
+        """``library`` is the module sounddevice; tests pass another one."""
         self._library = load() if library is None else library
         self.error: type[Exception] = self._library.PortAudioError
 
-    def find(self, target: Target, direction: Direction) -> int:
+    def find(self, wanted: PcmDevice, direction: Direction) -> int:
         """Return PortAudio's number of a device; raises the direction's error."""
         count = f"max_{direction.value}_channels"
         for number, device in enumerate(self._library.query_devices()):
-            if target.is_portaudio(device["name"]) and device[count] > 0:
+            if wanted.is_portaudio(device["name"]) and device[count] > 0:
                 return number
-        raise direction.error(f"it is there, but PortAudio cannot use it as a {direction.noun}")
+        raise direction.error(f"it is present, but PortAudio cannot use it as a {direction.noun}")
 
     def layout(self, device: int, direction: Direction, wanted: Iterable[AudioFormat]) -> AudioFormat:
-        """Return the first layout that a device takes, of one or more; raises the direction's error."""
+        """Return the first layout, of one or more, that a device takes; raises the direction's error."""
         check = getattr(self._library, f"check_{direction.value}_settings")
         first: tuple[AudioFormat, Exception] | None = None
         for layout in wanted:
@@ -91,35 +91,35 @@ class PortAudio:
 
 
 def _set_periods(library: Any, periods: int) -> None:
-    """Set how many periods the next stream's buffer has: of the library, not of a stream, and not in sounddevice."""
+    """Set the number of periods in the next stream's buffer: an option of the library that sounddevice lacks."""
     name: str = library._libname  # noqa: SLF001  the same library, not another copy
-    with suppress(OSError, AttributeError):  # a PortAudio without ALSA, as on a developer's laptop, has its own number
+    with suppress(OSError, AttributeError):  # a PortAudio without ALSA, as on a developer's laptop, has no such call
         ctypes.CDLL(name).PaAlsa_SetNumPeriods(periods)
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """A card to open."""
+class StreamSettings:
+    """A card to open, and its layouts."""
 
-    target: Target
+    device: PcmDevice
     layouts: Sequence[AudioFormat]
     """One or more, the best one first."""
 
 
 class CardStream:
-    """One direction of a card, running. Its callback is PortAudio's thread."""
+    """One direction of an open card. Its callback runs on PortAudio's thread."""
 
-    def __init__(self, portaudio: PortAudio, device: Device, direction: Direction, period_s: float) -> None:
-        number = portaudio.find(device.target, direction)
+    def __init__(self, portaudio: PortAudio, settings: StreamSettings, direction: Direction, period_s: float) -> None:
+        number = portaudio.find(settings.device, direction)
         self.direction = direction
-        self.layout = portaudio.layout(number, direction, device.layouts)
+        self.layout = portaudio.layout(number, direction, settings.layouts)
         self.period = self.layout.frames(period_s)
         self.clock = ClockDriftEstimator(self.layout.rate_hz)
         self.called_at = 0.0
-        """Moment of the newest callback; 0 before the first."""
+        """Time of the newest callback; 0 before the first."""
         self.xruns = 0
         self.failures = 0
-        """Callbacks that ended with an exception; what they should have brought is silence."""
+        """Callbacks that raised an exception; the speaker plays silence instead."""
         self.scheduling = Scheduling.ORDINARY
         self._frames = 0
         periods = CAPTURE_PERIODS if direction is Direction.INPUT else PLAYBACK_PERIODS
@@ -129,8 +129,8 @@ class CardStream:
                 "device": number,
                 "samplerate": self.layout.rate_hz,
                 "channels": self.layout.channels,
-                # A microphone's callback takes what there is: PortAudio would hold back what is more than a block, and
-                # every block would come a little later than the one before.
+                # A microphone's callback takes any number of frames: with a fixed block size PortAudio holds the rest
+                # back, and every block comes a little later than the one before.
                 "blocksize": 0 if direction is Direction.INPUT else self.period,
                 "latency": period_s * (periods - 1),
                 "callback": self._callback,
@@ -140,14 +140,14 @@ class CardStream:
         self.buffer_s = float(self._stream.latency)
 
     def start(self) -> None:
-        """Begin; raises the direction's error."""
+        """Start the stream; raises the direction's error."""
         try:
             self._stream.start()
         except Exception as error:
             raise self.direction.error(f"it cannot be started: {error}") from error
 
     def abort(self) -> None:
-        """End it, and forget what it holds."""
+        """Stop the stream, and drop what its buffer holds."""
         self._stream.abort(ignore_errors=True)
         self._stream.close(ignore_errors=True)
 
@@ -155,7 +155,7 @@ class CardStream:
         now = time.monotonic()
         try:
             if not self.called_at:
-                self.scheduling = real_time(PRIORITY)
+                self.scheduling = set_real_time(PRIORITY)
             if status:
                 self.xruns += 1
             self._serve(content, frames, moment, now)
@@ -174,16 +174,16 @@ class CaptureStream(CardStream):
     """A microphone."""
 
     def __init__(
-        self, portaudio: PortAudio, device: Device, make_take: Callable[[AudioFormat], Callable[..., None]]
+        self, portaudio: PortAudio, settings: StreamSettings, make_take: Callable[[AudioFormat], Callable[..., None]]
     ) -> None:
-        """``make_take`` returns what takes the periods: `intake.Intake.take` for the card's layout."""
-        super().__init__(portaudio, device, Direction.INPUT, CAPTURE_PERIOD_S)
+        """``make_take`` returns the receiver of the periods for a layout: `CaptureConverter.take`."""
+        super().__init__(portaudio, settings, Direction.INPUT, CAPTURE_PERIOD_S)
         self._take = make_take(self.layout)
 
     def _serve(self, content: Any, frames: int, moment: Any, now: float) -> None:  # noqa: ARG002
         age_s = moment.currentTime - moment.inputBufferAdcTime
         started_at = Seconds(now - age_s) if 0 < age_s < PLAUSIBLE_S else None
-        self._take(bytes(content), started_at, Seconds(now))  # the buffer is PortAudio's, and used again
+        self._take(bytes(content), started_at, Seconds(now))  # PortAudio reuses the buffer
 
 
 class PlaybackStream(CardStream):
@@ -192,12 +192,12 @@ class PlaybackStream(CardStream):
     def __init__(
         self,
         portaudio: PortAudio,
-        device: Device,
+        settings: StreamSettings,
         period_s: float,
         make_pull: Callable[[AudioFormat], Callable[[int, Seconds], Pcm]],
     ) -> None:
-        """``make_pull`` returns what gives the periods, mono at the card's rate."""
-        super().__init__(portaudio, device, Direction.OUTPUT, period_s)
+        """``make_pull`` returns the source of the periods for a layout, mono at the card's rate."""
+        super().__init__(portaudio, settings, Direction.OUTPUT, period_s)
         self._pull = make_pull(self.layout)
 
     def _serve(self, content: Any, frames: int, moment: Any, now: float) -> None:

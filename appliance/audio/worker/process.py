@@ -1,4 +1,4 @@
-"""One audio worker process, from its start to its end: sends it orders, hands out its reports. Loop thread."""
+"""One audio worker process, from start to end: sends its orders, delivers its reports. Loop thread."""
 
 import asyncio
 import os
@@ -16,23 +16,23 @@ from appliance.audio.worker.stderr_log import StderrLog
 from appliance.timeout import timeout
 from appliance.units import Seconds
 
-ORDERS: Final = 400
-"""The most orders that wait for a worker that does not read, 4 s of a reply; with more it counts as lost."""
-REAPED_S: Final = 2.0
-"""A process that was killed is gone within milliseconds, but for a driver that holds it."""
-DYING_S: Final = 0.2
-"""The longest that the loop may be held up for its end."""
+MAX_ORDERS: Final = 400
+"""Orders that wait for a worker that does not read, 4 s of a reply; with more it counts as lost."""
+EXIT_TIMEOUT_S: Final = 2.0
+"""A killed process is gone within milliseconds, unless a driver holds it."""
+REAP_TIMEOUT_S: Final = 0.2
+"""Longest time that its end may block the loop."""
 SOCKET_BYTES: Final = 1 << 20
-"""As much as the system gives of it: seconds of a microphone, for a daemon that is kept from running."""
+"""Requested buffer size: seconds of a microphone, in case the daemon cannot run."""
 
 
 class WorkerProcess:
-    """A worker that runs; made by `start`, ended by `end`."""
+    """A running worker; made by `start`, ended by `end`."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], connection: socket.socket, on_report: Callable[[Message], None]
     ) -> None:
-        """``on_report`` is called in order, until the end."""
+        """``on_report`` gets the reports in order, until the end."""
         if process.stderr is None:
             raise AssertionError
         self._loop = asyncio.get_running_loop()
@@ -40,25 +40,24 @@ class WorkerProcess:
         self._handle = os.pidfd_open(process.pid)
         self._connection = connection
         self._on_report = on_report
-        self._complaints = StderrLog(os.dup(process.stderr.fileno()))
+        self._stderr_log = StderrLog(os.dup(process.stderr.fileno()))
         process.stderr.close()
         self._waiting: deque[bytes] = deque()
         self._ended = asyncio.Event()
-        self.heard_at = Seconds(self._loop.time())
-        """When the newest report came."""
+        self.last_report_at = Seconds(self._loop.time())
         self._loop.add_reader(connection, self.read)
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Process id."""
         return self._process.pid
 
     async def ended(self) -> None:
-        """Wait until it talks no more."""
+        """Wait until it sends no more reports."""
         await self._ended.wait()
 
     def read(self) -> None:
-        """Hand out all reports that are there."""
+        """Deliver all reports that have come."""
         while not self._ended.is_set():
             try:
                 datagram = self._connection.recv(MAX_BYTES)
@@ -72,18 +71,18 @@ class WorkerProcess:
             try:
                 report = unpack(datagram)
             except WireError as error:
-                log.event("audio.nonsense", level="error", reason=str(error))
                 self._give_up()
+                log.event("audio.nonsense", level="error", reason=str(error))
                 return
-            self.heard_at = Seconds(self._loop.time())
+            self.last_report_at = Seconds(self._loop.time())
             self._on_report(report)
 
     def send(self, order: Order) -> None:
-        """Send, as soon as the worker reads."""
+        """Send as soon as the worker reads."""
         self._waiting.append(pack(order))
-        if len(self._waiting) > ORDERS:
-            log.event("audio.deaf", level="error", orders=len(self._waiting))
+        if len(self._waiting) > MAX_ORDERS:
             self._give_up()
+            log.event("audio.deaf", level="error", orders=len(self._waiting))
         elif len(self._waiting) == 1:
             self._flush()
 
@@ -106,12 +105,12 @@ class WorkerProcess:
         self._loop.remove_writer(self._connection)
 
     def kill(self) -> None:
-        """End it at once; `ended` follows."""
+        """Kill the process; `ended` follows."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
     async def end(self) -> int | None:
-        """Kill it, if it lives; return its exit code, None where a driver holds it."""
+        """Kill it if it still runs; return its exit code, None where a driver holds it."""
         self._give_up()
         self.kill()
         self._connection.close()
@@ -119,26 +118,26 @@ class WorkerProcess:
         self._loop.add_reader(self._handle, gone.set)
         try:
             with suppress(TimeoutError):
-                async with timeout(REAPED_S):
+                async with timeout(EXIT_TIMEOUT_S):
                     await gone.wait()
         finally:
             self._loop.remove_reader(self._handle)
             os.close(self._handle)
-            self._complaints.close()
+            self._stderr_log.close()
             code = self._reap()
         return code
 
     def _reap(self) -> int | None:
-        """Return its exit code; where a cancellation has cut the wait short, wait here, as it is all but gone."""
+        """Return its exit code; block for it where a cancellation has cut the wait short."""
         try:
-            return self._process.wait(DYING_S)
+            return self._process.wait(REAP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             log.event("audio.stuck", level="error", pid=self.pid)
             return None
 
 
 def start(command: Sequence[str], document: str, on_report: Callable[[Message], None]) -> WorkerProcess:
-    """Start a worker: ``command`` gets this process's id, the number of its socket and ``document``."""
+    """Start a worker: ``command`` gets this process's id, the file descriptor of its socket, and ``document``."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         for end in (ours, theirs):

@@ -1,4 +1,4 @@
-"""What the worker tells the daemon, from any of its threads, in order, without ever waiting."""
+"""Reports of the worker to the daemon, from any of its threads, in order, without ever waiting."""
 
 import socket
 import threading
@@ -7,12 +7,12 @@ from typing import Final
 
 from appliance.audio.worker.messages import Report, pack
 
-KEPT: Final = 1500
-"""Reports that wait while the daemon does not read: 10 s of a microphone and a reply. Then the oldest is dropped."""
+CAPACITY: Final = 1500
+"""Reports kept while the daemon does not read: 10 s of a microphone and a reply. Then the oldest is dropped."""
 
 
 class ReportQueue:
-    """Sends datagrams; what the socket does not take is kept and sent later."""
+    """Sends datagrams; those that the socket does not take are kept and sent later."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -20,14 +20,14 @@ class ReportQueue:
         # Held for a few microseconds at a time, and by real-time threads: order matters more.
         self._lock = threading.Lock()
         self.dropped = 0
-        """Reports that found no room."""
+        """Reports dropped because the queue was full."""
 
     def send(self, report: Report) -> None:
-        """Send, or keep for later; any thread. That the daemon is gone is for the main loop to find."""
+        """Send, or keep for later; any thread. The main loop notices that the daemon is gone."""
         datagram = pack(report)
         with self._lock:
             self._waiting.append(datagram)
-            if len(self._waiting) > KEPT:
+            if len(self._waiting) > CAPACITY:
                 self._waiting.popleft()
                 self.dropped += 1
             self._flush()
@@ -42,5 +42,5 @@ class ReportQueue:
             while self._waiting:
                 self._connection.send(self._waiting[0], socket.MSG_DONTWAIT)
                 self._waiting.popleft()
-        except OSError:  # full, or nobody is there any more
+        except OSError:  # full, or the daemon is gone
             return

@@ -1,4 +1,4 @@
-"""What the audio worker writes to stderr, read and logged sparingly: a lost card can make PortAudio rage."""
+"""Logs the audio worker's stderr, a few lines a second: PortAudio can flood it when a card is lost."""
 
 import asyncio
 import os
@@ -7,9 +7,9 @@ from typing import Final
 from appliance import log
 
 LINES: Final = 8
-"""Logged of each second; of the rest, how many there were."""
+"""Lines logged in a second; the others are counted."""
 PAUSE_S: Final = 0.1
-"""Between two looks: what the pipe does not hold meanwhile makes the worker wait, not the daemon work."""
+"""Pause between two reads: if the pipe is full meanwhile, the worker waits."""
 _CHUNK: Final = 65_536
 
 
@@ -23,16 +23,16 @@ class StderrLog:
         self._loop = asyncio.get_running_loop()
         self._second = 0.0
         self._logged = 0
-        self._untold = 0
+        self._unlogged = 0
         self._timer: asyncio.TimerHandle | None = None
         self._loop.add_reader(descriptor, self._read)
 
     def close(self) -> None:
-        """Read no more; what was not told is counted in a last line."""
+        """Stop reading; a last line counts what was not logged."""
         self._loop.remove_reader(self._descriptor)
         if self._timer is not None:
             self._timer.cancel()
-        self._tell_rest()
+        self._log_rest()
         os.close(self._descriptor)
 
     def _read(self) -> None:
@@ -53,15 +53,15 @@ class StderrLog:
 
     def _log(self, line: str) -> None:
         if self._loop.time() - self._second > 1:
-            self._tell_rest()
+            self._log_rest()
             self._second, self._logged = self._loop.time(), 0
         if self._logged >= LINES:
-            self._untold += 1
+            self._unlogged += 1
             return
         self._logged += 1
         log.event("audio.said", level="warning", line=line)
 
-    def _tell_rest(self) -> None:
-        if self._untold:
-            log.event("audio.said", level="warning", line=f"and {self._untold} more lines")
-            self._untold = 0
+    def _log_rest(self) -> None:
+        if self._unlogged:
+            log.event("audio.said", level="warning", line=f"and {self._unlogged} more lines")
+            self._unlogged = 0

@@ -1,8 +1,8 @@
-"""The daemon's half of the audio engine: keeps one audio worker running, whatever becomes of it.
+"""Keeps one audio worker running, and offers its cards to the daemon as a microphone and a speaker.
 
-Responsible for noticing within a quarter of a second that a worker has stopped, for starting another one, for a
-microphone whose index keeps in step with time across workers, and for a speaker on which replies go on. A worker that
-is replaced is no fault, only a pause; a card that is not there is one. Loop thread.
+Notices within a quarter of a second that a worker has stopped, and starts another one; keeps the microphone's index in
+step with time across workers, and lets replies resume on the speaker. Replacing a worker is not a fault, only a pause;
+a missing card is one. Loop thread.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
+from operator import gt
 from typing import Final
 
 from appliance import log
 from appliance.audio.cards.devices import Direction
-from appliance.audio.ports import Block, PlaybackSink
+from appliance.audio.ports import Block, PlaybackSink, PlayedPeriod
 from appliance.audio.worker.messages import (
-    Captured,
     Complete,
     Flush,
     Gain,
@@ -26,9 +26,7 @@ from appliance.audio.worker.messages import (
     Message,
     Opened,
     Order,
-    Part,
     PeriodIncreased,
-    Played,
     QueueSamples,
     Refused,
     Scheduling,
@@ -41,51 +39,52 @@ from appliance.audio.worker.process import WorkerProcess, start
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 
 COMMAND: Final = (sys.executable, "-m", "appliance.audio.worker")
-SILENT_S: Final = 0.2
-"""A worker says something every 0.05 s."""
-SILENT_UNSURE_S: Final = 1.0
-"""Where it has no real-time priority, or no card yet, a busy CPU may keep it from that."""
-STARTING_S: Final = 20.0
-"""The longest that it may take to say its first word: after a cold start, a small Pi reads from its card for long."""
-LOOK_S: Final = 0.05
-PATIENCE_S: Final = 2.0
-"""A card that has run, and is neither there nor refused for so long, has failed."""
-FIRST_PATIENCE_S: Final = 8.0
-"""One that has not run yet: the first worker may be slow to start."""
+REPORT_TIMEOUT_S: Final = 0.2
+"""Longest silence of a worker, which sends a heartbeat every 0.05 s."""
+ORDINARY_REPORT_TIMEOUT_S: Final = 1.0
+"""The same where it has no real-time priority, or no card yet: a busy CPU may delay it."""
+STARTUP_TIMEOUT_S: Final = 20.0
+"""Longest time until its first report: after a cold start, a small Pi reads it slowly from the memory card."""
+CHECK_S: Final = 0.05
+CARD_TIMEOUT_S: Final = 2.0
+"""A card that has run, and is neither opened nor refused for this long, has failed."""
+FIRST_CARD_TIMEOUT_S: Final = 8.0
+"""The same for one that has not run yet: the first worker may be slow to start."""
 STABLE_S: Final = 5.0
-"""A worker that lived so long was a good one."""
-LOSSES_S: Final = 60.0
-"""What it loses is told no more often."""
-GIVEN_UP_AFTER: Final = 3
-"""So many that said nothing, one after the other, are a fault; they are tried on."""
+"""A worker that ran this long is replaced at once when it ends."""
+LOSS_LOG_S: Final = 60.0
+"""Least time between two log lines about losses."""
+FAULT_AFTER: Final = 3
+"""Silent workers in a row before a fault is raised; restarts continue."""
 FIRST_PAUSE_S: Final = 0.25
-LAST_PAUSE_S: Final = 10.0
+MAX_PAUSE_S: Final = 10.0
+NO_LOSSES: Final = (0, 0, 0)
 
 
-class _Side:
-    """What is known of one direction's card."""
+class _CardStatus:
+    """Last known status of one direction's card."""
 
     def __init__(self, direction: Direction) -> None:
         self._direction = direction
         self._changed = asyncio.Event()
-        self._complained = False
-        self._patience_s = FIRST_PATIENCE_S
+        self._is_fault_raised = False
+        self._timeout_s = FIRST_CARD_TIMEOUT_S
         self.running: Opened | None = None
         self.refusal: str | None = None
 
     def open(self, opened: Opened) -> None:
-        """It runs."""
-        self.running, self.refusal, self._complained = opened, None, False
-        self._patience_s = PATIENCE_S
+        """Note that it runs."""
+        self.running, self.refusal, self._is_fault_raised = opened, None, False
+        self._timeout_s = CARD_TIMEOUT_S
         self._changed.set()
 
     def refuse(self, text: str) -> None:
-        """It cannot be opened now."""
+        """Note that it cannot be opened now."""
         self.running, self.refusal = None, text
         self._changed.set()
 
     def lose(self) -> None:
-        """It runs no more; another worker may bring it back."""
+        """Note that it has stopped; another worker may open it again."""
         self.running, self.refusal = None, None
         self._changed.set()
 
@@ -94,158 +93,167 @@ class _Side:
         while self.running is None:
             self._changed.clear()
             if self.refusal is not None:
-                self._complain(self.refusal)
+                self._fail(self.refusal)
             try:
-                async with asyncio.timeout(self._patience_s):
+                async with asyncio.timeout(self._timeout_s):
                     await self._changed.wait()
             except TimeoutError:
-                self._complain(self._late())
+                self._fail(self._timeout_text())
         return self.running
 
     async def failed(self) -> None:
-        """Run as long as the card does, or comes back soon; raise the direction's error once each time that it fails.
+        """Wait while the card runs, or comes back soon; raise the direction's error once each time that it fails.
 
-        Called again after that, it waits for the card's return, and for the next failure.
+        Called again after that, it waits for the card's return and for the next failure.
         """
         while True:
             self._changed.clear()
             unknown = self.running is None and self.refusal is None
-            if self.refusal is not None and not self._complained:
-                self._complain(self.refusal)
+            if self.refusal is not None and not self._is_fault_raised:
+                self._fail(self.refusal)
             try:
-                async with asyncio.timeout(self._patience_s if unknown and not self._complained else None):
+                async with asyncio.timeout(self._timeout_s if unknown and not self._is_fault_raised else None):
                     await self._changed.wait()
             except TimeoutError:
-                self._complain(self._late())
+                self._fail(self._timeout_text())
 
-    def _late(self) -> str:
+    def _timeout_text(self) -> str:
         return f"the {self._direction.noun} does not come up; the journal may say why"
 
-    def _complain(self, text: str) -> None:
-        self._complained = True
+    def _fail(self, text: str) -> None:
+        self._is_fault_raised = True
         raise self._direction.error(text)
 
 
 class WorkerSupervisor:
     """Both cards, through a worker process; `run` keeps it running."""
 
-    def __init__(self, wanted: WorkerConfig, command: Sequence[str] = COMMAND) -> None:
-        self._wanted = wanted
+    def __init__(self, config: WorkerConfig, command: Sequence[str] = COMMAND) -> None:
+        self._config = config
         self._command = tuple(command)
-        self._child: WorkerProcess | None = None
-        self._sides = {direction: _Side(direction) for direction in Direction}
-        self._worked_at: float | None = None
-        """When the worker that runs gave its first sign of life."""
-        self._told, self._told_at = Heartbeat(), -inf
-        """The newest losses that the journal has, and since when."""
-        self._sure = False
-        self.beat = Heartbeat()
-        """The newest of the worker that runs."""
+        self._process: WorkerProcess | None = None
+        self._cards = {direction: _CardStatus(direction) for direction in Direction}
+        self._started_at: float | None = None
+        """When the running worker sent its first heartbeat."""
+        self._logged, self._logged_at = NO_LOSSES, -inf
+        """The newest losses that were logged, and when."""
+        self._is_real_time = False
+        self.heartbeat = Heartbeat()
+        """The newest of the running worker."""
         self.workers = 0
-        """Started so far."""
-        self.microphone = WorkerMicrophone(self._sides[Direction.INPUT])
-        self.speaker = WorkerSpeaker(self._sides[Direction.OUTPUT], self._send, self.replace)
+        """Workers started so far."""
+        self.microphone = WorkerMicrophone(self._cards[Direction.INPUT])
+        self.speaker = WorkerSpeaker(self._cards[Direction.OUTPUT], self._send, self.replace)
 
     @property
     def pid(self) -> int | None:
-        """Of the worker, if one runs."""
-        return self._child.pid if self._child else None
+        """Process id of the worker, if one runs."""
+        return self._process.pid if self._process else None
 
     async def run(self) -> None:
-        """Keep a worker running until cancelled: another one at once, and ever later ones while they end soon."""
+        """Keep a worker running until cancelled; pause before the next one where several end soon."""
         loop, failures = asyncio.get_running_loop(), 0
         while True:
             code = await self._serve()
-            worked = self._worked_at is not None
-            if code == WorkerExit.AGAIN or (self._worked_at is not None and loop.time() - self._worked_at > STABLE_S):
+            ran_s = -1.0 if self._started_at is None else loop.time() - self._started_at
+            if code == WorkerExit.NEW_CARD or ran_s > STABLE_S:
                 failures = 0
                 continue
             failures += 1
-            pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 2), LAST_PAUSE_S) if failures > 1 else 0.0
-            if not worked:
+            pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 2), MAX_PAUSE_S) if failures > 1 else 0.0
+            if ran_s < 0 and failures >= FAULT_AFTER:
+                for card in self._cards.values():
+                    card.refuse("the audio worker does not start: the journal says why")
+            if ran_s < 0:
                 log.event("audio.worker-failed", level="error", code=code, pause_s=pause_s)
-            if not worked and failures >= GIVEN_UP_AFTER:
-                for side in self._sides.values():
-                    side.refuse("the audio worker does not start: the journal says why")
             await asyncio.sleep(pause_s)
 
     async def opened(self, direction: Direction) -> Opened:
         """Wait until a card runs; raises the direction's error where it cannot."""
-        return await self._sides[direction].opened()
+        return await self._cards[direction].opened()
 
     def replace(self) -> None:
-        """Have another worker instead of this one."""
-        if self._child is not None:
-            self._child.kill()
+        """Replace the worker by another one."""
+        if self._process is not None:
+            self._process.kill()
 
     async def _serve(self) -> int | None:
         """Run one worker to its end; return its exit code."""
-        self._worked_at, self._sure, self._told = None, False, Heartbeat()
+        self._started_at, self._is_real_time, self._logged = None, False, NO_LOSSES
         self.workers += 1
-        child = start(self._command, self._wanted.document(), self._take)
-        self._child = child
+        process = start(self._command, self._config.document(), self._take)
+        self._process = process
         code: int | None = None
         try:
-            await self._watch(child)
+            await self._watch(process)
         finally:
-            self._child = None
-            code = await child.end()
-            for side in self._sides.values():
-                if side.running is not None:
-                    side.lose()
+            self._process = None
+            code = await process.end()
+            for card in self._cards.values():
+                if card.running is not None:
+                    card.lose()
             self.speaker.disconnect()
         return code
 
-    async def _watch(self, child: WorkerProcess) -> None:
-        """Return when it has ended, or said nothing for too long."""
+    async def _watch(self, process: WorkerProcess) -> None:
+        """Return when it has ended, or was killed because it was silent for too long."""
         loop, ended = asyncio.get_running_loop(), False
         while not ended:
             with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S):
-                    await child.ended()
+                async with asyncio.timeout(CHECK_S):
+                    await process.ended()
                     ended = True
-            child.read()  # what this process was too late to read was not said too late
-            limit_s = (SILENT_S if self._sure else SILENT_UNSURE_S) if self._worked_at is not None else STARTING_S
-            if loop.time() - child.heard_at > limit_s:
+            process.read()  # a report that this process reads late was not sent late
+            limit_s = self._report_timeout_s()
+            if loop.time() - process.last_report_at > limit_s:
+                process.kill()
                 log.event("audio.silent", level="warning", after_s=limit_s)
                 return
 
+    def _report_timeout_s(self) -> float:
+        if self._started_at is None:
+            return STARTUP_TIMEOUT_S
+        return REPORT_TIMEOUT_S if self._is_real_time else ORDINARY_REPORT_TIMEOUT_S
+
     def _send(self, order: Order) -> None:
-        if self._child is not None:
-            self._child.send(order)
+        if self._process is not None:
+            self._process.send(order)
 
     def _take(self, report: Message) -> None:
         match report:
-            case Captured():
+            case Block():
                 self.microphone.take(report)
-            case Played():
+            case PlayedPeriod():
                 self.speaker.played(report)
             case Heartbeat():
-                self._beat(report)
-                self.speaker.beat()
+                self.speaker.heartbeat()
+                self._take_heartbeat(report)
             case Opened():
                 self._opened(report)
             case Refused(direction=direction, text=text):
-                self._sides[direction].refuse(text)
+                self._cards[direction].refuse(text)
             case Lost(direction=direction, text=text):
                 log.event("audio.lost", level="warning", device=direction.noun, reason=text)
             case PeriodIncreased(period_ms=period_ms):
+                self._config = replace(self._config, period_ms=period_ms)  # for later workers too
                 log.event("audio.period-stepped", level="warning", period_ms=period_ms)
-                self._wanted = replace(self._wanted, period_ms=period_ms)  # also of the workers to come
 
-    def _beat(self, beat: Heartbeat) -> None:
-        """Note that the worker lives, and tell if it loses anything."""
+    def _take_heartbeat(self, heartbeat: Heartbeat) -> None:
+        """Note that the worker is alive, and log losses."""
         now = asyncio.get_running_loop().time()
-        if self._worked_at is None:
-            self._worked_at = now
-        self.beat, told = beat, self._told
-        loses = beat.lost > told.lost or beat.unsent > told.unsent or beat.failures > told.failures
-        if loses and now >= self._told_at + LOSSES_S:
-            self._told, self._told_at = beat, now
-            log.event("audio.losing", level="warning", lost=beat.lost, unsent=beat.unsent, failures=beat.failures)
+        if self._started_at is None:
+            self._started_at = now
+        self.heartbeat = heartbeat
+        lost, unsent, failures = losses = heartbeat.lost, heartbeat.unsent, heartbeat.failures
+        if any(map(gt, losses, self._logged)) and now >= self._logged_at + LOSS_LOG_S:
+            self._logged, self._logged_at = losses, now
+            log.event("audio.losing", level="warning", lost=lost, unsent=unsent, failures=failures)
 
     def _opened(self, report: Opened) -> None:
-        self._sure = report.scheduling is Scheduling.REAL_TIME
+        self._is_real_time = report.scheduling is Scheduling.REAL_TIME
+        self._cards[report.direction].open(report)
+        if report.direction is Direction.OUTPUT:
+            self.speaker.connect(report.at)
         log.event(
             "audio.opened",
             device=report.direction.noun,
@@ -256,16 +264,13 @@ class WorkerSupervisor:
             buffer_ms=round(report.buffer_s * 1000, 1),
             scheduling=report.scheduling.value,
         )
-        self._sides[report.direction].open(report)
-        if report.direction is Direction.OUTPUT:
-            self.speaker.connect(report.at)
 
 
 class WorkerMicrophone:
     """Implements `ports.Microphone`; indices keep in step with time across workers."""
 
-    def __init__(self, side: _Side) -> None:
-        self._side = side
+    def __init__(self, card: _CardStatus) -> None:
+        self._card = card
         self._on_block: Callable[[Block], None] | None = None
         self._base = 0
         self._next_of_worker = SampleIndex(0)
@@ -275,109 +280,109 @@ class WorkerMicrophone:
     @property
     def ready(self) -> bool:
         """Whether the card runs."""
-        return self._side.running is not None
+        return self._card.running is not None
 
     async def run(self, on_block: Callable[[Block], None]) -> None:
-        """See `ports.Microphone`; what is lost between two workers is a jump of `Block.start`."""
+        """See `ports.Microphone`; samples lost between two workers are a jump of `Block.start`."""
         self._on_block = on_block
         try:
-            await self._side.failed()
+            await self._card.failed()
         finally:
             self._on_block = None
 
-    def take(self, captured: Captured) -> None:
-        """Hand on what a worker has captured."""
-        if captured.start < self._next_of_worker or self._end is None:
-            self._rebase(captured)
-        self._next_of_worker = SampleIndex(captured.start + len(captured.samples))
-        start = SampleIndex(self._base + captured.start)
-        self._end = (SampleIndex(start + len(captured.samples)), captured.captured_at)
+    def take(self, block: Block) -> None:
+        """Deliver a block whose index counts from the worker's first sample."""
+        if block.start < self._next_of_worker or self._end is None:
+            self._rebase(block)
+        self._next_of_worker = SampleIndex(block.start + len(block.samples))
+        start = SampleIndex(self._base + block.start)
+        self._end = (SampleIndex(start + len(block.samples)), block.captured_at)
         if self._on_block is not None:
-            self._on_block(Block(start, captured.samples, captured.captured_at))
+            self._on_block(replace(block, start=start))
 
-    def _rebase(self, captured: Captured) -> None:
-        """Go on at the index that belongs to the moment: another worker counts from zero."""
+    def _rebase(self, block: Block) -> None:
+        """Continue at the index that matches the time: another worker counts from zero."""
         if self._end is None:
-            self._base = -captured.start
+            self._base = -block.start
             return
         index, at = self._end
-        began_at = captured.captured_at - UPLINK.duration(len(captured.samples))
-        self._base = index + max(0, UPLINK.frames(began_at - at)) - captured.start
+        began_at = block.captured_at - UPLINK.duration(len(block.samples))
+        self._base = index + max(0, UPLINK.frames(began_at - at)) - block.start
 
 
 class WorkerSpeaker:
-    """Implements `ports.Speaker`, and `ports.Deck` for the worker that runs."""
+    """Implements `ports.Speaker`, and `ports.Mixer` for the running worker."""
 
-    def __init__(self, side: _Side, send: Callable[[Order], None], replace: Callable[[], None]) -> None:
-        self._side = side
+    def __init__(self, card: _CardStatus, send: Callable[[Order], None], replace_worker: Callable[[], None]) -> None:
+        self._card = card
         self._send = send
-        self._replace = replace
+        self._replace_worker = replace_worker
         self._playback: PlaybackSink | None = None
         self._connected = False
 
     @property
     def ready(self) -> bool:
         """Whether the card runs."""
-        return self._side.running is not None
+        return self._card.running is not None
 
     async def run(self, playback: PlaybackSink) -> None:
         """See `ports.Speaker`."""
         self._playback = playback
-        if self._side.running is not None:
-            self.connect(self._side.running.at)
+        if self._card.running is not None:
+            self.connect(self._card.running.at)
         try:
-            await self._side.failed()
+            await self._card.failed()
         finally:
             if self._connected:
-                self._replace()  # its deck holds what this playback gave it
+                self._replace_worker()  # its mixer holds samples of this playback
             self.disconnect()
             self._playback = None
 
-    # What the worker reports
+    # Reports of the worker
 
     def connect(self, audible_at: Seconds) -> None:
-        """A worker's speaker runs."""
+        """Connect playback: a worker's speaker runs."""
         if self._playback is not None and not self._connected:
             self._connected = True
             self._playback.connect(self, audible_at)
 
-    def played(self, played: Played) -> None:
-        """A period was played."""
+    def played(self, period: PlayedPeriod) -> None:
+        """Pass on a period that was played."""
         if self._playback is not None and self._connected:
-            self._playback.pulled(played.pulled)
+            self._playback.played(period)
 
-    def beat(self) -> None:
-        """The worker lives."""
+    def heartbeat(self) -> None:
+        """Pass on that the worker is alive."""
         if self._playback is not None and self._connected:
-            self._playback.beat()
+            self._playback.heartbeat()
 
     def disconnect(self) -> None:
-        """The worker is gone."""
+        """Disconnect playback: the worker is gone."""
         if self._playback is not None and self._connected:
             self._connected = False
             self._playback.disconnect()
 
-    # What playback orders: see `ports.Deck`.
+    # Orders of playback: see `ports.Mixer`.
 
-    def load(self, samples: Pcm) -> None:
+    def queue(self, samples: Pcm) -> None:
         """Send samples of a reply."""
         for piece in pieces(samples):
             self._send(QueueSamples(piece))
 
     def complete(self) -> None:
-        """Send that the reply has no more."""
+        """Send that the reply is complete."""
         self._send(Complete())
 
-    def cut(self) -> None:
-        """Send that all is stale."""
+    def flush(self) -> None:
+        """Send a flush."""
         self._send(Flush())
 
-    def sound(self, samples: Pcm) -> None:
+    def play_sound(self, samples: Pcm) -> None:
         """Send a sound."""
         *first, last = pieces(samples) or [samples]
         for piece in first:
-            self._send(Sound(Part.MORE, piece))
-        self._send(Sound(Part.LAST, last))
+            self._send(Sound(piece, is_last=False))
+        self._send(Sound(last, is_last=True))
 
     def set_gain(self, gain: float) -> None:
         """Send the gain."""

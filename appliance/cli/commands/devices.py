@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from appliance.audio.cards.alsa import Presence, Probed, probe
+from appliance.audio.cards.alsa import Availability, ProbeResult, probe
+from appliance.audio.cards.availability import pcm_owner
 from appliance.audio.cards.devices import Card, Direction, cards, resolve, stable_name
-from appliance.audio.cards.pcm_owner import holder
 from appliance.config.devices import AlsaMicrophone, AlsaSpeaker
 from appliance.config.schema import Settings
 from appliance.console.output import show, show_json
@@ -62,7 +62,7 @@ def _rows(direction: Direction, name: str | None, root: Path) -> Iterator[Row]:
         value = stable_name(card, usable)
         other = card.id if value.startswith("usb:") else card.usb_port and f"usb:{card.usb_port}"
         pcm = f"hw:CARD={card.id},DEV={card.devices(direction)[0]}"
-        state = _state(probe(pcm, direction), holder(card, direction, root))
+        state = _state(probe(pcm, direction), pcm_owner(card, direction, root))
         is_chosen = chosen is not None and chosen.startswith(f"hw:CARD={card.id},")
         yield Row(direction.noun, value, other or None, card.name, state, is_chosen)
     if name and chosen == name:  # a PCM of asound.conf
@@ -79,18 +79,18 @@ def _chosen(name: str | None, direction: Direction, present: Sequence[Card]) -> 
         return None
 
 
-def _state(probed: Probed, held_by: str | None) -> str:
-    match probed.presence:
-        case Presence.PRESENT:
+def _state(probed: ProbeResult, owner: str | None) -> str:
+    match probed.availability:
+        case Availability.AVAILABLE:
             return "free"
-        case Presence.BUSY:
-            return f"in use by {held_by or 'another program'}"
-        case Presence.DENIED:
+        case Availability.BUSY:
+            return f"in use by {owner or 'another program'}"
+        case Availability.DENIED:
             return "permission denied: add this user to the group audio"
-        case Presence.ABSENT:
+        case Availability.ABSENT:
             return "not there"
         case _:
-            return f"cannot be opened: {probed.complaint}" if probed.complaint else "cannot be opened"
+            return f"cannot be opened: {probed.error}" if probed.error else "cannot be opened"
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -50,13 +50,13 @@ def test_a_period_longer_than_the_prebuffer_waits_until_it_can_be_filled_and_fad
     assert take(ring, 400)[1] is Edge.STARTED
 
 
-def test_a_cut_near_the_end_of_a_reply_does_not_reach_into_the_next():
+def test_a_flush_near_the_end_of_a_reply_does_not_reach_into_the_next():
     ring = JitterBuffer(CAPACITY, PREBUFFER, RAMP)
     ring.write(loud(300))
     ring.complete()
     take(ring, 290)
     ring.write(loud(300))
-    ring.cut()
+    ring.flush()
     assert ring.take_stale(np.zeros(FADE, np.int16)).count == 10
     assert not ring.playing
 
@@ -105,7 +105,7 @@ def test_a_cut_leaves_a_fade_and_nothing_else_even_in_the_middle_of_running_dry(
     take(ring, 300)
     take(ring, 50)  # 28 samples before, the fade of running dry has begun
     ring.write(loud(300))
-    ring.cut()
+    ring.flush()
     out = np.zeros(FADE, np.int16)
     taken = ring.take_stale(out)
     RAMP.fall(out, 0)
@@ -138,7 +138,7 @@ def test_samples_come_out_once_and_in_order(steps):
         original = source[taken.start : taken_to]
         assert np.all(out[: taken.count] <= original)
         assert np.all(out[taken.count :] == 0)
-        runs_dry = ring._dry_at > taken.start and taken_to > ring._dry_at - FADE
+        runs_dry = ring._underrun_at > taken.start and taken_to > ring._underrun_at - FADE
         if not ring.underruns and not runs_dry:
             assert np.array_equal(out[: taken.count], original)
         assert written - taken_to == CAPACITY - ring.free

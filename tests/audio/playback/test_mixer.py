@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.audio.playback.fade import Fade
 from appliance.audio.playback.mixer import DUCKED, SOUNDS_S, RingMixer
-from appliance.audio.ports import DECK_S, Edge, PlayedPeriod
+from appliance.audio.ports import MAX_AHEAD_S, Edge, PlayedPeriod
 from appliance.units import REPLY, Hz, Pcm, Seconds
 from tests.audio.tones import tone
 
@@ -26,7 +26,7 @@ def level(count: int, value: int = 10_000) -> Pcm:
 
 @dataclass
 class Rig:
-    """A deck, and what it said."""
+    """A mixer, and what it said."""
 
     rate_hz: int = RATE
     prebuffer_s: float = 0.06
@@ -34,28 +34,28 @@ class Rig:
     pulled: int = 0
 
     def __post_init__(self):
-        self.deck = RingMixer(self.told.append, Hz(self.rate_hz), self.prebuffer_s)
+        self.mixer = RingMixer(self.told.append, Hz(self.rate_hz), self.prebuffer_s)
 
     def pull(self, frames: int | None = None) -> Pcm:
         frames = frames or self.rate_hz // 100
-        samples = self.deck.pull(frames, Seconds(self.pulled / self.rate_hz))
+        samples = self.mixer.pull(frames, Seconds(self.pulled / self.rate_hz))
         self.pulled += frames
         return samples
 
 
 def test_sounds_play_one_after_the_other_without_a_gap_and_a_reply_is_turned_down_meanwhile():
     rig = Rig()
-    rig.deck.sound(level(100, 5))
-    rig.deck.sound(level(30_000, 30_000))
+    rig.mixer.play_sound(level(100, 5))
+    rig.mixer.play_sound(level(30_000, 30_000))
     assert rig.pull().tolist() == [5] * 100 + [30_000] * 140
-    rig.deck.load(level(RATE))
+    rig.mixer.queue(level(RATE))
     for _ in range(5):
         over = rig.pull()
     assert over.tolist() == [32_767] * 240  # clipped, not wrapped
     rig = Rig()
-    rig.deck.load(level(RATE))
+    rig.mixer.queue(level(RATE))
     rig.pull()
-    rig.deck.sound(np.zeros(2_400, np.int16))
+    rig.mixer.play_sound(np.zeros(2_400, np.int16))
     down = np.concatenate([rig.pull() for _ in range(10)]).astype(int)
     assert down[0] > 9_900
     assert np.all(np.diff(down) <= 0)
@@ -68,20 +68,20 @@ def test_sounds_play_one_after_the_other_without_a_gap_and_a_reply_is_turned_dow
 def test_a_sound_beyond_the_bound_is_dropped_and_counted():
     rig = Rig()
     for _ in range(int(SOUNDS_S) + 2):
-        rig.deck.sound(level(RATE))
-    assert rig.deck.counts.sounds_dropped == 2
-    rig.deck.cut()
-    rig.deck.sound(level(RATE))
-    assert rig.deck.counts.sounds_dropped == 2
+        rig.mixer.play_sound(level(RATE))
+    assert rig.mixer.counts.sounds_dropped == 2
+    rig.mixer.flush()
+    rig.mixer.play_sound(level(RATE))
+    assert rig.mixer.counts.sounds_dropped == 2
 
 
 def test_a_cut_stops_sounds_with_a_fade_and_keeps_those_that_follow_it():
     rig = Rig()
-    rig.deck.sound(level(1_000))
-    rig.deck.sound(level(1_000))
+    rig.mixer.play_sound(level(1_000))
+    rig.mixer.play_sound(level(1_000))
     rig.pull()
-    rig.deck.cut()
-    rig.deck.sound(level(100, -7))
+    rig.mixer.flush()
+    rig.mixer.play_sound(level(100, -7))
     fading = rig.pull(50).astype(int).tolist() + rig.pull().astype(int).tolist()
     assert np.all(np.diff(fading) <= 0)
     assert fading[0] > 9_900
@@ -91,12 +91,12 @@ def test_a_cut_stops_sounds_with_a_fade_and_keeps_those_that_follow_it():
 
 def test_a_change_of_gain_is_a_ramp_of_one_period():
     rig = Rig()
-    rig.deck.set_gain(0.5)
+    rig.mixer.set_gain(0.5)
     rig.pull()
-    rig.deck.load(level(RATE))
+    rig.mixer.queue(level(RATE))
     rig.pull()
     assert np.all(rig.pull() == 5_000)
-    rig.deck.set_gain(0.25)
+    rig.mixer.set_gain(0.25)
     ramp = rig.pull().astype(int)
     assert (ramp[0], ramp[-1]) == (5_000, 2_500)
     assert np.all(np.diff(ramp) <= 0)
@@ -106,8 +106,8 @@ def test_a_change_of_gain_is_a_ramp_of_one_period():
 def test_a_gain_that_is_set_in_silence_holds_from_the_first_sample_on():
     rig = Rig()
     rig.pull()
-    rig.deck.set_gain(0.1)
-    rig.deck.load(level(RATE))
+    rig.mixer.set_gain(0.1)
+    rig.mixer.queue(level(RATE))
     assert rig.pull().max() == 1_000
 
 
@@ -115,33 +115,33 @@ def test_it_waits_longer_after_each_time_that_a_reply_ran_dry_and_less_when_that
     rig = Rig(prebuffer_s=0.05)
     waits = []
     for _ in range(5):
-        rig.deck.load(level(RATE // 2))
+        rig.mixer.queue(level(RATE // 2))
         for _ in range(60):
             rig.pull()
-        waits.append(rig.deck.counts.prebuffer_s)
+        waits.append(rig.mixer.counts.prebuffer_s)
     assert waits == [0.1, 0.2, 0.4, 0.48, 0.48]
-    assert rig.deck.counts.underruns == 5
-    rig.deck.load(level(RATE))
+    assert rig.mixer.counts.underruns == 5
+    rig.mixer.queue(level(RATE))
     for _ in range(61):
-        rig.deck.load(level(RATE))
+        rig.mixer.queue(level(RATE))
         for _ in range(100):
             rig.pull()
-    assert rig.deck.counts.prebuffer_s == 0.24
+    assert rig.mixer.counts.prebuffer_s == 0.24
 
 
 def test_a_prebuffer_beyond_what_it_may_grow_to_stays():
     rig = Rig(prebuffer_s=1.0)
-    rig.deck.load(level(RATE * 3 // 2))
+    rig.mixer.queue(level(RATE * 3 // 2))
     for _ in range(200):
         rig.pull()
-    assert rig.deck.counts.underruns == 1
-    assert rig.deck.counts.prebuffer_s == 1.0
+    assert rig.mixer.counts.underruns == 1
+    assert rig.mixer.counts.prebuffer_s == 1.0
 
 
 def test_more_than_it_may_be_given_is_dropped_and_counted():
     rig = Rig()
-    rig.deck.load(level(int(RATE * DECK_S * 3) + 100))
-    assert rig.deck.counts.dropped == 100
+    rig.mixer.queue(level(int(RATE * MAX_AHEAD_S * 3) + 100))
+    assert rig.mixer.counts.dropped == 100
 
 
 @settings(deadline=None, max_examples=30)
@@ -154,18 +154,18 @@ def test_positions_are_of_what_was_given_and_add_up_at_every_rate(rate_hz, order
     rig = Rig(rate_hz)
     given, ends, cut_at = 0, [], 0
     for count, order in orders:
-        rig.deck.load(level(count))
+        rig.mixer.queue(level(count))
         given += count
         if order == "complete":
-            rig.deck.complete()
+            rig.mixer.complete()
             ends.append(given)
         elif order == "cut":
-            rig.deck.cut()
+            rig.mixer.flush()
             cut_at = given
             rig.told.clear()
         for _ in range(3):
             rig.pull(frames)
-    rig.deck.complete()
+    rig.mixer.complete()
     for _ in range(int(given * 2.1 / frames) + 20):
         rig.pull(frames)
     fresh = [one for one in rig.told if one.start >= cut_at and one.count]
@@ -184,8 +184,8 @@ def test_positions_are_of_what_was_given_and_add_up_at_every_rate(rate_hz, order
 def test_at_another_rate_the_position_is_that_of_the_sound(rate_hz):
     rig, reply = Rig(rate_hz), tone(RATE, 1.0)
     reply[RATE // 2 :] = 0  # it falls silent at half a second
-    rig.deck.load(reply)
-    rig.deck.complete()
+    rig.mixer.queue(reply)
+    rig.mixer.complete()
     heard = np.concatenate([rig.pull() for _ in range(150)])
     silent_at = np.flatnonzero(np.abs(heard.astype(int)) > 300)[-1] / rate_hz
     before = [one for one in rig.told if one.audible_at <= silent_at]
@@ -197,7 +197,7 @@ def test_at_another_rate_the_position_is_that_of_the_sound(rate_hz):
 class Puller:
     """Pulls on a thread of its own, and notes for each period which reply had been cut before it."""
 
-    deck: RingMixer
+    mixer: RingMixer
     cut: int = 0
     stop: bool = False
     periods: list[tuple[int, Pcm]] = field(default_factory=list)
@@ -205,7 +205,7 @@ class Puller:
     def run(self) -> None:
         while not self.stop:
             cut = self.cut
-            self.periods.append((cut, self.deck.pull(240, Seconds(time.monotonic()))))
+            self.periods.append((cut, self.mixer.pull(240, Seconds(time.monotonic()))))
             time.sleep(0.001)
 
 
@@ -217,9 +217,9 @@ def test_cuts_under_fire_let_nothing_stale_through():
     thread.start()
     for number in range(1, 61):
         for _ in range(random.integers(1, 5)):
-            puller.deck.load(level(RATE // 4, 10_000 + 1_000 * (number % 8)))
+            puller.mixer.queue(level(RATE // 4, 10_000 + 1_000 * (number % 8)))
         time.sleep(random.uniform(0.0, 0.02))
-        puller.deck.cut()
+        puller.mixer.flush()
         puller.cut = number
     puller.stop = True
     thread.join()

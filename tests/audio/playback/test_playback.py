@@ -274,7 +274,7 @@ def test_the_heard_position_is_exact(chunks, pauses, frames, latency_s):
     run_virtual(main)
 
 
-def test_a_flush_tells_what_was_heard_and_the_fade_adds_to_it():
+def test_after_a_flush_the_fade_adds_to_what_was_heard():
     async def main():
         loop = asyncio.get_running_loop()
         speaker, playback = TimedSpeaker(frames=240, latency_s=0.05), Playback()
@@ -282,23 +282,14 @@ def test_a_flush_tells_what_was_heard_and_the_fade_adds_to_it():
             await playback.write(OLD, level(RATE))
             await asyncio.sleep(0.3)
             flushed_at = loop.time()
-            heard = playback.flush()
+            playback.flush()
+            heard = playback.heard(OLD, Seconds(flushed_at))
             await asyncio.sleep(0.5)
             final = playback.heard(OLD, Seconds(loop.time()))
         first = int(np.flatnonzero(speaker.heard)[0])
-        assert heard.epoch == OLD
-        assert heard.received == RATE
-        assert heard.samples == pytest.approx((flushed_at - speaker.at(first)) * RATE, abs=2)
+        assert heard == pytest.approx((flushed_at - speaker.at(first)) * RATE, abs=2)
         assert final == np.count_nonzero(speaker.heard) + 2  # a fade begins, and one ends, with a zero
-        assert final - heard.samples <= 240 + 0.05 * RATE + FADE
-
-    run_virtual(main)
-
-
-def test_a_flush_of_nothing_tells_of_no_reply():
-    async def main():
-        heard = Plugged().flush()
-        assert (heard.epoch, heard.samples, heard.received) == (0, 0, 0)
+        assert final - heard <= 240 + 0.05 * RATE + FADE
 
     run_virtual(main)
 
@@ -572,7 +563,7 @@ def test_flushes_that_no_speaker_has_seen_yet_cost_the_next_reply_nothing():
             for _ in range(300):
                 playback.pull(240, Seconds(asyncio.get_running_loop().time()))
                 await asyncio.sleep(0.01)
-        assert playback.deck.counts.dropped == 0
+        assert playback.mixer.counts.dropped == 0
         assert [epoch for epoch, _ in told.drained] == [6]
 
     run_virtual(main)

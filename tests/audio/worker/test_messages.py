@@ -6,22 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from appliance.audio.cards.alsa import Presence
+from appliance.audio.cards.alsa import Availability
 from appliance.audio.cards.devices import Direction
-from appliance.audio.ports import Edge, PlayedPeriod
+from appliance.audio.ports import Block, Edge, PlayedPeriod
 from appliance.audio.worker import messages
 from appliance.audio.worker.messages import (
     MAX_BYTES,
     MAX_SAMPLES,
     Message,
-    Part,
     Scheduling,
     WireError,
     WorkerConfig,
     pack,
     unpack,
 )
-from appliance.units import Seconds
 
 SAMPLES = arrays(np.int16, st.integers(0, 500))
 MOMENT = st.floats(0, 1e9)
@@ -32,15 +30,15 @@ MESSAGES = st.one_of(
     st.builds(messages.QueueSamples, SAMPLES),
     st.just(messages.Complete()),
     st.just(messages.Flush()),
-    st.builds(messages.Sound, st.sampled_from(Part), SAMPLES),
+    st.builds(messages.Sound, SAMPLES, st.booleans()),
     st.builds(messages.Gain, st.floats(0, 1)),
     st.builds(
         messages.Opened, DIRECTION, st.sampled_from(Scheduling), NUMBER, st.integers(1, 8), NUMBER, MOMENT, MOMENT, TEXT
     ),
-    st.builds(messages.Refused, DIRECTION, st.sampled_from(Presence), TEXT),
+    st.builds(messages.Refused, DIRECTION, st.sampled_from(Availability), TEXT),
     st.builds(messages.Lost, DIRECTION, TEXT),
-    st.builds(messages.Captured, NUMBER, MOMENT, SAMPLES),
-    st.builds(messages.Played, MOMENT, NUMBER, st.integers(0, 9_999), st.sampled_from(Edge)),
+    st.builds(Block, NUMBER, SAMPLES, MOMENT),
+    st.builds(PlayedPeriod, MOMENT, NUMBER, st.integers(0, 9_999), st.sampled_from(Edge)),
     st.builds(messages.PeriodIncreased, st.sampled_from(messages.PERIODS_MS)),
     st.builds(messages.Heartbeat, *[NUMBER] * 7, *[st.floats(-1000, 1000)] * 3),
 )
@@ -89,10 +87,6 @@ def test_a_long_reply_is_sent_in_pieces_that_fit():
     assert messages.pieces(samples[:0]) == []
 
 
-def test_a_played_period_is_what_playback_is_told():
-    assert messages.Played(Seconds(1.5), 20, 30, Edge.DRY).pulled == PlayedPeriod(Seconds(1.5), 20, 30, Edge.DRY)
-
-
-def test_what_is_wanted_survives_the_command_line():
-    wanted = WorkerConfig('a "card"', None, 20, 0.1)
-    assert WorkerConfig.parse(wanted.document()) == wanted
+def test_the_configuration_survives_the_command_line():
+    config = WorkerConfig('a "card"', None, 20, 0.1)
+    assert WorkerConfig.parse(config.document()) == config

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.audio.cards.devices import Direction, Target
+from appliance.audio.cards.devices import Direction, PcmDevice
 from appliance.audio.cards.hardware import Hardware, layouts
-from appliance.audio.worker.portaudio import CaptureStream, Device, PlaybackStream, PortAudio
+from appliance.audio.worker.portaudio import CaptureStream, PlaybackStream, PortAudio, StreamSettings
 from appliance.errors import MicrophoneError, SpeakerError
 from appliance.units import AudioFormat, Pcm, Seconds
 
-USB = Target("hw:CARD=Device,DEV=0", "(hw:1,0)", "Device (USB PnP)")
+USB = PcmDevice("hw:CARD=Device,DEV=0", "(hw:1,0)", "Device (USB PnP)")
 IN, OUT = Direction.INPUT, Direction.OUTPUT
 
 
@@ -69,7 +69,7 @@ class Library:
 
 
 class Taken:
-    """What a capture stream hands over."""
+    """Periods of a capture stream."""
 
     def __init__(self) -> None:
         self.periods: list[tuple[bytes, Seconds | None, Seconds]] = []
@@ -79,21 +79,21 @@ class Taken:
         return lambda *period: self.periods.append(period)
 
 
-def device(direction: Direction, *formats: tuple[int, int]) -> Device:
-    """The card, as ALSA tells of it."""
+def settings(direction: Direction, *formats: tuple[int, int]) -> StreamSettings:
+    """The card, as ALSA reports it."""
     hardware = Hardware({rate_hz: (channels, channels) for rate_hz, channels in formats}, frozenset({"S16_LE"}))
-    return Device(USB, [*layouts(hardware, direction)])
+    return StreamSettings(USB, [*layouts(hardware, direction)])
 
 
 def capture(*formats: tuple[int, int]) -> tuple[CaptureStream, Stream, Taken]:
     library, taken = Library(*formats), Taken()
-    stream = CaptureStream(PortAudio(library), device(Direction.INPUT, *formats), taken.make)
+    stream = CaptureStream(PortAudio(library), settings(Direction.INPUT, *formats), taken.make)
     return stream, library.streams[0], taken
 
 
 def playback(pull: Any, *formats: tuple[int, int]) -> tuple[PlaybackStream, Stream]:
     library = Library(*formats)
-    stream = PlaybackStream(PortAudio(library), device(Direction.OUTPUT, *formats), 0.01, lambda _: pull)
+    stream = PlaybackStream(PortAudio(library), settings(Direction.OUTPUT, *formats), 0.01, lambda _: pull)
     return stream, library.streams[0]
 
 
@@ -113,8 +113,8 @@ def test_a_microphone_runs_at_the_rate_that_needs_least_conversion(formats, chos
 
 def test_a_card_that_portaudio_does_not_list_is_told_as_such():
     portaudio = PortAudio(Library((16_000, 1), name="Other (hw:7,0)"))
-    with pytest.raises(MicrophoneError, match=r"^it is there, but PortAudio cannot use it as a microphone$"):
-        CaptureStream(portaudio, device(Direction.INPUT, (16_000, 1)), Taken().make)
+    with pytest.raises(MicrophoneError, match=r"^it is present, but PortAudio cannot use it as a microphone$"):
+        CaptureStream(portaudio, settings(Direction.INPUT, (16_000, 1)), Taken().make)
 
 
 def test_a_card_that_takes_no_format_is_told_with_the_reason_of_the_best_one():
@@ -122,7 +122,7 @@ def test_a_card_that_takes_no_format_is_told_with_the_reason_of_the_best_one():
         def check_output_settings(self, **settings: Any) -> None:
             raise Failure(f"no {settings['samplerate']} Hz")
 
-    wanted = device(Direction.OUTPUT, (8_000, 1), (48_000, 2), (16_000, 1))
+    wanted = settings(Direction.OUTPUT, (8_000, 1), (48_000, 2), (16_000, 1))
     with pytest.raises(SpeakerError, match=r"^it does not open, best with 2 channels at 48000 Hz: no 48000 Hz$"):
         PlaybackStream(PortAudio(Library8()), wanted, 0.01, lambda _: None)  # type: ignore[arg-type, return-value]
 

@@ -47,7 +47,7 @@ def test_workers_that_die_are_started_again_ever_more_slowly_and_are_a_fault(cap
 def test_what_a_worker_loses_is_told_and_not_with_every_beat(caplog):
     async def main():
         async with household(engine("loses")) as house:
-            await house.until(lambda: house.engine.beat.lost >= 50)
+            await house.until(lambda: house.engine.heartbeat.lost >= 50)
 
     with caplog.at_level("WARNING"):
         run_real(main)
@@ -74,7 +74,7 @@ def test_a_worker_that_does_not_read_is_replaced():
             await house.hearing() if house.blocks else await house.until(lambda: house.engine.microphone.ready)
             workers = house.engine.workers
             for _ in range(2_000):
-                house.engine.speaker.load(np.zeros(9_600, np.int16))
+                house.engine.speaker.queue(np.zeros(9_600, np.int16))
             await house.until(lambda: house.engine.workers > workers)
 
     run_real(main)

@@ -81,7 +81,7 @@ def test_a_reply_is_played_exactly_and_heard_to_its_end(plug_in: PlugIn):
                 start, stop = card.speaker.frame(begun_at), card.speaker.now
                 if card.speaker.xruns == xruns:  # or the machine had no time for its card
                     return card.speaker.played(start, stop), said, card.speaker.frame(asked_at) - start
-            raise AssertionError(house.engine.beat)
+            raise AssertionError(house.engine.heartbeat)
 
     played, said, asked_after = run_real(main)
     began_after = np.flatnonzero(played)[0]
@@ -234,7 +234,7 @@ def test_a_card_that_loses_samples_is_a_jump_of_the_index(plug_in: PlugIn):
             await asyncio.sleep(0.3)
             card.microphone.skip(16_000)  # its buffer is 0.3 s
             await house.until(lambda: jumped(house.blocks) > 0)
-            await house.until(lambda: house.engine.beat.lost == jumped(house.blocks))
+            await house.until(lambda: house.engine.heartbeat.lost == jumped(house.blocks))
 
     run_real(main)
 
@@ -272,7 +272,7 @@ def test_the_worker_ends_with_the_daemon_however_that_ends(plug_in: PlugIn):
             engine = WorkerSupervisor(WorkerConfig("virtual_mic", "virtual_speaker"))
             async with asyncio.TaskGroup() as group:
                 group.create_task(engine.run())
-                while not engine.beat.captured:
+                while not engine.heartbeat.captured:
                     await asyncio.sleep(0.01)
                 print(engine.pid, flush=True)
         asyncio.run(main())
@@ -334,7 +334,7 @@ def test_clocks_that_drift_lose_nothing(plug_in: PlugIn):
             await house.playback.write(REPLY, counting(RATE))
             house.playback.finish(REPLY)
             await house.until(lambda: house.drained)
-            assert house.engine.beat.lost == 0
+            assert house.engine.heartbeat.lost == 0
             return sounded(card.speaker, begun_at)
 
     assert runs(run_real(main))[-1][1] == RATE - 1

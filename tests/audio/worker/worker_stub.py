@@ -8,7 +8,8 @@ import time
 import numpy as np
 
 from appliance.audio.cards.devices import Direction
-from appliance.audio.worker.messages import Captured, Heartbeat, Message, Opened, Scheduling, pack
+from appliance.audio.ports import Block
+from appliance.audio.worker.messages import Heartbeat, Message, Opened, Scheduling, pack
 from appliance.units import SampleIndex, Seconds
 
 behaviour, descriptor = sys.argv[1], int(sys.argv[3])
@@ -57,6 +58,6 @@ match behaviour:
             # As a card captures: in step with time, however late a busy machine takes the samples.
             captured_at = Seconds(begun_at + 0.02 * (number + 1))
             time.sleep(max(0.0, captured_at - now()))
-            say(Captured(SampleIndex(number * 320), captured_at, np.full(320, number, np.int16)))
+            say(Block(SampleIndex(number * 320), np.full(320, number, np.int16), captured_at))
             say(Heartbeat(captured=number * 320))
         os._exit(3)

@@ -1,7 +1,7 @@
 """Who has a card open."""
 
+from appliance.audio.cards.availability import pcm_owner
 from appliance.audio.cards.devices import Card, Direction
-from appliance.audio.cards.pcm_owner import holder
 
 CARD = Card(1, "Device", "USB PnP Sound Device", None, (0,), (0,))
 
@@ -13,9 +13,9 @@ def test_the_program_that_has_a_card_open_is_named(tmp_path):
     comm = tmp_path / "proc/4711/comm"
     comm.parent.mkdir(parents=True)
     comm.write_text("pulseaudio\n")
-    assert holder(CARD, Direction.INPUT, tmp_path) == "pulseaudio (4711)"
-    assert holder(CARD, Direction.OUTPUT, tmp_path) is None
+    assert pcm_owner(CARD, Direction.INPUT, tmp_path) == "pulseaudio (4711)"
+    assert pcm_owner(CARD, Direction.OUTPUT, tmp_path) is None
     comm.unlink()
-    assert holder(CARD, Direction.INPUT, tmp_path) == "process 4711"
+    assert pcm_owner(CARD, Direction.INPUT, tmp_path) == "process 4711"
     status.write_text("closed\n")
-    assert holder(CARD, Direction.INPUT, tmp_path) is None
+    assert pcm_owner(CARD, Direction.INPUT, tmp_path) is None
