@@ -24,7 +24,7 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """How every program of the appliance ends; documented in the README."""
+    """How every program of the appliance ends; documented in docs/installing.md."""
 
     OK = 0
     BUG = 1

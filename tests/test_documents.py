@@ -1,4 +1,4 @@
-"""What is generated from the code is current."""
+"""The documents: what is generated from the code is current, and links and paths are right."""
 
 import re
 import subprocess
@@ -8,6 +8,8 @@ from pathlib import Path
 
 from appliance.config.load import load
 from appliance.config.schema import Settings
+from appliance.install import account, release, service
+from appliance.install.machine import STATE
 from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.settings import Settings as ServerSettings
 
@@ -57,3 +59,27 @@ def test_every_feature_names_tests_that_exist():
         named = re.findall(r"`(tests/[\w/]+\.py)`", proof)
         assert named, number
         assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+def test_every_link_leads_somewhere():
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path, _, anchor = link.partition("#")
+            target = page.parent / path if path else page
+            if not link.startswith("https:"):
+                assert target.exists(), f"{page.name}: {link}"
+                assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def anchors(page: Path) -> list[str]:
+    heads = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads]
+
+
+def test_removing_a_device_leaves_nothing_that_the_installer_has_made():
+    section = (ROOT / "docs/installing.md").read_text().partition("## Removing it")[2].partition("## ")[0]
+    (log,) = re.findall(r"^readonly LOG=(.+)$", (ROOT / "scripts/provision").read_text(), re.MULTILINE)
+    made = (release.HOME, account.CONFIGURATION, STATE, service.PROGRAM, service.UNIT_FILE, log)
+    for path in (*made, account.SYSUSERS, account.TMPFILES, account.UDEV):
+        assert re.search(rf"rm .*{re.escape(path)}(\s|$)", section), path

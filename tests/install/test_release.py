@@ -37,12 +37,12 @@ def test_all_that_root_fetches_from_an_index_is_pinned_by_hash():
     version = re.search(r"^readonly UV_VERSION=(.+)$", (ROOT / "scripts/environment").read_text(), re.MULTILINE)
     assert version
     assert f"uv=={version[1]} " in pinned
-    for name in ("README.md", "scripts/environment", "scripts/provision"):
+    for name in ("docs/server.md", "scripts/environment", "scripts/provision"):
         text = (ROOT / name).read_text().replace("\\\n", " ")
         installs = [line for line in text.splitlines() if re.search(r"\bpip install\b", line)]
         assert installs, name
         assert [line for line in installs if "--require-hashes" not in line] == [], name
-    (sync,) = re.findall(r"uv sync \\\n.*", (ROOT / "README.md").read_text())
+    (sync,) = re.findall(r"uv sync \\\n.*", (ROOT / "docs/server.md").read_text())
     assert "--frozen" in sync
     assert "--no-build-isolation" in sync
 

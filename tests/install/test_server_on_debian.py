@@ -1,4 +1,4 @@
-"""The README's commands that make a service of the provisioning server, on a fresh Debian that systemd runs.
+"""The commands of docs/server.md that make a service of the provisioning server, on a fresh Debian that systemd runs.
 
 Takes a minute and a network, the first time more: debootstrap makes the Debian.
 """
@@ -12,7 +12,7 @@ import pytest
 
 from tests.install.debian import SOURCE, Debian, booted, fresh_root, missing, remove
 from tests.provisioning.server.test_installation import commands
-from tests.provisioning.server.test_readme import blocks
+from tests.provisioning.server.test_operator_page import blocks
 
 pytestmark = [
     pytest.mark.slow,

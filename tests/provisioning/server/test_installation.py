@@ -1,4 +1,4 @@
-"""The commands with which the README makes a service of the server: they leave what the unit and the server need."""
+"""The commands with which docs/server.md makes a service of the server: they leave what unit and server need."""
 
 import os
 import re
@@ -11,7 +11,7 @@ import pytest
 from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.settings import load
 from tests.provisioning.server.test_certificate import issue
-from tests.provisioning.server.test_readme import blocks
+from tests.provisioning.server.test_operator_page import blocks
 from tests.provisioning.worlds import NOW
 from tests.service.test_unit import SERVER, SYSTEMD, service
 
@@ -35,7 +35,7 @@ def commands() -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """This project's folder, with the files that the README has made before."""
+    """This project's folder, with the files that the page has made before."""
     made = tmp_path / "project"
     made.mkdir()
     shutil.copytree(SYSTEMD, made / "systemd")

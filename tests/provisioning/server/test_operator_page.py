@@ -1,4 +1,4 @@
-"""The commands that the README gives to an operator do what it says they do."""
+"""The commands that docs/server.md gives to an operator do what it says."""
 
 import json
 import re
@@ -18,21 +18,21 @@ from appliance.provisioning.server.store import Store, open_engine
 from tests.clock import run_virtual
 from tests.provisioning.worlds import OPEN, FakeUpstream, InThisThread, World, server_settings
 
-README = Path(__file__).resolve().parents[3] / "README.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs/server.md"
 
 
 def blocks() -> list[str]:
-    return re.findall(r"^```\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 
 
 def commands() -> list[str]:
-    """Return what the README has an operator type after ``admin``, in its order."""
+    """Return what the page has an operator type after ``admin``, in its order."""
     (block,) = (block for block in blocks() if "admin claims create" in block)
     return [line.removeprefix("admin ") for line in block.splitlines() if line.startswith("admin ")]
 
 
 class Operator:
-    """Types commands, on a server with the README's settings."""
+    """Types commands, on a server with the page's settings."""
 
     def __init__(self, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self._file = file
@@ -68,7 +68,7 @@ class Operator:
         )
 
 
-def test_every_command_of_the_readme_is_one_and_does_it(tmp_path, capsys, monkeypatch):
+def test_every_command_of_the_page_is_one_and_does_it(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = tmp_path / "provisiond.toml"
     (settings_text,) = (block for block in blocks() if block.startswith("host ="))
