@@ -1,4 +1,4 @@
-"""The composition root: chooses the adapters by each section's kind, and joins them into an appliance.
+"""The composition root: chooses adapters by the kind of each settings section, and makes the appliance.
 
 The only module that knows adapters. Those whose libraries a laptop may lack are imported where they are chosen.
 """
@@ -60,12 +60,12 @@ from appliance.wallclock import local_now
 
 
 def serve(settings: Settings) -> None:
-    """`run` to its end, on an event loop that does not wait for addresses that lead nowhere."""
+    """Call `run` on an event loop with happy eyeballs."""
     event_loop.run(run(settings))
 
 
 async def run(settings: Settings) -> None:
-    """Be the daemon until SIGTERM or SIGINT, or until a file that is the microphone has ended.
+    """Run the daemon until SIGTERM or SIGINT, or until the recording that replaces the microphone ends.
 
     Raises:
         ApplianceError: It cannot start.
@@ -75,42 +75,20 @@ async def run(settings: Settings) -> None:
         await appliance.run()
 
 
-async def make(settings: Settings, observers: Observers | None = None) -> "Appliance":
-    """Choose what the settings name and join it.
+async def make(settings: Settings, observers: Observers | None = None) -> Appliance:
+    """Make the appliance that the settings describe.
 
     Raises:
-        ApplianceError: Something cannot be opened, and trying again would not help.
+        ApplianceError: Something cannot be opened, and a retry would not help.
     """
-    acts = Acts()
-    appliance = Appliance(settings, await _choose(settings, acts), observers or Observers())
-    acts.appliance = appliance
+    appliance: Appliance
+    registry = _registry(settings, lambda: appliance)
+    appliance = Appliance(settings, await _choose(settings, registry), observers or Observers())
     return appliance
 
 
-class Acts:
-    """What tools may do to the appliance; set up before it, filled in when it is there."""
-
-    appliance: "Appliance | None" = None
-
-    def end(self) -> None:
-        """End the conversation after the reply."""
-        if self.appliance is not None:
-            self.appliance.end()
-
-    def set_volume(self, gain: float) -> None:
-        """Play everything at this gain, 0 to 1, from now on."""
-        if self.appliance is not None:
-            self.appliance.set_volume(gain)
-
-    def forget(self) -> None:
-        """Let the next conversation know nothing of this one."""
-        if self.appliance is not None:
-            self.appliance.forget()
-
-
-async def _choose(settings: Settings, acts: "Acts") -> Adapters:
+async def _choose(settings: Settings, registry: Registry) -> Adapters:
     state, runtime = _directory("STATE_DIRECTORY"), _directory("RUNTIME_DIRECTORY")
-    registry = _registry(settings, acts)
     connector = GeminiConnector(settings.live, registry.declarations)
     await connector.warm_up()
     tokens = EnrolmentAwaitingTokens(lambda: _tokens(settings, state, registry))
@@ -140,18 +118,27 @@ def _tokens(settings: Settings, state: Path | None, registry: Registry) -> Token
     return TokenManager(client, settings.provisioning.prefetch, store, registry.allow)
 
 
-def _registry(settings: Settings, acts: Acts) -> Registry:
-    tools = builtin(local_now, acts.end, acts.set_volume, acts.forget)
+def _registry(settings: Settings, appliance: Callable[[], Appliance]) -> Registry:
+    tools = builtin(
+        local_now,
+        lambda: appliance().end_conversation(),
+        lambda gain: appliance().set_volume(gain),
+        lambda: appliance().forget(),
+    )
     return Registry(tools, settings.tools)
 
 
+def _no_appliance() -> Appliance:
+    raise AssertionError("no tool runs without an appliance")
+
+
 def _directory(variable: str) -> Path | None:
-    """Return a directory that systemd has made for us."""
+    """Return a directory that systemd has created for the service, if it has."""
     return Path(found) if (found := os.environ.get(variable)) else None
 
 
 def audio_engine(settings: Settings, directions: Collection[Direction] = tuple(Direction)) -> WorkerSupervisor | None:
-    """Return what serves the sound cards that the settings name; None where they name none."""
+    """Return the supervisor of the sound cards that the settings name; None if they name none."""
     microphone, speaker = settings.microphone, settings.speaker
     hears = isinstance(microphone, AlsaMicrophone) and Direction.INPUT in directions
     plays = isinstance(speaker, AlsaSpeaker) and Direction.OUTPUT in directions
@@ -166,7 +153,7 @@ def audio_engine(settings: Settings, directions: Collection[Direction] = tuple(D
 
 
 async def open_cards(settings: Settings, directions: Collection[Direction]) -> Mapping[Direction, Opened | DeviceError]:
-    """Open cards that the settings name, all at once and as the daemon does, and close them again."""
+    """Open the cards that the settings name, all at once as the daemon does, and close them again."""
     engine = audio_engine(settings, directions)
     found: dict[Direction, Opened | DeviceError] = {}
     if engine is None:
@@ -184,7 +171,7 @@ async def open_cards(settings: Settings, directions: Collection[Direction]) -> M
 
 @asynccontextmanager
 async def microphone_alone(settings: Settings) -> AsyncIterator[Microphone]:
-    """Yield the microphone that the settings name, served, without anything else."""
+    """Yield the microphone that the settings name, ready to run, without the rest of the daemon."""
     engine = audio_engine(settings, {Direction.INPUT})
     async with asyncio.TaskGroup() as group:
         serving = None if engine is None else group.create_task(engine.run())
@@ -197,13 +184,13 @@ async def microphone_alone(settings: Settings) -> AsyncIterator[Microphone]:
 
 @asynccontextmanager
 async def service_alone(settings: Settings) -> AsyncIterator[tuple[TokenSource, LinkConnector]]:
-    """Yield what fetches tokens and what opens links, as the daemon has them, without anything else.
+    """Yield the token source and the connector of the daemon, without the rest of it.
 
     Raises:
-        ConfigurationError: A setting of theirs cannot be used.
+        ConfigurationError: One of their settings cannot be used.
         InputError: Another program uses the identity of this device.
     """
-    registry = _registry(settings, Acts())
+    registry = _registry(settings, _no_appliance)
     connector = GeminiConnector(settings.live, registry.declarations)
     once = settings.model_copy(
         update={"provisioning": settings.provisioning.model_copy(update={"prefetch": Prefetch.NEVER})}
@@ -233,7 +220,7 @@ def _speaker(settings: Settings, engine: WorkerSupervisor | None) -> Speaker:
 
 
 def wake_engine(settings: Settings) -> Callable[[], WakeEngine] | None:
-    """Return what makes the engine for the wake word; None where the settings want none."""
+    """Return the function that loads the wake-word engine; None if the settings want none."""
     match settings.wake:
         case OpenWakeWord(model=model, threshold=threshold, refractory_s=refractory_s):
             from appliance.wake.models import load  # noqa: PLC0415
@@ -248,7 +235,7 @@ def wake_engine(settings: Settings) -> Callable[[], WakeEngine] | None:
 
 
 async def try_pins(settings: Settings) -> dict[str, GpioError | None]:
-    """Claim the pins of light and button, and give them back; return what went wrong with each that there is."""
+    """Claim the pins of light and button and release them; return the error of each, None if there was none."""
     chip = GpioChip()
     tried: dict[str, GpioError | None] = {}
     if isinstance(settings.indicator, GpioIndicator):
@@ -260,7 +247,7 @@ async def try_pins(settings: Settings) -> dict[str, GpioError | None]:
 
 
 async def _tried(run: Callable[[Callable[[], None]], Coroutine[None, None, None]]) -> GpioError | None:
-    """Run a device until it is ready; return why it is not."""
+    """Run a device until it is ready; return the error if it fails."""
     ready = asyncio.Event()
     failure: GpioError | None = None
     try:

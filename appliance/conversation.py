@@ -1,7 +1,7 @@
 """The conversation's shell: events come in, the core decides, effects are executed here and nowhere else.
 
-Everything runs on the loop's thread. `Conversation.post` returns when the event, and all that its effects have caused,
-is done: between an interruption and the emptied playback ring there is no await.
+Loop thread only. `Conversation.post` returns once the event and all events that its effects have posted are handled:
+between an interruption and the flushed playback there is no await.
 """
 
 import asyncio
@@ -20,68 +20,68 @@ from appliance.live.ports import ToolResult
 from appliance.units import Epoch, Pcm, SampleIndex, Seconds
 
 
-class Turns(Protocol):
-    """The uplink: which samples belong to the person's turns."""
+class Uplink(Protocol):
+    """Sends the person's turns."""
 
     def begin(self, at: SampleIndex, mode: Mode) -> None:
-        """Let the next turn start at this microphone sample."""
+        """Begin a turn at this microphone sample."""
 
     def end(self, at: SampleIndex) -> None:
-        """Let the turn stop before this microphone sample."""
+        """End the turn before this microphone sample."""
 
     def set_gate(self, gate: Gate) -> None:
-        """Close, hold or send."""
+        """Close the uplink, hold samples, or send them."""
 
     def drop_unsent(self) -> None:
-        """Send nothing more of the turns."""
+        """Discard samples that were not sent yet."""
 
     @property
     def sending(self) -> bool:
-        """Whether samples still leave, or would once the gate is closed."""
+        """Whether samples are still being sent, or would be even if the gate were closed now."""
 
     def reset(self) -> None:
         """Forget the turns of the last conversation."""
 
 
-class Playout(Protocol):
-    """The playback ring."""
+class Playback(Protocol):
+    """Plays replies and sounds."""
 
     def flush(self) -> object:
-        """Be silent at once."""
+        """Silence the reply at once."""
 
     def finish(self, epoch: Epoch) -> None:
-        """Take no more audio for this reply."""
+        """Note that this reply has all its audio."""
 
     def play(self, sound: Pcm) -> None:
         """Mix a sound in."""
 
     def await_more(self) -> None:
-        """Give a reply that has run dry its time anew."""
+        """Restart the stall timer of the reply that is being played."""
 
 
-class Links(Protocol):
-    """The keeper of the Live link."""
+class Session(Protocol):
+    """Manages the Live link."""
 
     def open(self, effect: fx.OpenLink) -> None:
-        """Open a link; the outcome comes as an event."""
+        """Open a link; an event reports the outcome."""
 
     def close(self, effect: fx.CloseLink) -> None:
-        """Close it; nothing more is heard of it."""
+        """Close it; it posts no more events."""
 
     def begin_speech(self, mode: Mode) -> None:
-        """The person takes the word."""
+        """Begin the person's turn, after a wake word or press."""
 
     def end_speech(self) -> None:
-        """The button was released."""
+        """End the person's turn: the button was released."""
 
     def send_text(self, text: str) -> None:
-        """Say something in writing, as soon as there is a link."""
+        """Send a text as soon as there is a link."""
 
     def resend_turn(self) -> None:
-        """Say once more what has no answer."""
+        """Send again what has no answer."""
 
     def resend_unconfirmed(self) -> None:
-        """Send once more what the person is saying."""
+        """Send again what may not have arrived."""
 
     def discard(self) -> None:
         """Drop the rest of the model's turn."""
@@ -90,31 +90,31 @@ class Links(Protocol):
         """Answer a tool call."""
 
 
-class Lights(Protocol):
-    """The player of light patterns."""
+class Light(Protocol):
+    """Plays light patterns."""
 
     def enter(self, state: State, kind: ev.Trouble | ev.Fault | None = None) -> None:
         """Show a state now."""
 
 
 class Tools(Protocol):
-    """The toolbox."""
+    """Runs tools."""
 
     def start(self, calls: tuple[str, ...]) -> None:
-        """Run these calls; each is reported by `ToolDone`."""
+        """Run these calls; `ToolDone` reports each."""
 
     def refuse(self, calls: tuple[str, ...]) -> None:
-        """Run none of these calls; each is reported by `ToolDone`, with an error for the model."""
+        """Run none of these calls; `ToolDone` reports each, with an error for the model."""
 
     def cancel(self, calls: tuple[str, ...]) -> None:
         """Stop these calls."""
 
     def take(self, call: str) -> ToolResult:
-        """Return the result of a call that has ended."""
+        """Return the result of a finished call."""
 
 
-class Voice(Protocol):
-    """The sounds of our own; None where one is switched off."""
+class Sounds(Protocol):
+    """Earcons and spoken messages; None for one that is switched off."""
 
     def earcon(self, earcon: fx.Earcon) -> Pcm | None:
         """Return a short sound, 24 kHz mono."""
@@ -125,25 +125,25 @@ class Voice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the conversation drives."""
+    """The parts that effects act on."""
 
-    turns: Turns
-    playout: Playout
-    links: Links
-    lights: Lights
+    uplink: Uplink
+    playback: Playback
+    session: Session
+    light: Light
     tools: Tools
-    voice: Voice
-    somebody_asked: Callable[[], bool]
+    sounds: Sounds
+    person_spoke: Callable[[], bool]
     """Return whether the microphone has heard a person since the last answer."""
     recover: Callable[[], None]
-    """Try to bring failed devices back."""
+    """Retry failed devices."""
     quiet_s: Callable[[], float | None] = lambda: None
-    """How long ago somebody was last heard to speak at the microphone, if it is known."""
+    """Return how long ago speech was last detected at the microphone; None if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One step, for whoever watches (the status line, the demo's picture)."""
+    """One step of the core, for observers (the status line, the demo's picture)."""
 
     at: Seconds
     event: ev.Event
@@ -152,17 +152,17 @@ class Moment:
 
 
 class Conversation:
-    """Owns the context and the one deadline."""
+    """Owns the context, its deadline and its timers."""
 
-    def __init__(self, policy: Policy, parts: Parts, watch: Callable[[Moment], None] = lambda _: None) -> None:
+    def __init__(self, policy: Policy, parts: Parts, on_moment: Callable[[Moment], None] = lambda _: None) -> None:
         self.stopwatch = Stopwatch()
         self._parts = parts
-        self._watch = watch
+        self._on_moment = on_moment
         self._context = Context(policy)
         self._gate: Gate | None = None
-        self._unshown: tuple[State, ev.Trouble | ev.Fault | None] | None = None
-        """The light that waits for the last sample to have left."""
-        self._mailbox: deque[tuple[ev.Event, Seconds]] = deque()
+        self._pending_light: tuple[State, ev.Trouble | ev.Fault | None] | None = None
+        """The state that the light shows once the last sample has been sent."""
+        self._queue: deque[tuple[ev.Event, Seconds]] = deque()
         self._stepping = False
         self._deadline: asyncio.TimerHandle | None = None
         self._timers: dict[type[ev.Event], asyncio.TimerHandle] = {}
@@ -171,44 +171,44 @@ class Conversation:
 
     @property
     def context(self) -> Context:
-        """The core's context as it stands."""
+        """The current context."""
         return self._context
 
     def start(self) -> None:
-        """Show STARTING and give it its deadline; call once."""
+        """Show STARTING and start its deadline; call once."""
         if self._context.state is State.STARTING:
-            self._parts.lights.enter(State.STARTING)
+            self._parts.light.enter(State.STARTING)
             self._arm(self._context.entry, self._context.policy.starting_s)
 
     def post(self, event: ev.Event, at: Seconds | None = None) -> None:
-        """Take an event that happened at loop time ``at`` (now, if None), and all that follows from it.
+        """Handle an event that happened at loop time ``at`` (now, if None), and all events that its effects post.
 
-        Loop thread only. An event posted by an effect is taken after the effects of the one that caused it, so the
-        mailbox never holds more than what one step causes.
+        An event posted by an effect is handled after the remaining effects of the step that caused it, so the queue
+        never holds more than one step's events.
         """
-        self._mailbox.append((event, at if at is not None else Seconds(self._loop.time())))
+        self._queue.append((event, at if at is not None else Seconds(self._loop.time())))
         if self._stepping:
             return
         self._stepping = True
         try:
-            while self._mailbox:
-                self._step(*self._mailbox.popleft())
+            while self._queue:
+                self._step(*self._queue.popleft())
         finally:
             self._stepping = False
 
     def audible(self, at: Seconds) -> None:
-        """The first sample of a reply is heard at ``at``."""
-        self._took(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER, at)
-        self._took(Latency.SPEECH_TO_ANSWER, at)
+        """Note that the first sample of a reply is audible at ``at``."""
+        self._end_latency(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER, at)
+        self._end_latency(Latency.SPEECH_TO_ANSWER, at)
 
     def silent(self, at: Seconds) -> None:
-        """The last sample of a flushed reply is heard at ``at``."""
-        self._took(Latency.INTERRUPT_TO_SILENCE, at)
+        """Note that the last sample of a flushed reply is audible at ``at``."""
+        self._end_latency(Latency.INTERRUPT_TO_SILENCE, at)
 
     def all_sent(self) -> None:
-        """The uplink has nothing more to send of turns that are over."""
-        if self._unshown is not None:
-            self._show(*self._unshown)
+        """Note that the uplink has sent everything of finished turns."""
+        if self._pending_light is not None:
+            self._show(*self._pending_light)
 
     async def stopped(self) -> None:
         """Wait for STOPPED."""
@@ -223,8 +223,8 @@ class Conversation:
         self._set_gate(gate(self._context))
         self._begin_latencies(event, at, now, before, effects)
         self._end_latencies(event, before)
-        self._report(event, before, effects)
-        self._watch(Moment(at, event, before, self._context))
+        self._log(event, before, effects)
+        self._on_moment(Moment(at, event, before, self._context))
 
     def _execute(self, effect: fx.Effect) -> None:  # noqa: C901, PLR0912, PLR0915  one line an effect
         parts = self._parts
@@ -232,35 +232,35 @@ class Conversation:
             case fx.Enter():
                 self._enter(effect)
             case fx.OpenLink():
-                parts.links.open(effect)
+                parts.session.open(effect)
             case fx.CloseLink():
-                parts.links.close(effect)
+                parts.session.close(effect)
             case fx.BeginSpeech(at, mode):
-                parts.turns.begin(SampleIndex(at), mode)
-                parts.links.begin_speech(mode)
+                parts.uplink.begin(SampleIndex(at), mode)
+                parts.session.begin_speech(mode)
             case fx.EndSpeech(at):
-                parts.turns.end(SampleIndex(at))
-                parts.links.end_speech()
+                parts.uplink.end(SampleIndex(at))
+                parts.session.end_speech()
             case fx.SendText(text):
-                parts.links.send_text(text)
+                parts.session.send_text(text)
             case fx.ResendTurn():
-                parts.links.resend_turn()
+                parts.session.resend_turn()
             case fx.ResendUnconfirmed():
-                parts.links.resend_unconfirmed()
+                parts.session.resend_unconfirmed()
             case fx.DropUnsent():
-                parts.turns.drop_unsent()
+                parts.uplink.drop_unsent()
             case fx.FlushPlayback():
-                parts.playout.flush()
+                parts.playback.flush()
             case fx.AwaitMore():
-                parts.playout.await_more()
+                parts.playback.await_more()
             case fx.DiscardReply():
-                parts.links.discard()
+                parts.session.discard()
             case fx.FinishReply(epoch):
-                parts.playout.finish(Epoch(epoch))
+                parts.playback.finish(Epoch(epoch))
             case fx.PlayEarcon(earcon):
-                self._play(parts.voice.earcon(earcon))
+                self._play(parts.sounds.earcon(earcon))
             case fx.Announce(trouble):
-                self._play(parts.voice.phrase(trouble))
+                self._play(parts.sounds.phrase(trouble))
             case fx.StartTools(calls):
                 parts.tools.start(calls)
             case fx.RefuseTools(calls):
@@ -268,9 +268,9 @@ class Conversation:
             case fx.CancelTools(calls):
                 parts.tools.cancel(calls)
             case fx.SendToolResult(call):
-                parts.links.send_tool_result(parts.tools.take(call))
+                parts.session.send_tool_result(parts.tools.take(call))
             case fx.CheckWhoAsked():
-                if not parts.somebody_asked():
+                if not parts.person_spoke():
                     self.post(ev.NobodyAsked(self._context.link))
             case fx.StartTimer():
                 self._start_timer(effect)
@@ -286,18 +286,18 @@ class Conversation:
         fault = next((fault for fault in ev.Fault if fault in context.faults), None)
         self._show(effect.state, context.trouble if effect.state is State.TROUBLE else fault)
         if effect.state is State.CONNECTING:
-            self._parts.turns.reset()
+            self._parts.uplink.reset()
         self._arm(effect.entry, effect.deadline_s)
         if effect.state is State.STOPPED:
             self._stopped.set()
 
     def _show(self, state: State, kind: ev.Trouble | ev.Fault | None) -> None:
-        """Show a state; one in which nothing leaves the device, only once nothing does."""
-        self._unshown = None
-        if state in NOT_SENDING and self._parts.turns.sending:
-            self._unshown = (state, kind)
+        """Show a state; one that means nothing is sent, only once nothing is."""
+        self._pending_light = None
+        if state in NOT_SENDING and self._parts.uplink.sending:
+            self._pending_light = (state, kind)
         else:
-            self._parts.lights.enter(state, kind)
+            self._parts.light.enter(state, kind)
 
     def _arm(self, entry: int, deadline_s: float | None) -> None:
         if self._deadline is not None:
@@ -315,11 +315,11 @@ class Conversation:
     def _set_gate(self, new: Gate) -> None:
         if new is not self._gate:
             self._gate = new
-            self._parts.turns.set_gate(new)
+            self._parts.uplink.set_gate(new)
 
     def _play(self, sound: Pcm | None) -> None:
         if sound is not None:
-            self._parts.playout.play(sound)
+            self._parts.playback.play(sound)
 
     def _begin_latencies(
         self, event: ev.Event, at: Seconds, now: Seconds, before: Context, effects: tuple[fx.Effect, ...]
@@ -341,7 +341,7 @@ class Conversation:
             self.stopwatch.begin(Latency.INTERRUPT_TO_SILENCE, now)
 
     def _note_early_answer(self, at: Seconds, before: Context) -> None:
-        """Measure from the last sound where an answer, or a tool call, comes before the end of the words is known."""
+        """Measure from the last speech if an answer or a tool call comes before the end of speech is reported."""
         early = before.state is State.LISTENING or (before.state is State.THINKING and before.tool_ran)
         quiet_s = self._parts.quiet_s() if early and before.mode is Mode.HANDS_FREE else None
         if quiet_s is not None and not self.stopwatch.runs(Latency.SPEECH_TO_ANSWER):
@@ -350,16 +350,16 @@ class Conversation:
     def _end_latencies(self, event: ev.Event, before: Context) -> None:
         now = Seconds(self._loop.time())
         if self._context.entry != before.entry:
-            self._took(Latency.WAKE_TO_LIGHT, now)
+            self._end_latency(Latency.WAKE_TO_LIGHT, now)
         if isinstance(event, ev.LinkOpened) and before.state is State.CONNECTING:
-            self._took(Latency.WAKE_TO_LINK_OPEN, now)
+            self._end_latency(Latency.WAKE_TO_LINK_OPEN, now)
 
-    def _took(self, latency: Latency, at: Seconds) -> None:
-        taken_ms = self.stopwatch.end(latency, at)
-        if taken_ms is not None:
-            log.event("conversation.latency", latency=latency.value, ms=round(taken_ms, 1))
+    def _end_latency(self, latency: Latency, at: Seconds) -> None:
+        duration_ms = self.stopwatch.end(latency, at)
+        if duration_ms is not None:
+            log.event("conversation.latency", latency=latency.value, ms=round(duration_ms, 1))
 
-    def _report(self, event: ev.Event, before: Context, effects: tuple[fx.Effect, ...]) -> None:
+    def _log(self, event: ev.Event, before: Context, effects: tuple[fx.Effect, ...]) -> None:
         cause = type(event).__name__
         after = self._context
         if after.state is not before.state:

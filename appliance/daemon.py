@@ -1,6 +1,6 @@
-"""All parts of the appliance, joined through their ports and run in one task group.
+"""Joins the parts of the appliance and runs them in one task group.
 
-It knows no adapter: `appliance.app` chooses them. Loop thread only.
+Adapters are chosen in `appliance.app`. Loop thread only.
 """
 
 import asyncio
@@ -71,41 +71,41 @@ from appliance.wake.runner import Place, WakeWordRunner
 from appliance.wallclock import local_now
 
 START_S: Final = 10.0
-"""The microphone waits so long for the wake word, which may load on; after as long again, a microphone or speaker that
-neither works nor has failed counts as failed."""
+"""How long the microphone waits for the wake word, which may still be loading. After as long again, a microphone or
+speaker that has neither worked nor failed counts as failed."""
 CLOSE_S: Final = 1.0
-"""How long the end waits for the link to be closed in order."""
+"""How long shutdown waits for the link to close."""
 DEVICE_DEAD_S: Final = 5.0
-"""A card that has been silent for so long without reporting a failure has taken the daemon with it."""
-
-
-_PERSONS: Final = frozenset({State.CONNECTING, State.LISTENING, State.THINKING, State.INTERRUPTED, State.RECONNECTING})
-"""States in which the microphone's own word for speech counts."""
+"""Silence of a card, without a reported failure, after which the systemd watchdog is withheld."""
+_PERSON_MAY_SPEAK: Final = frozenset(
+    {State.CONNECTING, State.LISTENING, State.THINKING, State.INTERRUPTED, State.RECONNECTING}
+)
+"""States in which speech at the microphone is the person's, not the echo of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What the settings have chosen."""
+    """The adapters that the settings name."""
 
     microphone: Microphone
     speaker: Speaker
     wake: Callable[[], WakeEngine] | None
-    """Loads the engine, which takes a while; None without a wake word."""
+    """Loads the engine, which takes seconds; None without a wake word."""
     light: Light
     button: Button | None
     connector: LinkConnector
     tokens: TokenSource
     usage: Store
     lessons: Store
-    """Where what was spent, and what was found out about models, outlives a restart."""
+    """Spending, and limitations found in models; both outlive a restart."""
     registry: Registry
     manager: ServiceManager
     runtime: Path | None = None
-    """The directory in which people on this machine find the daemon; None: they do not."""
+    """The directory of the control socket; None for no socket."""
     engine: Callable[[], Coroutine[Any, Any, None]] | None = None
-    """Serves microphone and speaker as long as it runs, where they need it."""
+    """Runs the audio worker that microphone and speaker need; None if they need none."""
     enrolment: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
-    """Serves tokens as long as it runs, where they need it, and tells when there are some."""
+    """Runs the token manager and calls back once the device is enrolled; None if tokens need neither."""
     place: Place = Place.THREAD
     """Where the wake engine is loaded and computes."""
 
@@ -115,12 +115,12 @@ def _today() -> date:
 
 
 def _longest_wait_s(policy: Policy) -> float:
-    """Return how old speech may be when it is sent: it waits for a link, or the link is lost when all is said."""
+    """Return how old speech may be when it is sent, after waiting for a link and for another if that one is lost."""
     return max(policy.connecting_s, policy.speech_s) + policy.reconnecting_s
 
 
 class Appliance:
-    """All parts, joined. Loop thread only."""
+    """The daemon: all parts, joined. Loop thread only."""
 
     def __init__(self, settings: Settings, chosen: Adapters, observers: Observers) -> None:
         self._settings = settings
@@ -137,29 +137,29 @@ class Appliance:
             clean_from=self._guard.clean_from,
         )
         self._playback = self._make_playback(settings)
-        self._toolbox = ToolRunner(
+        self._tools = ToolRunner(
             chosen.registry,
             lambda call: self._post(ToolDone(call)),
             lambda call: self._post(ToolSlow(call)),
             settings.tools.filler_s,
         )
-        self._keeper = self._make_keeper(settings)
+        self._session = self._make_session_manager(settings)
         self._player = Player(chosen.light)
         sounds = Sounds() if settings.playback.earcons else PhrasesOnly()
         parts = Parts(
-            turns=self.uplink,
-            playout=self._playback,
-            links=self._keeper,
-            lights=self._player,
-            tools=self._toolbox,
-            voice=sounds,
-            somebody_asked=self._guard.person_spoke,
+            uplink=self.uplink,
+            playback=self._playback,
+            session=self._session,
+            light=self._player,
+            tools=self._tools,
+            sounds=sounds,
+            person_spoke=self._guard.person_spoke,
             recover=self._recover,
             quiet_s=lambda: self._double_talk.quiet_s,
         )
         self.conversation = Conversation(settings.policy(), parts, self._on_moment)
 
-        self._listener: WakeWordRunner | None = None
+        self._wake_runner: WakeWordRunner | None = None
         self._double_talk = DoubleTalkDetector(
             None if settings.live.silence_ms is None else settings.live.silence_ms / 1000
         )
@@ -171,8 +171,8 @@ class Appliance:
         self._light = DeviceSupervisor(Fault.LIGHT, self._run_light, self._post, observers.on_error)
         self._enrolment = DeviceSupervisor(Fault.ENROLMENT, self._run_enrolment, self._post, observers.on_error)
 
-    def end(self) -> None:
-        """End the conversation after the reply."""
+    def end_conversation(self) -> None:
+        """End the conversation after the current reply."""
         self._post(EndRequested())
 
     def set_volume(self, gain: float) -> None:
@@ -180,9 +180,9 @@ class Appliance:
         self._playback.set_volume(gain)
 
     def send_text(self, text: str) -> str | None:
-        """Say something to the model in writing; begin a conversation if there is none.
+        """Send a text to the model; begin a conversation if there is none.
 
-        Return why that cannot be done now, None if it was.
+        Return None, or the reason if the text cannot be sent now.
         """
         event = TextEntered(text)
         _, effects = step(self.conversation.context, event)
@@ -190,11 +190,11 @@ class Appliance:
         return next((effect.reason for effect in effects if isinstance(effect, Ignored)), None)
 
     def forget(self) -> None:
-        """Let the next conversation know nothing of this one."""
-        self._keeper.forget()
+        """Start the next conversation without the transcript of this one."""
+        self._session.forget()
 
     def stop(self) -> None:
-        """End everything; `run` returns soon."""
+        """Shut down; `run` returns soon."""
         self._chosen.manager.stopping()
         self._post(StopRequested())
 
@@ -212,12 +212,12 @@ class Appliance:
                     ("microphone", self._run_microphone()),
                     ("wake", self._wake.run()),
                     ("button", self._button.run()),
-                    ("keeper", self._keeper.run()),
-                    ("toolbox", self._toolbox.run()),
-                    ("lights", self._player.run()),
+                    ("session", self._session.run()),
+                    ("tools", self._tools.run()),
+                    ("light-player", self._player.run()),
                     ("light", self._light.run()),
                     ("enrolment", self._enrolment.run()),
-                    ("intercom", ControlSocket(self._chosen.runtime, self.send_text).run()),
+                    ("control-socket", ControlSocket(self._chosen.runtime, self.send_text).run()),
                     ("watchdog", self._make_watchdog().run()),
                     ("start", self._become_ready()),
                 )
@@ -225,7 +225,7 @@ class Appliance:
             await self.conversation.stopped()
             with suppress(TimeoutError):
                 async with timeout(CLOSE_S):
-                    await self._keeper.closed()
+                    await self._session.closed()
             for task in tasks:
                 task.cancel()
 
@@ -248,7 +248,7 @@ class Appliance:
             await self._chosen.engine()
 
     async def _run_microphone(self) -> None:
-        with suppress(TimeoutError):  # a microphone that is a file must not say its first words to deaf ears
+        with suppress(TimeoutError):  # a recording must not start before the wake word is loaded
             async with asyncio.timeout(START_S):
                 await self._wake.wait_until_known()
         await self._microphone.run()
@@ -263,22 +263,22 @@ class Appliance:
             return
         load, place = self._chosen.wake, self._chosen.place
         engine = await asyncio.to_thread(load) if place is Place.THREAD else load()
-        self._listener = WakeWordRunner(engine, self._on_detection, self._observers.on_scores, place)
+        self._wake_runner = WakeWordRunner(engine, self._on_detection, self._observers.on_scores, place)
         self._wake.report_alive()
         try:
-            await self._listener.run()
+            await self._wake_runner.run()
         finally:
-            self._listener = None
+            self._wake_runner = None
 
     async def _run_button(self) -> None:
         if self._chosen.button is None:
             return
         gesture = Gesture(self._settings.conversation.min_hold_ms / 1000)
-        presses = ButtonAdapter(gesture, lambda: self.ring.end, self._preroll, self._post)
+        adapter = ButtonAdapter(gesture, lambda: self.ring.end, self._preroll, self._post)
         try:
-            await self._chosen.button.run(presses.on_edge, self._button.report_alive)
+            await self._chosen.button.run(adapter.on_edge, self._button.report_alive)
         finally:
-            presses.close()
+            adapter.close()
 
     async def _run_light(self) -> None:
         await self._chosen.light.run(self._light.report_alive)
@@ -301,15 +301,15 @@ class Appliance:
         self._microphone.report_alive()
         self._observers.on_block(block)
         context = self.conversation.context
-        if context.state in _PERSONS or context.overlap is not Overlap.NONE:
+        if context.state in _PERSON_MAY_SPEAK or context.overlap is not Overlap.NONE:
             level, duration = measure(block.samples).rms, UPLINK.duration(len(block.samples))
             self._double_talk.feed(level, duration)
-            if context.state in _PERSONS and not self.uplink.may_echo:
-                self._keeper.listen(level, duration)
+            if context.state in _PERSON_MAY_SPEAK and not self.uplink.may_echo:
+                self._session.listen(level, duration)
             elif context.overlap is Overlap.SPEECH and self._double_talk.over:
                 self._post(OverlapEnded())
-        if self._listener is not None:
-            self._listener.feed(block)
+        if self._wake_runner is not None:
+            self._wake_runner.feed(block)
 
     def _on_detection(self, detection: Detection) -> None:
         speech_from = max(0, detection.end_sample - self._preroll)
@@ -323,7 +323,7 @@ class Appliance:
 
     def _on_audible(self, epoch: Epoch, at: Seconds) -> None:
         self.conversation.audible(at)
-        first = self.conversation.context.overlap is Overlap.POSSIBLE  # another reply gives what is loud no more time
+        first = self.conversation.context.overlap is Overlap.POSSIBLE  # a second reply does not extend the overlap
         self._post(ReplyAudible(epoch, first and self._double_talk.begins()))
         if gate(self.conversation.context) is Gate.CLOSED:
             self.uplink.nothing_said()
@@ -351,7 +351,7 @@ class Appliance:
 
     # Parts
 
-    def _make_keeper(self, settings: Settings) -> SessionManager:
+    def _make_session_manager(self, settings: Settings) -> SessionManager:
         chosen, conversation, caps = self._chosen, settings.conversation, settings.caps
         recollection = TranscriptRecorder()
         sources = Sources(chosen.tokens, chosen.connector, chosen.lessons)
@@ -361,7 +361,7 @@ class Appliance:
             UsageRecorder(Caps(caps.session, caps.day, caps.month), chosen.usage, _today),
             recollection,
         )
-        outlets = Callbacks(self._post, self._toolbox.offer, self._toolbox.forget, self._on_said, self._on_error)
+        outlets = Callbacks(self._post, self._tools.offer, self._tools.forget, self._on_said, self._on_error)
         candour = Candour.TELL if settings.live.tell_what_was_heard else Candour.KEEP
         return SessionManager(aides, self.uplink, self._playback, outlets, candour)
 
@@ -383,7 +383,7 @@ class Appliance:
         )
 
     def _make_watchdog(self) -> Watchdog:
-        """Watch what can die without a word: a device that has failed says so, and is a fault instead."""
+        """Watch devices that may hang silently; one that reports a failure is a fault instead."""
         microphone = Freshness(
             "microphone", lambda: self._last(Fault.MICROPHONE, self._capture.last_block_at), DEVICE_DEAD_S
         )

@@ -99,14 +99,14 @@ class Recording:
     def phrase(self, trouble: ev.Trouble | ev.Fault) -> Pcm | None:
         return np.zeros(20, np.int16)
 
-    def somebody_asked(self) -> bool:
+    def person_spoke(self) -> bool:
         return self.asked
 
     def recover(self) -> None:
         self.told.append(("recover",))
 
     def parts(self) -> Parts:
-        return Parts(self, self, self, self, self, self, self.somebody_asked, self.recover)
+        return Parts(self, self, self, self, self, self, self.person_spoke, self.recover)
 
 
 def test_the_light_and_the_gate_follow_a_wake_word_at_once():

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from appliance.app import Acts
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.config.load import load
 from appliance.config.schema import Settings
@@ -122,8 +121,13 @@ class House:
     async def living(self) -> AsyncIterator[Appliance]:
         """Run the daemon until the block ends."""
         settings = self.settings
-        acts = Acts()
-        tools = builtin(lambda: datetime.now().astimezone(), acts.end, acts.set_volume, acts.forget)
+        appliance: Appliance
+        tools = builtin(
+            lambda: datetime.now().astimezone(),
+            lambda: appliance.end_conversation(),  # noqa: PLW0108  it is made below
+            lambda gain: appliance.set_volume(gain),  # noqa: PLW0108  it is made below
+            lambda: appliance.forget(),  # noqa: PLW0108  it is made below
+        )
         registry = Registry(tools, settings.tools)
         connector = GeminiConnector(settings.live, registry.declarations)
         await connector.warm_up()
@@ -143,7 +147,7 @@ class House:
             manager=Manager(),
             place=Place.INLINE,
         )
-        appliance = acts.appliance = Appliance(settings, adapters, Observers(on_moment=self._see))
+        appliance = Appliance(settings, adapters, Observers(on_moment=self._see))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(appliance.run())
             try:

@@ -205,7 +205,7 @@ class Household:
         daemon: list[Appliance] = []
 
         def end() -> None:
-            daemon[0].end()
+            daemon[0].end_conversation()
 
         def forget() -> None:
             daemon[0].forget()

@@ -200,7 +200,7 @@ class Home:
         daemon: list[Appliance] = []
         own = builtin(
             lambda: datetime(2026, 11, 20, 12, tzinfo=UTC),
-            lambda: daemon[0].end(),  # noqa: PLW0108  it is made below
+            lambda: daemon[0].end_conversation(),  # noqa: PLW0108  it is made below
             lambda gain: daemon[0].set_volume(gain),  # noqa: PLW0108
             lambda: daemon[0].forget(),  # noqa: PLW0108
         )

@@ -302,7 +302,7 @@ async def _to_reconnecting(household: Household, appliance: Appliance) -> None:
 
 async def _to_farewell(household: Household, appliance: Appliance) -> None:
     await reach(appliance, State.LISTENING)
-    appliance.end()
+    appliance.end_conversation()
     await reach(appliance, State.FAREWELL)
 
 
