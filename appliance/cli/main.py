@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     say.set_defaults(command=_say)
 
     demo = commands.add_parser("demo", help="hold one conversation on a recording, and draw it")
-    from appliance.demo.choices import add_arguments  # noqa: PLC0415  the daemon needs no demo
+    from appliance.demo.options import add_arguments  # noqa: PLC0415  the daemon needs no demo
 
     add_arguments(demo)
     demo.set_defaults(command=_demo)

@@ -1,1 +1,1 @@
-"""One whole conversation on a recording: the real daemon, a Live service and a provisioning server on loopback."""
+"""A whole conversation on a recording: the real daemon, with a Live service and a provisioning server on loopback."""

@@ -1,4 +1,4 @@
-"""The `appliance demo` command: hold one conversation, show it as it happens, report it."""
+"""The `appliance demo` command: have one conversation, show its progress, report the result."""
 
 import argparse
 import asyncio
@@ -26,15 +26,13 @@ from appliance.core.events import LinkOpened
 from appliance.core.latency import Stopwatch
 from appliance.core.state import Context, State
 from appliance.daemon import Appliance
-from appliance.demo.accounting import Account, account
-from appliance.demo.best_effort_stdout import BestEffortStdout
-from appliance.demo.choices import Choices, choose
-from appliance.demo.expected_uplink import ExpectedUplink
-from appliance.demo.outputs import temporary_folder, write_output
+from appliance.demo.accounting import Account, ExpectedUplink, account
+from appliance.demo.options import DemoOptions, options_from
+from appliance.demo.outputs import BestEffortStdout, temporary_directory, write_output
+from appliance.demo.progress import ProgressPrinter, make_console
 from appliance.demo.recorder import Recording
-from appliance.demo.report import Report, summed_up
-from appliance.demo.servers import Service, world
-from appliance.demo.show import Show, plain
+from appliance.demo.report import Report, make_report
+from appliance.demo.servers import Service, run_servers
 from appliance.demo.timeline import Picture, draw
 from appliance.errors import ApplianceError, ExitCode
 from appliance.net.event_loop import HappyEyeballsLoop
@@ -45,27 +43,27 @@ from appliance.wake.detector import rule_for
 from appliance.wake.ports import Detection
 
 LINGER_S: Final = 1.0
-"""A word at the very end of a file is still noticed, and the sound at the end of a conversation still heard."""
+"""After the end of a file or conversation, so that a last wake word is detected and the last sound is played."""
 PLAYERS: Final = ("aplay", "pw-play", "paplay", "ffplay")
 """Programs that play a WAV file; the first is in Debian's alsa-utils."""
-OVER: Final = frozenset({State.IDLE, State.FAULT})
+AT_REST: Final = frozenset({State.IDLE, State.FAULT})
 
 
 def demo_command(arguments: argparse.Namespace) -> int:
-    """Hold the demo; return its exit code.
+    """Run the demo; return its exit code.
 
     Raises:
-        ApplianceError: An option is of no use, a server does not start, or the report cannot be written.
+        ApplianceError: An option cannot be used, a server does not start, or the report cannot be written.
     """
-    choices = choose(arguments)
-    # A device that fails is told by the demo itself.
+    options = options_from(arguments)
+    # The demo itself reports a device that fails.
     log.configure(Log(level="error")).addFilter(lambda record: getattr(record, "event", "") != "device.failed")
     with (
         redirect_stdout(BestEffortStdout(sys.stdout)),
-        temporary_folder() as folder,
+        temporary_directory() as directory,
         asyncio.Runner(loop_factory=HappyEyeballsLoop) as runner,
     ):
-        report = runner.run(Demo(choices, folder, plain()).run())
+        report = runner.run(Demo(options, directory, make_console()).run())
     if report.trouble:
         severity = "error: " if report.exit else ""
         print(f"appliance: {severity}{report.trouble}", file=sys.stderr)
@@ -76,63 +74,63 @@ def demo_command(arguments: argparse.Namespace) -> int:
 class Demo:
     """One demo, from its start to its report."""
 
-    choices: Choices
-    folder: Path
-    """For what nobody wants to keep."""
+    options: DemoOptions
+    directory: Path
+    """For temporary files."""
     console: Console
     recording: Recording = field(default_factory=Recording)
-    owed: ExpectedUplink = field(default_factory=ExpectedUplink)
+    expected: ExpectedUplink = field(default_factory=ExpectedUplink)
     speaker_from: float = 0.0
     repeated: Callable[[], int] = lambda: 0
-    """How many samples were sent again on purpose."""
-    _show: Show = field(init=False)
-    _holding: asyncio.Task[None] | None = None
+    """Returns the number of samples resent on purpose."""
+    _progress: ProgressPrinter = field(init=False)
+    _conversation_task: asyncio.Task[None] | None = None
     _appliance: Appliance | None = None
     _stopwatch: Stopwatch = field(default_factory=Stopwatch)
     _ending: bool = False
     _stopped: bool = False
-    """By somebody, before it was over."""
+    """By a signal, before it was over."""
     _busy_until: int = 0
-    """The newest microphone sample that was not captured at rest."""
+    """Index of the newest microphone sample that was not captured at rest."""
 
     def __post_init__(self) -> None:
-        self._show = Show(self.console, self.recording)
+        self._progress = ProgressPrinter(self.console, self.recording)
 
     @property
     def speaker(self) -> Path:
-        """The file that is the speaker."""
-        return self.choices.speaker if isinstance(self.choices.speaker, Path) else self.folder / "reply.wav"
+        """The speaker's output file."""
+        return self.options.speaker if isinstance(self.options.speaker, Path) else self.directory / "reply.wav"
 
     @property
     def records(self) -> Path:
-        """Where the simulator writes what it received."""
-        return self.folder / "records"
+        """The simulator's records of what it received."""
+        return self.directory / "records"
 
     async def run(self) -> Report:
-        """Hold the conversation and write down how it was; a signal ends the one, not the other."""
-        with self._ended_by_signals():
+        """Have the conversation, then report it; a signal ends only the conversation."""
+        with self._stop_on_signals():
             async with asyncio.TaskGroup() as group:
-                self._holding = group.create_task(self._hold())
+                self._conversation_task = group.create_task(self._converse())
             report = self.report()
             self.console.print(report.table())
             return self.write(report)
 
-    async def _hold(self) -> None:
+    async def _converse(self) -> None:
         """Start the servers and the daemon; return when the conversation is over."""
-        choices = self.choices
+        options = self.options
         self.console.print("Starting the Live service and the provisioning server", style="dim")
         async with AsyncExitStack() as stack:
             overrides = await stack.enter_async_context(
-                world(self.folder, choices.service, choices.mishap, choices.link_delay_s)
+                run_servers(self.directory, options.service, options.mishap, options.link_delay_s)
             )
-            settings = load([], choices.overrides(self.speaker) | overrides).settings
+            settings = load([], options.overrides(self.speaker) | overrides).settings
             observers = Observers(
                 on_moment=self._on_moment,
                 on_block=self._on_block,
                 on_detection=self._on_detection,
                 on_scores=self.recording.on_scores,
                 on_error=self._on_error,
-                on_said=self._show.on_said,
+                on_said=self._progress.on_said,
                 on_speaker=self._on_speaker,
             )
             self._appliance = appliance = await app.make(settings, observers)
@@ -141,9 +139,9 @@ class Demo:
             await self._appliance.run()
 
     @contextmanager
-    def _ended_by_signals(self) -> Iterator[None]:
-        """End in order on SIGTERM, on Ctrl-C and when the terminal is closed."""
-        with stop_signals(self._stop, self._break_off):
+    def _stop_on_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM, on Ctrl-C and when the terminal is closed."""
+        with stop_signals(self._stop, self._cancel):
             yield
 
     def _stop(self) -> None:
@@ -152,31 +150,31 @@ class Demo:
         self._stopped = True
         if self._appliance is not None:
             self._end()
-        elif self._holding is not None:
-            self._holding.cancel()
+        elif self._conversation_task is not None:
+            self._conversation_task.cancel()
 
-    def _break_off(self) -> None:
-        """Wait for nothing more; the report is still written."""
+    def _cancel(self) -> None:
+        """Stop without waiting for the conversation; the report is still written."""
         self._stopped = self._ending = True
-        if self._holding is not None:
-            self._holding.cancel()
+        if self._conversation_task is not None:
+            self._conversation_task.cancel()
 
     def _on_speaker(self, audible_at: Seconds) -> None:
         self.speaker_from = audible_at
 
-    def _on_detection(self, word: Detection) -> None:
-        self.recording.detections.append(word)
-        self._show.on_detection(word)
+    def _on_detection(self, detection: Detection) -> None:
+        self.recording.detections.append(detection)
+        self._progress.on_detection(detection)
 
     def _on_error(self, error: ApplianceError) -> None:
         self.recording.errors.append(error)
-        self._show.on_error(error)
+        self._progress.on_error(error)
 
     def _on_moment(self, moment: Moment) -> None:
-        self._show.on_moment(moment)
+        self._progress.on_moment(moment)
         self.recording.moments.append(moment)
         if self._appliance is not None:
-            self.owed.on_moment(moment, self._appliance.ring.end)
+            self.expected.on_moment(moment, self._appliance.ring.end)
         if moment.after.state is State.FAULT:
             self._end()
 
@@ -186,7 +184,7 @@ class Demo:
             return
         if self.recording.full:
             self._end()
-        elif self._appliance.conversation.context.state not in OVER:
+        elif self._appliance.conversation.context.state not in AT_REST:
             self._busy_until = block.start
         elif block.start >= self._busy_until + UPLINK.frames(LINGER_S) and self._is_over(block):
             self._end()
@@ -197,20 +195,20 @@ class Demo:
             self._appliance.stop()
 
     def _is_over(self, block: Block) -> bool:
-        """Tell at rest whether all is over: after trouble, a file's end, a device's conversation or silence."""
+        """Return whether the demo, at rest, is over: an error, the file's end, a device's conversation or silence."""
         if self.recording.errors:
             return True
-        duration_s = self.choices.duration_s
+        duration_s = self.options.duration_s
         if duration_s is None:
-            return bool(self.owed.spans) or block.start >= UPLINK.frames(self.choices.wait_s)
+            return bool(self.expected.spans) or block.start >= UPLINK.frames(self.options.wait_s)
         return block.start >= UPLINK.frames(duration_s)
 
     def report(self) -> Report:
-        """Sum up; exit 0 only where all went well, every sample having arrived once, or somebody stopped it."""
+        """Return the report; exit code 0 only if every sample was received once, or a signal stopped the demo."""
         received = self._received()
-        captured = self.recording.captured(self.owed.spans)
+        captured = self.recording.captured(self.expected.spans)
         samples = None if received is None else account(captured, received).with_repeats(self.repeated())
-        return summed_up(self.recording, self.owed, self._stopwatch, samples, *self._outcome(samples))
+        return make_report(self.recording, self.expected, self._stopwatch, samples, *self._outcome(samples))
 
     def _outcome(self, samples: Account | None) -> tuple[ExitCode, str | None]:
         if self.recording.errors:
@@ -222,59 +220,62 @@ class Demo:
             return ExitCode.NOTHING_HEARD, self._nothing_heard()
         if silent := [moment.after for moment in self.recording.moments if moment.after.state is State.TROUBLE]:
             return ExitCode.UNAVAILABLE, _no_answer(silent[-1])
-        if samples is None and self.choices.service is Service.SIMULATOR:
-            return ExitCode.UNAVAILABLE, "the simulator has ended without a record of what it received: try again"
+        if samples is None and self.options.service is Service.SIMULATOR:
+            return ExitCode.UNAVAILABLE, "the simulator ended without a record of what it received: try again"
         if samples and samples.lost + samples.duplicated + samples.strange:
-            return ExitCode.BUG, "not every sample reached the service once; please report this with the report"
+            return (
+                ExitCode.BUG,
+                "not every sample reached the service exactly once; please report this bug, with the report",
+            )
         return ExitCode.OK, None
 
     def _nothing_heard(self) -> str:
-        source = self.choices.microphone
+        source = self.options.microphone
         if measure(self.recording.microphone()).silent:
-            return f"{source} is silent: is it the right recording, and was the microphone on?"
+            return f"{source} is silent: check that it is the right recording, and that the microphone was on"
         return (
-            f"the wake word {self.choices.wake} was not heard in {source}: "
-            "try --wake with another word, or leave two seconds of silence before it"
+            f"the wake word {self.options.wake} was not heard in {source}: "
+            "try another one with --wake, or leave two seconds of silence before it"
         )
 
     def _received(self) -> Pcm | None:
-        """Return what the simulator received, session by session; None where not every session has left a record."""
+        """Return the samples that the simulator received; None unless every session has a record."""
         opened = sum(isinstance(moment.event, LinkOpened) for moment in self.recording.moments)
         files = sorted(self.records.glob("session-*.wav"), key=lambda path: int(path.stem.rpartition("-")[2]))
-        if self.choices.service is Service.GOOGLE or len(files) < opened:
+        if self.options.service is Service.GOOGLE or len(files) < opened:
             return None
         return np.concatenate([np.zeros(0, np.int16), *(_samples(path) for path in files)])
 
     def write(self, report: Report) -> Report:
-        """Write the files that were asked for, the report last; return it with what could not be written.
+        """Write the output files, the report last; return it with the error of a timeline that cannot be written.
 
         Raises:
-            InputError: The report itself cannot be written.
+            InputError: The report cannot be written.
         """
-        choices = self.choices
-        if choices.timeline is not None:
+        options = self.options
+        if options.timeline is not None:
             try:
-                self._draw(choices.timeline, report)
+                self._draw(options.timeline, report)
             except ApplianceError as error:
                 report = replace(report, exit=report.exit or error.exit_code, trouble=report.trouble or str(error))
-        if choices.report is not None:
-            write_output(choices.report, (json.dumps(report.document(), indent=2) + "\n").encode())
-        for path in choices.outputs:
+        if options.report is not None:
+            write_output(options.report, (json.dumps(report.document(), indent=2) + "\n").encode())
+        for path in options.outputs:
             if path.exists():
                 self.console.print(f"wrote {path}", style="dim", soft_wrap=True)
-        if isinstance(choices.speaker, Path) and choices.speaker.exists():
+        if isinstance(options.speaker, Path) and options.speaker.exists():
             player = next((name for name in PLAYERS if shutil.which(name)), PLAYERS[0])
-            self.console.print(f"to hear it: {player} {shlex.quote(str(choices.speaker))}", soft_wrap=True)
+            self.console.print(f"to hear it: {player} {shlex.quote(str(options.speaker))}", soft_wrap=True)
         return report
 
     def _draw(self, path: Path, report: Report) -> None:
-        is_file = not isinstance(self.choices.speaker, str)
+        is_file = not isinstance(self.options.speaker, str)
         picture = Picture(
             microphone=self.recording.microphone(),
-            owed=self.owed.spans,
+            expected=self.expected.spans,
             received=report.uplink.received if report.uplink else None,
             scores=self.recording.scores,
-            threshold=rule_for(self.choices.wake).threshold,
+            threshold=rule_for(self.options.wake).threshold,
             detections=report.wake_detections,
             states=report.states,
             speaker=_samples(self.speaker) if is_file and self.speaker.exists() else np.zeros(0, np.int16),
@@ -287,7 +288,7 @@ class Demo:
 
 def _no_answer(context: Context) -> str:
     reason = context.trouble.value if context.trouble else "for an unknown reason"
-    return f"no answer could be had: {reason}"
+    return f"no answer: {reason}"
 
 
 def _samples(path: Path) -> Pcm:

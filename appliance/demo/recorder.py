@@ -1,4 +1,4 @@
-"""Writes down what a demo is to show: microphone, scores, steps of the conversation, errors."""
+"""Records a demo: microphone, wake scores, steps of the conversation, errors."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -8,18 +8,18 @@ import numpy as np
 from appliance.audio.ports import Block
 from appliance.conversation import Moment
 from appliance.core.state import State
-from appliance.demo.expected_uplink import Span
+from appliance.demo.accounting import Span
 from appliance.errors import ApplianceError
 from appliance.units import UPLINK, Pcm, Seconds
 from appliance.wake.ports import Detection, Score
 
-LONGEST_S: Final = 600.0
-"""Microphone audio and scores after this are not kept; `Recording.full` says so."""
+MAX_DURATION_S: Final = 600.0
+"""Later microphone audio and scores are not recorded; `Recording.full` says so."""
 
 
 @dataclass(slots=True)
 class Recording:
-    """Everything on one time axis: seconds since the first microphone sample."""
+    """All observations on one time axis: seconds since the first microphone sample."""
 
     started_at: Seconds | None = None
     """Loop time of the first microphone sample."""
@@ -28,29 +28,29 @@ class Recording:
     detections: list[Detection] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     errors: list[ApplianceError] = field(default_factory=list)
-    full: int = 0
-    """Blocks that were not kept."""
+    full: bool = False
+    """Audio and scores came after `MAX_DURATION_S`."""
 
     def on_block(self, block: Block) -> None:
-        """Keep a block; the first one is the origin of the time axis."""
+        """Record a block; the first one is the origin of the time axis."""
         if self.started_at is None:
             self.started_at = Seconds(block.captured_at - UPLINK.duration(len(block.samples)))
-        if block.start > UPLINK.frames(LONGEST_S):
-            self.full += 1
+        if block.start > UPLINK.frames(MAX_DURATION_S):
+            self.full = True
         else:
             self.blocks.append(block)
 
     def on_scores(self, scores: list[Score]) -> None:
-        """Keep the scores of a few hops."""
+        """Record wake scores."""
         if not self.full:
             self.scores += scores
 
     def since_start(self, at: Seconds) -> float:
-        """Return a moment on the recording's time axis."""
+        """Convert a loop time to the recording's time axis."""
         return at - self.started_at if self.started_at is not None else 0.0
 
     def microphone(self) -> Pcm:
-        """Return all samples kept, lost ones as zeros: index 0 is the stream's first sample."""
+        """Return all recorded samples, lost ones as zeros; index 0 is the stream's first sample."""
         if not self.blocks:
             return np.zeros(0, np.int16)
         last = self.blocks[-1]
@@ -60,12 +60,12 @@ class Recording:
         return pcm
 
     def captured(self, spans: list[Span]) -> Pcm:
-        """Return the samples of these spans, one after the other."""
+        """Return the samples of these spans, concatenated."""
         pcm = self.microphone()
         return np.concatenate([np.zeros(0, np.int16), *(pcm[start:stop] for start, stop in spans)])
 
     def states(self) -> list[tuple[float, State]]:
-        """Return (seconds, state) for every change, the state at the start first."""
+        """Return (seconds, state) for the initial state and every change."""
         changes = [moment for moment in self.moments if moment.after.state is not moment.before.state]
         first = [(0.0, self.moments[0].before.state)] if self.moments else []
         return first + [(max(0.0, self.since_start(moment.at)), moment.after.state) for moment in changes]

@@ -1,4 +1,4 @@
-"""What a demo has to report, as a JSON document and as a table."""
+"""The demo's report, as a JSON document and as a table."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,11 +11,8 @@ from appliance.conversation import Moment
 from appliance.core.events import ReplyStarted
 from appliance.core.latency import Latency, Stopwatch
 from appliance.core.state import State
-from appliance.demo import figures
-from appliance.demo.accounting import Account
-from appliance.demo.expected_uplink import ExpectedUplink
+from appliance.demo.accounting import Account, ExpectedUplink, unsent_speech_s
 from appliance.demo.recorder import Recording
-from appliance.demo.unsent import unsent_speech_s
 from appliance.errors import ExitCode
 from appliance.units import UPLINK, Seconds
 from appliance.wake.ports import Detection
@@ -23,24 +20,24 @@ from appliance.wake.ports import Detection
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One demo; `document` is what is written."""
+    """The result of one demo."""
 
     wake_detections: Sequence[Detection]
     turns: int
     interruptions: int
     uplink: Account | None
-    """None where the service does not tell what it received."""
+    """None if the service does not record what it receives."""
     captured: int
     unsent_speech_s: Seconds
-    """Said in the conversation while nothing was let through."""
+    """Speech during the conversation while nothing was to be sent."""
     latencies_ms: dict[Latency, tuple[float, ...]]
     states: Sequence[tuple[float, State]]
     trouble: str | None
-    """One line, where something went wrong."""
+    """One line if something went wrong."""
     exit: ExitCode
 
     def document(self) -> dict[str, Any]:
-        """Return the report as JSON values; the README tells what they mean."""
+        """Return the report as JSON values, explained in the README."""
         account = self.uplink
         return {
             "wake_detections": [asdict(detection) for detection in self.wake_detections],
@@ -68,44 +65,44 @@ class Report:
         }
 
     def table(self) -> Table:
-        """Return what people compare."""
+        """Return the main figures as a table."""
         table = Table("figure", "value", box=None, pad_edge=False)
-        words = ", ".join(
-            f"{word.model} at {figures.seconds(word.end_sample / UPLINK.rate_hz)}" for word in self.wake_detections
-        )
+        words = ", ".join(f"{word.model} at {word.end_sample / UPLINK.rate_hz:.2f} s" for word in self.wake_detections)
         table.add_row("wake word", words or "not heard")
         table.add_row("answers", str(self.turns))
         table.add_row("interruptions", str(self.interruptions))
-        table.add_row("samples captured since the wake word", figures.samples(self.captured))
+        table.add_row("samples captured since the wake word", f"{self.captured:,}")
         if self.uplink:
-            table.add_row("samples received by the service", figures.samples(self.uplink.received))
-            table.add_row("samples lost", figures.samples(self.uplink.lost))
-            table.add_row("samples duplicated", figures.samples(self.uplink.duplicated))
+            table.add_row("samples received by the service", f"{self.uplink.received:,}")
+            table.add_row("samples lost", f"{self.uplink.lost:,}")
+            table.add_row("samples duplicated", f"{self.uplink.duplicated:,}")
             if self.uplink.repeated:
-                table.add_row("samples sent again on purpose", figures.samples(self.uplink.repeated))
-        table.add_row("said while an answer played, and not sent", figures.seconds(self.unsent_speech_s))
+                table.add_row("samples resent on purpose", f"{self.uplink.repeated:,}")
+        table.add_row("speech during answers, not sent", f"{self.unsent_speech_s:.2f} s")
         for latency, taken in self.latencies_ms.items():
-            table.add_row(latency.value.replace("_", " "), ", ".join(map(figures.milliseconds, taken)) or "-")
+            table.add_row(latency.value.replace("_", " "), ", ".join(f"{ms:.0f} ms" for ms in taken) or "-")
         return table
 
 
-def summed_up(
+def make_report(
     recording: Recording,
-    owed: ExpectedUplink,
+    expected: ExpectedUplink,
     stopwatch: Stopwatch,
     uplink: Account | None,
     outcome: ExitCode,
     trouble: str | None,
 ) -> Report:
-    """Return the report on a recording."""
+    """Return the report on a recorded demo."""
     moments = recording.moments
     return Report(
         wake_detections=tuple(recording.detections),
-        turns=sum(map(_admitted, moments)),
+        turns=sum(map(_reply_played, moments)),
         interruptions=sum(moment.after.state is State.INTERRUPTED is not moment.before.state for moment in moments),
         uplink=uplink,
-        captured=len(recording.captured(owed.spans)),
-        unsent_speech_s=unsent_speech_s(recording.microphone(), owed.conversations, [*owed.spans, *owed.wake_words]),
+        captured=len(recording.captured(expected.spans)),
+        unsent_speech_s=unsent_speech_s(
+            recording.microphone(), expected.conversations, [*expected.spans, *expected.wake_words]
+        ),
         latencies_ms={latency: stopwatch.taken_ms(latency) for latency in Latency},
         states=recording.states(),
         trouble=trouble,
@@ -113,6 +110,6 @@ def summed_up(
     )
 
 
-def _admitted(moment: Moment) -> bool:
-    """Tell whether a reply that began was played: not one that came while the button was held."""
+def _reply_played(moment: Moment) -> bool:
+    """Return whether a reply started to play; one that comes while the button is held does not."""
     return isinstance(moment.event, ReplyStarted) and moment.after.epoch == moment.event.epoch

@@ -1,7 +1,7 @@
-"""Runs a program until whoever started it is gone: ``python -m appliance.demo.run_with_parent MODULE ARGUMENT…``.
+"""Run a module until its parent process ends: ``python -m appliance.demo.run_with_parent MODULE ARGUMENT…``.
 
-The demo's servers run in a session of their own, where Ctrl-C does not reach them. Their standard input is the tether:
-it ends with the demo, also where that is killed, and then the program gets SIGTERM.
+The demo's servers run in separate sessions, which Ctrl-C does not reach. Their standard input ends with the demo, even
+if the demo is killed; then they get SIGTERM.
 """
 
 import os
@@ -13,14 +13,14 @@ import threading
 
 def main() -> None:
     """Run the module that the command line names."""
-    threading.Thread(target=_end_with_starter, name="tether", daemon=True).start()
+    threading.Thread(target=_terminate_with_parent, name="parent", daemon=True).start()
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 
 
-def _end_with_starter() -> None:
-    """Wait for the end of the standard input."""
-    # Not through sys.stdin: a thread that waits in it is fatal to the interpreter's end.
+def _terminate_with_parent() -> None:
+    """Wait for the end of standard input, then terminate this process."""
+    # Not through sys.stdin: the interpreter cannot exit while a thread waits in it.
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)

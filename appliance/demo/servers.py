@@ -1,4 +1,4 @@
-"""The outside of a demo: a Live service and a provisioning server, each a program of its own on loopback."""
+"""The demo's servers: a Live service and a provisioning server, each a separate program on loopback."""
 
 import asyncio
 import json
@@ -15,49 +15,49 @@ from appliance.provisioning.common.keys import new_private_key, private_key, pub
 from appliance.timeout import timeout
 
 START_S: Final = 30.0
-"""A slow Raspberry Pi takes ten seconds to import all that a server needs."""
+"""A slow Raspberry Pi takes ten seconds to import a server's modules."""
 STOP_S: Final = 5.0
 API_KEY: Final = "a-key-for-the-simulator"
 DEVICE: Final = "demo"
 Tables = dict[str, dict[str, str]]
-NOBODY: Final = "https://127.0.0.1:9"
-"""The discard port: closed everywhere."""
+UNREACHABLE_URL: Final = "https://127.0.0.1:9"
+"""The discard port, closed everywhere."""
 
 
 class Service(Enum):
-    """Who answers."""
+    """The Live service."""
 
     SIMULATOR = "simulator"
     GOOGLE = "google"
 
 
 class Mishap(Enum):
-    """What can be made to go wrong, to see how the appliance takes it."""
+    """A failure to demonstrate."""
 
     NONE = "none"
     REFUSED_TOKEN = "refused-token"  # noqa: S105  no password
     """The provisioning server does not know this device."""
     DEAD_SERVER = "dead-server"
-    """Nobody answers at the provisioning server's address."""
+    """The provisioning server is unreachable."""
 
 
-class WorldError(ApplianceError):
-    """A server of the demo did not start."""
+class ServerStartError(ApplianceError):
+    """A server did not start."""
 
     code = "demo-world"
     exit_code = ExitCode.UNAVAILABLE
 
 
 @asynccontextmanager
-async def world(
+async def run_servers(
     directory: Path, service: Service, mishap: Mishap, link_delay_s: float
 ) -> AsyncIterator[dict[str, Any]]:
-    """Start the servers and stop them again; yield where they are, as overrides of the daemon's settings.
+    """Run the servers; yield the daemon's settings for them.
 
-    Once stopped, the simulator has written what it received to ``directory/records``.
+    When it stops, the simulator has written what it received to ``directory/records``.
 
     Raises:
-        WorldError: One does not start; the message holds what it said last.
+        ServerStartError: A server does not start; the message quotes its last line.
     """
     key = new_private_key()
     key_file = directory / "device.pem"
@@ -71,14 +71,14 @@ async def world(
             settings[""] = {"live_base_url": simulator["base_url"]}
             live = {"ca_file": simulator["ca_file"]}
         async with _provisiond(directory, settings, service) as server:
-            url = server["url"] if mishap is not Mishap.DEAD_SERVER else NOBODY
-            own = private_key((directory / "provisiond" / "signing-key.pem").read_text(encoding="ascii"))
+            url = server["url"] if mishap is not Mishap.DEAD_SERVER else UNREACHABLE_URL
+            server_key = private_key((directory / "provisiond" / "signing-key.pem").read_text(encoding="ascii"))
             provisioning = {
                 "url": url,
                 "ca_file": server["ca_file"],
                 "device_id": DEVICE,
                 "device_key_file": key_file,
-                "server_keys": [public_key_text(own)],
+                "server_keys": [public_key_text(server_key)],
                 "prefetch": "never",
             }
             yield {"provisioning": provisioning, "live": live}
@@ -89,7 +89,7 @@ async def _simulator(directory: Path, service: Service, link_delay_s: float) -> 
     if service is Service.GOOGLE:
         yield None
         return
-    records = _made(directory / "records")
+    records = _make_directory(directory / "records")
     options = [
         "--directory",
         str(directory),
@@ -110,19 +110,19 @@ async def _simulator(directory: Path, service: Service, link_delay_s: float) -> 
 async def _provisiond(directory: Path, settings: Tables, service: Service) -> AsyncIterator[dict[str, Any]]:
     config = directory / "provisiond.toml"
     _write(config, _toml(settings))
-    own = _made(directory / "provisiond")
+    own = _make_directory(directory / "provisiond")
     options = ["--config", str(config), "--port", "0", "--development", str(own)]
     async with _program(directory, "appliance.provisioning.server", options, _environment(service)) as ready:
         yield ready
 
 
 def _environment(service: Service) -> dict[str, str]:
-    """Return the environment of the provisioning server: none of the settings of another one that runs here."""
+    """Return the provisioning server's environment, without settings meant for another server on this computer."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PROVISIOND_")}
     kept.pop("CREDENTIALS_DIRECTORY", None)
     if service is Service.SIMULATOR:
         kept["GEMINI_API_KEY"] = API_KEY
-        # No proxy leads to the simulator.
+        # The simulator cannot be reached through a proxy.
         kept = {name: value for name, value in kept.items() if not name.lower().endswith("_proxy")}
     return kept
 
@@ -131,10 +131,10 @@ def _environment(service: Service) -> dict[str, str]:
 async def _program(
     directory: Path, module: str, options: Sequence[str], environment: dict[str, str]
 ) -> AsyncIterator[dict[str, Any]]:
-    """Run one of our own programs; yield the JSON line with which it says that it is ready."""
-    words = directory / f"{module}.log"
-    with _writing(directory):
-        stderr = words.open("wb")
+    """Run one of our programs; yield the JSON line that it prints when it is ready."""
+    log = directory / f"{module}.log"
+    with _disk_errors(directory):
+        stderr = log.open("wb")
     with stderr:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "appliance.demo.run_with_parent", module, *options,
@@ -142,7 +142,7 @@ async def _program(
             env=environment, start_new_session=True,
         )  # fmt: skip
     try:
-        yield await _ready(process, module, words)
+        yield await _ready(process, module, log)
     finally:
         with suppress(ProcessLookupError):
             process.terminate()
@@ -155,25 +155,25 @@ async def _program(
 
 
 def _write(file: Path, text: str) -> None:
-    with _writing(file.parent):
+    with _disk_errors(file.parent):
         file.write_text(text, encoding="utf-8")
 
 
-def _made(directory: Path) -> Path:
-    with _writing(directory.parent):
+def _make_directory(directory: Path) -> Path:
+    with _disk_errors(directory.parent):
         directory.mkdir()
     return directory
 
 
 @contextmanager
-def _writing(directory: Path) -> Iterator[None]:
+def _disk_errors(directory: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WorldError(f"{directory} takes no files: {error.strerror}; is the disk full?") from error
+        raise ServerStartError(f"cannot write in {directory}: {error.strerror}; is the disk full?") from error
 
 
-async def _ready(process: asyncio.subprocess.Process, module: str, words: Path) -> dict[str, Any]:
+async def _ready(process: asyncio.subprocess.Process, module: str, log: Path) -> dict[str, Any]:
     if process.stdout is None:
         raise AssertionError
     try:
@@ -181,7 +181,7 @@ async def _ready(process: asyncio.subprocess.Process, module: str, words: Path) 
             line = await process.stdout.readline()
         return dict(json.loads(line))
     except (TimeoutError, ValueError) as error:
-        raise WorldError(f"{module} does not start; it said: {_last_line(words)}") from error
+        raise ServerStartError(f"{module} does not start; its last output was: {_last_line(log)}") from error
 
 
 def _last_line(file: Path) -> str:
@@ -190,7 +190,7 @@ def _last_line(file: Path) -> str:
 
 
 def _toml(tables: Tables) -> str:
-    """Write tables of strings, the unnamed one first; a JSON string is a TOML string."""
+    """Serialise tables of strings, the unnamed one first; a JSON string is a TOML string."""
     lines: list[str] = []
     for table, entries in tables.items():
         lines += [f"[{table}]"] if table else []

@@ -1,4 +1,4 @@
-"""Draws a demo on one time axis: microphone, wake score, state, speaker, latencies. The only importer of matplotlib."""
+"""Draws a demo on one time axis: microphone, wake score, state, speaker, latencies."""
 
 import io
 from collections.abc import Sequence
@@ -12,8 +12,7 @@ import numpy as np
 
 from appliance.core.latency import Latency
 from appliance.core.state import State
-from appliance.demo import figures
-from appliance.demo.expected_uplink import Span
+from appliance.demo.accounting import Span
 from appliance.demo.outputs import write_output
 from appliance.errors import ApplianceError, ExitCode
 from appliance.indicator.patterns import PATTERNS, Motion, Pattern
@@ -24,72 +23,72 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _UNLIT: Final = 0.13
-"""Grey behind the lights: what none of them has reached."""
+"""Grey level of the background."""
 _FAINT: Final = 0.25
-"""So bright a faint light is drawn, which would not be seen on paper otherwise."""
+"""Minimum brightness of a light in the picture, so that a faint one is visible."""
 
 
 def _colour(pattern: Pattern) -> tuple[float, float, float]:
-    """Return a light's own colour on the grey of the strip."""
+    """Return the colour of a light against the grey background."""
     level = 0.0 if pattern.motion is Motion.OFF else max(pattern.high, _FAINT)
     red, green, blue = (_UNLIT + (1 - _UNLIT) * level * part for part in pattern.colour.value)
     return red, green, blue
 
 
 COLOURS: Final = {state: _colour(pattern) for state, pattern in PATTERNS.items()}
-"""Colours of the strip that shows the light."""
+"""Colours in the strip that shows the light."""
 _WARNING: Final = "#a02622"
 _INK: Final = "#333333"
 _LUMINANCE: Final = (0.2126, 0.7152, 0.0722)
 """Weights of red, green and blue in luminance (ITU-R BT.709)."""
 _COLUMNS: Final = 2400
-"""A waveform is drawn as so many vertical strokes at most."""
+"""Maximum number of vertical strokes in a waveform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is drawn; times in seconds since the first microphone sample."""
+    """The data to draw; times in seconds since the first microphone sample."""
 
     microphone: Pcm
-    owed: Sequence[Span]
-    """The spans of the microphone stream that were for the service."""
+    expected: Sequence[Span]
+    """The spans of the microphone stream that were to be sent."""
     received: int | None
-    """Samples of them that it received; None where it does not tell."""
+    """Samples that the service received; None if unknown."""
     scores: Sequence[Score]
     threshold: float
     detections: Sequence[Detection]
     states: Sequence[tuple[float, State]]
     speaker: Pcm
     speaker_from: float
-    """When the speaker's first sample was heard."""
+    """When the speaker's first sample was played."""
     latencies_ms: dict[Latency, tuple[float, ...]]
     trouble: str | None
-    """One line, where something went wrong."""
+    """One line if something went wrong."""
 
 
-class CannotDraw(ApplianceError):  # noqa: N818  says what cannot be done
+class DrawingError(ApplianceError):
     """The picture cannot be drawn."""
 
     code = "cannot-draw"
     exit_code = ExitCode.CANNOT_WRITE
 
 
-def check(path: Path) -> None:
-    """Raise CannotDraw before a demo is held whose picture could not be drawn."""
+def check_picture(path: Path) -> None:
+    """Raise DrawingError if the picture cannot be drawn."""
     if find_spec("matplotlib") is None:
-        raise CannotDraw("the picture needs matplotlib: install voice-appliance[demo], or leave --timeline out")
+        raise DrawingError("the timeline needs matplotlib: install voice-appliance[demo], or omit --timeline")
     if path.suffix != ".png":
-        raise CannotDraw(f"{path}: the picture is a PNG: give a name that ends in .png")
+        raise DrawingError(f"{path}: the timeline is a PNG file: choose a name ending in .png")
 
 
 def draw(picture: Picture, path: Path) -> None:
     """Write the picture as PNG.
 
     Raises:
-        CannotDraw: matplotlib is not installed.
+        DrawingError: matplotlib is not installed.
         InputError: The file cannot be written.
     """
-    check(path)
+    check_picture(path)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(15, 8.2), dpi=110, layout="constrained")
@@ -97,7 +96,7 @@ def draw(picture: Picture, path: Path) -> None:
     end_s = len(picture.microphone) / UPLINK.rate_hz
     _waveform(microphone, picture.microphone, UPLINK, 0.0, "#6d7f93")
     microphone.set_ylabel("microphone")
-    _owed(microphone, picture)
+    _expected(microphone, picture)
     _scores(wake, picture)
     _states(state, picture.states, end_s)
     _waveform(speaker, picture.speaker, REPLY, picture.speaker_from, "#57b56a")
@@ -105,7 +104,7 @@ def draw(picture: Picture, path: Path) -> None:
     speaker.set_xlabel("seconds since the first microphone sample")
     for axes in (microphone, wake, speaker):
         _mark(axes, picture)
-    _name_marks(microphone, picture)
+    _label_marks(microphone, picture)
     microphone.set_xlim(0, max(end_s, 1.0))
     figure.suptitle(_headline(picture), fontsize=11, color=_WARNING if picture.trouble else _INK)
     png = io.BytesIO()
@@ -113,19 +112,19 @@ def draw(picture: Picture, path: Path) -> None:
     write_output(path, png.getvalue())
 
 
-def _owed(axes: "Axes", picture: Picture) -> None:
+def _expected(axes: "Axes", picture: Picture) -> None:
     """Shade what the service was to receive, and say what became of it."""
     colour = COLOURS[State.LISTENING] if picture.received != 0 else COLOURS[State.TROUBLE]
-    label = "sent to the service" if picture.received != 0 else "kept for the service, which never took it"
-    for number, (start, stop) in enumerate(picture.owed):
+    label = "sent to the service" if picture.received != 0 else "to be sent, never received"
+    for number, (start, stop) in enumerate(picture.expected):
         begin_s, end_s = start / UPLINK.rate_hz, stop / UPLINK.rate_hz
         axes.axvspan(begin_s, end_s, color=colour, alpha=0.18, lw=0, label=None if number else label)
-    if picture.owed:
+    if picture.expected:
         axes.legend(loc="upper right", frameon=False, fontsize=9)
 
 
 def _waveform(axes: "Axes", pcm: Pcm, form: AudioFormat, start_s: float, colour: str) -> None:
-    """Draw the range of each column: what one would see of all samples."""
+    """Draw the range of the samples in each column."""
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
     _plain(axes)
@@ -143,7 +142,7 @@ def _scores(axes: "Axes", picture: Picture) -> None:
     times = [score.end_sample / UPLINK.rate_hz for score in picture.scores]
     axes.plot(times, [score.score for score in picture.scores], color="#7a4fbf", lw=1.2)
     axes.axhline(picture.threshold, color="#7a4fbf", lw=0.8, ls=":")
-    threshold = f"threshold {figures.score(picture.threshold)} "
+    threshold = f"threshold {picture.threshold:.2f} "
     axes.text(
         1,
         picture.threshold,
@@ -187,7 +186,7 @@ def _states(axes: "Axes", states: Sequence[tuple[float, State]], end_s: float) -
 
 
 def _marks(picture: Picture) -> list[tuple[float, str, str]]:
-    """Return when something began that is marked by a line through everything, with its name and colour."""
+    """Return the vertical lines through all plots: time, name and colour."""
     words = [(word.end_sample / UPLINK.rate_hz, "wake word", "#7a4fbf") for word in picture.detections]
     shown = {State.INTERRUPTED: _INK, State.TROUBLE: _WARNING, State.FAULT: _WARNING}
     return words + [(at, state.value, shown[state]) for at, state in picture.states if state in shown]
@@ -198,7 +197,7 @@ def _mark(axes: "Axes", picture: Picture) -> None:
         axes.axvline(at, color=colour, lw=1.0, ls="--")
 
 
-def _name_marks(axes: "Axes", picture: Picture) -> None:
+def _label_marks(axes: "Axes", picture: Picture) -> None:
     for at, name, colour in _marks(picture):
         axes.text(
             at, 1.01, name, transform=axes.get_xaxis_transform(), fontsize=8, color=colour, va="bottom", ha="center"
@@ -220,8 +219,6 @@ def _headline(picture: Picture) -> str:
         Latency.INTERRUPT_TO_SILENCE: "interruption → silence",
         Latency.SPEECH_TO_ANSWER: "end of speech → answer",
     }
-    parts = [
-        f"{names[latency]} {figures.milliseconds(taken[0])}" for latency, taken in picture.latencies_ms.items() if taken
-    ]
+    parts = [f"{names[latency]} {taken[0]:.0f} ms" for latency, taken in picture.latencies_ms.items() if taken]
     trouble = shorten(picture.trouble or "", 150, placeholder=" …")
     return "\n".join(line for line in (trouble, "   ·   ".join(parts)) if line)

@@ -10,8 +10,7 @@ from appliance.conversation import Moment
 from appliance.core.events import ReplyStarted
 from appliance.core.state import State
 from appliance.daemon import Appliance
-from appliance.demo.expected_uplink import ExpectedUplink
-from appliance.demo.unsent import unsent_speech_s
+from appliance.demo.accounting import ExpectedUplink, unsent_speech_s
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions

@@ -12,10 +12,10 @@ from appliance.audio.ports import Block
 from appliance.conversation import Moment
 from appliance.core.events import DeadlineReached, LinkOpened, Trouble
 from appliance.core.state import BargeIn, Context, State
-from appliance.demo.choices import Choices
 from appliance.demo.command import Demo
+from appliance.demo.options import DemoOptions
+from appliance.demo.progress import make_console
 from appliance.demo.servers import Mishap, Service
-from appliance.demo.show import plain
 from appliance.errors import ExitCode, LinkCause, LinkError
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.wake.ports import Detection
@@ -26,7 +26,7 @@ SPEECH: Pcm = np.random.default_rng(1).integers(-2000, 2000, 1600).astype(np.int
 @pytest.fixture
 def demo(tmp_path: Path) -> Demo:
     """A demo in which a word was heard, a link opened, and all samples received."""
-    choices = Choices(
+    options = DemoOptions(
         microphone=tmp_path / "mic.wav",
         barge_in=BargeIn.VOICE,
         duration_s=Seconds(0.1),
@@ -39,12 +39,12 @@ def demo(tmp_path: Path) -> Demo:
         report=tmp_path / "report.json",
         timeline=None,
     )
-    held = Demo(choices, tmp_path, plain(io.StringIO()))
+    held = Demo(options, tmp_path, make_console(io.StringIO()))
     held.records.mkdir()
     held.recording.on_block(Block(SampleIndex(0), SPEECH, Seconds(1.0)))
     held.recording.detections.append(Detection("hey_rhasspy", SampleIndex(300), 0.9))
     held.recording.moments.append(Moment(Seconds(1.0), LinkOpened(1), Context(), Context()))
-    held.owed.spans.append((SampleIndex(100), SampleIndex(1600)))
+    held.expected.spans.append((SampleIndex(100), SampleIndex(1600)))
     record(held, SPEECH[100:])
     return held
 
@@ -85,7 +85,7 @@ def test_a_session_without_a_record_proves_nothing(demo: Demo):
 def test_an_answer_that_never_came_is_told_though_nothing_failed(demo: Demo):
     trouble = Context(state=State.TROUBLE, trouble=Trouble.SILENT_SERVICE)
     demo.recording.moments.append(Moment(Seconds(2.0), DeadlineReached(1), Context(), trouble))
-    assert outcome(demo) == (ExitCode.UNAVAILABLE, "no answer could be had: silent-service")
+    assert outcome(demo) == (ExitCode.UNAVAILABLE, "no answer: silent-service")
 
 
 def test_an_error_counts_before_what_follows_from_it(demo: Demo):
@@ -113,10 +113,10 @@ def test_what_was_asked_again_on_purpose_is_no_bug(demo: Demo):
 
 def test_it_is_said_how_to_hear_the_answers(demo: Demo, tmp_path: Path):
     out = io.StringIO()
-    demo.console = plain(out)
+    demo.console = make_console(out)
     heard = tmp_path / "the reply.wav"
     heard.touch()
-    demo.choices = replace(demo.choices, report=None, speaker=heard)
+    demo.options = replace(demo.options, report=None, speaker=heard)
     demo.write(demo.report())
     wrote, hint = out.getvalue().splitlines()
     assert wrote == f"wrote {heard}"
@@ -125,24 +125,24 @@ def test_it_is_said_how_to_hear_the_answers(demo: Demo, tmp_path: Path):
 
 
 def test_a_picture_that_cannot_be_drawn_takes_nothing_from_the_report(demo: Demo, tmp_path: Path):
-    demo.choices = replace(demo.choices, timeline=tmp_path / "no" / "t.png")
+    demo.options = replace(demo.options, timeline=tmp_path / "no" / "t.png")
     report = demo.write(demo.report())
     assert report.exit == ExitCode.CANNOT_WRITE
-    assert "cannot be written" in str(report.trouble)
+    assert "cannot write" in str(report.trouble)
     assert f'"exit": {ExitCode.CANNOT_WRITE.value}' in (tmp_path / "report.json").read_text()
 
 
 def test_a_path_is_printed_as_it_is(demo: Demo, tmp_path: Path):
     out = io.StringIO()
-    demo.console = plain(out)
+    demo.console = make_console(out)
     (tmp_path / "[x]").mkdir()
-    demo.choices = replace(demo.choices, report=tmp_path / "[x]" / ":moon:.json")
+    demo.options = replace(demo.options, report=tmp_path / "[x]" / ":moon:.json")
     demo.write(demo.report())
     assert out.getvalue() == f"wrote {tmp_path}/[x]/:moon:.json\n"
 
 
 def test_a_device_that_hears_no_wake_word_is_not_waited_for_any_longer(demo: Demo):
-    demo.choices = replace(demo.choices, microphone="a card", duration_s=None, wait_s=20.0)
-    demo.owed.spans.clear()
+    demo.options = replace(demo.options, microphone="a card", duration_s=None, wait_s=20.0)
+    demo.expected.spans.clear()
     early, late = (Block(SampleIndex(UPLINK.frames(at)), SPEECH, Seconds(at)) for at in (19.9, 20.0))
     assert [demo._is_over(early), demo._is_over(late)] == [False, True]

@@ -1,12 +1,13 @@
-"""Files that cannot be written, or must not be, are refused before the demo; the others are whole or absent."""
+"""Output files are checked before the demo and written completely or not at all; a lost stdout stops nothing."""
 
+import io
 import os
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from appliance.demo.outputs import check_outputs, temporary_folder, write_output
+from appliance.demo.outputs import BestEffortStdout, check_outputs, temporary_directory, write_output
 from appliance.errors import ExitCode, InputError
 
 
@@ -26,23 +27,23 @@ def test_only_a_file_is_written_over(tmp_path: Path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (pipe, tmp_path, Path("/dev/null"), Path()):
-        assert "is not a file" in refusal(path)
+        assert "is not a regular file" in refusal(path)
 
 
 def test_what_stands_where_a_folder_should_be_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    assert "it is not a folder" in refusal(tmp_path / "file" / "report.json")
+    assert "it is not a directory" in refusal(tmp_path / "file" / "report.json")
 
 
 def test_a_name_that_cannot_be_looked_at_or_written_under_is_named(tmp_path: Path):
     (tmp_path / "loop").symlink_to("loop")
     for name in ("a" * 300, "a" * 250, "loop"):
-        assert f"{name} cannot be written" in refusal(tmp_path / name)
+        assert f"cannot write {tmp_path / name}: " in refusal(tmp_path / name)
 
 
 def test_where_no_folder_can_be_made_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
-    with pytest.raises(InputError, match="no temporary folder can be made") as caught, temporary_folder():
+    with pytest.raises(InputError, match="cannot make a temporary directory") as caught, temporary_directory():
         pass
     assert caught.value.exit_code == ExitCode.CANNOT_WRITE
 
@@ -58,9 +59,46 @@ def test_the_recording_is_not_written_over_under_any_name(tmp_path: Path):
 
 def test_a_file_is_whole_or_not_there(tmp_path: Path):
     write_output(tmp_path / "report.json", b"{}")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot write"):
         write_output(tmp_path / "absent" / "report.json", b"{}")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot write"):
         write_output(tmp_path / "folder", b"{}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "report.json"]
+
+
+def test_what_is_written_arrives():
+    stream = io.StringIO()
+    print("light", file=BestEffortStdout(stream), flush=True)
+    assert stream.getvalue() == "light\n"
+
+
+def test_a_pipe_that_nobody_reads_any_more_is_left_alone():
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as stream:
+        stdout = BestEffortStdout(stream)
+        print("first", file=stdout, flush=True)
+        os.close(reader)
+        for _ in range(3):
+            print("more", file=stdout, flush=True)
+        stream.flush()
+
+
+def test_a_full_disk_is_no_reason_to_stop():
+    with Path("/dev/full").open("w", encoding="utf-8") as stream:
+        print("light", file=BestEffortStdout(stream), flush=True)
+
+
+def test_a_process_without_a_standard_output_has_an_stdout_all_the_same():
+    stdout = BestEffortStdout(None)
+    print("light", file=stdout, flush=True)
+    assert not stdout.isatty()
+    assert stdout.encoding
+
+
+def test_a_stream_that_has_been_closed_meanwhile_disturbs_nobody():
+    stream = io.StringIO()
+    stdout = BestEffortStdout(stream)
+    stream.close()
+    print("light", file=stdout, flush=True)
+    stdout.close()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.demo.servers import API_KEY, Service, WorldError, _environment, _made
+from appliance.demo.servers import API_KEY, ServerStartError, Service, _environment, _make_directory
 
 
 @pytest.fixture(autouse=True)
@@ -33,5 +33,5 @@ def test_the_real_service_is_reached_through_the_proxy():
 
 def test_a_folder_that_takes_nothing_is_named(tmp_path: Path):
     (tmp_path / "records").touch()
-    with pytest.raises(WorldError, match="takes no files: File exists"):
-        _made(tmp_path / "records")
+    with pytest.raises(ServerStartError, match=r"cannot write in .*: File exists"):
+        _make_directory(tmp_path / "records")

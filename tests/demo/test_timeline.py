@@ -10,14 +10,14 @@ from appliance.core.latency import Latency
 from appliance.core.state import State
 from appliance.demo.timeline import (
     COLOURS,
-    CannotDraw,
+    DrawingError,
     Picture,
+    _expected,
     _headline,
+    _label_marks,
     _mark,
-    _name_marks,
-    _owed,
     _scores,
-    check,
+    check_picture,
     draw,
 )
 from appliance.errors import InputError
@@ -29,7 +29,7 @@ def picture(seconds: int) -> Picture:
     tone = (np.sin(np.arange(seconds * 16_000) / 10) * 8000).astype(np.int16)
     return Picture(
         microphone=tone,
-        owed=[(SampleIndex(16_000), SampleIndex(32_000))] if seconds else [],
+        expected=[(SampleIndex(16_000), SampleIndex(32_000))] if seconds else [],
         received=16_000,
         scores=[Score("hey_x", SampleIndex(hop * 1280), 0.1) for hop in range(seconds * 12)],
         threshold=0.5,
@@ -53,8 +53,8 @@ def test_what_was_never_taken_is_not_shown_as_sent():
     from matplotlib.figure import Figure  # noqa: PLC0415  costly, and every worker collects
 
     axes = Figure().subplots()
-    for received, label in ((0, "never took it"), (5, "sent"), (None, "sent")):
-        _owed(axes, replace(picture(4), received=received))
+    for received, label in ((0, "never received"), (5, "sent"), (None, "sent")):
+        _expected(axes, replace(picture(4), received=received))
         legend = axes.get_legend()
         assert legend is not None
         assert label in legend.get_texts()[-1].get_text()
@@ -79,7 +79,7 @@ def test_every_line_through_the_picture_has_its_name():
     axes = Figure().subplots()
     shown = replace(picture(4), states=[(0.0, State.IDLE), (1.2, State.INTERRUPTED), (2.0, State.TROUBLE)])
     _mark(axes, shown)
-    _name_marks(axes, shown)
+    _label_marks(axes, shown)
     _scores(axes, shown)
     names = {text.get_text().strip() for text in axes.texts}
     assert names == {"wake word", "interrupted", "trouble", "hey_x", "threshold 0.50"}
@@ -87,7 +87,7 @@ def test_every_line_through_the_picture_has_its_name():
 
 
 def test_what_cannot_be_drawn_is_refused_in_one_line(tmp_path: Path):
-    with pytest.raises(CannotDraw, match="is a PNG"):
-        check(tmp_path / "timeline.jpg")
-    with pytest.raises(InputError, match="cannot be written"):
+    with pytest.raises(DrawingError, match="is a PNG"):
+        check_picture(tmp_path / "timeline.jpg")
+    with pytest.raises(InputError, match="cannot write"):
         draw(picture(0), tmp_path / "absent" / "timeline.png")

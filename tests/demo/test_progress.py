@@ -8,8 +8,8 @@ from appliance.console.output import SafeConsole
 from appliance.conversation import Moment
 from appliance.core.events import LinkFailed, Trouble, WakeDetected
 from appliance.core.state import Context, State
+from appliance.demo.progress import ProgressPrinter
 from appliance.demo.recorder import Recording
-from appliance.demo.show import Show
 from appliance.live.ports import Role, Turn
 from appliance.units import SampleIndex, Seconds
 from appliance.wake.ports import Detection
@@ -25,7 +25,7 @@ class Screen:
     def __init__(self, *, terminal: bool = True) -> None:
         self._out = io.StringIO()
         console = SafeConsole(file=self._out, force_terminal=terminal, color_system=None, width=120)
-        self.show = Show(console, Recording(started_at=Seconds(100.0)))
+        self.show = ProgressPrinter(console, Recording(started_at=Seconds(100.0)))
 
     @property
     def lines(self) -> list[str]:
