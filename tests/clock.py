@@ -1,7 +1,8 @@
 """A virtual-time event loop: an hour of waiting takes milliseconds, and a deadlock is an error, not a hang.
 
 The selector never waits: when nothing is ready it moves the loop's clock to the next timer. Nothing in the test may
-wait for a thread or a socket; such tests use the real loop and the marker ``realtime``.
+wait for a thread or a socket; such tests use the real loop and the marker ``realtime``. ``conftest.py`` runs every
+``async def test_…`` on the one or the other.
 """
 
 import asyncio
@@ -53,22 +54,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run ``main()`` to its end in virtual time; tasks left over are cancelled, then reported as an error."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-
-        async def checked() -> T:
-            result = await main()
-            left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            if left:
-                msg = f"tasks left running: {left}"
-                raise AssertionError(msg)
-            return result
-
-        return runner.run(checked())
+    return _run(main, VirtualLoop)
 
 
 def run_real(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run ``main()`` on the true clock, with the same check for tasks left over."""
-    with asyncio.Runner() as runner:
+    return _run(main, None)
+
+
+def _run(main: Callable[[], Coroutine[Any, Any, T]], loop_factory: Callable[[], asyncio.AbstractEventLoop] | None) -> T:
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
 
         async def checked() -> T:
             result = await main()

@@ -1,17 +1,22 @@
 """Shared by all tests: no test leaks threads or file descriptors, none sees the machine's own configuration."""
 
+import functools
 import gc
+import inspect
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from enum import Enum
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from tests.clock import run_real, run_virtual
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -126,3 +131,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Step back for the tests that play as soon as this worker has none of them left."""
     if "PYTEST_XDIST_WORKER" in os.environ and _kind(item) is not _Kind.PLAYS and not os.nice(0):
         os.nice(10)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
+    """Run every coroutine function on a loop: in virtual time, or on the true clock if it is marked ``realtime``.
+
+    Hypothesis gets a new loop for each example.
+    """
+    run = run_real if pyfuncitem.get_closest_marker("realtime") else run_virtual
+
+    def on_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+        return functools.wraps(test)(lambda *args, **kwargs: run(lambda: test(*args, **kwargs)))
+
+    drawn = getattr(pyfuncitem.obj, "hypothesis", None)
+    if drawn is not None and inspect.iscoroutinefunction(drawn.inner_test):
+        drawn.inner_test = on_a_loop(drawn.inner_test)
+    elif inspect.iscoroutinefunction(pyfuncitem.obj):
+        pyfuncitem.obj = on_a_loop(pyfuncitem.obj)
