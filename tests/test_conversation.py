@@ -13,7 +13,6 @@ from appliance.core.latency import Latency
 from appliance.core.state import Gate, Mode, Policy, State
 from appliance.live.ports import ToolResult
 from appliance.units import Pcm, Seconds
-from tests.clock import run_virtual
 
 
 @dataclass
@@ -109,78 +108,66 @@ class Recording:
         return Parts(self, self, self, self, self, self, self.person_spoke, self.recover)
 
 
-def test_the_light_and_the_gate_follow_a_wake_word_at_once():
-    async def main() -> None:
-        record = Recording()
-        conversation = Conversation(Policy(), record.parts())
-        conversation.start()
-        conversation.post(ev.Ready())
-        record.told.clear()
-        conversation.post(ev.WakeDetected(160), Seconds(asyncio.get_running_loop().time() - 0.1))
-        assert record.told == [
-            ("light", State.CONNECTING, None),
-            ("reset",),
-            ("open", 1),
-            ("begin", 160, Mode.HANDS_FREE),
-            ("begins", Mode.HANDS_FREE),
-            ("play", 10),
-            ("gate", Gate.HOLD),
-        ]
-        assert conversation.stopwatch.taken_ms(Latency.WAKE_TO_LIGHT) == pytest.approx((100,), abs=1)
-
-    run_virtual(main)
+async def test_the_light_and_the_gate_follow_a_wake_word_at_once():
+    record = Recording()
+    conversation = Conversation(Policy(), record.parts())
+    conversation.start()
+    conversation.post(ev.Ready())
+    record.told.clear()
+    conversation.post(ev.WakeDetected(160), Seconds(asyncio.get_running_loop().time() - 0.1))
+    assert record.told == [
+        ("light", State.CONNECTING, None),
+        ("reset",),
+        ("open", 1),
+        ("begin", 160, Mode.HANDS_FREE),
+        ("begins", Mode.HANDS_FREE),
+        ("play", 10),
+        ("gate", Gate.HOLD),
+    ]
+    assert conversation.stopwatch.taken_ms(Latency.WAKE_TO_LIGHT) == pytest.approx((100,), abs=1)
 
 
-def test_an_interruption_empties_playback_before_it_does_anything_else():
-    async def main() -> None:
-        record = Recording()
-        conversation = Conversation(Policy(), record.parts())
-        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.ReplyStarted(1, 4)):
-            conversation.post(event)
-        record.told.clear()
-        conversation.post(ev.ServerInterrupted(1))
-        assert record.told[0] == ("flush",)
-        assert record.told[1] == ("light", State.INTERRUPTED, None)
-        conversation.silent(Seconds(asyncio.get_running_loop().time() + 0.02))
-        assert conversation.stopwatch.taken_ms(Latency.INTERRUPT_TO_SILENCE) == pytest.approx((20,), abs=1)
-
-    run_virtual(main)
+async def test_an_interruption_empties_playback_before_it_does_anything_else():
+    record = Recording()
+    conversation = Conversation(Policy(), record.parts())
+    for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.ReplyStarted(1, 4)):
+        conversation.post(event)
+    record.told.clear()
+    conversation.post(ev.ServerInterrupted(1))
+    assert record.told[0] == ("flush",)
+    assert record.told[1] == ("light", State.INTERRUPTED, None)
+    conversation.silent(Seconds(asyncio.get_running_loop().time() + 0.02))
+    assert conversation.stopwatch.taken_ms(Latency.INTERRUPT_TO_SILENCE) == pytest.approx((20,), abs=1)
 
 
-def test_deadlines_lead_from_silence_to_rest():
-    async def main() -> None:
-        record = Recording()
-        moments: list[Moment] = []
-        conversation = Conversation(Policy(), record.parts(), moments.append)
-        conversation.start()
-        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1)):
-            conversation.post(event)
-        began = asyncio.get_running_loop().time()
-        while conversation.context.state is not State.IDLE:
-            await asyncio.sleep(0.5)
-        assert asyncio.get_running_loop().time() - began == pytest.approx(Policy().first_speech_s, abs=0.6)
-        assert ("close", 1) in record.told
-        assert moments[-1].after.state is State.IDLE
-
-    run_virtual(main)
+async def test_deadlines_lead_from_silence_to_rest():
+    record = Recording()
+    moments: list[Moment] = []
+    conversation = Conversation(Policy(), record.parts(), moments.append)
+    conversation.start()
+    for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1)):
+        conversation.post(event)
+    began = asyncio.get_running_loop().time()
+    while conversation.context.state is not State.IDLE:
+        await asyncio.sleep(0.5)
+    assert asyncio.get_running_loop().time() - began == pytest.approx(Policy().first_speech_s, abs=0.6)
+    assert ("close", 1) in record.told
+    assert moments[-1].after.state is State.IDLE
 
 
-def test_only_the_newest_deadline_counts():
-    async def main() -> None:
-        conversation = Conversation(Policy(), Recording().parts())
-        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1)):
-            conversation.post(event)
-        await asyncio.sleep(6)
-        conversation.post(ev.UserSpeech(1))
-        await asyncio.sleep(6)
-        assert conversation.context.state is State.LISTENING
-        conversation.post(ev.StopRequested())
-        await conversation.stopped()
-
-    run_virtual(main)
+async def test_only_the_newest_deadline_counts():
+    conversation = Conversation(Policy(), Recording().parts())
+    for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1)):
+        conversation.post(event)
+    await asyncio.sleep(6)
+    conversation.post(ev.UserSpeech(1))
+    await asyncio.sleep(6)
+    assert conversation.context.state is State.LISTENING
+    conversation.post(ev.StopRequested())
+    await conversation.stopped()
 
 
-def test_an_event_posted_by_an_effect_is_taken_after_the_effects_of_the_first():
+async def test_an_event_posted_by_an_effect_is_taken_after_the_effects_of_the_first():
     class Hasty(Recording):
         def open(self, effect: fx.OpenLink) -> None:
             super().open(effect)
@@ -188,87 +175,72 @@ def test_an_event_posted_by_an_effect_is_taken_after_the_effects_of_the_first():
 
     conversations: list[Conversation] = []
 
-    async def main() -> None:
-        record = Hasty()
-        conversations.append(Conversation(Policy(), record.parts()))
-        conversations[0].post(ev.Ready())
-        conversations[0].post(ev.WakeDetected(0))
-        lights = [told for told in record.told if told[0] == "light"]
-        assert lights[-2:] == [("light", State.CONNECTING, None), ("light", State.TROUBLE, ev.Trouble.NETWORK)]
-        hold, closed = (record.told.index(("gate", gate)) for gate in (Gate.HOLD, Gate.CLOSED))
-        assert record.told.index(("open", 1)) < hold
-        assert closed < hold, "the gate closed at the start, opened for the wake word, and closes again"
-        assert record.told[-1] == ("gate", Gate.CLOSED)
-        conversations[0].post(ev.StopRequested())
-
-    run_virtual(main)
+    record = Hasty()
+    conversations.append(Conversation(Policy(), record.parts()))
+    conversations[0].post(ev.Ready())
+    conversations[0].post(ev.WakeDetected(0))
+    lights = [told for told in record.told if told[0] == "light"]
+    assert lights[-2:] == [("light", State.CONNECTING, None), ("light", State.TROUBLE, ev.Trouble.NETWORK)]
+    hold, closed = (record.told.index(("gate", gate)) for gate in (Gate.HOLD, Gate.CLOSED))
+    assert record.told.index(("open", 1)) < hold
+    assert closed < hold, "the gate closed at the start, opened for the wake word, and closes again"
+    assert record.told[-1] == ("gate", Gate.CLOSED)
+    conversations[0].post(ev.StopRequested())
 
 
-def test_a_fault_shows_its_kind_and_is_recovered_from_time_to_time():
-    async def main() -> None:
-        record = Recording()
-        conversation = Conversation(Policy(), record.parts())
-        conversation.post(ev.FaultRaised(ev.Fault.MICROPHONE))
-        assert ("light", State.FAULT, ev.Fault.MICROPHONE) in record.told
-        await asyncio.sleep(25)
-        assert record.told.count(("recover",)) == 2
-        conversation.post(ev.FaultRaised(ev.Fault.BUTTON))
-        assert record.told[-1] == ("light", State.FAULT, ev.Fault.MICROPHONE), "the worse one shows"
-        conversation.post(ev.StopRequested())
-
-    run_virtual(main)
+async def test_a_fault_shows_its_kind_and_is_recovered_from_time_to_time():
+    record = Recording()
+    conversation = Conversation(Policy(), record.parts())
+    conversation.post(ev.FaultRaised(ev.Fault.MICROPHONE))
+    assert ("light", State.FAULT, ev.Fault.MICROPHONE) in record.told
+    await asyncio.sleep(25)
+    assert record.told.count(("recover",)) == 2
+    conversation.post(ev.FaultRaised(ev.Fault.BUTTON))
+    assert record.told[-1] == ("light", State.FAULT, ev.Fault.MICROPHONE), "the worse one shows"
+    conversation.post(ev.StopRequested())
 
 
-def test_what_is_said_by_button_or_in_writing_is_told_to_the_link_and_repeated_when_that_is_due():
-    async def main() -> None:
-        record = Recording()
-        conversation = Conversation(Policy(), record.parts())
-        for event in (
-            ev.Ready(),
-            ev.ButtonPressed(0),
-            ev.LinkOpened(1),
-            ev.ButtonReleased(ev.Press.HOLD, 9),
-            ev.TextEntered("hello"),
-            ev.LinkLost(1, resumable=True, trouble=ev.Trouble.LOST),
-            ev.LinkOpened(2),
-        ):
-            conversation.post(event)
-        told = [told for told in record.told if told[0] in {"begins", "ends", "say", "repeat", "end"}]
-        assert told == [("begins", Mode.PUSH_TO_TALK), ("end", 9), ("ends",), ("say", "hello"), ("repeat",)]
-        conversation.post(ev.ReplyStarted(2, 1))
-        await asyncio.sleep(0.5)
-        conversation.audible(Seconds(asyncio.get_running_loop().time()))
-        assert conversation.stopwatch.taken_ms(Latency.SPEECH_TO_ANSWER) == pytest.approx((500,), abs=1)
-        conversation.post(ev.StopRequested())
-
-    run_virtual(main)
+async def test_what_is_said_by_button_or_in_writing_is_told_to_the_link_and_repeated_when_that_is_due():
+    record = Recording()
+    conversation = Conversation(Policy(), record.parts())
+    for event in (
+        ev.Ready(),
+        ev.ButtonPressed(0),
+        ev.LinkOpened(1),
+        ev.ButtonReleased(ev.Press.HOLD, 9),
+        ev.TextEntered("hello"),
+        ev.LinkLost(1, resumable=True, trouble=ev.Trouble.LOST),
+        ev.LinkOpened(2),
+    ):
+        conversation.post(event)
+    told = [told for told in record.told if told[0] in {"begins", "ends", "say", "repeat", "end"}]
+    assert told == [("begins", Mode.PUSH_TO_TALK), ("end", 9), ("ends",), ("say", "hello"), ("repeat",)]
+    conversation.post(ev.ReplyStarted(2, 1))
+    await asyncio.sleep(0.5)
+    conversation.audible(Seconds(asyncio.get_running_loop().time()))
+    assert conversation.stopwatch.taken_ms(Latency.SPEECH_TO_ANSWER) == pytest.approx((500,), abs=1)
+    conversation.post(ev.StopRequested())
 
 
-def test_tool_results_are_taken_and_sent():
-    async def main() -> None:
-        record = Recording()
-        conversation = Conversation(Policy(), record.parts())
-        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.ToolsCalled(1, ("a",)), ev.ToolDone("a")):
-            conversation.post(event)
-        assert ("start", ("a",)) in record.told
-        assert record.told[-1] == ("result", "a")
-        conversation.post(ev.StopRequested())
-
-    run_virtual(main)
+async def test_tool_results_are_taken_and_sent():
+    record = Recording()
+    conversation = Conversation(Policy(), record.parts())
+    for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.ToolsCalled(1, ("a",)), ev.ToolDone("a")):
+        conversation.post(event)
+    assert ("start", ("a",)) in record.told
+    assert record.told[-1] == ("result", "a")
+    conversation.post(ev.StopRequested())
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_an_answer_that_nobody_asked_for_ends_the_conversation(asked: bool):
-    async def main() -> None:
-        record = Recording(asked=asked)
-        conversation = Conversation(replace(Policy(), trusted_answers=1), record.parts())
-        conversation.start()
-        for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.UserSilent(1), ev.ReplyStarted(1, 1)):
-            conversation.post(event)
-        conversation.post(ev.ReplyEnded(1, 1))
-        conversation.post(ev.PlaybackDrained(1))
-        conversation.post(ev.ReplyStarted(1, 2))
-        assert conversation.context.state is (State.SPEAKING if asked else State.IDLE)
-        conversation.post(ev.StopRequested())
-
-    run_virtual(main)
+async def test_an_answer_that_nobody_asked_for_ends_the_conversation(asked: bool):
+    record = Recording(asked=asked)
+    conversation = Conversation(replace(Policy(), trusted_answers=1), record.parts())
+    conversation.start()
+    for event in (ev.Ready(), ev.WakeDetected(0), ev.LinkOpened(1), ev.UserSilent(1), ev.ReplyStarted(1, 1)):
+        conversation.post(event)
+    conversation.post(ev.ReplyEnded(1, 1))
+    conversation.post(ev.PlaybackDrained(1))
+    conversation.post(ev.ReplyStarted(1, 2))
+    assert conversation.context.state is (State.SPEAKING if asked else State.IDLE)
+    conversation.post(ev.StopRequested())

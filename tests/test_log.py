@@ -159,19 +159,16 @@ def test_a_long_value_is_cut(stream: io.StringIO):
     assert len(stream.getvalue()) < log.LONGEST + 50
 
 
-def test_bound_fields_follow_a_task_and_those_that_it_starts(stream: io.StringIO):
-    async def main() -> None:
-        async def later() -> None:
-            log.event("later")
+async def test_bound_fields_follow_a_task_and_those_that_it_starts(stream: io.StringIO):
+    async def later() -> None:
+        log.event("later")
 
-        with log.bound(conversation=7):
-            async with asyncio.TaskGroup() as group:
-                group.create_task(later())
-            with log.bound(link=2):
-                log.event("inner")
-        log.event("outer")
-
-    asyncio.run(main())
+    with log.bound(conversation=7):
+        async with asyncio.TaskGroup() as group:
+            group.create_task(later())
+        with log.bound(link=2):
+            log.event("inner")
+    log.event("outer")
     assert [line.split(" ", 1)[1] for line in stream.getvalue().splitlines() if "asyncio" not in line] == [
         "later conversation=7",
         "inner conversation=7 link=2",

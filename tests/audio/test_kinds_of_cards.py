@@ -16,7 +16,6 @@ from appliance.units import AudioFormat, Epoch, Hz, Pcm
 from appliance.virtual_card.card import RING, Fault, Hardware, Sample, VirtualCard
 from tests.audio.enginehouse import household
 from tests.audio.tones import tone
-from tests.clock import run_real
 from tests.virtual_card.fixture import PlugIn
 
 pytestmark = pytest.mark.realtime
@@ -80,42 +79,37 @@ def say(card: VirtualCard, channel: int | None = None) -> None:
     card.microphone.fill((PEAK * np.sin(2 * np.pi * turns * np.arange(RING) / RING)).astype(np.int16), channel)
 
 
-def heard(card: VirtualCard, wanted: WorkerConfig) -> float:
+async def heard(card: VirtualCard, wanted: WorkerConfig) -> float:
     """Run the engine until half a second was heard without a gap; return how loud it was."""
 
-    async def main() -> Pcm:
-        async with household(WorkerSupervisor(wanted)) as house:
-            for _ in range(TRIES):
-                house.blocks.clear()
-                xruns = card.microphone.xruns
-                await house.until(lambda: house.errors or sum(len(block.samples) for block in house.blocks) > 8_000)
-                assert not house.errors
-                if card.microphone.xruns == xruns:  # or the machine had no time for its card
-                    break
-            return np.concatenate([block.samples for block in house.blocks])
-
-    return loudness(run_real(main), 16_000)
+    async with household(WorkerSupervisor(wanted)) as house:
+        for _ in range(TRIES):
+            house.blocks.clear()
+            xruns = card.microphone.xruns
+            await house.until(lambda: house.errors or sum(len(block.samples) for block in house.blocks) > 8_000)
+            assert not house.errors
+            if card.microphone.xruns == xruns:  # or the machine had no time for its card
+                break
+        result = np.concatenate([block.samples for block in house.blocks])
+    return loudness(result, 16_000)
 
 
-def played(card: VirtualCard, device: str) -> Pcm:
+async def played(card: VirtualCard, device: str) -> Pcm:
     """Play a tone of half a second; return what the speaker's two channels played of it."""
 
-    async def main() -> Pcm:
-        async with household(WorkerSupervisor(WorkerConfig("virtual_mic", device))) as house:
-            await house.hearing()
-            for epoch in range(1, TRIES + 1):
-                xruns, begun_at = card.speaker.xruns, house.now
-                await house.playback.write(Epoch(epoch), tone(RATE, 0.5, peak=PEAK))
-                house.playback.finish(Epoch(epoch))
-                await house.until(lambda: house.drained or house.errors)
-                house.drained.clear()
-                assert not house.errors
-                await asyncio.sleep(0.05)
-                if card.speaker.xruns == xruns:  # or the machine had no time for its card
-                    break
-            return card.speaker.channels(card.speaker.frame(begun_at), card.speaker.now)
-
-    frames = run_real(main)
+    async with household(WorkerSupervisor(WorkerConfig("virtual_mic", device))) as house:
+        await house.hearing()
+        for epoch in range(1, TRIES + 1):
+            xruns, begun_at = card.speaker.xruns, house.now
+            await house.playback.write(Epoch(epoch), tone(RATE, 0.5, peak=PEAK))
+            house.playback.finish(Epoch(epoch))
+            await house.until(lambda: house.drained or house.errors)
+            house.drained.clear()
+            assert not house.errors
+            await asyncio.sleep(0.05)
+            if card.speaker.xruns == xruns:  # or the machine had no time for its card
+                break
+        frames = card.speaker.channels(card.speaker.frame(begun_at), card.speaker.now)
     loud = np.flatnonzero(frames[:, 0])
     return frames[loud[0] : loud[-1] + 1]
 
@@ -124,15 +118,15 @@ WANTED = WorkerConfig("virtual_mic", "virtual_speaker")
 
 
 @pytest.mark.parametrize("hardware", kinds(MICROPHONES))
-def test_a_microphone_of_any_kind_is_heard(plug_in: PlugIn, hardware: Hardware):
+async def test_a_microphone_of_any_kind_is_heard(plug_in: PlugIn, hardware: Hardware):
     card = plug_in(microphone=hardware)
     say(card)
-    assert heard(card, WANTED) == pytest.approx(PEAK, rel=0.05)
+    assert await heard(card, WANTED) == pytest.approx(PEAK, rel=0.05)
 
 
 @pytest.mark.parametrize("hardware", kinds(SPEAKERS))
-def test_a_speaker_of_any_kind_plays_all_of_an_answer_on_all_of_its_channels(plug_in: PlugIn, hardware: Hardware):
-    frames = played(plug_in(speaker=hardware), "virtual_speaker")
+async def test_a_speaker_of_any_kind_plays_all_of_an_answer_on_all_of_its_channels(plug_in: PlugIn, hardware: Hardware):
+    frames = await played(plug_in(speaker=hardware), "virtual_speaker")
     assert len(frames) / hardware.rate_hz == pytest.approx(0.5, abs=0.02)
     assert loudness(frames[:, 0], hardware.rate_hz) == pytest.approx(PEAK, rel=0.1)
     if hardware.channels[0] > 1:
@@ -142,64 +136,59 @@ def test_a_speaker_of_any_kind_plays_all_of_an_answer_on_all_of_its_channels(plu
 @pytest.mark.parametrize(
     "hardware", kinds({"USB, 48 kHz stereo": Hardware(48_000, (2, 2)), "six": MICROPHONES["six channels"]})
 )
-def test_a_voice_on_the_second_channel_is_heard(plug_in: PlugIn, hardware: Hardware):
+async def test_a_voice_on_the_second_channel_is_heard(plug_in: PlugIn, hardware: Hardware):
     card = plug_in(microphone=hardware)
     say(card, channel=2)
-    assert heard(card, WANTED) == pytest.approx(PEAK / 2, rel=0.05)
+    assert await heard(card, WANTED) == pytest.approx(PEAK / 2, rel=0.05)
 
 
 @pytest.mark.parametrize(("channel", "level"), [(1, 0.0), (2, PEAK), (4, PEAK)])
-def test_a_channel_can_be_chosen(plug_in: PlugIn, channel: int, level: float):
+async def test_a_channel_can_be_chosen(plug_in: PlugIn, channel: int, level: float):
     card = plug_in(microphone=Hardware(16_000, (4, 4)))
     say(card, channel=2)
     wanted = WorkerConfig("virtual_mic", "virtual_speaker", channel=channel)
-    assert heard(card, wanted) == pytest.approx(level, abs=PEAK / 20)
+    assert await heard(card, wanted) == pytest.approx(level, abs=PEAK / 20)
 
 
-def test_a_channel_that_a_card_does_not_have_is_told(plug_in: PlugIn):
+async def test_a_channel_that_a_card_does_not_have_is_told(plug_in: PlugIn):
     plug_in(microphone=Hardware(16_000, (2, 2)))
 
-    async def main() -> str:
-        async with household(WorkerSupervisor(WorkerConfig("virtual_mic", "virtual_speaker", channel=3))) as house:
-            await house.until(lambda: house.errors)
-            return house.errors[0]
-
     says = "the microphone virtual_mic: microphone.channel: it has no channel 3, only 2"
-    assert run_real(main) == says
+    async with household(WorkerSupervisor(WorkerConfig("virtual_mic", "virtual_speaker", channel=3))) as house:
+        await house.until(lambda: house.errors)
+        result = house.errors[0]
+    assert result == says
 
 
-def test_a_card_in_a_format_of_its_own_works_beside_one_in_another(plug_in: PlugIn):
+async def test_a_card_in_a_format_of_its_own_works_beside_one_in_another(plug_in: PlugIn):
     card = plug_in(
         microphone=Hardware(48_000, (2, 2), Sample.S24_LE), speaker=Hardware(48_000, (2, 8), Sample.IEC958_SUBFRAME_LE)
     )
     say(card)
-    assert heard(card, WANTED) == pytest.approx(PEAK, rel=0.05)
-    assert loudness(played(card, "virtual_speaker")[:, 0], 48_000) == pytest.approx(PEAK, rel=0.1)
+    assert await heard(card, WANTED) == pytest.approx(PEAK, rel=0.05)
+    assert loudness((await played(card, "virtual_speaker"))[:, 0], 48_000) == pytest.approx(PEAK, rel=0.1)
 
 
-def test_a_card_with_a_converter_may_come_later_and_go_and_come_back(plug_in: PlugIn):
+async def test_a_card_with_a_converter_may_come_later_and_go_and_come_back(plug_in: PlugIn):
     card = plug_in(speaker=SPEAKERS["a Raspberry Pi's HDMI"])
     card.speaker.fail(Fault.ABSENT)
 
-    async def main() -> None:
-        async with household(WorkerSupervisor(WANTED)) as house:
-            await house.hearing()
-            await house.until(lambda: house.errors)
-            for fault in (Fault.DISCONNECTED, Fault.FINE):
-                card.speaker.fail(Fault.FINE)
-                await house.until(lambda: house.engine.speaker.ready)
-                card.speaker.fail(fault)
-                if fault is not Fault.FINE:
-                    await house.until(lambda: not house.engine.speaker.ready)
-            await house.playback.write(Epoch(1), tone(RATE, 0.2, peak=PEAK))
-            house.playback.finish(Epoch(1))
-            await house.until(lambda: house.drained)
-
-    run_real(main)
+    async with household(WorkerSupervisor(WANTED)) as house:
+        await house.hearing()
+        await house.until(lambda: house.errors)
+        for fault in (Fault.DISCONNECTED, Fault.FINE):
+            card.speaker.fail(Fault.FINE)
+            await house.until(lambda: house.engine.speaker.ready)
+            card.speaker.fail(fault)
+            if fault is not Fault.FINE:
+                await house.until(lambda: not house.engine.speaker.ready)
+        await house.playback.write(Epoch(1), tone(RATE, 0.2, peak=PEAK))
+        house.playback.finish(Epoch(1))
+        await house.until(lambda: house.drained)
 
 
-def test_nothing_of_what_is_defined_for_the_worker_is_left_to_this_process(plug_in: PlugIn):
-    played(plug_in(speaker=SPEAKERS["a Raspberry Pi's HDMI"]), "virtual_speaker")
+async def test_nothing_of_what_is_defined_for_the_worker_is_left_to_this_process(plug_in: PlugIn):
+    await played(plug_in(speaker=SPEAKERS["a Raspberry Pi's HDMI"]), "virtual_speaker")
     assert "memfd" not in os.environ["ALSA_CONFIG_PATH"]
     assert probe("appliance_speaker", Direction.OUTPUT).availability is Availability.ABSENT
 
@@ -228,12 +217,12 @@ def test_a_converter_stands_before_the_card_that_is_meant_and_before_no_other(ta
     assert (made is None) if says is None else (made is not None and says in made)
 
 
-def test_a_pcm_whose_name_takes_arguments_works_as_alsa_has_it(plug_in: PlugIn):
+async def test_a_pcm_whose_name_takes_arguments_works_as_alsa_has_it(plug_in: PlugIn):
     card = plug_in(speaker=Hardware(48_000, (2, 2)))
     card.configure(
         "pcm.television { @args [ CARD ] @args.CARD { type string } type empty slave.pcm virtual_speaker }\n"
     )
-    assert loudness(played(card, "television:CARD=vc4hdmi0")[:, 0], 48_000) == pytest.approx(PEAK, rel=0.1)
+    assert loudness((await played(card, "television:CARD=vc4hdmi0"))[:, 0], 48_000) == pytest.approx(PEAK, rel=0.1)
 
 
 # What is tried, and in which order.

@@ -13,7 +13,6 @@ import pytest
 from appliance.button.keyboard import REPEAT_S, KeyboardButton
 from appliance.button.ports import Edge
 from appliance.errors import GpioError
-from tests.clock import run_real
 
 pytestmark = pytest.mark.realtime
 
@@ -35,70 +34,55 @@ async def typed(keys: int, text: bytes) -> None:
     await asyncio.sleep(REPEAT_S * 1.5)
 
 
-def test_the_space_bar_is_a_switch_and_other_keys_do_nothing():
-    async def main() -> None:
-        edges: list[Edge] = []
-        with keyboard() as (keys, terminal):
-            async with asyncio.TaskGroup() as group:
-                task = group.create_task(KeyboardButton(terminal).run(edges.append, lambda: None))
-                await asyncio.sleep(0)
-                for text in (b" ", b"x\n", b" ", b" "):
-                    await typed(keys, text)
-                task.cancel()
-        assert edges == [Edge.DOWN, Edge.UP, Edge.DOWN]
-
-    run_real(main)
+async def test_the_space_bar_is_a_switch_and_other_keys_do_nothing():
+    edges: list[Edge] = []
+    with keyboard() as (keys, terminal):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(KeyboardButton(terminal).run(edges.append, lambda: None))
+            await asyncio.sleep(0)
+            for text in (b" ", b"x\n", b" ", b" "):
+                await typed(keys, text)
+            task.cancel()
+    assert edges == [Edge.DOWN, Edge.UP, Edge.DOWN]
 
 
-def test_a_key_that_repeats_counts_once():
-    async def main() -> None:
-        edges: list[Edge] = []
-        with keyboard() as (keys, terminal):
-            async with asyncio.TaskGroup() as group:
-                task = group.create_task(KeyboardButton(terminal).run(edges.append, lambda: None))
-                await asyncio.sleep(0)
-                for _ in range(10):
-                    os.write(keys, b" ")
-                    await asyncio.sleep(0.005)
-                task.cancel()
-        assert edges == [Edge.DOWN]
-
-    run_real(main)
+async def test_a_key_that_repeats_counts_once():
+    edges: list[Edge] = []
+    with keyboard() as (keys, terminal):
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(KeyboardButton(terminal).run(edges.append, lambda: None))
+            await asyncio.sleep(0)
+            for _ in range(10):
+                os.write(keys, b" ")
+                await asyncio.sleep(0.005)
+            task.cancel()
+    assert edges == [Edge.DOWN]
 
 
-def test_the_terminal_is_as_before_when_the_button_has_ended():
-    async def main() -> None:
-        with keyboard() as (_, terminal):
-            before = termios.tcgetattr(terminal)
-            async with asyncio.TaskGroup() as group:
-                task = group.create_task(KeyboardButton(terminal).run(lambda edge: None, lambda: None))
-                await asyncio.sleep(0)
-                during = termios.tcgetattr(terminal)
-                assert not during[3] & (termios.ECHO | termios.ICANON)
-                assert during[3] & termios.ISIG, "Ctrl-C still interrupts"
-                task.cancel()
-                await asyncio.sleep(0)
-            assert termios.tcgetattr(terminal) == before
-
-    run_real(main)
+async def test_the_terminal_is_as_before_when_the_button_has_ended():
+    with keyboard() as (_, terminal):
+        before = termios.tcgetattr(terminal)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(KeyboardButton(terminal).run(lambda edge: None, lambda: None))
+            await asyncio.sleep(0)
+            during = termios.tcgetattr(terminal)
+            assert not during[3] & (termios.ECHO | termios.ICANON)
+            assert during[3] & termios.ISIG, "Ctrl-C still interrupts"
+            task.cancel()
+            await asyncio.sleep(0)
+        assert termios.tcgetattr(terminal) == before
 
 
-def test_a_terminal_that_goes_away_is_one_line():
-    async def main() -> None:
-        keys, program = pty.openpty()
-        with os.fdopen(program) as terminal:
-            asyncio.get_running_loop().call_soon(os.close, keys)
-            with pytest.raises(GpioError, match="the terminal is gone"):
-                await KeyboardButton(terminal).run(lambda edge: None, lambda: None)
-
-    run_real(main)
+async def test_a_terminal_that_goes_away_is_one_line():
+    keys, program = pty.openpty()
+    with os.fdopen(program) as terminal:
+        asyncio.get_running_loop().call_soon(os.close, keys)
+        with pytest.raises(GpioError, match="the terminal is gone"):
+            await KeyboardButton(terminal).run(lambda edge: None, lambda: None)
 
 
-def test_something_else_than_a_terminal_is_one_line(tmp_path):
-    async def main() -> None:
-        file = tmp_path / "input"
-        file.touch()
-        with file.open() as stream, pytest.raises(GpioError, match="standard input is not a terminal"):
-            await KeyboardButton(stream).run(lambda edge: None, lambda: None)
-
-    run_real(main)
+async def test_something_else_than_a_terminal_is_one_line(tmp_path):
+    file = tmp_path / "input"
+    file.touch()
+    with file.open() as stream, pytest.raises(GpioError, match="standard input is not a terminal"):
+        await KeyboardButton(stream).run(lambda edge: None, lambda: None)

@@ -29,7 +29,6 @@ from appliance.live.ports import (
     ToolResult,
     Turn,
 )
-from tests.clock import run_real
 from tests.live.loopback import TOKEN, Service, live_service, say, set_up
 
 pytestmark = pytest.mark.realtime
@@ -86,14 +85,11 @@ def connector_of(service: Service) -> GeminiConnector:
 
 
 @pytest.mark.parametrize(("mode", "handle", "golden"), SET_UPS, ids=["hands-free", "push-to-talk, resumed"])
-def test_the_set_up_is_what_it_was(tmp_path, mode, handle, golden):
-    async def main():
-        async with live_service(tmp_path, set_up_and_stay) as service:
-            async with connector_of(service).open(service.token(), Request(mode, handle)):
-                pass
-            return service.set_ups
-
-    (frame,) = run_real(main)
+async def test_the_set_up_is_what_it_was(tmp_path, mode, handle, golden):
+    async with live_service(tmp_path, set_up_and_stay) as service:
+        async with connector_of(service).open(service.token(), Request(mode, handle)):
+            pass
+        (frame,) = service.set_ups
     assert json.loads(frame) == golden
 
 
@@ -145,7 +141,7 @@ FRAMES: list[tuple[Callable[[Link], Awaitable[None]], dict[str, Any]]] = [
 ]
 
 
-def test_every_frame_is_what_it_was(tmp_path):
+async def test_every_frame_is_what_it_was(tmp_path):
     frames: asyncio.Queue[Any] = asyncio.Queue()
 
     async def script(connection: ServerConnection) -> None:
@@ -154,17 +150,15 @@ def test_every_frame_is_what_it_was(tmp_path):
             assert isinstance(frame, str)  # text frames, as the service expects
             frames.put_nowait(json.loads(frame))
 
-    async def main():
-        async with (
-            live_service(tmp_path, script) as service,
-            connector_of(service).open(service.token(), Request(Mode.PUSH_TO_TALK)) as link,
-        ):
-            for send, _ in FRAMES:
-                await send(link)
-            return [await frames.get() for _ in FRAMES]
-
     assert base64.urlsafe_b64encode(PCM) != base64.b64encode(PCM)
-    assert run_real(main) == [golden for _, golden in FRAMES]
+    async with (
+        live_service(tmp_path, script) as service,
+        connector_of(service).open(service.token(), Request(Mode.PUSH_TO_TALK)) as link,
+    ):
+        for send, _ in FRAMES:
+            await send(link)
+        result = [await frames.get() for _ in FRAMES]
+    assert result == [golden for _, golden in FRAMES]
 
 
 @pytest.mark.parametrize(
@@ -175,39 +169,34 @@ def test_every_frame_is_what_it_was(tmp_path):
     ],
     ids=["token", "key"],
 )
-def test_the_credential_goes_into_headers_and_never_into_the_address(tmp_path, credential, method, authorization):
-    async def main():
-        async with live_service(tmp_path, set_up_and_stay) as service:
-            async with connector_of(service).open(service.token(credential), Request(Mode.HANDS_FREE)):
-                pass
-            return service.requests
-
-    (request,) = run_real(main)
+async def test_the_credential_goes_into_headers_and_never_into_the_address(tmp_path, credential, method, authorization):
+    async with live_service(tmp_path, set_up_and_stay) as service:
+        async with connector_of(service).open(service.token(credential), Request(Mode.HANDS_FREE)):
+            pass
+        (request,) = service.requests
     assert request.path == f"/ws/google.ai.generativelanguage.v1alpha.GenerativeService.{method}"
     assert request.headers.get("Authorization") == authorization
     assert request.headers["x-goog-api-key"] == credential
     assert "Sec-WebSocket-Extensions" not in request.headers
 
 
-def test_the_websocket_options_arrive(tmp_path):
-    async def main():
-        async with (
-            live_service(tmp_path, set_up_and_stay) as service,
-            connector_of(service).open(service.token(), Request(Mode.HANDS_FREE)) as link,
-        ):
-            socket = link._session._ws
-            return (
-                socket.ping_interval,
-                socket.ping_timeout,
-                socket.close_timeout,
-                socket.protocol.max_message_size,
-                socket.protocol.extensions,
-            )
-
-    assert run_real(main) == (20, None, 1, 16 * 2**20, [])
+async def test_the_websocket_options_arrive(tmp_path):
+    async with (
+        live_service(tmp_path, set_up_and_stay) as service,
+        connector_of(service).open(service.token(), Request(Mode.HANDS_FREE)) as link,
+    ):
+        socket = link._session._ws
+        result = (
+            socket.ping_interval,
+            socket.ping_timeout,
+            socket.close_timeout,
+            socket.protocol.max_message_size,
+            socket.protocol.extensions,
+        )
+    assert result == (20, None, 1, 16 * 2**20, [])
 
 
-def test_no_token_no_key_and_no_word_is_logged_or_shown_even_at_debug(tmp_path, caplog):
+async def test_no_token_no_key_and_no_word_is_logged_or_shown_even_at_debug(tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
     shown: list[str] = []
 
@@ -216,20 +205,17 @@ def test_no_token_no_key_and_no_word_is_logged_or_shown_even_at_debug(tmp_path, 
         await say(connection, {"serverContent": {"outputTranscription": {"text": "a word in confidence"}}})
         await connection.close(1008, f"{TOKEN} has expired")
 
-    async def main():
-        async with live_service(tmp_path, script) as service:
-            token = service.token()
-            connector = connector_of(service)
-            shown.extend((repr(token), repr(connector)))
-            async with connector.open(token, Request(Mode.HANDS_FREE)) as link:
-                shown.append(repr(link))
-                try:
-                    async for message in link.messages():
-                        shown.append(repr(message))  # noqa: PERF401  the error comes after it
-                except LinkError as error:
-                    shown.extend((str(error), repr(error)))
-
-    run_real(main)
+    async with live_service(tmp_path, script) as service:
+        token = service.token()
+        connector = connector_of(service)
+        shown.extend((repr(token), repr(connector)))
+        async with connector.open(token, Request(Mode.HANDS_FREE)) as link:
+            shown.append(repr(link))
+            try:
+                async for message in link.messages():
+                    shown.append(repr(message))  # noqa: PERF401  the error comes after it
+            except LinkError as error:
+                shown.extend((str(error), repr(error)))
     # The loopback server is not part of the appliance.
     client = [record for record in caplog.records if record.name != "websockets.server"]
     assert any("SpokenText" in line for line in shown)

@@ -10,12 +10,11 @@ from appliance.daemon import Appliance
 from appliance.live.ports import SpeechEnded, SpeechStarted, ToolCall, TurnComplete
 from appliance.units import UPLINK
 from tests.audio.room import stream
-from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
 from tests.daemon.test_daemon import WORD
 
 
-def asked_again(words: tuple[int, ...], story: Callable[[Household, Appliance], Awaitable[None]]) -> int:
+async def asked_again(words: tuple[int, ...], story: Callable[[Household, Appliance], Awaitable[None]]) -> int:
     """Ask for the lamp, which a tool switches on, and something else in ``story``, which gets no answer.
 
     Return how many samples of what came before the tool call are sent to the next session.
@@ -29,43 +28,39 @@ def asked_again(words: tuple[int, ...], story: Callable[[Household, Appliance], 
     household = Household(words=words, settings={"tools": {"enabled": ["switch_on"]}})
     household.tools = (switch_on,)
 
-    async def main() -> None:
-        nonlocal called_at
-        async with household.living() as appliance:
-            await reach(appliance, State.LISTENING)
-            household.link.say(SpeechStarted())
-            await asyncio.sleep(2)
-            household.link.say(SpeechEnded(), ToolCall("1", "switch_on", {}))
-            await reach(appliance, State.THINKING)
-            called_at = appliance.ring.end
-            await asyncio.sleep(0.5)
-            assert household.link.results
-            await story(household, appliance)
-            household.link.say(SpeechStarted())
-            await asyncio.sleep(2)
-            household.link.say(SpeechEnded())
-            await reach(appliance, State.RECONNECTING)
-            await reach(appliance, State.THINKING)
-            await asyncio.sleep(2)
-
-    run_virtual(main)
+    async with household.living() as appliance:
+        await reach(appliance, State.LISTENING)
+        household.link.say(SpeechStarted())
+        await asyncio.sleep(2)
+        household.link.say(SpeechEnded(), ToolCall("1", "switch_on", {}))
+        await reach(appliance, State.THINKING)
+        called_at = appliance.ring.end
+        await asyncio.sleep(0.5)
+        assert household.link.results
+        await story(household, appliance)
+        household.link.say(SpeechStarted())
+        await asyncio.sleep(2)
+        household.link.say(SpeechEnded())
+        await reach(appliance, State.RECONNECTING)
+        await reach(appliance, State.THINKING)
+        await asyncio.sleep(2)
     again = household.link.audio
     first = next(at for at in range(40 * 16_000) if np.array_equal(stream(at, at + 64), again[:64]))
     assert len(again) > UPLINK.frames(2.0), "the second question is asked again"
     return max(0, called_at - first)
 
 
-def test_after_an_answer_in_silence_only_the_next_question_is_asked_again():
+async def test_after_an_answer_in_silence_only_the_next_question_is_asked_again():
     async def story(household: Household, appliance: Appliance) -> None:
         household.link.say(TurnComplete())
         await reach(appliance, State.LISTENING)
         await asyncio.sleep(1)
 
-    assert asked_again((WORD,), story) <= UPLINK.frames(0.1)
+    assert await asked_again((WORD,), story) <= UPLINK.frames(0.1)
 
 
-def test_after_the_wake_word_only_what_is_said_from_then_on_is_asked_again():
+async def test_after_the_wake_word_only_what_is_said_from_then_on_is_asked_again():
     async def story(_: Household, appliance: Appliance) -> None:
         await reach(appliance, State.LISTENING)
 
-    assert asked_again((WORD, WORD + UPLINK.frames(4.0)), story) <= UPLINK.frames(0.1)
+    assert await asked_again((WORD, WORD + UPLINK.frames(4.0)), story) <= UPLINK.frames(0.1)

@@ -10,29 +10,25 @@ from appliance.core.state import State
 from appliance.daemon import START_S
 from appliance.wake.runner import Place
 from appliance.wake.scripted import ScriptedEngine
-from tests.clock import run_real, run_virtual
 from tests.daemon.household import Household, reach
 
 
-def test_a_button_whose_pin_was_busy_is_a_fault_until_it_has_it():
+async def test_a_button_whose_pin_was_busy_is_a_fault_until_it_has_it():
     household = Household()
     household.button.failures = ["busy", "busy"]
 
-    async def main() -> None:
-        async with household.living() as appliance:
-            await reach(appliance, State.FAULT)
-            await reach(appliance, State.IDLE)
-            await asyncio.sleep(60)
-            assert household.light.shown[-1][1] is State.IDLE
-            household.button.on_edge(Edge.DOWN)
-            await reach(appliance, State.CONNECTING)
-
-    run_virtual(main)
+    async with household.living() as appliance:
+        await reach(appliance, State.FAULT)
+        await reach(appliance, State.IDLE)
+        await asyncio.sleep(60)
+        assert household.light.shown[-1][1] is State.IDLE
+        household.button.on_edge(Edge.DOWN)
+        await reach(appliance, State.CONNECTING)
 
 
 @pytest.mark.slow
 @pytest.mark.realtime
-def test_a_wake_word_that_loads_for_long_is_no_fault_of_the_microphone():
+async def test_a_wake_word_that_loads_for_long_is_no_fault_of_the_microphone():
     loaded = threading.Event()
 
     def load() -> ScriptedEngine:
@@ -41,11 +37,8 @@ def test_a_wake_word_that_loads_for_long_is_no_fault_of_the_microphone():
 
     household = Household(wake=load, place=Place.THREAD)
 
-    async def main() -> None:
-        async with household.living() as appliance:
-            await asyncio.sleep(START_S + 2)
-            loaded.set()
-            assert [state for _, state in household.light.shown] == [State.STARTING, State.IDLE]
-            await reach(appliance, State.IDLE)
-
-    run_real(main)
+    async with household.living() as appliance:
+        await asyncio.sleep(START_S + 2)
+        loaded.set()
+        assert [state for _, state in household.light.shown] == [State.STARTING, State.IDLE]
+        await reach(appliance, State.IDLE)

@@ -22,7 +22,6 @@ from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.expectation import UNUSUAL, Action, Expectation
 from appliance.simulator.scenario.file import Scenario, load, shipped
-from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.line import MODEL
 from tests.daemon.simulated import Home, settings_with
@@ -145,7 +144,7 @@ def load_for(name: str, telling: Telling) -> Scenario:
     return scenario if untold is None else scenario.model_copy(update={"expected": untold})
 
 
-def play(
+async def play(
     scenario: Scenario, telling: Telling = Telling(), question_s: float = 1.6, model: str = MODEL, **further: Any
 ) -> Diary:
     """Play a scenario to a household that asks questions of this length; return what it noticed.
@@ -156,31 +155,28 @@ def play(
     assert expected is not None
     diaries = []
 
-    async def main() -> None:
-        options = SimulatorOptions(
-            replies=(STORY,),
-            scenarios=(scenario,),
-            voice_activity=telling.activity,
-            transcripts=telling.transcripts,
-            **further,
-        )
-        async with SimulatedService(options) as service:
-            home = Home(service, quick())
-            home.tokens.model = model
-            diary = Diary(home)
-            diaries.append(diary)
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                await asyncio.sleep(1)
-                diary.watch(appliance)
-                async with asyncio.timeout(BOUND_S):
-                    await converse(diary, appliance, expected, question_s)
-                assert home.light.shown[-1][1] is State.IDLE
-                assert gate(appliance.conversation.context) is Gate.CLOSED
-                await asyncio.sleep(2)
-                assert home.connector.connections == 0
-
-    run_virtual(main)
+    options = SimulatorOptions(
+        replies=(STORY,),
+        scenarios=(scenario,),
+        voice_activity=telling.activity,
+        transcripts=telling.transcripts,
+        **further,
+    )
+    async with SimulatedService(options) as service:
+        home = Home(service, quick())
+        home.tokens.model = model
+        diary = Diary(home)
+        diaries.append(diary)
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(1)
+            diary.watch(appliance)
+            async with asyncio.timeout(BOUND_S):
+                await converse(diary, appliance, expected, question_s)
+            assert home.light.shown[-1][1] is State.IDLE
+            assert gate(appliance.conversation.context) is Gate.CLOSED
+            await asyncio.sleep(2)
+            assert home.connector.connections == 0
     return diaries[0]
 
 
@@ -204,31 +200,31 @@ def check(scenario: Scenario, diary: Diary) -> None:
 
 @pytest.mark.parametrize("telling", TELLINGS, ids=str)
 @pytest.mark.parametrize("name", shipped())
-def test_a_household_notices_of_a_fault_what_its_scenario_says(name: str, telling: Telling):
+async def test_a_household_notices_of_a_fault_what_its_scenario_says(name: str, telling: Telling):
     scenario = load_for(name, telling)
     assert scenario.expected is not None, "the file lacks [expected]"
-    check(scenario, play(scenario, telling))
+    check(scenario, await play(scenario, telling))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("telling", OTHER_TELLINGS, ids=str)
 @pytest.mark.parametrize("name", shipped())
-def test_nor_does_it_matter_what_the_service_tells_of_the_person(name: str, telling: Telling):
+async def test_nor_does_it_matter_what_the_service_tells_of_the_person(name: str, telling: Telling):
     scenario = load_for(name, telling)
-    check(scenario, play(scenario, telling))
+    check(scenario, await play(scenario, telling))
 
 
 @pytest.mark.parametrize("transcripts", TranscriptTiming)
-def test_a_long_first_question_is_heard_out_though_the_service_tells_nothing_before_its_end(
+async def test_a_long_first_question_is_heard_out_though_the_service_tells_nothing_before_its_end(
     transcripts: TranscriptTiming,
 ):
     scenario = load("healthy").model_copy(update={"expected": Expectation(questions=1)})
-    check(scenario, play(scenario, Telling(VoiceActivity.UNSENT, transcripts), question_s=12.0))
+    check(scenario, await play(scenario, Telling(VoiceActivity.UNSENT, transcripts), question_s=12.0))
 
 
-def test_a_handle_that_is_refused_with_the_other_code_is_no_other_fault():
+async def test_a_handle_that_is_refused_with_the_other_code_is_no_other_fault():
     scenario = load("handles_forgotten")
-    check(scenario, play(scenario, unknown_handle_code=1008))
+    check(scenario, await play(scenario, unknown_handle_code=1008))
 
 
 RESUMED = {
@@ -241,9 +237,9 @@ RESUMED = {
 @pytest.mark.parametrize(
     "name", ["healthy", "drop_while_idle", "drop_while_speaking", "drop_mid_reply", "go_away", "handles_forgotten"]
 )
-def test_a_model_that_sends_handles_unasked_and_often_is_talked_with_as_any_other(name: str):
+async def test_a_model_that_sends_handles_unasked_and_often_is_talked_with_as_any_other(name: str):
     telling = Telling(VoiceActivity.UNSENT)
     scenario = load_for(name, telling)
     if name in RESUMED:
         scenario = scenario.model_copy(update={"expected": RESUMED[name]})
-    check(scenario, play(scenario, telling, model="gemini-3.1-flash-live-preview"))
+    check(scenario, await play(scenario, telling, model="gemini-3.1-flash-live-preview"))

@@ -13,7 +13,6 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.scenario.file import Scenario
 from appliance.tools.registry import Function
-from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
@@ -27,28 +26,25 @@ THINKING_S = 30.0
 Story = Callable[[Home, Appliance], Awaitable[None]]
 
 
-def played(story: Story, *steps: Mapping[str, object], tools: tuple[Function, ...] = ()) -> SimulatedService:
+async def played(story: Story, *steps: Mapping[str, object], tools: tuple[Function, ...] = ()) -> SimulatedService:
     """Ask the model a question, up to the end of what it says first; then play a story, up to the state of rest."""
 
-    async def main() -> SimulatedService:
-        scenario = Scenario.model_validate({"description": "made up", "step": list(steps)})
-        async with SimulatedService(SimulatorOptions(replies=(ANSWER,), scenarios=(scenario,))) as service:
-            enabled = [tool.__name__ for tool in tools]
-            settings = settings_with(tools={"enabled": enabled, "timeout_s": 15.0}, conversation={"follow_up_s": 4.0})
-            home = Home(service, settings, tools=tools)
-            home.tokens.model = MODEL
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                await asyncio.sleep(1)
-                home.room.call()
-                home.room.speak(1.5, after_s=0.3)
-                await reach(appliance, State.SPEAKING)
-                await reach(appliance, State.THINKING)
-                await story(home, appliance)
-                await reach(appliance, State.IDLE, within_s=60)
-            return service
-
-    return run_virtual(main)
+    scenario = Scenario.model_validate({"description": "made up", "step": list(steps)})
+    async with SimulatedService(SimulatorOptions(replies=(ANSWER,), scenarios=(scenario,))) as service:
+        enabled = [tool.__name__ for tool in tools]
+        settings = settings_with(tools={"enabled": enabled, "timeout_s": 15.0}, conversation={"follow_up_s": 4.0})
+        home = Home(service, settings, tools=tools)
+        home.tokens.model = MODEL
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(1)
+            home.room.call()
+            home.room.speak(1.5, after_s=0.3)
+            await reach(appliance, State.SPEAKING)
+            await reach(appliance, State.THINKING)
+            await story(home, appliance)
+            await reach(appliance, State.IDLE, within_s=60)
+        return service
 
 
 def filler(wait_s: float) -> dict[str, object]:
@@ -62,26 +58,26 @@ async def answered(home: Home, appliance: Appliance) -> None:
 
 
 @pytest.mark.parametrize("wait_s", [1.0, 4.0, 9.0, 20.0, THINKING_S - 3])
-def test_the_answer_is_heard_however_long_it_takes_and_the_light_tells_of_thinking(wait_s: float):
+async def test_the_answer_is_heard_however_long_it_takes_and_the_light_tells_of_thinking(wait_s: float):
     async def story(home: Home, appliance: Appliance) -> None:
         await asyncio.sleep(wait_s / 2)
         assert appliance.conversation.context.state is State.THINKING
         await answered(home, appliance)
 
-    assert len(played(story, filler(wait_s)).sessions) == 1
+    assert len((await played(story, filler(wait_s))).sessions) == 1
 
 
-def test_an_answer_that_never_comes_is_told_once_the_time_for_thinking_is_over():
+async def test_an_answer_that_never_comes_is_told_once_the_time_for_thinking_is_over():
     async def story(_: Home, appliance: Appliance) -> None:
         began = asyncio.get_running_loop().time()
         await reach(appliance, State.TROUBLE, within_s=THINKING_S + 2)
         assert appliance.conversation.context.trouble is Trouble.SILENT_SERVICE
         assert asyncio.get_running_loop().time() - began > THINKING_S - 3
 
-    played(story, filler(300.0))
+    await played(story, filler(300.0))
 
 
-def test_a_tool_that_takes_long_is_waited_for_and_so_is_what_the_model_makes_of_it():
+async def test_a_tool_that_takes_long_is_waited_for_and_so_is_what_the_model_makes_of_it():
     async def look_up() -> str:
         """Look something up."""
         await asyncio.sleep(11)
@@ -94,24 +90,24 @@ def test_a_tool_that_takes_long_is_waited_for_and_so_is_what_the_model_makes_of_
         assert appliance.conversation.context.state is State.THINKING
         await answered(home, appliance)
 
-    assert len(played(story, filler(1.0), called, tools=(look_up,)).sessions) == 1
+    assert len((await played(story, filler(1.0), called, tools=(look_up,))).sessions) == 1
 
 
-def test_a_question_whose_answer_is_lost_with_the_link_is_asked_again_as_what_came_first_was_no_answer():
+async def test_a_question_whose_answer_is_lost_with_the_link_is_asked_again_as_what_came_first_was_no_answer():
     async def story(home: Home, appliance: Appliance) -> None:
         await reach(appliance, State.RECONNECTING)
         await answered(home, appliance)
 
-    service = played(story, filler(20.0), {"on": "reply:1", "after_s": 6.0, "do": "drop"})
+    service = await played(story, filler(20.0), {"on": "reply:1", "after_s": 6.0, "do": "drop"})
     assert len(service.sessions) == 2
     assert service.sessions[1].received_samples > 24_000, "all of the question"
 
 
-def test_the_person_may_go_on_meanwhile():
+async def test_the_person_may_go_on_meanwhile():
     async def story(home: Home, appliance: Appliance) -> None:
         await asyncio.sleep(3)
         home.room.speak(1.0)
         await reach(appliance, State.LISTENING)
         await answered(home, appliance)
 
-    played(story, filler(20.0))
+    await played(story, filler(20.0))

@@ -29,7 +29,6 @@ from appliance.simulator.model.replies import Reply, ToolStep
 from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
-from tests.clock import run_virtual
 from tests.daemon.echo import Echo
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
@@ -235,11 +234,11 @@ class Ending:
     states: Counter[State] = field(default_factory=Counter)
 
 
-def play(script: Script) -> Ending:
+async def play(script: Script) -> Ending:
     """Play a script; raise AssertionError, or whatever ends the daemon, where it does not end well."""
     ending = Ending()
 
-    async def main() -> None:
+    try:
         told = SimulatorOptions(voice_activity=script.activity, transcripts=script.transcripts)
         hostile = replace(told, replies=(SHORT, LONG, TOOLED), scenarios=script.scenarios)
         healthy = replace(told, replies=(ANSWER,))
@@ -270,9 +269,6 @@ def play(script: Script) -> Ending:
                 counts = appliance.uplink.counts
                 ending.sent, ending.repeated, ending.dropped = counts.sent, counts.repeated, counts.dropped
                 ending.states.update(moment.after.state for moment in witness.moments)
-
-    try:
-        run_virtual(main)
     except BaseException as error:
         error.add_note(f"{script}")
         raise
@@ -348,11 +344,11 @@ def stretches(home: Home) -> Iterator[tuple[int, int]]:
         yield start, stop
 
 
-def test_whatever_befalls_it_it_comes_back_to_rest_and_works_again():
+async def test_whatever_befalls_it_it_comes_back_to_rest_and_works_again():
     seen: Counter[State] = Counter()
     last_words = 0
     for seed in QUICK:
-        ending = play(draw(seed))
+        ending = await play(draw(seed))
         seen, last_words = seen + ending.states, last_words + ending.last_words
     assert set(State) - set(seen) <= {State.STARTING, State.STOPPED}, "the scripts lead everywhere"
     assert last_words
@@ -360,15 +356,15 @@ def test_whatever_befalls_it_it_comes_back_to_rest_and_works_again():
 
 @pytest.mark.slow
 @pytest.mark.skipif("FUZZ_SEED" not in os.environ, reason="FUZZ_SEED names no script")
-def test_one_script_alone():
+async def test_one_script_alone():
     script = draw(int(os.environ["FUZZ_SEED"]))
     print(script)  # noqa: T201  for whoever runs it alone
-    print(play(script))  # noqa: T201
+    print(await play(script))  # noqa: T201
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_ten_thousand_scripts(shard: int):
+async def test_ten_thousand_scripts(shard: int):
     for seed in range(shard, SCRIPTS, SHARDS):
-        play(draw(seed))
+        await play(draw(seed))

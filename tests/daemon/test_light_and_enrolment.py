@@ -18,7 +18,6 @@ from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.enrolment import enrol
 from appliance.provisioning.device.token_manager import TokenManager
 from appliance.storage.private_dir import PrivateDirectory
-from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
 from tests.live.fakes import FakeStore
 from tests.provisioning.devices import join, place
@@ -39,74 +38,62 @@ async def press(household: Household) -> None:
     household.button.on_edge(Edge.UP)
 
 
-def test_a_light_whose_pins_are_busy_is_a_fault_that_is_told_and_no_reason_not_to_talk():
+async def test_a_light_whose_pins_are_busy_is_a_fault_that_is_told_and_no_reason_not_to_talk():
     household = Household(settings=LOUD)
     household.light.failures = ["busy"] * 8
 
-    async def main() -> None:
-        async with household.living() as appliance:
-            await reach(appliance, State.FAULT)
-            await asyncio.sleep(1)
-            assert "ready" in household.manager.said
-            assert "status fault: light" in household.manager.said
-            household.button.on_edge(Edge.DOWN)
-            await reach(appliance, State.LISTENING)
-            household.button.on_edge(Edge.UP)
-            await reach(appliance, State.IDLE, 120)
-            assert times_said(household, Fault.LIGHT) <= 1
-
-    run_virtual(main)
+    async with household.living() as appliance:
+        await reach(appliance, State.FAULT)
+        await asyncio.sleep(1)
+        assert "ready" in household.manager.said
+        assert "status fault: light" in household.manager.said
+        household.button.on_edge(Edge.DOWN)
+        await reach(appliance, State.LISTENING)
+        household.button.on_edge(Edge.UP)
+        await reach(appliance, State.IDLE, 120)
+        assert times_said(household, Fault.LIGHT) <= 1
 
 
-def test_a_light_that_fails_while_it_runs_is_said_once_and_again_when_it_fails_again():
+async def test_a_light_that_fails_while_it_runs_is_said_once_and_again_when_it_fails_again():
     household = Household(settings=LOUD)
 
-    async def main() -> None:
-        async with household.living() as appliance:
-            for times in (1, 2):
-                await reach(appliance, State.IDLE)
-                household.light.fail(*["gone"] * 7)
-                await reach(appliance, State.FAULT)
-                await asyncio.sleep(20)
-                assert appliance.conversation.context.state is State.FAULT
-                assert times_said(household, Fault.LIGHT) == times
-                await reach(appliance, State.IDLE, 120)
-
-    run_virtual(main)
+    async with household.living() as appliance:
+        for times in (1, 2):
+            await reach(appliance, State.IDLE)
+            household.light.fail(*["gone"] * 7)
+            await reach(appliance, State.FAULT)
+            await asyncio.sleep(20)
+            assert appliance.conversation.context.state is State.FAULT
+            assert times_said(household, Fault.LIGHT) == times
+            await reach(appliance, State.IDLE, 120)
 
 
-def test_where_the_light_is_required_nothing_is_sent_without_it_and_a_press_is_told_why():
+async def test_where_the_light_is_required_nothing_is_sent_without_it_and_a_press_is_told_why():
     household = Household(words=(16_000 * 10,), settings=LOUD | {"indicator": {"required": True}})
     household.light.failures = ["busy"] * 9
 
-    async def main() -> None:
-        async with household.living() as appliance:
-            await reach(appliance, State.FAULT)
-            await asyncio.sleep(15)
-            await press(household)
-            await asyncio.sleep(10)
-            assert not household.connector.requests, "neither the wake word nor a press begins a conversation"
-            assert times_said(household, Fault.LIGHT) == 2
-            await reach(appliance, State.IDLE, 120)
-            household.button.on_edge(Edge.DOWN)
-            await reach(appliance, State.LISTENING)
-
-    run_virtual(main)
+    async with household.living() as appliance:
+        await reach(appliance, State.FAULT)
+        await asyncio.sleep(15)
+        await press(household)
+        await asyncio.sleep(10)
+        assert not household.connector.requests, "neither the wake word nor a press begins a conversation"
+        assert times_said(household, Fault.LIGHT) == 2
+        await reach(appliance, State.IDLE, 120)
+        household.button.on_edge(Edge.DOWN)
+        await reach(appliance, State.LISTENING)
 
 
-def test_a_light_that_is_required_ends_a_conversation_when_it_fails():
+async def test_a_light_that_is_required_ends_a_conversation_when_it_fails():
     household = Household(settings=LOUD | {"indicator": {"required": True}})
 
-    async def main() -> None:
-        async with household.living() as appliance:
-            await reach(appliance, State.IDLE)
-            household.button.on_edge(Edge.DOWN)
-            await reach(appliance, State.LISTENING)
-            household.light.fail("gone")
-            await asyncio.sleep(0.01)
-            assert appliance.conversation.context.state is State.FAULT
-
-    run_virtual(main)
+    async with household.living() as appliance:
+        await reach(appliance, State.IDLE)
+        household.button.on_edge(Edge.DOWN)
+        await reach(appliance, State.LISTENING)
+        household.light.fail("gone")
+        await asyncio.sleep(0.01)
+        assert appliance.conversation.context.state is State.FAULT
 
 
 def tokens(here: World, state: Path, **settings: object) -> EnrolmentAwaitingTokens:
@@ -125,45 +112,36 @@ async def goes_on(household: Household, appliance: Appliance) -> None:
     household.button.on_edge(Edge.UP)
 
 
-def test_a_device_that_is_not_enrolled_shows_it_says_it_at_a_press_and_goes_on_when_it_is(tmp_path: Path):
-    async def main() -> None:
-        here = world(devices={})
-        household = Household(awaited=tokens(here, tmp_path), settings=LOUD)
+async def test_a_device_that_is_not_enrolled_shows_it_says_it_at_a_press_and_goes_on_when_it_is(tmp_path: Path):
+    here = world(devices={})
+    household = Household(awaited=tokens(here, tmp_path), settings=LOUD)
+    async with household.living() as appliance:
+        await reach(appliance, State.FAULT)
+        assert "status fault: enrolment" in household.manager.said
+        await press(household)
+        await reach(appliance, State.TROUBLE)
+        assert appliance.conversation.context.trouble is Trouble.NOT_ENROLLED
+        await reach(appliance, State.FAULT)
+        assert times_said(household, Trouble.NOT_ENROLLED) == 1
+        await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
+        await goes_on(household, appliance)
+
+
+async def test_a_device_whose_identity_another_program_uses_waits_for_it(tmp_path: Path):
+    here = world(devices={})
+    await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
+    household = Household(awaited=tokens(here, tmp_path), settings=LOUD)
+    with PrivateDirectory(tmp_path).locked():
         async with household.living() as appliance:
             await reach(appliance, State.FAULT)
             assert "status fault: enrolment" in household.manager.said
-            await press(household)
-            await reach(appliance, State.TROUBLE)
-            assert appliance.conversation.context.trouble is Trouble.NOT_ENROLLED
-            await reach(appliance, State.FAULT)
-            assert times_said(household, Trouble.NOT_ENROLLED) == 1
-            await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
-            await goes_on(household, appliance)
-
-    run_virtual(main)
+    household = Household(awaited=tokens(here, tmp_path), settings=LOUD)
+    async with household.living() as appliance:
+        await goes_on(household, appliance)
 
 
-def test_a_device_whose_identity_another_program_uses_waits_for_it(tmp_path: Path):
-    async def main() -> None:
-        here = world(devices={})
-        await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
-        household = Household(awaited=tokens(here, tmp_path), settings=LOUD)
-        with PrivateDirectory(tmp_path).locked():
-            async with household.living() as appliance:
-                await reach(appliance, State.FAULT)
-                assert "status fault: enrolment" in household.manager.said
-        household = Household(awaited=tokens(here, tmp_path), settings=LOUD)
-        async with household.living() as appliance:
-            await goes_on(household, appliance)
-
-    run_virtual(main)
-
-
-def test_a_setting_that_is_wrong_is_no_enrolment_to_wait_for(tmp_path: Path):
-    async def main() -> None:
-        here = world(devices={})
-        await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
-        with pytest.raises(ConfigurationError, match=r"provisioning\.url"):
-            tokens(here, tmp_path, url="http://nas")
-
-    run_virtual(main)
+async def test_a_setting_that_is_wrong_is_no_enrolment_to_wait_for(tmp_path: Path):
+    here = world(devices={})
+    await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
+    with pytest.raises(ConfigurationError, match=r"provisioning\.url"):
+        tokens(here, tmp_path, url="http://nas")

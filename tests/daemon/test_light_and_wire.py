@@ -14,23 +14,19 @@ from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.options import SimulatorOptions
-from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 
 Story = Callable[[Home, Appliance], Awaitable[None]]
 
 
-def tell(story: Story) -> None:
-    async def main() -> None:
-        async with SimulatedService(SimulatorOptions()) as service:
-            home = Home(service, settings_with())
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                await asyncio.sleep(0.5)
-                await story(home, appliance)
-
-    run_virtual(main)
+async def tell(story: Story) -> None:
+    async with SimulatedService(SimulatorOptions()) as service:
+        home = Home(service, settings_with())
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(0.5)
+            await story(home, appliance)
 
 
 async def unsent(home: Home, appliance: Appliance, seconds: float) -> None:
@@ -48,7 +44,7 @@ async def tap(home: Home) -> None:
 
 
 @pytest.mark.parametrize("end", ["tap", "fault"])
-def test_what_is_unsent_stays_here_and_the_light_says_so_at_once(end: str):
+async def test_what_is_unsent_stays_here_and_the_light_says_so_at_once(end: str):
     async def story(home: Home, appliance: Appliance) -> None:
         await unsent(home, appliance, 2.0)
         if end == "tap":
@@ -65,10 +61,10 @@ def test_what_is_unsent_stays_here_and_the_light_says_so_at_once(end: str):
         assert appliance.uplink.counts.dropped > 16_000
         assert counts.captured + counts.repeated == appliance.uplink.counts.sent + appliance.uplink.counts.dropped
 
-    tell(story)
+    await tell(story)
 
 
-def test_where_a_conversation_ends_by_itself_the_light_stays_on_until_all_is_sent():
+async def test_where_a_conversation_ends_by_itself_the_light_stays_on_until_all_is_sent():
     async def story(home: Home, appliance: Appliance) -> None:
         await unsent(home, appliance, 1.0)
         appliance.conversation.post(DeadlineReached(appliance.conversation.context.entry))
@@ -80,10 +76,10 @@ def test_where_a_conversation_ends_by_itself_the_light_stays_on_until_all_is_sen
         [(idle_at, _)] = [shown for shown in home.light.shown if shown[1] is State.IDLE][1:]
         assert 0.2 < idle_at - ended_at < 0.6
 
-    tell(story)
+    await tell(story)
 
 
-def test_a_wake_word_in_the_meantime_shows_at_once_and_the_old_light_never_comes():
+async def test_a_wake_word_in_the_meantime_shows_at_once_and_the_old_light_never_comes():
     async def story(home: Home, appliance: Appliance) -> None:
         await unsent(home, appliance, 1.0)
         appliance.conversation.post(DeadlineReached(appliance.conversation.context.entry))
@@ -94,4 +90,4 @@ def test_a_wake_word_in_the_meantime_shows_at_once_and_the_old_light_never_comes
         await asyncio.sleep(0.5)
         assert State.IDLE not in [state for _, state in home.light.shown[3:]]
 
-    tell(story)
+    await tell(story)

@@ -15,7 +15,6 @@ from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
 from appliance.units import UPLINK, Epoch, Seconds
-from tests.clock import run_virtual
 from tests.daemon.echo import Echo
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
@@ -46,7 +45,9 @@ def sent_of(appliance: Appliance, begin: int, seconds: float) -> float:
 
 
 @pytest.mark.parametrize(("pause_s", "cut_off"), [(0.8, False), (1.0, True), (1.2, True)])
-def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_begins(pause_s: float, cut_off: bool):
+async def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_begins(
+    pause_s: float, cut_off: bool
+):
     async def story(home: Home, appliance: Appliance) -> None:
         begin = home.room.next + UPLINK.frames(1.5 + pause_s)
         home.room.speak(2.0, after_s=1.5 + pause_s)
@@ -57,11 +58,11 @@ def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_
         assert (State.INTERRUPTED in states) is cut_off
         assert states.count(State.SPEAKING) == 1 + cut_off, "the whole question is answered"
 
-    run_virtual(lambda: living(story))
+    await living(story)
 
 
 @pytest.mark.parametrize("pause_s", [0.8, 1.4, 1.8])
-def test_what_is_said_after_a_pause_is_sent_or_counted_as_not_sent(pause_s: float):
+async def test_what_is_said_after_a_pause_is_sent_or_counted_as_not_sent(pause_s: float):
     async def story(home: Home, appliance: Appliance) -> None:
         owed = ExpectedUplink()
         home.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
@@ -73,10 +74,10 @@ def test_what_is_said_after_a_pause_is_sent_or_counted_as_not_sent(pause_s: floa
         unsent_s = unsent_speech_s(heard, owed.conversations, [*owed.spans, *owed.wake_words])
         assert sent_of(appliance, begin, 2.0) + unsent_s == pytest.approx(2.0, abs=0.15)
 
-    run_virtual(lambda: living(story))
+    await living(story)
 
 
-def test_an_answer_that_nobody_speaks_over_closes_the_microphone_as_it_is_heard():
+async def test_an_answer_that_nobody_speaks_over_closes_the_microphone_as_it_is_heard():
     async def story(home: Home, appliance: Appliance) -> None:
         await reach(appliance, State.SPEAKING)
         began = home.room.next
@@ -85,10 +86,10 @@ def test_an_answer_that_nobody_speaks_over_closes_the_microphone_as_it_is_heard(
         assert sent_of(appliance, began, 3.0) < 0.3
         assert State.INTERRUPTED not in [state for _, state in home.light.shown]
 
-    run_virtual(lambda: living(story))
+    await living(story)
 
 
-def test_a_noise_that_does_not_end_does_not_keep_the_microphone_open():
+async def test_a_noise_that_does_not_end_does_not_keep_the_microphone_open():
     async def story(home: Home, appliance: Appliance) -> None:
         await reach(appliance, State.THINKING)
         home.room.speak(15.0, after_s=0.4)
@@ -97,10 +98,10 @@ def test_a_noise_that_does_not_end_does_not_keep_the_microphone_open():
         await reach(appliance, State.LISTENING)
         assert 5.5 < sent_of(appliance, began, 9.0) < 6.5
 
-    run_virtual(lambda: living(story, "NO_INTERRUPTION"))
+    await living(story, "NO_INTERRUPTION")
 
 
-def test_another_reply_in_the_same_breath_gives_a_noise_no_more_time():
+async def test_another_reply_in_the_same_breath_gives_a_noise_no_more_time():
     async def story(home: Home, appliance: Appliance) -> None:
         await reach(appliance, State.THINKING)
         home.room.speak(15.0, after_s=0.4)
@@ -111,11 +112,11 @@ def test_another_reply_in_the_same_breath_gives_a_noise_no_more_time():
         await reach(appliance, State.LISTENING)
         assert 5.5 < sent_of(appliance, began, 9.0) < 6.5
 
-    run_virtual(lambda: living(story, "NO_INTERRUPTION"))
+    await living(story, "NO_INTERRUPTION")
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.6])
-def test_a_speaker_that_the_microphone_hears_is_not_taken_for_the_person_who_spoke_on(delay_s: float):
+async def test_a_speaker_that_the_microphone_hears_is_not_taken_for_the_person_who_spoke_on(delay_s: float):
     async def story(home: Home, appliance: Appliance) -> None:
         home.room.echo = Echo(home, delay_s, level_db=-10)
         answers: list[Moment] = []
@@ -125,4 +126,4 @@ def test_a_speaker_that_the_microphone_hears_is_not_taken_for_the_person_who_spo
         await reach(appliance, State.IDLE, 60)
         assert len(answers) == 2, "one that was cut off, and one to the whole question"
 
-    run_virtual(lambda: living(story))
+    await living(story)

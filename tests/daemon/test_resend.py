@@ -22,7 +22,6 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
 from appliance.units import UPLINK
-from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.line import relayed
 from tests.daemon.simulated import Home, settings_with
@@ -57,36 +56,33 @@ class Drop:
         return Scenario.model_validate({"description": "While the person speaks.", "step": steps})
 
 
-def fate(drop: Drop) -> Account:
+async def fate(drop: Drop) -> Account:
     """Play it; compare what the uplink had to send, echo left out, with what the one session knows in the end."""
 
-    async def main() -> Account:
-        options = SimulatorOptions(replies=(ANSWER,), scenarios=(drop.scenario,), voice_activity=drop.activity)
-        async with SimulatedService(options) as service:
-            home = Home(service, settings_with(conversation={"follow_up_s": 4.0}))
-            if drop.relay_s:
-                home.connector.through = partial(relayed, delay_s=drop.relay_s)
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                await asyncio.sleep(1)
-                home.room.call()
-                for _ in range(2):
-                    question = home.room.next + UPLINK.frames(0.5)
-                    home.room.speak(SPEECH_S, after_s=0.5)
-                    await reach(appliance, State.SPEAKING)
-                    await reach(appliance, State.LISTENING)
-                await reach(appliance, State.IDLE)
-                spans = appliance.uplink.counts.spans
-            recorded = np.frombuffer(home.room.recorded, "<i2")
-            first, resumed, *anew = [record.session for record in service.sessions]
-            assert (first, resumed) == (1, 1), "the session goes on"
-            if anew:  # it heard too little after its handle to answer, and was asked the whole question again
-                spoken = recorded[question : question + UPLINK.frames(SPEECH_S)]
-                assert spoken.tobytes() in service.received(anew[-1]).tobytes()
-                return account(spoken, spoken)
-            return account(np.concatenate([recorded[start:stop] for start, stop in spans]), service.received(1))
-
-    return run_virtual(main)
+    options = SimulatorOptions(replies=(ANSWER,), scenarios=(drop.scenario,), voice_activity=drop.activity)
+    async with SimulatedService(options) as service:
+        home = Home(service, settings_with(conversation={"follow_up_s": 4.0}))
+        if drop.relay_s:
+            home.connector.through = partial(relayed, delay_s=drop.relay_s)
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(1)
+            home.room.call()
+            for _ in range(2):
+                question = home.room.next + UPLINK.frames(0.5)
+                home.room.speak(SPEECH_S, after_s=0.5)
+                await reach(appliance, State.SPEAKING)
+                await reach(appliance, State.LISTENING)
+            await reach(appliance, State.IDLE)
+            spans = appliance.uplink.counts.spans
+        recorded = np.frombuffer(home.room.recorded, "<i2")
+        first, resumed, *anew = [record.session for record in service.sessions]
+        assert (first, resumed) == (1, 1), "the session goes on"
+        if anew:  # it heard too little after its handle to answer, and was asked the whole question again
+            spoken = recorded[question : question + UPLINK.frames(SPEECH_S)]
+            assert spoken.tobytes() in service.received(anew[-1]).tobytes()
+            return account(spoken, spoken)
+        return account(np.concatenate([recorded[start:stop] for start, stop in spans]), service.received(1))
 
 
 def drops(seeds: range) -> Iterator[Drop]:
@@ -97,34 +93,34 @@ def drops(seeds: range) -> Iterator[Drop]:
         yield Drop(at_s, handles, random.choice((0.0, 0.02, 0.1, 0.2)), random.choice(tuple(VoiceActivity)))
 
 
-def check(drop: Drop) -> None:
-    found = fate(drop)
+async def check(drop: Drop) -> None:
+    found = await fate(drop)
     assert (found.lost, found.strange) == (0, 0), drop
     assert found.duplicated <= UPLINK.frames(CATCH_UP_SPEED * MARGIN_S + LONGEST_CHUNK_MS / 1000), drop
 
 
 @pytest.mark.parametrize("at_s", [0.1, 0.6, 2.4])
-def test_what_was_said_since_the_last_handle_is_sent_again_though_all_of_it_was_read(at_s: float):
-    assert fate(Drop(at_s)).lost == fate(Drop(at_s)).duplicated == 0
+async def test_what_was_said_since_the_last_handle_is_sent_again_though_all_of_it_was_read(at_s: float):
+    assert (await fate(Drop(at_s))).lost == (await fate(Drop(at_s))).duplicated == 0
 
 
 @pytest.mark.parametrize("relay_s", [0.05, 0.2])
-def test_a_relay_that_acknowledges_at_once_is_not_the_session(relay_s: float):
-    check(Drop(2.4, (), relay_s))
-    check(Drop(2.4, (1.0,), relay_s))
+async def test_a_relay_that_acknowledges_at_once_is_not_the_session(relay_s: float):
+    await check(Drop(2.4, (), relay_s))
+    await check(Drop(2.4, (1.0,), relay_s))
 
 
-def test_what_came_before_a_handle_is_not_sent_again_but_for_what_may_have_been_on_its_way():
-    check(Drop(2.4, (0.4, 1.9)))
+async def test_what_came_before_a_handle_is_not_sent_again_but_for_what_may_have_been_on_its_way():
+    await check(Drop(2.4, (0.4, 1.9)))
 
 
-def test_nothing_is_lost_wherever_the_connection_breaks():
+async def test_nothing_is_lost_wherever_the_connection_breaks():
     for drop in drops(range(QUICK)):
-        check(drop)
+        await check(drop)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_nothing_is_lost_in_five_hundred_drops():
+async def test_nothing_is_lost_in_five_hundred_drops():
     for drop in drops(range(DROPS)):
-        check(drop)
+        await check(drop)

@@ -27,7 +27,6 @@ from appliance.live.ports import (
 )
 from appliance.units import REPLY, Seconds
 from tests.audio.room import stream
-from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
 from tests.daemon.test_daemon import TONE, WORD
 
@@ -35,12 +34,9 @@ MUTE = ReplyAudio(bytes(48_000))
 SPOKEN = (SpeechStarted(), SpeechEnded())
 
 
-def living(household: Household, story: Callable[[Appliance], Awaitable[None]]) -> None:
-    async def main() -> None:
-        async with household.living() as appliance:
-            await story(appliance)
-
-    run_virtual(main)
+async def living(household: Household, story: Callable[[Appliance], Awaitable[None]]) -> None:
+    async with household.living() as appliance:
+        await story(appliance)
 
 
 def woken(**settings: dict[str, object]) -> Household:
@@ -60,7 +56,7 @@ def states(household: Household) -> list[State]:
 
 
 @pytest.mark.parametrize("answer", [(), (MUTE, MUTE, MUTE)], ids=["silent", "mute"])
-def test_a_question_without_an_answer_is_asked_again_on_a_fresh_session_word_for_word(answer):
+async def test_a_question_without_an_answer_is_asked_again_on_a_fresh_session_word_for_word(answer):
     household = woken()
 
     async def story(appliance: Appliance) -> None:
@@ -79,10 +75,10 @@ def test_a_question_without_an_answer_is_asked_again_on_a_fresh_session_word_for
         await reach(appliance, State.SPEAKING)
         await reach(appliance, State.LISTENING)
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_the_silence_is_noticed_within_eight_seconds_and_after_a_second_one_there_is_an_apology():
+async def test_the_silence_is_noticed_within_eight_seconds_and_after_a_second_one_there_is_an_apology():
     household = woken()
 
     async def story(appliance: Appliance) -> None:
@@ -99,10 +95,10 @@ def test_the_silence_is_noticed_within_eight_seconds_and_after_a_second_one_ther
         assert np.any(household.speaker.heard[-24_000:]), "it is said in words"
         await reach(appliance, State.IDLE)
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_silence_that_the_model_chose_is_no_fault():
+async def test_silence_that_the_model_chose_is_no_fault():
     household = woken()
 
     async def story(appliance: Appliance) -> None:
@@ -112,10 +108,10 @@ def test_silence_that_the_model_chose_is_no_fault():
         assert len(household.connector.links) == 1
         assert State.TROUBLE not in states(household)
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_a_push_to_talk_question_is_asked_again_as_one_turn():
+async def test_a_push_to_talk_question_is_asked_again_as_one_turn():
     household = Household()
 
     async def story(appliance: Appliance) -> None:
@@ -130,10 +126,10 @@ def test_a_push_to_talk_question_is_asked_again_as_one_turn():
         assert second.marks == first.marks
         assert np.array_equal(second.audio, first.audio)
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_an_answer_that_breaks_off_with_its_link_is_asked_for_again():
+async def test_an_answer_that_breaks_off_with_its_link_is_asked_for_again():
     household = woken()
 
     async def story(appliance: Appliance) -> None:
@@ -149,7 +145,7 @@ def test_an_answer_that_breaks_off_with_its_link_is_asked_for_again():
         assert household.connector.requests[1].handle == "h"
         await reach(appliance, State.LISTENING)
 
-    living(household, story)
+    await living(household, story)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +161,7 @@ def test_an_answer_that_breaks_off_with_its_link_is_asked_for_again():
         (LinkAction.NEW_TOKEN, Trouble.REFUSED, 1),
     ],
 )
-def test_what_stands_in_the_way_is_told_when_it_is_known_or_the_patience_is_over(action, trouble, within_s):
+async def test_what_stands_in_the_way_is_told_when_it_is_known_or_the_patience_is_over(action, trouble, within_s):
     household = woken()
     household.connector.error = LinkError("no", LinkCause.REFUSED, action)
 
@@ -179,10 +175,10 @@ def test_what_stands_in_the_way_is_told_when_it_is_known_or_the_patience_is_over
         assert np.any(household.speaker.heard[-24_000:])
         await reach(appliance, State.IDLE)
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_a_network_that_comes_back_in_time_is_worth_no_word():
+async def test_a_network_that_comes_back_in_time_is_worth_no_word():
     household = woken()
     household.connector.error = LinkError("no", LinkCause.UNREACHABLE, LinkAction.OFFLINE)
 
@@ -196,10 +192,10 @@ def test_a_network_that_comes_back_in_time_is_worth_no_word():
         assert np.array_equal(heard, stream(WORD - 3200, WORD - 3200 + len(heard)))
         assert State.TROUBLE not in states(household)
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_a_tool_that_takes_long_is_heard_to_be_at_work_and_survives_the_loss_of_its_link():
+async def test_a_tool_that_takes_long_is_heard_to_be_at_work_and_survives_the_loss_of_its_link():
     async def look_up() -> str:
         """Look something up."""
         await asyncio.sleep(6)
@@ -224,10 +220,10 @@ def test_a_tool_that_takes_long_is_heard_to_be_at_work_and_survives_the_loss_of_
         household.link.say(TONE, GenerationComplete(), TurnComplete())
         await reach(appliance, State.SPEAKING)
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_a_tool_whose_session_is_lost_is_not_run_twice_and_the_person_is_told():
+async def test_a_tool_whose_session_is_lost_is_not_run_twice_and_the_person_is_told():
     runs: list[int] = []
 
     async def buy() -> str:
@@ -248,10 +244,10 @@ def test_a_tool_whose_session_is_lost_is_not_run_twice_and_the_person_is_told():
         assert told(appliance) is Trouble.LOST
         assert runs == [1]
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_a_text_is_answered_aloud_with_the_microphone_closed():
+async def test_a_text_is_answered_aloud_with_the_microphone_closed():
     household = Household()
 
     async def story(appliance: Appliance) -> None:
@@ -267,10 +263,10 @@ def test_a_text_is_answered_aloud_with_the_microphone_closed():
         await reach(appliance, State.IDLE)
         assert household.link.samples == 0
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_a_text_that_gets_no_answer_is_sent_again():
+async def test_a_text_that_gets_no_answer_is_sent_again():
     household = Household()
 
     async def story(appliance: Appliance) -> None:
@@ -279,10 +275,10 @@ def test_a_text_that_gets_no_answer_is_sent_again():
         await asyncio.sleep(9)
         assert [link.texts for link in household.connector.links] == [["How late is it?"]] * 2
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_what_may_be_spent_is_not_exceeded_and_that_is_said():
+async def test_what_may_be_spent_is_not_exceeded_and_that_is_said():
     household = woken(caps={"day": 0.5})
     dear = UsageReported(0, response=TokenCount(audio=100_000))
 
@@ -298,10 +294,10 @@ def test_what_may_be_spent_is_not_exceeded_and_that_is_said():
         await reach(appliance, State.TROUBLE)
         assert len(household.connector.links) == 1
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_a_conversation_goes_on_where_the_last_one_ended_unless_it_is_to_be_forgotten():
+async def test_a_conversation_goes_on_where_the_last_one_ended_unless_it_is_to_be_forgotten():
     household = Household(settings={"tools": {"enabled": ["forget_conversation"]}})
 
     async def talk(appliance: Appliance, *messages: ToolCall) -> None:
@@ -323,10 +319,10 @@ def test_a_conversation_goes_on_where_the_last_one_ended_unless_it_is_to_be_forg
         await talk(appliance)
         assert [request.handle for request in household.connector.requests] == [None, "h", None, None]
 
-    living(household, story)
+    await living(household, story)
 
 
-def test_the_model_is_told_how_much_was_heard_of_an_answer_that_was_interrupted():
+async def test_the_model_is_told_how_much_was_heard_of_an_answer_that_was_interrupted():
     household = woken(conversation={"barge_in": "voice"})
 
     async def story(appliance: Appliance) -> None:
@@ -343,4 +339,4 @@ def test_the_model_is_told_how_much_was_heard_of_an_answer_that_was_interrupted(
         assert "eight" not in seed.turns[0].text
         assert REPLY.duration(len(household.speaker.heard)) > Seconds(4.0)
 
-    living(household, story)
+    await living(household, story)

@@ -25,7 +25,7 @@ from appliance.live.model_capabilities import capabilities
 from appliance.live.ports import LinkMessage, LiveToken, Request
 from appliance.units import Pcm, SampleIndex
 from appliance.wake.ports import Detection, Score
-from tests.clock import VirtualLoop, run_virtual
+from tests.clock import VirtualLoop
 from tests.daemon.household import Connector, HearingLink, Household, reach
 
 PACKAGE = str(Path(appliance.__file__).parent)
@@ -134,48 +134,45 @@ def slow_journal(watch: Watch) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def interrupted(by: str) -> Watch:
+async def interrupted(by: str) -> Watch:
     """Interrupt a reply in its middle, and watch."""
 
-    async def main() -> Watch:
-        engine = Engine()
-        barge_in = "voice" if by == "service" else "wake-word"
-        household = Household(
-            connector=SdkConnector(), wake=lambda: engine, settings={"conversation": {"barge_in": barge_in}}
-        )
-        watch = Watch(cast("VirtualLoop", asyncio.get_running_loop()))
-        async with household.living() as daemon:
-            await reach(daemon, State.LISTENING)
-            link = cast("SdkLink", household.link)
-            audio = types.Part(inline_data=types.Blob(data=TONE, mime_type="audio/pcm;rate=24000"))
-            for _ in range(4):
-                link.content(Content(model_turn=types.Content(parts=[audio])))
-            await reach(daemon, State.SPEAKING)
+    engine = Engine()
+    barge_in = "voice" if by == "service" else "wake-word"
+    household = Household(
+        connector=SdkConnector(), wake=lambda: engine, settings={"conversation": {"barge_in": barge_in}}
+    )
+    watch = Watch(cast("VirtualLoop", asyncio.get_running_loop()))
+    async with household.living() as daemon:
+        await reach(daemon, State.LISTENING)
+        link = cast("SdkLink", household.link)
+        audio = types.Part(inline_data=types.Blob(data=TONE, mime_type="audio/pcm;rate=24000"))
+        for _ in range(4):
+            link.content(Content(model_turn=types.Content(parts=[audio])))
+        await reach(daemon, State.SPEAKING)
+        await asyncio.sleep(1.0)
+        link.session.on_message = engine.on_detection = watch.begin
+        with slow_journal(watch):
+            if by == "service":
+                link.content(Content(interrupted=True))
+            elif by == "wake word":
+                engine.again = True
+            else:
+                watch.begin()
+                household.button.on_edge(Edge.DOWN)
             await asyncio.sleep(1.0)
-            link.session.on_message = engine.on_detection = watch.begin
-            with slow_journal(watch):
-                if by == "service":
-                    link.content(Content(interrupted=True))
-                elif by == "wake word":
-                    engine.again = True
-                else:
-                    watch.begin()
-                    household.button.on_edge(Edge.DOWN)
-                await asyncio.sleep(1.0)
-            link.session.on_message = engine.on_detection = lambda: None
-        assert watch.flushed_at is not None, "nothing was interrupted"
-        return watch
-
-    return run_virtual(main)
+        link.session.on_message = engine.on_detection = lambda: None
+    assert watch.flushed_at is not None, "nothing was interrupted"
+    return watch
 
 
 @pytest.mark.parametrize("by", ["wake word", "button"])
-def test_silence_comes_before_any_line_of_a_slow_journal(by: str):
-    watch = interrupted(by)
+async def test_silence_comes_before_any_line_of_a_slow_journal(by: str):
+    watch = await interrupted(by)
     assert watch.lines == []
     assert watch.flushed_at == watch.began_at
 
 
 @pytest.mark.parametrize("by", ["wake word"])
-def test_an_interruption_takes_no_more_calls_than_the_button_needs(by: str):
-    assert len(interrupted(by).calls) <= len(interrupted("button").calls)
+async def test_an_interruption_takes_no_more_calls_than_the_button_needs(by: str):
+    assert len((await interrupted(by)).calls) <= len((await interrupted("button")).calls)

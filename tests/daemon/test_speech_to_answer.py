@@ -9,7 +9,6 @@ from appliance.core.state import State
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.model.replies import Reply, ToolStep
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
@@ -20,25 +19,22 @@ NOON = Reply(said(0.8, seed=5), text="it is noon", question="how late is it", to
 
 @pytest.mark.parametrize("activity", [VoiceActivity.SENT, VoiceActivity.UNSENT])
 @pytest.mark.parametrize("answer", [YES, NOON], ids=["answer", "tool"])
-def test_each_answer_has_its_latency_whatever_the_service_tells(activity: VoiceActivity, answer: Reply):
-    async def main() -> None:
-        options = SimulatorOptions(replies=(answer,), voice_activity=activity, thinking_s=0.1)
-        async with SimulatedService(options) as service:
-            home = Home(service, settings_with())
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                await asyncio.sleep(0.5)
-                home.room.call()
-                home.room.speak(1.2, after_s=0.3)
-                for _ in range(2):
-                    await reach(appliance, State.SPEAKING)
-                    await reach(appliance, State.LISTENING)
-                    home.room.speak(1.2, after_s=0.3)
+async def test_each_answer_has_its_latency_whatever_the_service_tells(activity: VoiceActivity, answer: Reply):
+    options = SimulatorOptions(replies=(answer,), voice_activity=activity, thinking_s=0.1)
+    async with SimulatedService(options) as service:
+        home = Home(service, settings_with())
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(0.5)
+            home.room.call()
+            home.room.speak(1.2, after_s=0.3)
+            for _ in range(2):
                 await reach(appliance, State.SPEAKING)
-                await asyncio.sleep(0.5)
-                taken = appliance.conversation.stopwatch.taken_ms(Latency.SPEECH_TO_ANSWER)
-                assert len(taken) == 3
-                least_ms, most_ms = (100, 600) if activity is VoiceActivity.SENT else (600, 1200)
-                assert all(least_ms < ms < most_ms for ms in taken), taken
-
-    run_virtual(main)
+                await reach(appliance, State.LISTENING)
+                home.room.speak(1.2, after_s=0.3)
+            await reach(appliance, State.SPEAKING)
+            await asyncio.sleep(0.5)
+            taken = appliance.conversation.stopwatch.taken_ms(Latency.SPEECH_TO_ANSWER)
+            assert len(taken) == 3
+            least_ms, most_ms = (100, 600) if activity is VoiceActivity.SENT else (600, 1200)
+            assert all(least_ms < ms < most_ms for ms in taken), taken

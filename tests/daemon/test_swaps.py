@@ -15,7 +15,6 @@ from appliance.core.state import State
 from appliance.live.ports import GoAway, HandleUpdated, SpeechEnded, SpeechStarted
 from appliance.units import Pcm, Seconds
 from tests.audio.room import stream
-from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
 
 WORD = 16_000
@@ -62,31 +61,28 @@ def tell(household: Household, event: Event) -> None:
     st.sampled_from([0.0, 0.5, 3.0]),
     st.booleans(),
 )
-def test_nothing_said_is_lost_or_doubled_whatever_becomes_of_the_links(events, open_s, close_s, handles):
-    async def main() -> None:
-        household = Household(words=(WORD,))
-        household.connector.open_s, household.connector.close_s = open_s, close_s
-        async with household.living() as appliance:
-            await reach(appliance, State.LISTENING)
-            for event, then_s in events:
-                if handles:
-                    household.link.say(HandleUpdated("h"))
-                household.link.say(SpeechStarted())
-                await asyncio.sleep(0.1)
-                tell(household, event)
-                await asyncio.sleep(then_s)
-            for _ in range(100):
-                await asyncio.sleep(0.3)
-                household.link.say(SpeechStarted())
-                if household.microphone.next - BEGIN - len(sessions(household)[-1]) < 1600:
-                    break
-            assert appliance.conversation.context.state in {State.LISTENING, State.TROUBLE, State.IDLE}
-            for heard in sessions(household):
-                assert np.array_equal(heard, stream(BEGIN, BEGIN + len(heard))), "a sample is lost or doubled"
-            if appliance.conversation.context.state is State.LISTENING:
-                assert household.microphone.next - BEGIN - len(heard) < 1600, "all of it has arrived"
-
-    run_virtual(main)
+async def test_nothing_said_is_lost_or_doubled_whatever_becomes_of_the_links(events, open_s, close_s, handles):
+    household = Household(words=(WORD,))
+    household.connector.open_s, household.connector.close_s = open_s, close_s
+    async with household.living() as appliance:
+        await reach(appliance, State.LISTENING)
+        for event, then_s in events:
+            if handles:
+                household.link.say(HandleUpdated("h"))
+            household.link.say(SpeechStarted())
+            await asyncio.sleep(0.1)
+            tell(household, event)
+            await asyncio.sleep(then_s)
+        for _ in range(100):
+            await asyncio.sleep(0.3)
+            household.link.say(SpeechStarted())
+            if household.microphone.next - BEGIN - len(sessions(household)[-1]) < 1600:
+                break
+        assert appliance.conversation.context.state in {State.LISTENING, State.TROUBLE, State.IDLE}
+        for heard in sessions(household):
+            assert np.array_equal(heard, stream(BEGIN, BEGIN + len(heard))), "a sample is lost or doubled"
+        if appliance.conversation.context.state is State.LISTENING:
+            assert household.microphone.next - BEGIN - len(heard) < 1600, "all of it has arrived"
 
 
 def began(audio: Pcm, heard: int) -> int:
@@ -107,17 +103,14 @@ def sessions(household: Household) -> list[Pcm]:
 
 
 @pytest.mark.parametrize("close_s", [0.0, 2.5])
-def test_a_swap_shows_nothing(close_s: float):
-    async def main() -> None:
-        household = Household(words=(WORD,))
-        household.connector.close_s = close_s
-        async with household.living() as appliance:
-            await reach(appliance, State.LISTENING)
-            household.link.say(HandleUpdated("h"), SpeechStarted(), GoAway(Seconds(8.0)))
-            await asyncio.sleep(8)
-            assert len(household.connector.links) == 2
-            assert household.connector.requests[1].handle == "h"
-            assert appliance.conversation.context.state is State.LISTENING
-            assert [state for _, state in household.light.shown][-2:] == [State.CONNECTING, State.LISTENING]
-
-    run_virtual(main)
+async def test_a_swap_shows_nothing(close_s: float):
+    household = Household(words=(WORD,))
+    household.connector.close_s = close_s
+    async with household.living() as appliance:
+        await reach(appliance, State.LISTENING)
+        household.link.say(HandleUpdated("h"), SpeechStarted(), GoAway(Seconds(8.0)))
+        await asyncio.sleep(8)
+        assert len(household.connector.links) == 2
+        assert household.connector.requests[1].handle == "h"
+        assert appliance.conversation.context.state is State.LISTENING
+        assert [state for _, state in household.light.shown][-2:] == [State.CONNECTING, State.LISTENING]

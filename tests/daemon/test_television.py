@@ -13,7 +13,6 @@ from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
-from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
@@ -35,7 +34,7 @@ class Evening:
     turns: int = 0
 
 
-def evening(
+async def evening(
     activity: VoiceActivity, *scenarios: Scenario, wake_at_s: float | None = None, **conversation: object
 ) -> Evening:
     """Ask one question beside a television that talks for 2.5 s and pauses for 1.5 s; watch to the end."""
@@ -45,31 +44,28 @@ def evening(
         if isinstance(moment.event, ReplyStarted):
             seen.answers.append(moment.after.state)
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        options = SimulatorOptions(replies=(ANSWER,), scenarios=scenarios, voice_activity=activity)
-        async with SimulatedService(options) as service:
-            home = Home(service, settings_with(conversation=conversation), on_moment=see)
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                home.room.call()
-                home.room.speak(1.5, after_s=0.3)
-                await reach(appliance, State.CONNECTING)
-                began = loop.time()
-                async with asyncio.TaskGroup() as tasks:
-                    television = tasks.create_task(_talk(home))
-                    if wake_at_s is not None:
-                        await asyncio.sleep(wake_at_s)
-                        home.room.call()
-                    await _over(appliance)
-                    seen.ended_s = loop.time() - began
-                    sent = appliance.uplink.counts.sent
-                    await asyncio.sleep(30)
-                    assert appliance.uplink.counts.sent == sent, "the television is listened to"
-                    television.cancel()
-                seen.turns = len(service.sessions[0].turns)
-
-    run_virtual(main)
+    loop = asyncio.get_running_loop()
+    options = SimulatorOptions(replies=(ANSWER,), scenarios=scenarios, voice_activity=activity)
+    async with SimulatedService(options) as service:
+        home = Home(service, settings_with(conversation=conversation), on_moment=see)
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            home.room.call()
+            home.room.speak(1.5, after_s=0.3)
+            await reach(appliance, State.CONNECTING)
+            began = loop.time()
+            async with asyncio.TaskGroup() as tasks:
+                television = tasks.create_task(_talk(home))
+                if wake_at_s is not None:
+                    await asyncio.sleep(wake_at_s)
+                    home.room.call()
+                await _over(appliance)
+                seen.ended_s = loop.time() - began
+                sent = appliance.uplink.counts.sent
+                await asyncio.sleep(30)
+                assert appliance.uplink.counts.sent == sent, "the television is listened to"
+                television.cancel()
+            seen.turns = len(service.sessions[0].turns)
     return seen
 
 
@@ -87,18 +83,18 @@ async def _over(appliance: Appliance) -> None:
 
 
 @pytest.mark.parametrize("activity", BOTH)
-def test_a_conversation_that_only_the_television_goes_on_with_ends_with_a_goodbye(activity: VoiceActivity):
-    seen = evening(activity, longest_s=60)
+async def test_a_conversation_that_only_the_television_goes_on_with_ends_with_a_goodbye(activity: VoiceActivity):
+    seen = await evening(activity, longest_s=60)
     assert 60 <= seen.ended_s < 60 + 20
     assert State.FAREWELL in seen.answers[-2:], "the model said goodbye"
 
 
-def test_the_wake_word_gives_it_all_its_time_again():
-    assert 60 + 20 < evening(VoiceActivity.SENT, longest_s=60, wake_at_s=25).ended_s < 25 + 60 + 20
+async def test_the_wake_word_gives_it_all_its_time_again():
+    assert 60 + 20 < (await evening(VoiceActivity.SENT, longest_s=60, wake_at_s=25)).ended_s < 25 + 60 + 20
 
 
 @pytest.mark.parametrize("activity", BOTH)
-def test_a_model_that_does_not_feel_addressed_ends_it_sooner(activity: VoiceActivity):
-    seen = evening(activity, EMPTY)
+async def test_a_model_that_does_not_feel_addressed_ends_it_sooner(activity: VoiceActivity):
+    seen = await evening(activity, EMPTY)
     assert seen.ended_s < 30
     assert not seen.answers

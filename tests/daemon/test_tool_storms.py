@@ -12,7 +12,6 @@ from appliance.live.ports import GenerationComplete, SpeechEnded, SpeechStarted,
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.scenario.file import Scenario
-from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
 from tests.daemon.simulated import Home, settings_with
 from tests.daemon.test_daemon import TONE, woken
@@ -20,7 +19,7 @@ from tests.daemon.test_daemon import TONE, woken
 Story = Callable[[Household, Appliance], Awaitable[None]]
 
 
-def asked(story: Story, runs: list[float], **tools: object) -> None:
+async def asked(story: Story, runs: list[float], **tools: object) -> None:
     """Hold a conversation up to the first question, with a tool "count" that notes its runs."""
 
     def count() -> int:
@@ -31,14 +30,11 @@ def asked(story: Story, runs: list[float], **tools: object) -> None:
     household = woken(tools={"enabled": ["count"], **tools})
     household.tools = (count,)
 
-    async def main() -> None:
-        async with household.living() as appliance:
-            await reach(appliance, State.LISTENING)
-            household.link.say(SpeechStarted(), SpeechEnded())
-            await reach(appliance, State.THINKING)
-            await story(household, appliance)
-
-    run_virtual(main)
+    async with household.living() as appliance:
+        await reach(appliance, State.LISTENING)
+        household.link.say(SpeechStarted(), SpeechEnded())
+        await reach(appliance, State.THINKING)
+        await story(household, appliance)
 
 
 async def storm(household: Household, appliance: Appliance, pause_s: float) -> None:
@@ -50,7 +46,7 @@ async def storm(household: Household, appliance: Appliance, pause_s: float) -> N
         await asyncio.sleep(pause_s)
 
 
-def test_a_tool_loop_ends_in_an_error_for_the_model_and_then_an_apology():
+async def test_a_tool_loop_ends_in_an_error_for_the_model_and_then_an_apology():
     runs: list[float] = []
 
     async def story(household: Household, appliance: Appliance) -> None:
@@ -62,10 +58,10 @@ def test_a_tool_loop_ends_in_an_error_for_the_model_and_then_an_apology():
         assert refused.response["status"] == "error"
         await reach(appliance, State.IDLE)
 
-    asked(story, runs, calls_per_question=5)
+    await asked(story, runs, calls_per_question=5)
 
 
-def test_a_slow_tool_loop_ends_after_the_time_for_a_question():
+async def test_a_slow_tool_loop_ends_after_the_time_for_a_question():
     runs: list[float] = []
 
     async def story(household: Household, appliance: Appliance) -> None:
@@ -74,10 +70,10 @@ def test_a_slow_tool_loop_ends_after_the_time_for_a_question():
         assert runs[-1] - runs[0] <= 20
         assert household.link.results[-1].response["status"] == "error"
 
-    asked(story, runs, question_s=20)
+    await asked(story, runs, question_s=20)
 
 
-def test_a_model_that_heeds_the_refusal_is_heard():
+async def test_a_model_that_heeds_the_refusal_is_heard():
     async def story(household: Household, appliance: Appliance) -> None:
         for number in range(3):
             household.link.say(ToolCall(f"{number}", "count", {}))
@@ -90,10 +86,10 @@ def test_a_model_that_heeds_the_refusal_is_heard():
         await asyncio.sleep(0.1)
         assert household.link.results[-1].response["status"] == "ok", "the next question has calls of its own"
 
-    asked(story, [], calls_per_question=2)
+    await asked(story, [], calls_per_question=2)
 
 
-def test_a_call_that_comes_again_after_its_result_runs_once():
+async def test_a_call_that_comes_again_after_its_result_runs_once():
     runs: list[float] = []
 
     async def story(household: Household, appliance: Appliance) -> None:
@@ -106,10 +102,10 @@ def test_a_call_that_comes_again_after_its_result_runs_once():
         await reach(appliance, State.LISTENING)
         assert len(household.connector.links) == 1
 
-    asked(story, runs)
+    await asked(story, runs)
 
 
-def test_a_message_with_ten_thousand_calls_runs_none_of_them_and_the_conversation_ends_in_order():
+async def test_a_message_with_ten_thousand_calls_runs_none_of_them_and_the_conversation_ends_in_order():
     calls = [{"id": f"{number}", "name": "get_time", "args": {}} for number in range(10_000)]
     payload = json.dumps({"toolCall": {"functionCalls": calls}})
     steps = [
@@ -118,22 +114,19 @@ def test_a_message_with_ten_thousand_calls_runs_none_of_them_and_the_conversatio
     ]
     scenario = Scenario.model_validate({"description": "too many calls at once", "step": steps})
 
-    async def main() -> None:
-        async with SimulatedService(SimulatorOptions(scenarios=(scenario,))) as service:
-            home = Home(service, settings_with())
-            called: list[ToolsCalled] = []
+    async with SimulatedService(SimulatorOptions(scenarios=(scenario,))) as service:
+        home = Home(service, settings_with())
+        called: list[ToolsCalled] = []
 
-            def see(moment: Moment) -> None:
-                if isinstance(moment.event, ToolsCalled):
-                    called.append(moment.event)
+        def see(moment: Moment) -> None:
+            if isinstance(moment.event, ToolsCalled):
+                called.append(moment.event)
 
-            home.on_moment = see
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                home.room.call()
-                home.room.speak(1.5, after_s=0.3)
-                await reach(appliance, State.TROUBLE)
-                assert not called
-                await reach(appliance, State.IDLE)
-
-    run_virtual(main)
+        home.on_moment = see
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            home.room.call()
+            home.room.speak(1.5, after_s=0.3)
+            await reach(appliance, State.TROUBLE)
+            assert not called
+            await reach(appliance, State.IDLE)

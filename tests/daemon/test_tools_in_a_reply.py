@@ -7,12 +7,13 @@ from appliance.core.events import Trouble
 from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.live.ports import GenerationComplete, SpeechEnded, SpeechStarted, ToolCall, TurnComplete
-from tests.clock import run_virtual
 from tests.daemon.household import Household, reach
 from tests.daemon.test_daemon import TONE, woken
 
 
-def talk(takes_s: float, story: Callable[[Household, Appliance], Awaitable[None]], **conversation: object) -> None:
+async def talk(
+    takes_s: float, story: Callable[[Household, Appliance], Awaitable[None]], **conversation: object
+) -> None:
     """Hold a conversation in which "look_up" takes so long, up to the first question."""
 
     async def look_up() -> str:
@@ -23,17 +24,14 @@ def talk(takes_s: float, story: Callable[[Household, Appliance], Awaitable[None]
     household = woken(tools={"enabled": ["look_up"], "timeout_s": 30}, conversation=conversation)
     household.tools = (look_up,)
 
-    async def main() -> None:
-        async with household.living() as appliance:
-            await reach(appliance, State.LISTENING)
-            household.link.say(SpeechStarted(), SpeechEnded())
-            await reach(appliance, State.THINKING)
-            await story(household, appliance)
-
-    run_virtual(main)
+    async with household.living() as appliance:
+        await reach(appliance, State.LISTENING)
+        household.link.say(SpeechStarted(), SpeechEnded())
+        await reach(appliance, State.THINKING)
+        await story(household, appliance)
 
 
-def test_a_reply_that_waits_for_a_tool_goes_on_when_it_is_done():
+async def test_a_reply_that_waits_for_a_tool_goes_on_when_it_is_done():
     async def story(household: Household, appliance: Appliance) -> None:
         household.link.say(TONE, ToolCall("1", "look_up", {}))
         await asyncio.sleep(25)
@@ -43,20 +41,20 @@ def test_a_reply_that_waits_for_a_tool_goes_on_when_it_is_done():
         await reach(appliance, State.LISTENING)
         assert len(household.connector.links) == 1
 
-    talk(20, story)
+    await talk(20, story)
 
 
-def test_a_reply_that_does_not_go_on_after_a_tool_is_given_up_and_its_tool_not_run_twice():
+async def test_a_reply_that_does_not_go_on_after_a_tool_is_given_up_and_its_tool_not_run_twice():
     async def story(household: Household, appliance: Appliance) -> None:
         household.link.say(TONE, ToolCall("1", "look_up", {}))
         await reach(appliance, State.TROUBLE, 12 + 8)
         assert appliance.conversation.context.trouble is Trouble.SILENT_SERVICE
         assert len(household.connector.links) == 1
 
-    talk(12, story)
+    await talk(12, story)
 
 
-def test_what_a_tool_found_after_the_models_turn_is_waited_for():
+async def test_what_a_tool_found_after_the_models_turn_is_waited_for():
     async def story(household: Household, appliance: Appliance) -> None:
         household.link.say(TONE, ToolCall("1", "look_up", {}), GenerationComplete(), TurnComplete())
         await reach(appliance, State.SPEAKING)
@@ -66,10 +64,10 @@ def test_what_a_tool_found_after_the_models_turn_is_waited_for():
         await reach(appliance, State.SPEAKING)
         await reach(appliance, State.LISTENING)
 
-    talk(0.2, story, follow_up_s=1)
+    await talk(0.2, story, follow_up_s=1)
 
 
-def test_nothing_is_waited_for_where_the_model_has_said_it_in_the_same_turn():
+async def test_nothing_is_waited_for_where_the_model_has_said_it_in_the_same_turn():
     async def story(household: Household, appliance: Appliance) -> None:
         household.link.say(TONE, ToolCall("1", "look_up", {}))
         await asyncio.sleep(0.5)
@@ -77,4 +75,4 @@ def test_nothing_is_waited_for_where_the_model_has_said_it_in_the_same_turn():
         await reach(appliance, State.LISTENING)
         await reach(appliance, State.IDLE, 12)
 
-    talk(0.2, story)
+    await talk(0.2, story)

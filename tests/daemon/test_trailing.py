@@ -13,7 +13,6 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import load
 from appliance.units import Seconds
-from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.line import SimulatedLink
 from tests.daemon.simulated import Home, settings_with
@@ -25,53 +24,47 @@ YES = Reply(said(0.8), text="yes", question="is it so")
 
 @pytest.mark.parametrize("activity", [VoiceActivity.SENT, VoiceActivity.UNSENT])
 @pytest.mark.parametrize(("scenario", "words"), [("ignored_turn", 2), ("drop_while_speaking", 1), ("healthy", 1)])
-def test_words_that_get_no_answer_and_their_repetition_have_an_end_to_be_heard(
+async def test_words_that_get_no_answer_and_their_repetition_have_an_end_to_be_heard(
     scenario: str, words: int, activity: VoiceActivity
 ):
-    async def main() -> None:
-        options = SimulatorOptions(replies=(YES,), scenarios=(load(scenario),), voice_activity=activity, thinking_s=2.5)
-        async with SimulatedService(options) as service:
-            home = Home(service, settings_with(conversation={"follow_up_s": 3}))
-            moments: list[Moment] = []
-            home.on_moment = moments.append
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                await asyncio.sleep(0.5)
-                home.room.call()
-                home.room.speak(1.6, after_s=0.3)
-                await reach(appliance, State.SPEAKING, 60)
-                await reach(appliance, State.IDLE, 60)
-            assert check_trailing_audio(home.connector.links, moments) >= words
-
-    run_virtual(main)
+    options = SimulatorOptions(replies=(YES,), scenarios=(load(scenario),), voice_activity=activity, thinking_s=2.5)
+    async with SimulatedService(options) as service:
+        home = Home(service, settings_with(conversation={"follow_up_s": 3}))
+        moments: list[Moment] = []
+        home.on_moment = moments.append
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(0.5)
+            home.room.call()
+            home.room.speak(1.6, after_s=0.3)
+            await reach(appliance, State.SPEAKING, 60)
+            await reach(appliance, State.IDLE, 60)
+        assert check_trailing_audio(home.connector.links, moments) >= words
 
 
 @pytest.mark.parametrize("out_s", [0.1, 1.0])
-def test_a_microphone_that_is_lost_in_the_middle_of_a_word_leaves_no_turn_without_an_end(out_s: float):
-    async def main() -> None:
-        async with SimulatedService(SimulatorOptions(replies=(YES,))) as service:
-            home = Home(service, settings_with())
-            moments: list[Moment] = []
-            home.on_moment = moments.append
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                await asyncio.sleep(0.5)
-                home.room.call()
-                home.room.speak(3.0, after_s=0.3)
-                await reach(appliance, State.LISTENING)
-                await asyncio.sleep(1.0)
-                home.room.unplugged = True
-                await asyncio.sleep(out_s)
-                home.room.unplugged = False
-                await reach(appliance, State.IDLE, 60)
-                await asyncio.sleep(3)
-                home.room.call()
-                home.room.speak(1.0, after_s=0.3)
-                await reach(appliance, State.SPEAKING)
-                await reach(appliance, State.IDLE)
-            check_trailing_audio(home.connector.links, moments)
-
-    run_virtual(main)
+async def test_a_microphone_that_is_lost_in_the_middle_of_a_word_leaves_no_turn_without_an_end(out_s: float):
+    async with SimulatedService(SimulatorOptions(replies=(YES,))) as service:
+        home = Home(service, settings_with())
+        moments: list[Moment] = []
+        home.on_moment = moments.append
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(0.5)
+            home.room.call()
+            home.room.speak(3.0, after_s=0.3)
+            await reach(appliance, State.LISTENING)
+            await asyncio.sleep(1.0)
+            home.room.unplugged = True
+            await asyncio.sleep(out_s)
+            home.room.unplugged = False
+            await reach(appliance, State.IDLE, 60)
+            await asyncio.sleep(3)
+            home.room.call()
+            home.room.speak(1.0, after_s=0.3)
+            await reach(appliance, State.SPEAKING)
+            await reach(appliance, State.IDLE)
+        check_trailing_audio(home.connector.links, moments)
 
 
 class Offered(SimulatedLink):

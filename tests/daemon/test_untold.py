@@ -12,7 +12,6 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
-from tests.clock import run_virtual
 from tests.daemon.household import reach
 from tests.daemon.simulated import Home, settings_with
 from tests.simulator.client import said
@@ -24,29 +23,25 @@ Step = Mapping[str, object]
 Story = Callable[[Home, Appliance], Awaitable[None]]
 
 
-def played(
+async def played(
     story: Story, *steps: Step, transcripts: TranscriptTiming = TranscriptTiming.NEVER
 ) -> tuple[Home, SimulatedService]:
     """Play a story to a service that sends no voice activity, up to the state of rest."""
     homes = []
 
-    async def main() -> SimulatedService:
-        scenario = Scenario.model_validate({"description": "made up", "step": list(steps)})
-        options = SimulatorOptions(
-            replies=(ANSWER,), scenarios=(scenario,), voice_activity=VoiceActivity.UNSENT, transcripts=transcripts
-        )
-        async with SimulatedService(options) as service:
-            home = Home(service, settings_with(conversation={"follow_up_s": FOLLOW_UP_S}))
-            homes.append(home)
-            async with home.living() as appliance:
-                await reach(appliance, State.IDLE)
-                await asyncio.sleep(1)
-                await story(home, appliance)
-                await reach(appliance, State.IDLE, within_s=120)
-                await asyncio.sleep(2)
-            return service
-
-    service = run_virtual(main)
+    scenario = Scenario.model_validate({"description": "made up", "step": list(steps)})
+    options = SimulatorOptions(
+        replies=(ANSWER,), scenarios=(scenario,), voice_activity=VoiceActivity.UNSENT, transcripts=transcripts
+    )
+    async with SimulatedService(options) as service:
+        home = Home(service, settings_with(conversation={"follow_up_s": FOLLOW_UP_S}))
+        homes.append(home)
+        async with home.living() as appliance:
+            await reach(appliance, State.IDLE)
+            await asyncio.sleep(1)
+            await story(home, appliance)
+            await reach(appliance, State.IDLE, within_s=120)
+            await asyncio.sleep(2)
     return homes[0], service
 
 
@@ -66,15 +61,15 @@ def states(home: Home) -> list[State]:
     return [state for _, state in home.light.shown]
 
 
-def test_a_silence_that_the_model_chose_before_our_own_pause_was_over_is_not_asked_about_again():
-    home, service = played(ask, {"on": "turn:1", "do": "empty_turn"})
+async def test_a_silence_that_the_model_chose_before_our_own_pause_was_over_is_not_asked_about_again():
+    home, service = await played(ask, {"on": "turn:1", "do": "empty_turn"})
     assert len(service.sessions) == 1
     assert State.TROUBLE not in states(home)
     assert State.THINKING not in states(home), "the model has had its turn"
 
 
 @pytest.mark.parametrize("into_s", [0.1, 0.3, 0.8])
-def test_a_drop_within_words_after_an_answer_loses_none_of_them(into_s: float):
+async def test_a_drop_within_words_after_an_answer_loses_none_of_them(into_s: float):
     begins = []
 
     async def story(home: Home, appliance: Appliance) -> None:
@@ -85,36 +80,36 @@ def test_a_drop_within_words_after_an_answer_loses_none_of_them(into_s: float):
         home.room.speak(1.5)
         await answered(appliance)
 
-    home, service = played(story, {"on": "speech:2", "after_s": into_s, "do": "drop"})
+    home, service = await played(story, {"on": "speech:2", "after_s": into_s, "do": "drop"})
     assert [one.resumed for one in service.sessions] == [False, True]
     words = home.room.recorded[2 * begins[0] : 2 * (begins[0] + 24_000)]
     assert words in service.received(1).astype("<i2").tobytes(), "all of them have reached the session"
 
 
-def test_a_drop_while_nobody_speaks_still_ends_a_conversation_quietly():
+async def test_a_drop_while_nobody_speaks_still_ends_a_conversation_quietly():
     async def story(home: Home, appliance: Appliance) -> None:
         await ask(home, appliance)
         await answered(appliance)
         await reach(appliance, State.IDLE, within_s=FOLLOW_UP_S / 2)
 
-    home, service = played(story, {"on": "turn_end:1", "after_s": 1, "do": "drop"})
+    home, service = await played(story, {"on": "turn_end:1", "after_s": 1, "do": "drop"})
     assert len(service.sessions) == 1
     assert State.RECONNECTING not in states(home)
 
 
-def test_words_after_an_answer_are_heard_out_though_they_take_longer_than_the_wait_for_them():
+async def test_words_after_an_answer_are_heard_out_though_they_take_longer_than_the_wait_for_them():
     async def story(home: Home, appliance: Appliance) -> None:
         await ask(home, appliance)
         await answered(appliance)
         home.room.speak(3 * FOLLOW_UP_S, after_s=0.5)
         await answered(appliance)
 
-    _, service = played(story)
+    _, service = await played(story)
     assert len(service.sessions) == 1
     assert len(service.sessions[0].turns) == 2
 
 
-def test_words_after_an_answer_that_get_none_are_asked_again():
+async def test_words_after_an_answer_that_get_none_are_asked_again():
     async def story(home: Home, appliance: Appliance) -> None:
         await ask(home, appliance)
         await answered(appliance)
@@ -122,22 +117,22 @@ def test_words_after_an_answer_that_get_none_are_asked_again():
         await reach(appliance, State.RECONNECTING, within_s=20)
         await answered(appliance)
 
-    played(story, {"on": "turn:2", "do": "ignore_turn"})
+    await played(story, {"on": "turn:2", "do": "ignore_turn"})
 
 
-def test_a_noise_after_an_answer_is_no_reason_to_apologise():
+async def test_a_noise_after_an_answer_is_no_reason_to_apologise():
     async def story(home: Home, appliance: Appliance) -> None:
         await ask(home, appliance)
         await answered(appliance)
         home.room.speak(0.6, after_s=0.5)
 
     ignored = {"on": "turn", "do": "ignore_turn", "connections": [2]}
-    home, _ = played(story, {"on": "turn:2", "do": "ignore_turn"}, ignored)
+    home, _ = await played(story, {"on": "turn:2", "do": "ignore_turn"}, ignored)
     assert State.TROUBLE not in states(home)
 
 
 @pytest.mark.parametrize("transcripts", [TranscriptTiming.LATE, TranscriptTiming.NEVER])
-def test_a_transcript_that_comes_after_its_answer_was_cut_does_not_keep_the_microphone_open(
+async def test_a_transcript_that_comes_after_its_answer_was_cut_does_not_keep_the_microphone_open(
     transcripts: TranscriptTiming,
 ):
     async def story(home: Home, appliance: Appliance) -> None:
@@ -148,4 +143,4 @@ def test_a_transcript_that_comes_after_its_answer_was_cut_does_not_keep_the_micr
         await asyncio.sleep(FOLLOW_UP_S)
         assert appliance.conversation.context.state is State.IDLE
 
-    played(story, {"on": "reply:1", "after_s": 0.5, "do": "interrupt"}, transcripts=transcripts)
+    await played(story, {"on": "reply:1", "after_s": 0.5, "do": "interrupt"}, transcripts=transcripts)

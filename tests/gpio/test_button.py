@@ -11,7 +11,6 @@ from appliance.config.devices import GpioButton as Settings
 from appliance.errors import GpioError
 from appliance.gpio.button import GpioButton
 from appliance.gpio.chip import GpioChip
-from tests.clock import run_real
 
 pytestmark = pytest.mark.realtime
 
@@ -36,86 +35,71 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def test_edges_arrive_in_order_on_the_loops_thread():
-    async def main() -> None:
-        board = MockFactory()
-        edges: list[tuple[Edge, threading.Thread]] = []
-        button = GpioButton(Settings(pin=23), chip(board))
+async def test_edges_arrive_in_order_on_the_loops_thread():
+    board = MockFactory()
+    edges: list[tuple[Edge, threading.Thread]] = []
+    button = GpioButton(Settings(pin=23), chip(board))
 
-        def press() -> None:
-            board.pin(23).drive_low()
-            board.pin(23).drive_high()
+    def press() -> None:
+        board.pin(23).drive_low()
+        board.pin(23).drive_high()
 
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(
+            button.run(lambda edge: edges.append((edge, threading.current_thread())), lambda: None)
+        )
+        await settle()
+        assert edges == []
+        await asyncio.to_thread(press)
+        await asyncio.to_thread(press)
+        await settle()
+        task.cancel()
+    assert edges == [(edge, threading.main_thread()) for edge in (Edge.DOWN, Edge.UP) * 2]
+    board.reset()
+
+
+async def test_the_pin_is_pulled_up_debounced_and_given_back():
+    board = MockFactory()
+    for _ in range(2):
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(
-                button.run(lambda edge: edges.append((edge, threading.current_thread())), lambda: None)
-            )
+            button = GpioButton(Settings(pin=23, bounce_ms=45), chip(board))
+            task = group.create_task(button.run(lambda edge: None, lambda: None))
             await settle()
-            assert edges == []
-            await asyncio.to_thread(press)
-            await asyncio.to_thread(press)
-            await settle()
+            assert (board.pin(23).pull, board.pin(23).bounce) == ("up", 0.045)
             task.cancel()
-        assert edges == [(edge, threading.main_thread()) for edge in (Edge.DOWN, Edge.UP) * 2]
-        board.reset()
-
-    run_real(main)
+    board.reset()
 
 
-def test_the_pin_is_pulled_up_debounced_and_given_back():
-    async def main() -> None:
-        board = MockFactory()
-        for _ in range(2):
-            async with asyncio.TaskGroup() as group:
-                button = GpioButton(Settings(pin=23, bounce_ms=45), chip(board))
-                task = group.create_task(button.run(lambda edge: None, lambda: None))
-                await settle()
-                assert (board.pin(23).pull, board.pin(23).bounce) == ("up", 0.045)
-                task.cancel()
-        board.reset()
-
-    run_real(main)
+async def test_a_button_that_is_down_at_first_reports_only_its_release():
+    board = MockFactory(pin_class=HeldPin)
+    edges: list[Edge] = []
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(edges.append, lambda: None))
+        await settle()
+        board.pin(23).drive_high()
+        await settle()
+        task.cancel()
+    assert edges == [Edge.UP]
+    board.reset()
 
 
-def test_a_button_that_is_down_at_first_reports_only_its_release():
-    async def main() -> None:
-        board = MockFactory(pin_class=HeldPin)
-        edges: list[Edge] = []
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(edges.append, lambda: None))
-            await settle()
-            board.pin(23).drive_high()
-            await settle()
-            task.cancel()
-        assert edges == [Edge.UP]
-        board.reset()
-
-    run_real(main)
+async def test_a_pin_in_use_is_one_line_that_names_the_setting():
+    board = MockFactory()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None))
+        await settle()
+        with pytest.raises(GpioError, match=r"^button\.pin: GPIO 23 cannot be used: .*in use"):
+            await GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None)
+        task.cancel()
+    board.reset()
 
 
-def test_a_pin_in_use_is_one_line_that_names_the_setting():
-    async def main() -> None:
-        board = MockFactory()
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None))
-            await settle()
-            with pytest.raises(GpioError, match=r"^button\.pin: GPIO 23 cannot be used: .*in use"):
-                await GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None)
-            task.cancel()
-        board.reset()
-
-    run_real(main)
-
-
-def test_no_thread_runs_while_a_button_waits():
-    async def main() -> None:
-        board = MockFactory()
-        before = threading.active_count()
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None))
-            await settle()
-            assert threading.active_count() == before
-            task.cancel()
-        board.reset()
-
-    run_real(main)
+async def test_no_thread_runs_while_a_button_waits():
+    board = MockFactory()
+    before = threading.active_count()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None))
+        await settle()
+        assert threading.active_count() == before
+        task.cancel()
+    board.reset()

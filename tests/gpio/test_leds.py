@@ -14,7 +14,6 @@ from appliance.gpio.chip import GpioChip
 from appliance.gpio.leds import LIT, PER_STATE, GpioLight
 from appliance.indicator.patterns import look_at
 from appliance.indicator.ports import Look
-from tests.clock import run_virtual
 
 
 class Board(MockFactory):  # type: ignore[misc]  # gpiozero has no types
@@ -50,10 +49,10 @@ async def shining(settings: GpioIndicator, board: MockFactory, before: Look | No
         running.cancel()
 
 
-def with_board(scene: Callable[[MockFactory], Awaitable[None]]) -> None:
+async def with_board(scene: Callable[[MockFactory], Awaitable[None]]) -> None:
     board = Board(pin_class=MockPWMPin)
     try:
-        run_virtual(lambda: _awaited(scene(board)))
+        await _awaited(scene(board))
     finally:
         board.reset()
 
@@ -62,24 +61,24 @@ async def _awaited(scene: Awaitable[None]) -> None:
     await scene
 
 
-def test_an_rgb_led_shows_the_colours_of_a_look():
+async def test_an_rgb_led_shows_the_colours_of_a_look():
     async def scene(board: MockFactory) -> None:
         async with shining(GpioIndicator(pins=RgbPins(red=5, green=6, blue=13)), board) as light:
             light.show(Look(State.LISTENING, 0.25, 0.5, 1.0))
             assert [level(board, pin) for pin in (5, 6, 13)] == [0.25, 0.5, 1.0]
 
-    with_board(scene)
+    await with_board(scene)
 
 
-def test_what_was_to_be_shown_before_there_were_pins_is_shown_with_them():
+async def test_what_was_to_be_shown_before_there_were_pins_is_shown_with_them():
     async def scene(board: MockFactory) -> None:
         async with shining(GpioIndicator(), board, before=Look(State.LISTENING, 0.25, 0.5, 1.0)):
             assert [level(board, pin) for pin in (17, 27, 22)] == [0.25, 0.5, 1.0]
 
-    with_board(scene)
+    await with_board(scene)
 
 
-def test_all_leds_are_off_at_first_and_given_back_at_the_end():
+async def test_all_leds_are_off_at_first_and_given_back_at_the_end():
     async def scene(board: MockFactory) -> None:
         async with shining(GpioIndicator(), board) as light:
             assert [level(board, pin) for pin in (17, 27, 22)] == [0, 0, 0]
@@ -87,19 +86,19 @@ def test_all_leds_are_off_at_first_and_given_back_at_the_end():
         assert [board.pin(pin).function for pin in (17, 27, 22)] == ["input"] * 3
         light.show(look_at(State.LISTENING, 0))
 
-    with_board(scene)
+    await with_board(scene)
 
 
-def test_brightness_scales_every_led_but_switches_none_off():
+async def test_brightness_scales_every_led_but_switches_none_off():
     async def scene(board: MockFactory) -> None:
         async with shining(GpioIndicator(brightness=0.1), board) as light:
             light.show(Look(State.IDLE, 1.0, 0.04, 0.0))
             assert [level(board, pin) for pin in (17, 27, 22)] == [0.1, 0.01, 0.0]
 
-    with_board(scene)
+    await with_board(scene)
 
 
-def test_with_one_led_a_state_the_right_ones_are_lit():
+async def test_with_one_led_a_state_the_right_ones_are_lit():
     async def scene(board: MockFactory) -> None:
         pins = StatePins(layout="per-state", interrupted=24)
         async with shining(GpioIndicator(pins=pins), board) as light:
@@ -108,7 +107,7 @@ def test_with_one_led_a_state_the_right_ones_are_lit():
                 lit = {name for name in PER_STATE if level(board, getattr(pins, name)) > 0}
                 assert lit == LIT[state]
 
-    with_board(scene)
+    await with_board(scene)
 
 
 def test_with_one_led_a_state_a_fault_lights_all_four_and_idle_none():
@@ -117,7 +116,7 @@ def test_with_one_led_a_state_a_fault_lights_all_four_and_idle_none():
     assert all(name in LIT[State(name)] for name in PER_STATE)
 
 
-def test_an_unchanged_look_is_not_written_again():
+async def test_an_unchanged_look_is_not_written_again():
     async def scene(board: MockFactory) -> None:
         async with shining(GpioIndicator(), board) as light:
             pin = board.pin(17)
@@ -126,10 +125,10 @@ def test_an_unchanged_look_is_not_written_again():
             light.show(Look(State.FAULT, 0.499, 0.0, 0.0))
             assert len(pin.states) == 1
 
-    with_board(scene)
+    await with_board(scene)
 
 
-def test_a_pin_in_use_is_one_line_that_names_the_setting_and_gives_the_others_back():
+async def test_a_pin_in_use_is_one_line_that_names_the_setting_and_gives_the_others_back():
     async def scene(board: MockFactory) -> None:
         async with shining(GpioIndicator(pins=RgbPins(red=20, green=21, blue=22)), board):
             with pytest.raises(GpioError, match=r"^indicator\.pins\.blue: GPIO 22 cannot be used: ") as caught:
@@ -138,33 +137,27 @@ def test_a_pin_in_use_is_one_line_that_names_the_setting_and_gives_the_others_ba
         async with shining(GpioIndicator(), board):
             pass
 
-    with_board(scene)
+    await with_board(scene)
 
 
-def test_a_board_without_dimming_is_one_line():
-    async def main() -> None:
-        light = GpioLight(GpioIndicator(), GpioChip(lambda: MockFactory(pin_class=MockPin)))
-        with pytest.raises(GpioError, match=r"^indicator\.pins\.red: GPIO 17 cannot be used: "):
-            await light.run(lambda: None)
-
-    run_virtual(main)
+async def test_a_board_without_dimming_is_one_line():
+    light = GpioLight(GpioIndicator(), GpioChip(lambda: MockFactory(pin_class=MockPin)))
+    with pytest.raises(GpioError, match=r"^indicator\.pins\.red: GPIO 17 cannot be used: "):
+        await light.run(lambda: None)
 
 
-def test_a_pin_that_fails_later_ends_it_and_the_next_try_claims_all_anew():
-    async def main() -> None:
-        board = Board(pin_class=FailingPin)
-        light, ready = GpioLight(GpioIndicator(), GpioChip(lambda: board)), asyncio.Event()
-        running = asyncio.ensure_future(light.run(ready.set))
-        await ready.wait()
-        light.show(Look(State.FAULT, 1.0, 0.0, 0.0))
-        light.show(Look(State.FAULT, 0.5, 0.0, 0.0))
-        with pytest.raises(GpioError, match=r"^indicator\.pins\.red: GPIO 17 cannot be set: No such device$"):
-            await running
-        async with asyncio.TaskGroup() as group:
-            again = group.create_task(light.run(lambda: None))
-            await asyncio.sleep(1)
-            assert level(board, 17) == 0.5
-            again.cancel()
-        board.reset()
-
-    run_virtual(main)
+async def test_a_pin_that_fails_later_ends_it_and_the_next_try_claims_all_anew():
+    board = Board(pin_class=FailingPin)
+    light, ready = GpioLight(GpioIndicator(), GpioChip(lambda: board)), asyncio.Event()
+    running = asyncio.ensure_future(light.run(ready.set))
+    await ready.wait()
+    light.show(Look(State.FAULT, 1.0, 0.0, 0.0))
+    light.show(Look(State.FAULT, 0.5, 0.0, 0.0))
+    with pytest.raises(GpioError, match=r"^indicator\.pins\.red: GPIO 17 cannot be set: No such device$"):
+        await running
+    async with asyncio.TaskGroup() as group:
+        again = group.create_task(light.run(lambda: None))
+        await asyncio.sleep(1)
+        assert level(board, 17) == 0.5
+        again.cancel()
+    board.reset()

@@ -9,7 +9,6 @@ from appliance.core.state import State
 from appliance.indicator.patterns import look_at
 from appliance.indicator.player import LOOK_S, Player
 from appliance.indicator.ports import Look
-from tests.clock import run_virtual
 
 
 class RecordingLight:
@@ -23,39 +22,33 @@ class RecordingLight:
         raise AssertionError("the light belongs to the caller")
 
 
-def playing(scene: Callable[[Player, RecordingLight], Awaitable[None]]) -> RecordingLight:
+async def playing(scene: Callable[[Player, RecordingLight], Awaitable[None]]) -> RecordingLight:
     """Run a scene while the player runs."""
     light = RecordingLight()
 
-    async def main() -> None:
-        player = Player(light)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(player.run())
-            await scene(player, light)
-            task.cancel()
-
-    run_virtual(main)
+    player = Player(light)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(player.run())
+        await scene(player, light)
+        task.cancel()
     return light
 
 
-def test_entering_a_state_shows_it_before_anything_else_happens():
-    async def main() -> None:
-        light = RecordingLight()
-        player = Player(light)
-        player.enter(State.CONNECTING)
-        assert [look for _, look in light.shown] == [look_at(State.CONNECTING, 0)]
-
-    run_virtual(main)
+async def test_entering_a_state_shows_it_before_anything_else_happens():
+    light = RecordingLight()
+    player = Player(light)
+    player.enter(State.CONNECTING)
+    assert [look for _, look in light.shown] == [look_at(State.CONNECTING, 0)]
 
 
-def test_a_moving_pattern_is_shown_25_times_a_second_and_follows_its_table():
+async def test_a_moving_pattern_is_shown_25_times_a_second_and_follows_its_table():
     async def scene(player: Player, light: RecordingLight) -> None:
         await asyncio.sleep(0.1)
         player.enter(State.THINKING)
         light.shown.clear()
         await asyncio.sleep(2.0)
 
-    shown = playing(scene).shown[:-1]
+    shown = (await playing(scene)).shown[:-1]
     assert 48 <= len(shown) <= 52
     began = 1000.1
     for at, look in shown:
@@ -63,7 +56,7 @@ def test_a_moving_pattern_is_shown_25_times_a_second_and_follows_its_table():
         assert abs(look.green - expected.green) < 1e-6
 
 
-def test_a_steady_light_sleeps_for_ever():
+async def test_a_steady_light_sleeps_for_ever():
     async def scene(player: Player, light: RecordingLight) -> None:
         player.enter(State.LISTENING)
         await asyncio.sleep(LOOK_S * 2)
@@ -71,10 +64,10 @@ def test_a_steady_light_sleeps_for_ever():
         await asyncio.sleep(86_400)
         assert light.shown == []
 
-    playing(scene)
+    await playing(scene)
 
 
-def test_a_steady_light_begins_to_move_when_the_state_changes():
+async def test_a_steady_light_begins_to_move_when_the_state_changes():
     async def scene(player: Player, light: RecordingLight) -> None:
         player.enter(State.IDLE)
         await asyncio.sleep(10)
@@ -82,15 +75,15 @@ def test_a_steady_light_begins_to_move_when_the_state_changes():
         light.shown.clear()
         await asyncio.sleep(4.0)
 
-    shown = playing(scene).shown[:-1]
+    shown = (await playing(scene)).shown[:-1]
     bright = [look.red > 0.5 for _, look in shown]
     assert sum(after and not before for before, after in pairwise(bright)) in {1, 2}
     assert len(shown) >= 95
 
 
-def test_the_light_is_off_when_the_player_has_stopped():
+async def test_the_light_is_off_when_the_player_has_stopped():
     async def scene(player: Player, light: RecordingLight) -> None:
         player.enter(State.LISTENING)
         await asyncio.sleep(1)
 
-    assert playing(scene).shown[-1][1] == look_at(State.STOPPED, 0)
+    assert (await playing(scene)).shown[-1][1] == look_at(State.STOPPED, 0)

@@ -12,7 +12,6 @@ from appliance.live.gemini.translate import LONGEST_TEXT, translate
 from appliance.live.ports import Grounding, HeardText, Role, SpokenText, TurnComplete
 from appliance.live.transcript_recorder import LONGEST_TURN, MOST_SOURCES, TranscriptRecorder
 from appliance.units import Epoch
-from tests.clock import run_real
 from tests.live.loopback import live_service, say, set_up
 
 MEGABYTES = 15
@@ -73,7 +72,7 @@ def test_a_turn_that_never_ends_is_kept_up_to_a_bound():
 
 
 @pytest.mark.realtime
-def test_six_transcripts_of_15_megabytes_stay_below_the_limit_of_the_unit(tmp_path: Path):
+async def test_six_transcripts_of_15_megabytes_stay_below_the_limit_of_the_unit(tmp_path: Path):
     async def script(connection):
         await set_up(connection)
         for kind in ("inputTranscription", "outputTranscription") * 3:
@@ -81,14 +80,11 @@ def test_six_transcripts_of_15_megabytes_stay_below_the_limit_of_the_unit(tmp_pa
         await say(connection, {"serverContent": {"turnComplete": True}})
         await connection.wait_closed()
 
-    async def main() -> list[int]:
-        async with live_service(tmp_path, script) as service:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-c", LISTENER, service.base_url, str(service.ca_file), stdout=PIPE
-            )
-            out, _ = await process.communicate()
-            return [int(number) for number in out.split()]
-
-    grown_mib, letters = run_real(main)
+    async with live_service(tmp_path, script) as service:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", LISTENER, service.base_url, str(service.ca_file), stdout=PIPE
+        )
+        out, _ = await process.communicate()
+        grown_mib, letters = [int(number) for number in out.split()]
     assert grown_mib < ROOM_MIB
     assert 0 < letters <= 6 * LONGEST_TEXT

@@ -27,7 +27,6 @@ from appliance.provisioning.device.http import Answer, Target
 from appliance.provisioning.device.token_manager import PrefetchedToken, TokenManager
 from appliance.storage.jsonfile import JsonFile
 from appliance.storage.private_dir import PrivateDirectory
-from tests.clock import run_real
 from tests.provisioning.devices import join
 from tests.provisioning.worlds import TOKEN, FakeUpstream, World, answer, plain, world
 
@@ -200,15 +199,12 @@ async def talk(place: Place, line: Moody, watch: Watch) -> None:
     watch.see(TokenResponse.model_validate_json(answered))
 
 
-def test_no_secret_is_anywhere_but_where_it_belongs(tmp_path, loud, capfd):
+async def test_no_secret_is_anywhere_but_where_it_belongs(tmp_path, loud, capfd):
     watch = Watch({TOKEN})
     here = world(FakeUpstream(), devices={})
 
-    async def main() -> Moody:
-        asyncio.get_running_loop().set_debug(True)
-        return await life(here, tmp_path, watch)
-
-    line = run_real(main)
+    asyncio.get_running_loop().set_debug(True)
+    line = await life(here, tmp_path, watch)
     watch.said += [in_words(record) for record in loud]
     output = capfd.readouterr()
     watch.said += [output.out, output.err]

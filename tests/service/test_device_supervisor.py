@@ -5,7 +5,6 @@ import asyncio
 from appliance.core.events import Event, Fault, FaultCleared, FaultRaised
 from appliance.errors import DeviceError, MicrophoneError
 from appliance.service.device_supervisor import DeviceSupervisor
-from tests.clock import run_virtual
 
 
 class Device:
@@ -27,95 +26,83 @@ class Device:
         await asyncio.Event().wait()
 
 
-def attend(failures: int, seconds: float, *, recover_at: float | None = None) -> tuple[Device, list[Event]]:
+async def attend(failures: int, seconds: float, *, recover_at: float | None = None) -> tuple[Device, list[Event]]:
     device, events = Device(failures), list[Event]()
 
-    async def main() -> None:
-        device.supervisor = DeviceSupervisor(Fault.MICROPHONE, device.run, events.append, device.errors.append)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(device.supervisor.run())
-            await device.supervisor.wait_until_known()
-            if recover_at is not None:
-                asyncio.get_running_loop().call_later(recover_at, device.supervisor.recover)
-            await asyncio.sleep(seconds)
-            task.cancel()
-
-    run_virtual(main)
+    device.supervisor = DeviceSupervisor(Fault.MICROPHONE, device.run, events.append, device.errors.append)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(device.supervisor.run())
+        await device.supervisor.wait_until_known()
+        if recover_at is not None:
+            asyncio.get_running_loop().call_later(recover_at, device.supervisor.recover)
+        await asyncio.sleep(seconds)
+        task.cancel()
     return device, events
 
 
-def test_a_device_that_works_is_no_news():
-    assert attend(0, 5)[1] == []
+async def test_a_device_that_works_is_no_news():
+    assert (await attend(0, 5))[1] == []
 
 
-def test_a_failure_and_the_return_are_reported_once_each():
-    device, events = attend(5, 60)
+async def test_a_failure_and_the_return_are_reported_once_each():
+    device, events = await attend(5, 60)
     assert [str(error) for error in device.errors] == ["gone"]
     assert events == [FaultRaised(Fault.MICROPHONE), FaultCleared(Fault.MICROPHONE)]
 
 
-def test_a_device_that_does_not_answer_counts_as_failed_until_it_works():
+async def test_a_device_that_does_not_answer_counts_as_failed_until_it_works():
     events = list[Event]()
 
-    async def main() -> None:
-        answered = asyncio.Event()
+    answered = asyncio.Event()
 
-        async def run() -> None:
-            await answered.wait()
-            supervisor.report_alive()
+    async def run() -> None:
+        await answered.wait()
+        supervisor.report_alive()
 
-        supervisor = DeviceSupervisor(Fault.SPEAKER, run, events.append, lambda _: None)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(supervisor.run())
-            await asyncio.sleep(10)
-            supervisor.fail_if_unknown()
-            assert events == [FaultRaised(Fault.SPEAKER)]
-            answered.set()
-            await asyncio.sleep(1)
-            supervisor.fail_if_unknown()
-
-    run_virtual(main)
+    supervisor = DeviceSupervisor(Fault.SPEAKER, run, events.append, lambda _: None)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(supervisor.run())
+        await asyncio.sleep(10)
+        supervisor.fail_if_unknown()
+        assert events == [FaultRaised(Fault.SPEAKER)]
+        answered.set()
+        await asyncio.sleep(1)
+        supervisor.fail_if_unknown()
     assert events == [FaultRaised(Fault.SPEAKER), FaultCleared(Fault.SPEAKER)]
 
 
-def test_a_try_that_is_asked_for_while_the_device_works_does_not_hurry_the_next_one():
+async def test_a_try_that_is_asked_for_while_the_device_works_does_not_hurry_the_next_one():
     tries: list[float] = []
 
-    async def main() -> None:
-        async def run() -> None:
-            tries.append(asyncio.get_running_loop().time())
-            supervisor.recover()
-            raise MicrophoneError("gone")
+    async def run() -> None:
+        tries.append(asyncio.get_running_loop().time())
+        supervisor.recover()
+        raise MicrophoneError("gone")
 
-        supervisor = DeviceSupervisor(Fault.MICROPHONE, run, lambda _: None, lambda _: None)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(supervisor.run())
-            await asyncio.sleep(1.5)
-            task.cancel()
-
-    run_virtual(main)
+    supervisor = DeviceSupervisor(Fault.MICROPHONE, run, lambda _: None, lambda _: None)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(supervisor.run())
+        await asyncio.sleep(1.5)
+        task.cancel()
     assert len(tries) == 2
 
 
-def test_tries_come_at_growing_intervals():
-    device, _ = attend(100, 60)
+async def test_tries_come_at_growing_intervals():
+    device, _ = await attend(100, 60)
     gaps = [round(after - before) for before, after in zip(device.tries, device.tries[1:], strict=False)]
     assert gaps[:5] == [1, 2, 4, 8, 10]
 
 
-def test_recover_tries_at_once():
-    device, events = attend(1, 0.5, recover_at=0.1)
+async def test_recover_tries_at_once():
+    device, events = await attend(1, 0.5, recover_at=0.1)
     assert len(device.tries) == 2
     assert events[-1] == FaultCleared(Fault.MICROPHONE)
 
 
-def test_an_input_with_an_end_ends_the_task():
+async def test_an_input_with_an_end_ends_the_task():
     async def end() -> None:
         return
 
-    async def main() -> None:
-        supervisor = DeviceSupervisor(Fault.MICROPHONE, end, lambda _: None, lambda _: None)
-        await supervisor.run()
-        await supervisor.wait_until_known()
-
-    run_virtual(main)
+    supervisor = DeviceSupervisor(Fault.MICROPHONE, end, lambda _: None, lambda _: None)
+    await supervisor.run()
+    await supervisor.wait_until_known()

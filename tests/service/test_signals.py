@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import pytest
 
 from appliance.service.signals import stop_signals
-from tests.clock import run_real
 
 pytestmark = pytest.mark.realtime
 
@@ -99,15 +98,12 @@ def test_hanging_up_is_ignored_where_it_was_before():
         signal.signal(signal.SIGHUP, before)
 
 
-def test_the_handlers_are_as_before_when_it_is_over():
+async def test_the_handlers_are_as_before_when_it_is_over():
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
     asked: list[str] = []
 
-    async def main() -> None:
-        with stop_signals(lambda: asked.append("stop")):
-            os.kill(os.getpid(), signal.SIGTERM)
-            await asyncio.sleep(0.01)
-
-    run_real(main)
+    with stop_signals(lambda: asked.append("stop")):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.01)
     assert asked == ["stop"]
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before

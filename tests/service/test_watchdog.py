@@ -7,7 +7,6 @@ from itertools import pairwise
 from appliance.service.notify import NoManager
 from appliance.service.watchdog import Freshness, Watchdog
 from appliance.units import Seconds
-from tests.clock import run_virtual
 
 
 class RecordingManager(NoManager):
@@ -31,46 +30,43 @@ class Pulse:
         return self.well
 
 
-def watched(manager: RecordingManager, pulse: Pulse, switches: list[tuple[float, bool]]) -> list[float]:
+async def watched(manager: RecordingManager, pulse: Pulse, switches: list[tuple[float, bool]]) -> list[float]:
     """Run for two minutes, switching the pulse at these seconds."""
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        for at, well in switches:
-            loop.call_at(1000 + at, setattr, pulse, "well", well)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(Watchdog(manager, [Pulse(), pulse]).run())
-            await asyncio.sleep(120)
-            task.cancel()
-
-    run_virtual(main)
+    loop = asyncio.get_running_loop()
+    for at, well in switches:
+        loop.call_at(1000 + at, setattr, pulse, "well", well)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(Watchdog(manager, [Pulse(), pulse]).run())
+        await asyncio.sleep(120)
+        task.cancel()
     return manager.fed
 
 
-def test_it_is_fed_twice_in_its_time():
-    assert watched(RecordingManager(20), Pulse(), [])[:5] == [0, 10, 20, 30, 40]
+async def test_it_is_fed_twice_in_its_time():
+    assert (await watched(RecordingManager(20), Pulse(), []))[:5] == [0, 10, 20, 30, 40]
 
 
-def test_it_is_not_fed_while_one_vital_is_ill_and_that_is_logged_once(caplog):
+async def test_it_is_not_fed_while_one_vital_is_ill_and_that_is_logged_once(caplog):
     caplog.set_level(logging.INFO)
-    fed = watched(RecordingManager(20), Pulse(), [(25, False)])
+    fed = await watched(RecordingManager(20), Pulse(), [(25, False)])
     assert fed == [0, 10, 20]
     assert [record.levelname for record in caplog.records] == ["ERROR"]
     assert "capture" in caplog.text
 
 
-def test_a_vital_that_recovers_in_time_saves_the_daemon(caplog):
+async def test_a_vital_that_recovers_in_time_saves_the_daemon(caplog):
     caplog.set_level(logging.INFO)
-    fed = watched(RecordingManager(20), Pulse(), [(29, False), (36, True)])
+    fed = await watched(RecordingManager(20), Pulse(), [(29, False), (36, True)])
     gaps = [after - before for before, after in pairwise(fed)]
     assert max(gaps) < 20
     assert fed[-1] > 100
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
 
 
-def test_without_a_watchdog_there_is_nothing_to_do():
+async def test_without_a_watchdog_there_is_nothing_to_do():
     manager = RecordingManager(None)
-    run_virtual(Watchdog(manager, [Pulse()]).run)
+    await Watchdog(manager, [Pulse()]).run()
     assert manager.fed == []
 
 

@@ -97,8 +97,8 @@ async def called_tool(messages: AsyncIterator[types.LiveServerMessage]) -> types
     return message.tool_call.function_calls[0]
 
 
-async def turn(session: AsyncSession) -> list[types.LiveServerMessage]:
-    """Return all messages up to turnComplete."""
+async def turn(session: AsyncSession) -> list[Any]:
+    """Return all messages up to turnComplete: typed loosely, as the SDK says of every field that it may be None."""
     return [message async for message in session.receive()]
 
 

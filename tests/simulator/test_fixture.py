@@ -1,6 +1,5 @@
 """The pytest fixture, as another project's tests would use it."""
 
-import asyncio
 import json
 import ssl
 from pathlib import Path
@@ -19,43 +18,40 @@ __all__ = ["start_simulator"]
 pytestmark = pytest.mark.realtime
 
 
-def talk(simulator: ThreadedSimulator) -> object:
+async def talk(simulator: ThreadedSimulator) -> object:
     """Send a set-up and return the answer, or why there is none.
 
     With a loop of its own: websockets' client for threads reads and writes one TLS connection in two of them, and loses
     one request in some hundreds that way.
     """
 
-    async def main() -> object:
-        context = ssl.create_default_context(cafile=simulator.ca_file)
-        address = simulator.base_url.replace("https", "wss") + PATH
-        headers = {"x-goog-api-key": simulator.api_key}
-        try:
-            async with connect(address, ssl=context, additional_headers=headers, proxy=None) as connection:
-                await connection.send(json.dumps(setup()))
-                return json.loads(await connection.recv())
-        except InvalidStatus as refused:
-            return refused.response.status_code
-        except ConnectionClosed as closed:
-            return closed.rcvd and closed.rcvd.code
-
-    return asyncio.run(main())
+    context = ssl.create_default_context(cafile=simulator.ca_file)
+    address = simulator.base_url.replace("https", "wss") + PATH
+    headers = {"x-goog-api-key": simulator.api_key}
+    try:
+        async with connect(address, ssl=context, additional_headers=headers, proxy=None) as connection:
+            await connection.send(json.dumps(setup()))
+            return json.loads(await connection.recv())
+    except InvalidStatus as refused:
+        return refused.response.status_code
+    except ConnectionClosed as closed:
+        return closed.rcvd and closed.rcvd.code
 
 
-def test_a_test_that_is_no_coroutine_talks_to_a_simulator(start_simulator: StartSimulator):
+async def test_a_test_that_is_no_coroutine_talks_to_a_simulator(start_simulator: StartSimulator):
     simulator = start_simulator("setup_refused", "healthy")
-    assert talk(simulator) == 1007
-    assert talk(simulator) == {"setupComplete": {}}
+    assert await talk(simulator) == 1007
+    assert await talk(simulator) == {"setupComplete": {}}
     assert [record.model for record in simulator.sessions] == ["models/any"]
     assert len(simulator.received(1)) == 0
 
 
-def test_several_simulators_run_at_once(start_simulator: StartSimulator):
+async def test_several_simulators_run_at_once(start_simulator: StartSimulator):
     first = start_simulator(options=SimulatorOptions(api_key="one"))
     second = start_simulator("http_503")
     assert first.base_url != second.base_url
-    assert talk(first) == {"setupComplete": {}}
-    assert talk(second) == 503
+    assert await talk(first) == {"setupComplete": {}}
+    assert await talk(second) == 503
 
 
 def test_what_cannot_start_says_so_to_the_test(tmp_path: Path, start_simulator: StartSimulator):

@@ -5,7 +5,6 @@ import asyncio
 import numpy as np
 import pytest
 
-from tests.clock import run_virtual
 from tests.simulator.client import loud, quiet
 from tests.simulator.inmemory import (
     END,
@@ -27,85 +26,74 @@ from tests.simulator.inmemory import (
 from tests.simulator.raw import QUESTION, audio, content, handles, heard, result
 
 
-def test_a_session_cannot_be_resumed_while_the_model_generates():
-    async def main():
-        async with service(LONG) as running, running.open(SETUP) as session:
-            return await session.exchange(TEXT), await session.receive()
-
-    messages, after = run_virtual(main)
+async def test_a_session_cannot_be_resumed_while_the_model_generates():
+    async with service(LONG) as running, running.open(SETUP) as session:
+        messages, after = await session.exchange(TEXT), await session.receive()
     [before] = [one["sessionResumptionUpdate"] for one in messages if "sessionResumptionUpdate" in one]
     assert before == {"resumable": False}
     assert after["sessionResumptionUpdate"]["resumable"]
 
 
-def test_usage_grows_with_the_context_over_connections_and_is_cut_down_by_compression():
+async def test_usage_grows_with_the_context_over_connections_and_is_cut_down_by_compression():
     compressed = {**SETUP, "contextWindowCompression": {"triggerTokens": 150, "slidingWindow": {"targetTokens": 20}}}
 
-    async def main():
-        prompts = []
-        async with service(LONG) as running:
-            async with running.open(compressed) as session:
-                prompts.append((await session.exchange(TEXT))[-1]["usageMetadata"])
-                handle = handles([await session.receive()])[0]
-                await session.close()
-            async with running.open({**compressed, "sessionResumption": {"handle": handle}}) as session:
-                prompts.append((await session.exchange(QUESTION))[-1]["usageMetadata"])
-                prompts.append((await session.exchange(TEXT))[-1]["usageMetadata"])
-        return [(one["promptTokenCount"], one["responseTokenCount"]) for one in prompts]
+    prompts = []
+    async with service(LONG) as running:
+        async with running.open(compressed) as session:
+            prompts.append((await session.exchange(TEXT))[-1]["usageMetadata"])
+            handle = handles([await session.receive()])[0]
+            await session.close()
+        async with running.open({**compressed, "sessionResumption": {"handle": handle}}) as session:
+            prompts.append((await session.exchange(QUESTION))[-1]["usageMetadata"])
+            prompts.append((await session.exchange(TEXT))[-1]["usageMetadata"])
+    assert [(one["promptTokenCount"], one["responseTokenCount"]) for one in prompts] == [
+        (0, 100),
+        (110, 100),
+        (20, 100),
+    ]
 
-    assert run_virtual(main) == [(0, 100), (110, 100), (20, 100)]
 
-
-def test_where_nothing_interrupts_the_next_turn_waits_for_the_end_of_this_one():
+async def test_where_nothing_interrupts_the_next_turn_waits_for_the_end_of_this_one():
     patient = {**SETUP, "realtimeInputConfig": {**SETUP["realtimeInputConfig"], "activityHandling": "NO_INTERRUPTION"}}
 
-    async def main():
-        async with service(LONG, SHORT) as running, running.open(patient) as session:
-            await session.send(QUESTION)
-            await until(session, "modelTurn")
-            first = await session.exchange(QUESTION, QUESTION)
-            return first, await session.exchange(), running.sessions[0].turns
-
-    first, second, turns = run_virtual(main)
+    async with service(LONG, SHORT) as running, running.open(patient) as session:
+        await session.send(QUESTION)
+        await until(session, "modelTurn")
+        first = await session.exchange(QUESTION, QUESTION)
+        second, turns = await session.exchange(), running.sessions[0].turns
     assert not any("interrupted" in content(message) for message in first)
     assert np.array_equal(heard(second), YES)
     assert len(turns) == 2, "one reply to all that was said meanwhile"
 
 
-def test_text_is_refused_after_the_beginning_by_the_model_that_takes_it_only_there():
+async def test_text_is_refused_after_the_beginning_by_the_model_that_takes_it_only_there():
     history = {"clientContent": {"turns": [], "turnComplete": False}}
     last = {"clientContent": {"turns": [], "turnComplete": True}}
     model = {**SETUP, "model": "models/gemini-3.1-flash-live-preview"}
     seeded = {**model, "historyConfig": {"initialHistoryInClientContent": True}}
 
-    async def main():
-        endings = []
-        async with service() as running:
-            for chosen, messages in ((model, [history]), (seeded, [history, last, history])):
-                async with running.open(chosen) as session:
-                    for message in messages:
-                        await session.send(message)
-                    endings.append((await ending(session))[0])
-        return endings, [len(record.messages) for record in running.sessions]
-
-    assert run_virtual(main) == ([1007, 1007], [3, 5])
+    endings = []
+    async with service() as running:
+        for chosen, messages in ((model, [history]), (seeded, [history, last, history])):
+            async with running.open(chosen) as session:
+                for message in messages:
+                    await session.send(message)
+                endings.append((await ending(session))[0])
+    assert (endings, [len(record.messages) for record in running.sessions]) == ([1007, 1007], [3, 5])
 
 
 def declaring(behavior: str, **fields: object) -> Message:
     return {**SETUP, "tools": [{"functionDeclarations": [{"name": "get_time", "behavior": behavior}]}], **fields}
 
 
-def test_a_model_that_does_not_wait_ends_its_turn_and_speaks_when_it_has_the_result():
-    async def main():
-        async with service(TOOLED) as running, running.open(declaring("NON_BLOCKING")) as session:
-            await session.send(TEXT)
-            [call] = await calls_of(session)
-            first = await until(session, "turnComplete")
-            await session.send(result(call, willContinue=True))
-            second = await session.exchange(result(call, scheduling="WHEN_IDLE"))
-            return first, second, handles([await session.receive()])
-
-    first, second, handle = run_virtual(main)
+async def test_a_model_that_does_not_wait_ends_its_turn_and_speaks_when_it_has_the_result():
+    async with service(TOOLED) as running, running.open(declaring("NON_BLOCKING")) as session:
+        await session.send(TEXT)
+        [call] = await calls_of(session)
+        first = await until(session, "turnComplete")
+        await session.send(result(call, willContinue=True))
+        second = await session.exchange(result(call, scheduling="WHEN_IDLE"))
+        handle = handles([await session.receive()])
     assert content(first[-1])["interactionStatus"] == "IN_PROGRESS"
     assert len(heard(first)) == 0
     assert np.array_equal(heard(second), NOON)
@@ -114,72 +102,64 @@ def test_a_model_that_does_not_wait_ends_its_turn_and_speaks_when_it_has_the_res
 
 
 @pytest.mark.parametrize(("scheduling", "interrupted"), [("INTERRUPT", True), ("WHEN_IDLE", False)])
-def test_a_late_result_interrupts_or_waits_as_it_says(scheduling: str, interrupted: bool):
-    async def main():
-        async with service(TOOLED, LONG) as running, running.open(declaring("NON_BLOCKING")) as session:
-            await session.send(TEXT)
-            [call] = await calls_of(session)
-            await until(session, "turnComplete")
-            await session.send(TEXT)
-            await until(session, "modelTurn")
-            await session.send(result(call, scheduling=scheduling))
-            story = await until(session, "turnComplete")
-            return story, await session.exchange()
-
-    story, told = run_virtual(main)
+async def test_a_late_result_interrupts_or_waits_as_it_says(scheduling: str, interrupted: bool):
+    async with service(TOOLED, LONG) as running, running.open(declaring("NON_BLOCKING")) as session:
+        await session.send(TEXT)
+        [call] = await calls_of(session)
+        await until(session, "turnComplete")
+        await session.send(TEXT)
+        await until(session, "modelTurn")
+        await session.send(result(call, scheduling=scheduling))
+        story = await until(session, "turnComplete")
+        told = await session.exchange()
     assert any("interrupted" in content(message) for message in story) is interrupted
     assert np.array_equal(heard(told), NOON)
 
 
-def test_a_silent_result_is_not_spoken_of():
-    async def main():
-        async with service(TOOLED) as running, running.open(declaring("NON_BLOCKING")) as session:
-            await session.send(TEXT)
-            [call] = await calls_of(session)
-            await until(session, "turnComplete")
-            await session.send(result(call, scheduling="SILENT"))
-            return [await session.receive(), await session.receive()]
-
-    idle, offer = run_virtual(main)
+async def test_a_silent_result_is_not_spoken_of():
+    async with service(TOOLED) as running, running.open(declaring("NON_BLOCKING")) as session:
+        await session.send(TEXT)
+        [call] = await calls_of(session)
+        await until(session, "turnComplete")
+        await session.send(result(call, scheduling="SILENT"))
+        idle, offer = [await session.receive(), await session.receive()]
     assert content(idle) == {"interactionStatus": "IDLE"}
     assert handles([offer])
 
 
-def test_a_result_waits_until_the_person_has_finished():
-    async def main():
-        async with (
-            service(TOOLED, SHORT) as running,
-            running.open(declaring("NON_BLOCKING", realtimeInputConfig=PRESSED["realtimeInputConfig"])) as session,
-        ):
-            await session.send(TEXT)
-            [call] = await calls_of(session)
-            await until(session, "turnComplete")
-            await session.send(START)
-            await session.send(result(call))
-            await asyncio.sleep(5)
-            turns = len(running.sessions[0].turns)
-            await session.send(END)
-            return turns, heard(await until(session, "turnComplete")), heard(await until(session, "turnComplete"))
-
-    turns, *replies = run_virtual(main)
+async def test_a_result_waits_until_the_person_has_finished():
+    async with (
+        service(TOOLED, SHORT) as running,
+        running.open(declaring("NON_BLOCKING", realtimeInputConfig=PRESSED["realtimeInputConfig"])) as session,
+    ):
+        await session.send(TEXT)
+        [call] = await calls_of(session)
+        await until(session, "turnComplete")
+        await session.send(START)
+        await session.send(result(call))
+        await asyncio.sleep(5)
+        turns = len(running.sessions[0].turns)
+        await session.send(END)
+        turns, *replies = (
+            turns,
+            heard(await until(session, "turnComplete")),
+            heard(await until(session, "turnComplete")),
+        )
     assert turns == 1
     assert np.array_equal(replies[0], NOON)
     assert np.array_equal(replies[1], YES)
 
 
-def test_the_thinking_model_says_when_it_is_idle_and_takes_no_scheduling():
+async def test_the_thinking_model_says_when_it_is_idle_and_takes_no_scheduling():
     thinking = {"thinkingConfig": {"thinkingLevel": "LOW"}}
     model = {"model": "models/gemini-3.8-live-extended-thinking", "generationConfig": thinking}
 
-    async def main():
-        async with service(SHORT, TOOLED) as running, running.open(declaring("NON_BLOCKING", **model)) as session:
-            end = (await session.exchange(TEXT))[-1]
-            await session.send(TEXT)
-            [call] = await calls_of(session)
-            await session.send(result(call, scheduling="WHEN_IDLE"))
-            return end, await ending(session)
-
-    end, (code, reason) = run_virtual(main)
+    async with service(SHORT, TOOLED) as running, running.open(declaring("NON_BLOCKING", **model)) as session:
+        end = (await session.exchange(TEXT))[-1]
+        await session.send(TEXT)
+        [call] = await calls_of(session)
+        await session.send(result(call, scheduling="WHEN_IDLE"))
+        code, reason = await ending(session)
     assert content(end)["interactionStatus"] == "IDLE"
     assert code == 1007
     assert "Scheduling" in reason
@@ -188,17 +168,15 @@ def test_the_thinking_model_says_when_it_is_idle_and_takes_no_scheduling():
 @pytest.mark.parametrize(
     ("model", "ends"), [("gemini-3.8-live", False), ("gemini-3.1-flash-live-preview", True), ("any", True)]
 )
-def test_the_end_of_the_stream_ends_a_turn_with_some_models_and_audio_with_all(model: str, ends: bool):
+async def test_the_end_of_the_stream_ends_a_turn_with_some_models_and_audio_with_all(model: str, ends: bool):
     asked = {**SETUP, "model": f"models/{model}"}
 
-    async def main() -> tuple[int, int]:
-        async with service() as running, running.open(asked) as session:
-            await session.send(audio(loud(0.3)))
-            await session.send({"realtimeInput": {"audioStreamEnd": True}})
-            await asyncio.sleep(10)
-            before = len(running.sessions[0].turns)
-            await session.send(audio(quiet(0.2)))
-            await asyncio.sleep(1)
-            return before, len(running.sessions[0].turns)
-
-    assert run_virtual(main) == (int(ends), 1)
+    async with service() as running, running.open(asked) as session:
+        await session.send(audio(loud(0.3)))
+        await session.send({"realtimeInput": {"audioStreamEnd": True}})
+        await asyncio.sleep(10)
+        before = len(running.sessions[0].turns)
+        await session.send(audio(quiet(0.2)))
+        await asyncio.sleep(1)
+        result = before, len(running.sessions[0].turns)
+    assert result == (int(ends), 1)

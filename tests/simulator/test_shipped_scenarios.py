@@ -10,7 +10,6 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from appliance.simulator.scenario.file import load, shipped
-from tests.clock import run_real
 from tests.simulator.client import loud, quiet
 from tests.simulator.raw import (
     QUESTION,
@@ -81,147 +80,120 @@ async def closing(wire: Wire) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(("name", "code", "reason"), [(name, *ending) for name, ending in CLOSED_AT_SETUP.items()])
-def test_a_set_up_can_be_answered_by_the_end(name: str, code: int, reason: str):
-    async def main():
-        async with simulator(name) as running, dial(running) as wire:
-            await wire.send(setup())
-            return await closing(wire), running.sessions
-
-    (found, why), sessions = run_real(main)
+async def test_a_set_up_can_be_answered_by_the_end(name: str, code: int, reason: str):
+    async with simulator(name) as running, dial(running) as wire:
+        await wire.send(setup())
+        (found, why), sessions = await closing(wire), running.sessions
     assert found == code
     assert reason in why
     assert sessions == []
 
 
 @pytest.mark.parametrize(("name", "code", "reason"), [(name, *ending) for name, ending in CLOSED_LATER.items()])
-def test_a_session_can_end_in_every_way_and_the_next_connection_is_well(name: str, code: int, reason: str):
-    async def main():
-        async with simulator(name) as running:
-            async with talking(running) as wire:
-                await wire.send(audio(loud(0.2)))
-                if name != "half_close":
-                    await wire.send(audio(quiet(0.2)))
-                ending = await closing(wire)
-            async with talking(running) as wire:
-                await wire.send(QUESTION)
-                await wire.until(lambda message: "generationComplete" in content(message))
-            return ending, running.sessions
-
-    (found, why), sessions = run_real(main)
+async def test_a_session_can_end_in_every_way_and_the_next_connection_is_well(name: str, code: int, reason: str):
+    async with simulator(name) as running:
+        async with talking(running) as wire:
+            await wire.send(audio(loud(0.2)))
+            if name != "half_close":
+                await wire.send(audio(quiet(0.2)))
+            ending = await closing(wire)
+        async with talking(running) as wire:
+            await wire.send(QUESTION)
+            await wire.until(lambda message: "generationComplete" in content(message))
+        (found, why), sessions = ending, running.sessions
     assert found == code
     assert reason in why
     assert sessions[0].close_code == code
 
 
 @pytest.mark.parametrize(("name", "status"), REFUSED.items())
-def test_a_connection_can_be_refused_with_every_status(name: str, status: int):
-    async def main():
-        async with simulator(name) as running:
+async def test_a_connection_can_be_refused_with_every_status(name: str, status: int):
+    async with simulator(name) as running:
+        with pytest.raises(InvalidStatus) as caught:
+            async with dial(running):
+                pass
+        result = caught.value.response.status_code
+    assert result == status
+
+
+async def test_an_outage_lasts_for_three_connections():
+    seen = []
+    async with simulator("outage") as running:
+        for _ in range(3):
             with pytest.raises(InvalidStatus) as caught:
                 async with dial(running):
                     pass
-            return caught.value.response.status_code
-
-    assert run_real(main) == status
-
-
-def test_an_outage_lasts_for_three_connections():
-    async def main():
-        seen = []
-        async with simulator("outage") as running:
-            for _ in range(3):
-                with pytest.raises(InvalidStatus) as caught:
-                    async with dial(running):
-                        pass
-                seen.append(caught.value.response.status_code)
-            async with talking(running):
-                return seen
-
-    assert run_real(main) == [503, 503, 503]
+            seen.append(caught.value.response.status_code)
+        async with talking(running):
+            pass
+    assert seen == [503, 503, 503]
 
 
 @pytest.mark.parametrize("name", ["mute_service", "half_open"])
-def test_the_service_can_fall_silent_without_an_end(name: str):
-    async def main():
-        async with simulator(name) as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            messages = await wire.until_quiet()
-            pong = await wire.connection.ping()
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(pong, 0.1)
-            return messages, running.sessions[0].received_samples
-
-    messages, received = run_real(main)
+async def test_the_service_can_fall_silent_without_an_end(name: str):
+    async with simulator(name) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        messages = await wire.until_quiet()
+        pong = await wire.connection.ping()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(pong, 0.1)
+        received = running.sessions[0].received_samples
     assert not any(turn_complete(message) for message in messages)
     assert received > 0
 
 
-def test_a_black_hole_takes_the_connection_and_answers_nothing():
-    async def main():
-        async with simulator("black_hole") as running:
-            with pytest.raises(TimeoutError):
-                async with dial(running, open_timeout=1.5):  # it is the first to come, on a busy machine too
-                    pass
-            async with talking(running):
+async def test_a_black_hole_takes_the_connection_and_answers_nothing():
+    async with simulator("black_hole") as running:
+        with pytest.raises(TimeoutError):
+            async with dial(running, open_timeout=1.5):  # it is the first to come, on a busy machine too
                 pass
+        async with talking(running):
+            pass
 
-    run_real(main)
 
-
-def test_a_stalled_uplink_takes_nothing_more():
-    async def main():
-        async with simulator("stalled_uplink") as running, dial(running, write_limit=1024) as wire:
-            raw = wire.connection.transport.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
-            await wire.send(setup())
-            await wire.until(lambda message: "setupComplete" in message)
-            await wire.send(audio(loud(0.2)))
-            await asyncio.sleep(0.05)
-            received = running.sessions[0].received_samples
-            many = [audio(loud(1.0))] * 200
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(wire.send(*many), 0.3)
-            wire.connection.transport.abort()
-            return received, running.sessions[0].received_samples
-
-    before, after = run_real(main)
+async def test_a_stalled_uplink_takes_nothing_more():
+    async with simulator("stalled_uplink") as running, dial(running, write_limit=1024) as wire:
+        raw = wire.connection.transport.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+        await wire.send(setup())
+        await wire.until(lambda message: "setupComplete" in message)
+        await wire.send(audio(loud(0.2)))
+        await asyncio.sleep(0.05)
+        received = running.sessions[0].received_samples
+        many = [audio(loud(1.0))] * 200
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(wire.send(*many), 0.3)
+        wire.connection.transport.abort()
+        before, after = received, running.sessions[0].received_samples
     assert before == after == len(loud(0.2))
 
 
 @pytest.mark.parametrize(("name", "holds"), [("setup_ignored", False), ("setup_slow", True)])
-def test_a_set_up_can_be_answered_late_or_never(name: str, holds: bool):
-    async def main():
-        async with simulator(name) as running, dial(running) as wire:
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            await wire.send(setup())
-            with contextlib.suppress(TimeoutError):
-                await wire.receive(5.0 if holds else 0.2)
-            return wire.messages, loop.time() - began
-
-    messages, waited = run_real(main)
+async def test_a_set_up_can_be_answered_late_or_never(name: str, holds: bool):
+    async with simulator(name) as running, dial(running) as wire:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await wire.send(setup())
+        with contextlib.suppress(TimeoutError):
+            await wire.receive(5.0 if holds else 0.2)
+        messages, waited = wire.messages, loop.time() - began
     assert messages == ([{"setupComplete": {}}] if holds else [])
     assert waited >= (5 * SCALE if holds else 0.2)
 
 
-def test_another_message_can_come_before_the_answer_to_the_set_up():
-    async def main():
-        async with simulator("setup_out_of_order") as running, dial(running) as wire:
-            await wire.send(setup())
-            return [await wire.receive(), await wire.receive()]
-
-    assert run_real(main) == [{"sessionResumptionUpdate": {"resumable": False}}, {"setupComplete": {}}]
+async def test_another_message_can_come_before_the_answer_to_the_set_up():
+    async with simulator("setup_out_of_order") as running, dial(running) as wire:
+        await wire.send(setup())
+        result = [await wire.receive(), await wire.receive()]
+    assert result == [{"sessionResumptionUpdate": {"resumable": False}}, {"setupComplete": {}}]
 
 
-def test_pongs_can_be_late_on_a_connection_that_is_well():
-    async def main():
-        async with simulator("slow_pongs") as running, talking(running) as wire:
-            latency = await (await wire.connection.ping())
-            await wire.send(QUESTION)
-            await wire.until(turn_complete)
-            return latency
-
-    assert run_real(main) >= 25 * SCALE
+async def test_pongs_can_be_late_on_a_connection_that_is_well():
+    async with simulator("slow_pongs") as running, talking(running) as wire:
+        latency = await (await wire.connection.ping())
+        await wire.send(QUESTION)
+        await wire.until(turn_complete)
+    assert latency >= 25 * SCALE
 
 
 @pytest.mark.parametrize(
@@ -235,14 +207,11 @@ def test_pongs_can_be_late_on_a_connection_that_is_well():
         ("short_lived", "0.1s", 1011),
     ],
 )
-def test_the_end_can_be_announced_at_any_moment(name: str, time_left: str, code: int):
-    async def main():
-        async with simulator(name) as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            told = await wire.until(lambda message: "goAway" in message)
-            return told, await closing(wire)
-
-    told, (found, _) = run_real(main)
+async def test_the_end_can_be_announced_at_any_moment(name: str, time_left: str, code: int):
+    async with simulator(name) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        told = await wire.until(lambda message: "goAway" in message)
+        found, _ = await closing(wire)
     assert told["goAway"]["timeLeft"] == time_left
     assert found == code
 
@@ -253,20 +222,17 @@ async def offered(wire: Wire) -> str:
     return handles(wire.messages)[0]
 
 
-def test_a_slow_close_keeps_the_session_until_it_is_over():
-    async def main():
-        async with simulator("slow_close") as running, talking(running) as old:
-            handle = await offered(old)
-            async with dial(running) as early:  # before the close begins: its handshake may be as slow
-                leaving = asyncio.create_task(old.connection.close())
-                await early.send(setup(handle))
-                refused = await closing(early)
-            await asyncio.sleep(2.2 * SCALE)
-            await leaving
-            async with talking(running, handle):
-                return refused, [record.resumed for record in running.sessions]
-
-    (code, _), resumed = run_real(main)
+async def test_a_slow_close_keeps_the_session_until_it_is_over():
+    async with simulator("slow_close") as running, talking(running) as old:
+        handle = await offered(old)
+        async with dial(running) as early:  # before the close begins: its handshake may be as slow
+            leaving = asyncio.create_task(old.connection.close())
+            await early.send(setup(handle))
+            refused = await closing(early)
+        await asyncio.sleep(2.2 * SCALE)
+        await leaving
+        async with talking(running, handle):
+            (code, _), resumed = refused, [record.resumed for record in running.sessions]
     assert code == 1011
     assert resumed == [False, True]
 
@@ -274,32 +240,27 @@ def test_a_slow_close_keeps_the_session_until_it_is_over():
 @pytest.mark.parametrize(
     ("name", "resumable"), [("handles_forgotten", False), ("zombie", True), ("drop_mid_reply", True)]
 )
-def test_after_a_drop_the_handle_is_good_unless_it_is_forgotten(name: str, resumable: bool):
-    async def main():
-        async with simulator("healthy" if name == "drop_mid_reply" else name) as running:
-            async with talking(running) as wire:
-                handle = await offered(wire)
-                if name != "drop_mid_reply":
-                    await closing(wire)
-            async with dial(running) as again:
-                await again.send(setup(handle))
-                if not resumable:
-                    return await closing(again), []
+async def test_after_a_drop_the_handle_is_good_unless_it_is_forgotten(name: str, resumable: bool):
+    async with simulator("healthy" if name == "drop_mid_reply" else name) as running:
+        async with talking(running) as wire:
+            handle = await offered(wire)
+            if name != "drop_mid_reply":
+                await closing(wire)
+        async with dial(running) as again:
+            await again.send(setup(handle))
+            if resumable:
                 await again.send(QUESTION)
-                return (0, ""), await again.until_quiet()
-
-    (code, _), messages = run_real(main)
-    assert code == (0 if resumable else 1007)
+                messages = await again.until_quiet()
+            else:
+                assert (await closing(again))[0] == 1007
     if name == "zombie":
         assert any("inputTranscription" in content(message) for message in messages)
         assert not any(turn_complete(message) for message in messages)
 
 
-def test_a_session_can_be_without_handles():
-    async def main():
-        async with simulator("not_resumable") as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            await closing(wire)
-            return [one.kind for one in running.sessions[0].messages if "Resumption" in one.kind]
-
-    assert run_real(main) == ["sessionResumptionUpdate.resumable"] * 2
+async def test_a_session_can_be_without_handles():
+    async with simulator("not_resumable") as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        await closing(wire)
+        result = [one.kind for one in running.sessions[0].messages if "Resumption" in one.kind]
+    assert result == ["sessionResumptionUpdate.resumable"] * 2

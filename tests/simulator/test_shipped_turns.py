@@ -11,7 +11,6 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.scenario.file import load
 from appliance.units import REPLY as REPLY_FORMAT
 from appliance.units import Pcm
-from tests.clock import run_real
 from tests.simulator.client import loud, said
 from tests.simulator.raw import (
     QUESTION,
@@ -52,43 +51,34 @@ TOOLS = {"several_tools": 3, "unknown_tool": 1}
         ("ignored_turn", ["voiceActivity", "voiceActivity"]),
     ],
 )
-def test_a_turn_can_go_unanswered_while_the_next_is_answered(name: str, kinds: list[str]):
-    async def main():
-        async with simulator(name) as running, talking(running) as wire:
-            wire.messages.clear()
-            await wire.send(QUESTION)
-            first = [*await wire.until_quiet()]
-            await wire.send(QUESTION)
-            await wire.until(turn_complete)
-            return first
-
-    assert [next(iter(content(message) or message)) for message in run_real(main)] == kinds
+async def test_a_turn_can_go_unanswered_while_the_next_is_answered(name: str, kinds: list[str]):
+    async with simulator(name) as running, talking(running) as wire:
+        wire.messages.clear()
+        await wire.send(QUESTION)
+        first = [*await wire.until_quiet()]
+        await wire.send(QUESTION)
+        await wire.until(turn_complete)
+    assert [next(iter(content(message) or message)) for message in first] == kinds
 
 
 @pytest.mark.parametrize(("name", "words"), ODD.items())
-def test_odd_messages_come_and_the_session_goes_on(name: str, words: str):
-    async def main():
-        async with simulator(name, speed=50.0) as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            payloads = []
-            while '"generationComplete"' not in (payload := (await wire.connection.recv(decode=True))):
-                payloads.append(payload)
-            return payloads
-
-    assert any(words in payload for payload in run_real(main))
+async def test_odd_messages_come_and_the_session_goes_on(name: str, words: str):
+    async with simulator(name, speed=50.0) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        payloads = []
+        while '"generationComplete"' not in (payload := (await wire.connection.recv(decode=True))):
+            payloads.append(payload)
+    assert any(words in payload for payload in payloads)
 
 
 @pytest.mark.parametrize(("name", "size"), [("large_message", 1 << 20), ("huge_message", 16 << 20)])
-def test_messages_can_be_larger_than_clients_take(name: str, size: int):
-    async def main():
-        async with simulator(name) as running:
-            async with talking(running) as wire:
-                await wire.send(QUESTION)
-                with pytest.raises(ConnectionClosed) as caught:
-                    await wire.until(lambda _: False)
-            return caught.value.sent
-
-    sent = run_real(main)
+async def test_messages_can_be_larger_than_clients_take(name: str, size: int):
+    async with simulator(name) as running:
+        async with talking(running) as wire:
+            await wire.send(QUESTION)
+            with pytest.raises(ConnectionClosed) as caught:
+                await wire.until(lambda _: False)
+        sent = caught.value.sent
     assert sent is not None
     assert sent.code == 1009
     assert load(name).step[0].model_dump()["size_bytes"] > size
@@ -101,36 +91,34 @@ async def one_turn(name: str) -> list[Message]:
         return wire.messages
 
 
-def test_a_turn_can_be_empty():
-    messages = run_real(lambda: one_turn("empty_turn"))
+async def test_a_turn_can_be_empty():
+    messages = await one_turn("empty_turn")
     assert len(heard(messages)) == 0
     assert messages[-1]["usageMetadata"]["responseTokenCount"] == 0
 
 
-def test_a_reply_can_be_next_to_silent():
-    reply = heard(run_real(lambda: one_turn("mute_audio")))
+async def test_a_reply_can_be_next_to_silent():
+    reply = heard(await one_turn("mute_audio"))
     assert len(reply) == len(REPLY)
     assert 0 < np.abs(reply).max() <= 2
 
 
-def test_a_reply_can_be_cut_short():
+async def test_a_reply_can_be_cut_short():
     long = said(1.2)
 
-    async def main():
-        async with simulator("cut_short", replies=(Reply(long),), speed=50.0) as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            await wire.until(lambda message: "generationComplete" in content(message))
-            return heard(wire.messages)
-
-    assert np.array_equal(run_real(main), long[:24_000])
+    async with simulator("cut_short", replies=(Reply(long),), speed=50.0) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        await wire.until(lambda message: "generationComplete" in content(message))
+        result = heard(wire.messages)
+    assert np.array_equal(result, long[:24_000])
 
 
-def test_a_healthy_turn_is_whole():
-    assert np.array_equal(heard(run_real(lambda: one_turn("healthy"))), REPLY)
+async def test_a_healthy_turn_is_whole():
+    assert np.array_equal(heard(await one_turn("healthy")), REPLY)
 
 
-def test_a_turn_can_end_in_progress():
-    messages = run_real(lambda: one_turn("stuck_in_progress"))
+async def test_a_turn_can_end_in_progress():
+    messages = await one_turn("stuck_in_progress")
     assert content(messages[-1]) == {"turnComplete": True, "interactionStatus": "IN_PROGRESS"}
 
 
@@ -146,22 +134,20 @@ async def moments_of_audio(name: str, reply: Pcm = REPLY) -> list[float]:
         return moments
 
 
-def test_audio_can_be_slower_than_real_time():
-    moments = run_real(lambda: moments_of_audio("slow_audio", said(0.4)))
+async def test_audio_can_be_slower_than_real_time():
+    moments = await moments_of_audio("slow_audio", said(0.4))
     assert moments[-1] - moments[0] >= (0.4 - 0.08) / 0.7 - 0.01
 
 
-def test_audio_can_come_in_bursts():
-    async def main():
-        async with simulator("bursts", replies=(Reply(said(3.0)),)) as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            return heard(await wire.until_quiet())
-
-    assert len(run_real(main)) == REPLY_FORMAT.frames(1.44), "whole pieces of 80 ms"
+async def test_audio_can_come_in_bursts():
+    async with simulator("bursts", replies=(Reply(said(3.0)),)) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        result = heard(await wire.until_quiet())
+    assert len(result) == REPLY_FORMAT.frames(1.44), "whole pieces of 80 ms"
 
 
-def test_the_first_audio_can_take_its_time():
-    assert run_real(lambda: moments_of_audio("slow_first_audio"))[0] >= 6 * SCALE
+async def test_the_first_audio_can_take_its_time():
+    assert (await moments_of_audio("slow_first_audio"))[0] >= 6 * SCALE
 
 
 def test_the_model_can_become_slower_with_every_turn():
@@ -170,28 +156,23 @@ def test_the_model_can_become_slower_with_every_turn():
 
 
 @pytest.mark.parametrize("name", ["phantom_interruption", "phantom_then_mute"])
-def test_the_model_can_be_interrupted_by_nobody(name: str):
-    async def main():
-        async with simulator(name) as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            await wire.until(turn_complete)
-            first = [*wire.messages]
-            wire.messages.clear()
-            await wire.send(QUESTION)
-            return first, heard(await wire.until_quiet())
-
-    first, second = run_real(main)
+async def test_the_model_can_be_interrupted_by_nobody(name: str):
+    async with simulator(name) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        await wire.until(turn_complete)
+        first = [*wire.messages]
+        wire.messages.clear()
+        await wire.send(QUESTION)
+        second = heard(await wire.until_quiet())
     assert "interrupted" in content(first[-2])
     assert len(heard(first)) < len(REPLY)
     assert (len(second) == 0) is (name == "phantom_then_mute")
 
 
-def test_an_interruption_can_come_before_anything_was_said():
-    async def main():
-        async with simulator("interruption_while_idle") as running, talking(running) as wire:
-            return await wire.receive()
-
-    assert run_real(main) == {"serverContent": {"interrupted": True}}
+async def test_an_interruption_can_come_before_anything_was_said():
+    async with simulator("interruption_while_idle") as running, talking(running) as wire:
+        result = await wire.receive()
+    assert result == {"serverContent": {"interrupted": True}}
 
 
 async def interrupted(name: str) -> list[Message]:
@@ -204,70 +185,61 @@ async def interrupted(name: str) -> list[Message]:
         return [*await wire.until_quiet()]
 
 
-def test_an_interruption_can_bring_audio_along():
-    [told] = [content(message) for message in run_real(lambda: interrupted("interruption_with_audio"))][-3:-2]
+async def test_an_interruption_can_bring_audio_along():
+    [told] = [content(message) for message in await interrupted("interruption_with_audio")][-3:-2]
     assert told["interrupted"]
     assert told["modelTurn"]["parts"]
 
 
-def test_an_interruption_can_come_without_an_end_of_the_turn():
-    messages = run_real(lambda: interrupted("interruption_without_end"))
+async def test_an_interruption_can_come_without_an_end_of_the_turn():
+    messages = await interrupted("interruption_without_end")
     ends = messages[[bool(content(message).get("interrupted")) for message in messages].index(True) :]
     assert not any(turn_complete(message) for message in ends[:2])
 
 
-def test_an_interruption_can_come_after_the_end_of_the_turn():
-    messages = run_real(lambda: interrupted("interruption_after_turn"))
+async def test_an_interruption_can_come_after_the_end_of_the_turn():
+    messages = await interrupted("interruption_after_turn")
     ends = [index for index, message in enumerate(messages) if turn_complete(message)]
     assert len(ends) == 1
     assert content(messages[-1]) == {"interrupted": True}
 
 
 @pytest.mark.parametrize(("name", "calls"), TOOLS.items())
-def test_tools_can_be_called_several_at_once(name: str, calls: int):
-    async def main():
-        async with simulator(name) as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            called = (await wire.until(lambda message: "toolCall" in message))["toolCall"]["functionCalls"]
-            for call in called[1:]:
-                await wire.send(result(call))
-            early = heard(await wire.until_quiet())
-            await wire.send(result(called[0]))
-            await wire.until(turn_complete)
-            return called, early, heard(wire.messages)
-
-    called, early, reply = run_real(main)
+async def test_tools_can_be_called_several_at_once(name: str, calls: int):
+    async with simulator(name) as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        called = (await wire.until(lambda message: "toolCall" in message))["toolCall"]["functionCalls"]
+        for call in called[1:]:
+            await wire.send(result(call))
+        early = heard(await wire.until_quiet())
+        await wire.send(result(called[0]))
+        await wire.until(turn_complete)
+        reply = heard(wire.messages)
     assert len({call["id"] for call in called}) == calls
     assert len(early) == 0
     assert np.array_equal(reply, REPLY)
 
 
-def test_calls_can_be_cancelled():
-    async def main():
-        async with simulator("tools_cancelled") as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            await wire.until(turn_complete)
-            return wire.messages
-
-    messages = run_real(main)
+async def test_calls_can_be_cancelled():
+    async with simulator("tools_cancelled") as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        await wire.until(turn_complete)
+        messages = wire.messages
     [called] = [message["toolCall"]["functionCalls"] for message in messages if "toolCall" in message]
     [cancelled] = [message["toolCallCancellation"]["ids"] for message in messages if "toolCallCancellation" in message]
     assert sorted(call["id"] for call in called) == cancelled
 
 
-def test_words_soon_after_an_answer_can_go_unheard():
-    async def main():
-        async with simulator("overlooked_words") as running, talking(running) as wire:
-            await wire.send(QUESTION)
-            await wire.until(turn_complete)
-            wire.messages.clear()
-            await wire.send(QUESTION)
-            overlooked = [*await wire.until_quiet()]
-            await wire.send(QUESTION)
-            await wire.until(turn_complete)
-            return overlooked, running.sessions[0].received_samples
-
-    overlooked, received = run_real(main)
+async def test_words_soon_after_an_answer_can_go_unheard():
+    async with simulator("overlooked_words") as running, talking(running) as wire:
+        await wire.send(QUESTION)
+        await wire.until(turn_complete)
+        wire.messages.clear()
+        await wire.send(QUESTION)
+        overlooked = [*await wire.until_quiet()]
+        await wire.send(QUESTION)
+        await wire.until(turn_complete)
+        received = running.sessions[0].received_samples
     assert not any("voiceActivity" in message or "inputTranscription" in content(message) for message in overlooked)
     assert received > 0
 
@@ -281,8 +253,8 @@ async def answered(name: str, turns: int) -> list[Message]:
         return [content(message) for message in wire.messages if content(message).get("turnComplete")]
 
 
-def test_an_answer_can_come_in_a_second_turn():
-    first, second = run_real(lambda: answered("extended_thinking", 2))
+async def test_an_answer_can_come_in_a_second_turn():
+    first, second = await answered("extended_thinking", 2)
     assert (first["interactionStatus"], second["interactionStatus"]) == ("IN_PROGRESS", "IDLE")
 
 
@@ -294,6 +266,6 @@ def test_an_answer_can_come_in_a_second_turn():
         ("waits_for_input", "waitingForInput", True),
     ],
 )
-def test_a_turn_can_end_with_a_word_on_why_there_is_no_answer(name: str, field: str, value: object):
-    [told] = run_real(lambda: answered(name, 1))
+async def test_a_turn_can_end_with_a_word_on_why_there_is_no_answer(name: str, field: str, value: object):
+    [told] = await answered(name, 1)
     assert told[field] == value

@@ -14,7 +14,6 @@ from google.genai import errors
 
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.server import Simulator
-from tests.clock import run_real
 from tests.simulator.client import AUTOMATIC, connected, heard, loud, mint, offered_handle, quiet, speak, turn
 
 pytestmark = [
@@ -39,47 +38,38 @@ async def refusal(simulator: Simulator, token: str, config=AUTOMATIC) -> errors.
 
 @pytest.mark.parametrize("version", ["v1alpha", "v1beta", "v1"])
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_token_opens_one_session(options: SimulatorOptions, version: str):
-    async def main():
-        async with Simulator(options) as simulator:
-            token = await mint(simulator, LOCKED)
-            async with connected(simulator, AUTOMATIC, key=token, version=version) as session:
-                await session.send_realtime_input(text="hello")
-                answer = await turn(session)
-            return answer, await refusal(simulator, token)
-
-    answer, error = run_real(main)
+async def test_a_token_opens_one_session(options: SimulatorOptions, version: str):
+    async with Simulator(options) as simulator:
+        token = await mint(simulator, LOCKED)
+        async with connected(simulator, AUTOMATIC, key=token, version=version) as session:
+            await session.send_realtime_input(text="hello")
+            answer = await turn(session)
+        error = await refusal(simulator, token)
     assert len(heard(answer))
     assert error.code == 1011
     assert "too many times" in error.details
 
 
-def test_an_empty_request_is_enough_for_a_token(options: SimulatorOptions):
-    async def main():
-        async with Simulator(options) as simulator:
-            return await mint(simulator, {})
-
-    assert run_real(main).startswith("auth_tokens/")
+async def test_an_empty_request_is_enough_for_a_token(options: SimulatorOptions):
+    async with Simulator(options) as simulator:
+        result = await mint(simulator, {})
+    assert result.startswith("auth_tokens/")
 
 
-def test_a_token_with_unlimited_uses_opens_many_sessions(options: SimulatorOptions):
-    async def main():
-        async with Simulator(options) as simulator:
-            token = await mint(simulator, {"uses": 0})
-            for _ in range(3):
-                async with connected(simulator, AUTOMATIC, key=token):
-                    pass
-            return len(simulator.sessions)
-
-    assert run_real(main) == 3
+async def test_a_token_with_unlimited_uses_opens_many_sessions(options: SimulatorOptions):
+    async with Simulator(options) as simulator:
+        token = await mint(simulator, {"uses": 0})
+        for _ in range(3):
+            async with connected(simulator, AUTOMATIC, key=token):
+                pass
+        result = len(simulator.sessions)
+    assert result == 3
 
 
-def test_a_token_that_nobody_minted_is_refused_with_the_first_message(options: SimulatorOptions):
-    async def main():
-        async with Simulator(options) as simulator:
-            return await refusal(simulator, "auth_tokens/made-up")
-
-    assert run_real(main).code == 1008
+async def test_a_token_that_nobody_minted_is_refused_with_the_first_message(options: SimulatorOptions):
+    async with Simulator(options) as simulator:
+        result = await refusal(simulator, "auth_tokens/made-up")
+    assert result.code == 1008
 
 
 async def late_hello(simulator: Simulator, token: str) -> None:
@@ -89,60 +79,49 @@ async def late_hello(simulator: Simulator, token: str) -> None:
         await turn(session)
 
 
-def test_a_token_that_expires_ends_even_a_running_session(options: SimulatorOptions):
-    async def main():
-        async with Simulator(options) as simulator:
-            token = await mint(simulator, {"uses": 0, "expire_time": ahead(seconds=0.3)})
-            with pytest.raises(errors.APIError) as caught:
-                await late_hello(simulator, token)
-            return caught.value
-
-    error = run_real(main)
+async def test_a_token_that_expires_ends_even_a_running_session(options: SimulatorOptions):
+    async with Simulator(options) as simulator:
+        token = await mint(simulator, {"uses": 0, "expire_time": ahead(seconds=0.3)})
+        with pytest.raises(errors.APIError) as caught:
+            await late_hello(simulator, token)
+        error = caught.value
     assert error.code == 1011
     assert "expired" in error.details
 
 
-def test_after_its_window_a_token_resumes_but_does_not_begin(options: SimulatorOptions):
-    async def main():
-        async with Simulator(options) as simulator:
-            async with connected(simulator, {**AUTOMATIC, "session_resumption": {}}) as session:
-                await session.send_realtime_input(text="hello")
-                await turn(session)
-                handle = await offered_handle(session)
-            token = await mint(simulator, {"new_session_expire_time": ahead(seconds=2)})
-            await asyncio.sleep(2)
-            refused = await refusal(simulator, token)
-            async with connected(simulator, {**AUTOMATIC, "session_resumption": {"handle": handle}}, key=token):
-                return refused
-
-    error = run_real(main)
+async def test_after_its_window_a_token_resumes_but_does_not_begin(options: SimulatorOptions):
+    async with Simulator(options) as simulator:
+        async with connected(simulator, {**AUTOMATIC, "session_resumption": {}}) as session:
+            await session.send_realtime_input(text="hello")
+            await turn(session)
+            handle = await offered_handle(session)
+        token = await mint(simulator, {"new_session_expire_time": ahead(seconds=2)})
+        await asyncio.sleep(2)
+        refused = await refusal(simulator, token)
+        async with connected(simulator, {**AUTOMATIC, "session_resumption": {"handle": handle}}, key=token):
+            error = refused
     assert error.code == 1011
     assert "new session" in error.details
 
 
-def test_a_token_that_locks_everything_overrides_the_set_up(options: SimulatorOptions):
-    async def main():
-        async with Simulator(options) as simulator:
-            token = await mint(simulator, {**LOCKED, "uses": 0})
-            asked = {**AUTOMATIC, "output_audio_transcription": {}, "session_resumption": {"handle": "unknown"}}
-            async with connected(simulator, asked, key=token) as session:
-                await session.send_realtime_input(text="hello")
-                return await turn(session)
-
-    messages = run_real(main)
+async def test_a_token_that_locks_everything_overrides_the_set_up(options: SimulatorOptions):
+    async with Simulator(options) as simulator:
+        token = await mint(simulator, {**LOCKED, "uses": 0})
+        asked = {**AUTOMATIC, "output_audio_transcription": {}, "session_resumption": {"handle": "unknown"}}
+        async with connected(simulator, asked, key=token) as session:
+            await session.send_realtime_input(text="hello")
+            messages = await turn(session)
     assert not any(one.server_content and one.server_content.output_transcription for one in messages)
 
 
-def test_a_token_that_locks_some_fields_leaves_the_others(options: SimulatorOptions):
-    async def main():
-        async with Simulator(options) as simulator:
-            token = await mint(simulator, {**LOCKED, "lock_additional_fields": ["outputAudioTranscription"]})
-            asked = {**AUTOMATIC, "output_audio_transcription": {}, "input_audio_transcription": {}}
-            async with connected(simulator, asked, key=token) as session:
-                await speak(session, np.concatenate([loud(0.4), quiet(0.8)]))
-                return await turn(session)
-
-    contents = [one.server_content for one in run_real(main) if one.server_content]
+async def test_a_token_that_locks_some_fields_leaves_the_others(options: SimulatorOptions):
+    async with Simulator(options) as simulator:
+        token = await mint(simulator, {**LOCKED, "lock_additional_fields": ["outputAudioTranscription"]})
+        asked = {**AUTOMATIC, "output_audio_transcription": {}, "input_audio_transcription": {}}
+        async with connected(simulator, asked, key=token) as session:
+            await speak(session, np.concatenate([loud(0.4), quiet(0.8)]))
+            result = await turn(session)
+    contents = [one.server_content for one in result if one.server_content]
     assert any(one.input_transcription for one in contents)
     assert not any(one.output_transcription for one in contents)
 
@@ -152,14 +131,11 @@ def test_a_token_that_locks_some_fields_leaves_the_others(options: SimulatorOpti
     [({}, "another", 400), ({"refuse_tokens": True}, "simulator", 403)],
     ids=["wrong key", "tokens refused"],
 )
-def test_the_sdk_sees_a_refusal_as_a_client_error(options: SimulatorOptions, change, key, code):
-    async def main():
-        async with Simulator(replace(options, **change)) as simulator:
-            with pytest.raises(errors.ClientError) as caught:
-                await mint(simulator, LOCKED, key=key)
-            return caught.value
-
-    error = run_real(main)
+async def test_the_sdk_sees_a_refusal_as_a_client_error(options: SimulatorOptions, change, key, code):
+    async with Simulator(replace(options, **change)) as simulator:
+        with pytest.raises(errors.ClientError) as caught:
+            await mint(simulator, LOCKED, key=key)
+        error = caught.value
     assert error.code == code
     assert error.message
 
@@ -181,7 +157,7 @@ def post(simulator: Simulator, *requests: tuple[str, str, dict[str, str], bytes]
 KEY = {"x-goog-api-key": "simulator"}
 
 
-def test_requests_over_one_connection_are_answered_one_by_one(options: SimulatorOptions):
+async def test_requests_over_one_connection_are_answered_one_by_one(options: SimulatorOptions):
     requests = [
         ("POST", "/v1alpha/auth_tokens", KEY, b""),
         ("POST", "/v1beta/auth_tokens", KEY, b'{"uses": 3, "new_session_expire_time": "2020-01-01T00:00:00Z"}'),
@@ -197,11 +173,8 @@ def test_requests_over_one_connection_are_answered_one_by_one(options: Simulator
         ("PUT", "/v1alpha/auth_tokens", KEY, b""),
     ]
 
-    async def main():
-        async with Simulator(options) as simulator:
-            return await asyncio.to_thread(post, simulator, *requests)
-
-    answers = run_real(main)
+    async with Simulator(options) as simulator:
+        answers = await asyncio.to_thread(post, simulator, *requests)
     assert [code for code, _ in answers] == [200, 400, 400, 400, 400, 400, 400, 400, 400, 403, 404, 404]
     assert answers[0][1]["name"].startswith("auth_tokens/")
     assert set(answers[1][1]["error"]) == {"code", "message", "status"}
@@ -209,9 +182,7 @@ def test_requests_over_one_connection_are_answered_one_by_one(options: Simulator
     assert "colour" in answers[2][1]["error"]["message"]
 
 
-def test_a_body_beyond_the_limit_is_refused(options: SimulatorOptions):
-    async def main():
-        async with Simulator(options) as simulator:
-            return await asyncio.to_thread(post, simulator, ("POST", "/v1/auth_tokens", KEY, b"x" * 100_000))
-
-    assert run_real(main)[0][0] == 413
+async def test_a_body_beyond_the_limit_is_refused(options: SimulatorOptions):
+    async with Simulator(options) as simulator:
+        result = await asyncio.to_thread(post, simulator, ("POST", "/v1/auth_tokens", KEY, b"x" * 100_000))
+    assert result[0][0] == 413

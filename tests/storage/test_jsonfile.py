@@ -6,23 +6,19 @@ from pathlib import Path
 import pytest
 
 from appliance.storage.jsonfile import JsonFile, NullStore
-from tests.clock import run_real
 
 pytestmark = pytest.mark.realtime
 
 
-def save(file: JsonFile | NullStore, value: dict[str, object]) -> None:
-    async def main() -> None:
-        await file.save(value)
-
-    run_real(main)
+async def save(file: JsonFile | NullStore, value: dict[str, object]) -> None:
+    await file.save(value)
 
 
-def test_what_was_saved_is_there_again(tmp_path: Path):
+async def test_what_was_saved_is_there_again(tmp_path: Path):
     file = JsonFile(tmp_path / "usage.json")
     assert file.load() is None
-    save(file, {"a": [1, 2]})
-    save(file, {"b": 3})
+    await save(file, {"a": [1, 2]})
+    await save(file, {"b": 3})
     assert JsonFile(tmp_path / "usage.json").load() == {"b": 3}
     assert [path.name for path in tmp_path.iterdir()] == ["usage.json"]
 
@@ -36,12 +32,12 @@ def test_what_cannot_be_read_is_nothing(tmp_path: Path, content: bytes, caplog: 
     assert "state.unreadable" in caplog.text
 
 
-def test_what_cannot_be_written_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+async def test_what_cannot_be_written_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING, "appliance"):
-        save(JsonFile(tmp_path / "nowhere" / "usage.json"), {})
+        await save(JsonFile(tmp_path / "nowhere" / "usage.json"), {})
     assert "state.unwritable" in caplog.text
 
 
-def test_without_a_state_directory_nothing_is_kept():
-    save(NullStore(), {"a": 1})
+async def test_without_a_state_directory_nothing_is_kept():
+    await save(NullStore(), {"a": 1})
     assert NullStore().load() is None

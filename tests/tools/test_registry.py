@@ -12,7 +12,6 @@ from appliance.config.schema import Tools
 from appliance.errors import ConfigurationError, ToolError
 from appliance.live.ports import ToolCall, ToolResult
 from appliance.tools.registry import Function, Registry, tool
-from tests.clock import run_virtual
 
 
 def add(first: int, second: Annotated[int, Field(ge=0, description="not negative")] = 1) -> int:
@@ -63,8 +62,8 @@ FUNCTIONS: tuple[Function, ...] = (add, paint, sleep, refuse, fail, time_out, od
 ALL = Tools(enabled=tuple(function.__name__ for function in FUNCTIONS), timeout_s=8.0)
 
 
-def call(name: str, **arguments: object) -> ToolResult:
-    return run_virtual(lambda: Registry(FUNCTIONS, ALL).call(ToolCall("id-1", name, arguments)))
+async def call(name: str, **arguments: object) -> ToolResult:
+    return await Registry(FUNCTIONS, ALL).call(ToolCall("id-1", name, arguments))
 
 
 def test_a_declaration_follows_from_types_and_docstring():
@@ -97,10 +96,10 @@ def test_a_function_without_docstring_or_annotation_is_our_mistake():
             tool(function)
 
 
-def test_only_enabled_tools_are_declared_and_called():
+async def test_only_enabled_tools_are_declared_and_called():
     registry = Registry(FUNCTIONS, Tools(enabled=("paint", "add")))
     assert [declaration.name for declaration in registry.declarations] == ["paint", "add"]
-    result = run_virtual(lambda: registry.call(ToolCall("id-1", "refuse", {})))
+    result = await registry.call(ToolCall("id-1", "refuse", {}))
     assert result.response == {"status": "error", "retryable": False, "message": "there is no tool named refuse"}
 
 
@@ -111,13 +110,16 @@ def test_an_unknown_name_in_the_settings_is_told_with_what_was_perhaps_meant():
     assert caught.value.mistakes[1].startswith("tools.enabled: there is no tool zzz; known: add, fail")
 
 
-def test_a_result_bears_the_id_and_name_of_its_call():
-    assert call("add", first=2, second=3) == ToolResult("id-1", "add", {"status": "ok", "result": 5})
-    assert call("paint", title="a tree", colour="green").response == {"status": "ok", "painted": "a tree in green"}
-    assert call("sleep", seconds=1).response == {"status": "ok", "result": "rested"}
+async def test_a_result_bears_the_id_and_name_of_its_call():
+    assert await call("add", first=2, second=3) == ToolResult("id-1", "add", {"status": "ok", "result": 5})
+    assert (await call("paint", title="a tree", colour="green")).response == {
+        "status": "ok",
+        "painted": "a tree in green",
+    }
+    assert (await call("sleep", seconds=1)).response == {"status": "ok", "result": "rested"}
 
 
-def test_wrong_arguments_are_told_to_the_model_and_may_be_tried_again():
+async def test_wrong_arguments_are_told_to_the_model_and_may_be_tried_again():
     wrong: list[tuple[dict[str, object], str]] = [
         ({}, "first: Field required"),
         ({"first": "many"}, "first: Input should be a valid integer"),
@@ -125,55 +127,52 @@ def test_wrong_arguments_are_told_to_the_model_and_may_be_tried_again():
         ({"first": 1, "third": 1}, "third: Extra inputs are not permitted"),
     ]
     for arguments, complaint in wrong:
-        response = call("add", **arguments).response
+        response = (await call("add", **arguments)).response
         assert (response["status"], response["retryable"]) == ("error", True)
         assert complaint in response["message"]
 
 
-def test_a_slow_tool_ends_with_a_timeout_that_may_be_tried_again():
-    assert call("sleep", seconds=8.1).response == {
+async def test_a_slow_tool_ends_with_a_timeout_that_may_be_tried_again():
+    assert (await call("sleep", seconds=8.1)).response == {
         "status": "timeout",
         "retryable": True,
         "message": "no answer within 8 seconds",
     }
 
 
-def test_a_tool_says_in_its_own_words_what_is_wrong():
-    assert call("refuse").response == {"status": "error", "retryable": False, "message": "the oven is open"}
+async def test_a_tool_says_in_its_own_words_what_is_wrong():
+    assert (await call("refuse")).response == {"status": "error", "retryable": False, "message": "the oven is open"}
 
 
-def test_a_tool_that_breaks_is_an_error_and_its_words_are_not_logged(caplog):
+async def test_a_tool_that_breaks_is_an_error_and_its_words_are_not_logged(caplog):
     caplog.set_level(logging.DEBUG)
     expected = {"status": "error", "retryable": False, "message": "the tool has failed"}
-    assert call("fail", words="grandmother").response == expected
-    assert call("time_out").response == expected
-    assert call("odd").response == expected
+    assert (await call("fail", words="grandmother")).response == expected
+    assert (await call("time_out")).response == expected
+    assert (await call("odd")).response == expected
     assert "ValueError" in caplog.text
     assert "grandmother" not in caplog.text
 
 
-def test_results_are_json():
-    response = call("infinite").response
+async def test_results_are_json():
+    response = (await call("infinite")).response
     assert response == {"status": "ok", "far": None, "pair": [1, 2]}
     assert json.loads(json.dumps(response)) == response
 
 
-def test_a_cancelled_call_ends():
-    async def main() -> None:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(Registry(FUNCTIONS, ALL).call(ToolCall("id-1", "sleep", {"seconds": 5})))
-            await asyncio.sleep(1)
-            task.cancel()
-        assert task.cancelled()
-
-    run_virtual(main)
+async def test_a_cancelled_call_ends():
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(Registry(FUNCTIONS, ALL).call(ToolCall("id-1", "sleep", {"seconds": 5})))
+        await asyncio.sleep(1)
+        task.cancel()
+    assert task.cancelled()
 
 
-def test_only_what_the_server_allows_is_run():
+async def test_only_what_the_server_allows_is_run():
     registry = Registry(FUNCTIONS, Tools(enabled=("add", "paint")))
 
-    def status(name: str, **arguments: object) -> object:
-        return run_virtual(lambda: registry.call(ToolCall("id-1", name, arguments))).response["status"]
+    async def status(name: str, **arguments: object) -> object:
+        return (await registry.call(ToolCall("id-1", name, arguments))).response["status"]
 
     for allowed, runs in (
         (frozenset({"add", "sleep"}), ["add"]),
@@ -182,9 +181,9 @@ def test_only_what_the_server_allows_is_run():
     ):
         registry.allow(allowed)
         tried = {
-            "add": status("add", first=1),
-            "paint": status("paint", title="a", colour="red"),
-            "sleep": status("sleep", seconds=0),
+            "add": await status("add", first=1),
+            "paint": await status("paint", title="a", colour="red"),
+            "sleep": await status("sleep", seconds=0),
         }
         assert [name for name, said in tried.items() if said == "ok"] == runs
     assert [declaration.name for declaration in registry.declarations] == ["add", "paint"], "as the settings have it"

@@ -9,7 +9,6 @@ import pytest
 from appliance.live.ports import ToolCall, ToolResult
 from appliance.tools.registry import answer
 from appliance.tools.runner import BOUND, ToolRunner
-from tests.clock import run_virtual
 
 
 class Sleeper:
@@ -23,25 +22,22 @@ class Sleeper:
 Scene = Callable[[ToolRunner, list[tuple[float, str]]], Awaitable[None]]
 
 
-def working(scene: Scene) -> None:
+async def working(scene: Scene) -> None:
     """Run a scene with a toolbox and the list of (second, id) of calls that it reports as done."""
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        done: list[tuple[float, str]] = []
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    done: list[tuple[float, str]] = []
 
-        def note(call: str) -> None:
-            done.append((round(loop.time() - began, 6), call))
+    def note(call: str) -> None:
+        done.append((round(loop.time() - began, 6), call))
 
-        toolbox = ToolRunner(Sleeper(), note, lambda call: note(f"{call} is slow"), slow_s=10)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(toolbox.run())
-            await asyncio.sleep(0)
-            await scene(toolbox, done)
-            task.cancel()
-
-    run_virtual(main)
+    toolbox = ToolRunner(Sleeper(), note, lambda call: note(f"{call} is slow"), slow_s=10)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(toolbox.run())
+        await asyncio.sleep(0)
+        await scene(toolbox, done)
+        task.cancel()
 
 
 def offer(toolbox: ToolRunner, **seconds: float) -> None:
@@ -49,7 +45,7 @@ def offer(toolbox: ToolRunner, **seconds: float) -> None:
         toolbox.offer(ToolCall(call, "sleep", {"seconds": duration}))
 
 
-def test_calls_run_at_the_same_time_and_results_wait_to_be_taken():
+async def test_calls_run_at_the_same_time_and_results_wait_to_be_taken():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         offer(toolbox, a=2, b=1)
         toolbox.start(("a", "b"))
@@ -58,10 +54,10 @@ def test_calls_run_at_the_same_time_and_results_wait_to_be_taken():
         assert toolbox.take("a") == ToolResult("a", "sleep", {"status": "ok"})
         assert toolbox.take("a").response["status"] == "error", "taken once"
 
-    working(scene)
+    await working(scene)
 
 
-def test_a_refused_call_does_not_run_and_ends_with_an_error():
+async def test_a_refused_call_does_not_run_and_ends_with_an_error():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         offer(toolbox, a=2)
         toolbox.refuse(("a",))
@@ -71,10 +67,10 @@ def test_a_refused_call_does_not_run_and_ends_with_an_error():
         result = toolbox.take("a")
         assert (result.name, result.response["status"]) == ("sleep", "error")
 
-    working(scene)
+    await working(scene)
 
 
-def test_a_call_that_was_answered_gets_the_same_answer_again_in_the_same_session_only():
+async def test_a_call_that_was_answered_gets_the_same_answer_again_in_the_same_session_only():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         offer(toolbox, a=2)
         toolbox.start(("a",))
@@ -91,10 +87,10 @@ def test_a_call_that_was_answered_gets_the_same_answer_again_in_the_same_session
         await asyncio.sleep(3)
         assert done[-1] == (6, "a")
 
-    working(scene)
+    await working(scene)
 
 
-def test_a_call_that_takes_long_is_told_again_and_again_until_it_ends():
+async def test_a_call_that_takes_long_is_told_again_and_again_until_it_ends():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         offer(toolbox, a=25, b=60)
         toolbox.start(("a", "b"))
@@ -103,10 +99,10 @@ def test_a_call_that_takes_long_is_told_again_and_again_until_it_ends():
         await asyncio.sleep(60)
         assert done == [(10, "a is slow"), (10, "b is slow"), (20, "a is slow"), (25, "a")]
 
-    working(scene)
+    await working(scene)
 
 
-def test_every_call_is_logged_with_how_it_ended_and_how_long_it_took(caplog: pytest.LogCaptureFixture):
+async def test_every_call_is_logged_with_how_it_ended_and_how_long_it_took(caplog: pytest.LogCaptureFixture):
     async def scene(toolbox: ToolRunner, _: list[tuple[float, str]]) -> None:
         offer(toolbox, a=2, b=60)
         toolbox.start(("a", "b", "c"))
@@ -115,7 +111,7 @@ def test_every_call_is_logged_with_how_it_ended_and_how_long_it_took(caplog: pyt
         await asyncio.sleep(1)
 
     with caplog.at_level(logging.INFO, "appliance"):
-        working(scene)
+        await working(scene)
     assert [record.getMessage() for record in caplog.records] == [
         "tool.ended status=error ms=0",
         "tool.ended tool=sleep status=ok ms=2000",
@@ -123,16 +119,16 @@ def test_every_call_is_logged_with_how_it_ended_and_how_long_it_took(caplog: pyt
     ]
 
 
-def test_an_offered_call_does_not_run_until_it_is_started():
+async def test_an_offered_call_does_not_run_until_it_is_started():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         offer(toolbox, a=0)
         await asyncio.sleep(5)
         assert done == []
 
-    working(scene)
+    await working(scene)
 
 
-def test_a_cancelled_call_is_never_reported():
+async def test_a_cancelled_call_is_never_reported():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         offer(toolbox, offered=1, running=1, ended=0)
         toolbox.start(("running", "ended"))
@@ -142,10 +138,10 @@ def test_a_cancelled_call_is_never_reported():
         assert done == [(0, "ended")]
         assert toolbox.take("ended").response["status"] == "error"
 
-    working(scene)
+    await working(scene)
 
 
-def test_a_call_that_was_never_offered_ends_with_an_error():
+async def test_a_call_that_was_never_offered_ends_with_an_error():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         toolbox.start(("ghost",))
         await asyncio.sleep(1)
@@ -153,10 +149,10 @@ def test_a_call_that_was_never_offered_ends_with_an_error():
         response = toolbox.take("ghost").response
         assert response == {"status": "error", "retryable": True, "message": "the call was lost"}
 
-    working(scene)
+    await working(scene)
 
 
-def test_a_call_whose_id_comes_again_is_reported_once_each_time():
+async def test_a_call_whose_id_comes_again_is_reported_once_each_time():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         offer(toolbox, a=2)
         toolbox.start(("a",))
@@ -166,10 +162,10 @@ def test_a_call_whose_id_comes_again_is_reported_once_each_time():
         await asyncio.sleep(10)
         assert done == [(4, "a")], "the second call has taken the place of the first"
 
-    working(scene)
+    await working(scene)
 
 
-def test_offers_beyond_the_bound_push_the_oldest_out():
+async def test_offers_beyond_the_bound_push_the_oldest_out():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         calls = [f"call-{index}" for index in range(BOUND + 3)]
         offer(toolbox, **dict.fromkeys(calls, 0.0))
@@ -178,41 +174,38 @@ def test_offers_beyond_the_bound_push_the_oldest_out():
         assert toolbox.take(calls[0]).response["status"] == "error"
         assert toolbox.take(calls[-1]).response["status"] == "ok"
 
-    working(scene)
+    await working(scene)
 
 
-def test_a_tool_that_ends_the_conversation_may_cancel_its_own_call():
-    async def main() -> None:
-        ended: list[str] = []
-        done: list[str] = []
+async def test_a_tool_that_ends_the_conversation_may_cancel_its_own_call():
+    ended: list[str] = []
+    done: list[str] = []
 
-        class Ender:
-            async def call(self, call: ToolCall) -> ToolResult:
-                toolbox.cancel((call.id,))
-                await asyncio.sleep(1)
-                ended.append(call.id)
-                return answer(call, status="ok")
+    class Ender:
+        async def call(self, call: ToolCall) -> ToolResult:
+            toolbox.cancel((call.id,))
+            await asyncio.sleep(1)
+            ended.append(call.id)
+            return answer(call, status="ok")
 
-        toolbox = ToolRunner(Ender(), done.append, done.append, slow_s=10)
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(toolbox.run())
-            await asyncio.sleep(0)
-            offer(toolbox, bye=0)
-            toolbox.start(("bye",))
-            await asyncio.sleep(2)
-            task.cancel()
-        assert (ended, done) == (["bye"], [])
-
-    run_virtual(main)
+    toolbox = ToolRunner(Ender(), done.append, done.append, slow_s=10)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(toolbox.run())
+        await asyncio.sleep(0)
+        offer(toolbox, bye=0)
+        toolbox.start(("bye",))
+        await asyncio.sleep(2)
+        task.cancel()
+    assert (ended, done) == (["bye"], [])
 
 
-def test_stopping_the_toolbox_stops_its_calls():
+async def test_stopping_the_toolbox_stops_its_calls():
     async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
         offer(toolbox, a=100)
         toolbox.start(("a",))
         await asyncio.sleep(1)
 
-    working(scene)
+    await working(scene)
 
 
 def test_a_toolbox_that_does_not_run_says_so():

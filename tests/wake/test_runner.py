@@ -12,7 +12,6 @@ from appliance.units import Pcm, SampleIndex, Seconds
 from appliance.wake.ports import Detection, Score
 from appliance.wake.runner import QUEUE_SAMPLES, Place, WakeWordRunner
 from appliance.wake.scripted import ScriptedEngine
-from tests.clock import run_real, run_virtual
 from tests.wake.sounds import silence
 
 PERIOD = 320
@@ -57,36 +56,30 @@ async def while_running(listener: WakeWordRunner, body: Callable[[], Awaitable[N
         running.cancel()
 
 
-def test_inline_the_word_is_told_before_feed_returns():
+async def test_inline_the_word_is_told_before_feed_returns():
     heard: list[Detection] = []
 
-    async def main():
-        listener = WakeWordRunner(ScriptedEngine([400]), heard.append, place=Place.INLINE)
+    listener = WakeWordRunner(ScriptedEngine([400]), heard.append, place=Place.INLINE)
 
-        async def body():
-            listener.feed(block(0))
-            assert heard == []
-            listener.feed(block(1))
-            assert [detection.end_sample for detection in heard] == [400]
+    async def body():
+        listener.feed(block(0))
+        assert heard == []
+        listener.feed(block(1))
+        assert [detection.end_sample for detection in heard] == [400]
 
-        await while_running(listener, body)
-
-    run_virtual(main)
+    await while_running(listener, body)
 
 
-def test_scores_are_told_hop_by_hop_and_before_the_word_they_made():
+async def test_scores_are_told_hop_by_hop_and_before_the_word_they_made():
     told: list[object] = []
 
-    async def main():
-        listener = WakeWordRunner(ScriptedEngine([1_270]), told.append, told.append, Place.INLINE)
+    listener = WakeWordRunner(ScriptedEngine([1_270]), told.append, told.append, Place.INLINE)
 
-        async def body():
-            for number in range(8):
-                listener.feed(block(number))
+    async def body():
+        for number in range(8):
+            listener.feed(block(number))
 
-        await while_running(listener, body)
-
-    run_virtual(main)
+    await while_running(listener, body)
     assert told == [
         [Score("scripted", SampleIndex(1_280), 1.0)],
         Detection("scripted", SampleIndex(1_270), 1.0),
@@ -94,148 +87,125 @@ def test_scores_are_told_hop_by_hop_and_before_the_word_they_made():
     ]
 
 
-def test_after_the_end_nothing_is_told():
+async def test_after_the_end_nothing_is_told():
     heard: list[Detection] = []
 
-    async def main():
-        listener = WakeWordRunner(ScriptedEngine([100]), heard.append, place=Place.INLINE)
+    listener = WakeWordRunner(ScriptedEngine([100]), heard.append, place=Place.INLINE)
 
-        async def body():
-            await asyncio.sleep(1)
+    async def body():
+        await asyncio.sleep(1)
 
-        await while_running(listener, body)
-        listener.feed(block(0))
-
-    run_virtual(main)
+    await while_running(listener, body)
+    listener.feed(block(0))
     assert heard == []
 
 
-def test_inline_a_failed_engine_ends_the_run_and_spares_the_microphone():
-    async def main():
-        listener = WakeWordRunner(BrokenEngine(ZeroDivisionError("oops")), lambda _: None, place=Place.INLINE)
+async def test_inline_a_failed_engine_ends_the_run_and_spares_the_microphone():
+    listener = WakeWordRunner(BrokenEngine(ZeroDivisionError("oops")), lambda _: None, place=Place.INLINE)
 
-        async def capture() -> None:
-            listener.feed(block(0))
-            listener.feed(block(1))
-
-        with pytest.raises(
-            WakeModelError, match=r"^the wake-word engine failed: ZeroDivisionError\('oops'\)$"
-        ) as raised:
-            await asyncio.gather(listener.run(), capture())
-        assert isinstance(raised.value.__cause__, ZeroDivisionError)
-
-    run_virtual(main)
-
-
-def test_the_pace_is_known_from_the_second_hop_on():
-    async def main():
-        listener = WakeWordRunner(ScriptedEngine([]), lambda _: None, place=Place.INLINE)
+    async def capture() -> None:
         listener.feed(block(0))
-        before = listener.pace
-        assert before is None
-        for number in range(1, 4 * 2_000):
-            listener.feed(block(number))
-        pace = listener.pace
-        assert pace is not None
-        assert pace.hops == 750
-        assert 0 < pace.p50_ms <= pace.p95_ms
+        listener.feed(block(1))
 
-    run_virtual(main)
+    with pytest.raises(WakeModelError, match=r"^the wake-word engine failed: ZeroDivisionError\('oops'\)$") as raised:
+        await asyncio.gather(listener.run(), capture())
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+async def test_the_pace_is_known_from_the_second_hop_on():
+    listener = WakeWordRunner(ScriptedEngine([]), lambda _: None, place=Place.INLINE)
+    listener.feed(block(0))
+    before = listener.pace
+    assert before is None
+    for number in range(1, 4 * 2_000):
+        listener.feed(block(number))
+    pace = listener.pace
+    assert pace is not None
+    assert pace.hops == 750
+    assert 0 < pace.p50_ms <= pace.p95_ms
 
 
 @pytest.mark.realtime
-def test_the_thread_hears_the_word_and_the_loop_is_told():
+async def test_the_thread_hears_the_word_and_the_loop_is_told():
     heard: list[tuple[SampleIndex, int]] = []
 
-    async def main():
-        told = asyncio.Event()
+    told = asyncio.Event()
 
-        def on_detection(detection: Detection) -> None:
-            heard.append((detection.end_sample, threading.get_ident()))
-            told.set()
+    def on_detection(detection: Detection) -> None:
+        heard.append((detection.end_sample, threading.get_ident()))
+        told.set()
 
-        listener = WakeWordRunner(ScriptedEngine([5_000]), on_detection)
+    listener = WakeWordRunner(ScriptedEngine([5_000]), on_detection)
 
-        async def body():
-            for number in range(20):
-                listener.feed(block(number))
-            async with asyncio.timeout(30):
-                await told.wait()
+    async def body():
+        for number in range(20):
+            listener.feed(block(number))
+        async with asyncio.timeout(30):
+            await told.wait()
 
-        await while_running(listener, body)
-        assert listener.dropped_samples == 0
-
-    run_real(main)
+    await while_running(listener, body)
+    assert listener.dropped_samples == 0
     assert heard == [(5_000, threading.get_ident())]
 
 
 @pytest.mark.realtime
-def test_blocks_wait_for_the_thread_in_order_and_the_oldest_go_when_there_are_too_many(caplog):
+async def test_blocks_wait_for_the_thread_in_order_and_the_oldest_go_when_there_are_too_many(caplog):
     caplog.set_level("WARNING")
     engine = HeldEngine()
     fit = QUEUE_SAMPLES // PERIOD
 
-    async def main():
-        scores: list[Score] = []
-        done = asyncio.Event()
+    scores: list[Score] = []
+    done = asyncio.Event()
 
-        def on_scores(new: list[Score]) -> None:
-            scores.extend(new)
-            if scores[-1].end_sample == (fit + 4) * PERIOD:
-                done.set()
+    def on_scores(new: list[Score]) -> None:
+        scores.extend(new)
+        if scores[-1].end_sample == (fit + 4) * PERIOD:
+            done.set()
 
-        listener = WakeWordRunner(engine, lambda _: None, on_scores)
+    listener = WakeWordRunner(engine, lambda _: None, on_scores)
 
-        async def body():
-            listener.feed(block(0))
-            async with asyncio.timeout(30):
-                await asyncio.to_thread(engine.busy.wait)
-            for number in range(1, fit + 4):
-                listener.feed(block(number))
-            assert listener.dropped_samples == 3 * PERIOD
-            assert [record.fields["dropped_samples"] for record in caplog.records] == [str(PERIOD)]
-            engine.go_on.set()
-            async with asyncio.timeout(30):
-                await done.wait()
+    async def body():
+        listener.feed(block(0))
+        async with asyncio.timeout(30):
+            await asyncio.to_thread(engine.busy.wait)
+        for number in range(1, fit + 4):
+            listener.feed(block(number))
+        assert listener.dropped_samples == 3 * PERIOD
+        assert [record.fields["dropped_samples"] for record in caplog.records] == [str(PERIOD)]
+        engine.go_on.set()
+        async with asyncio.timeout(30):
+            await done.wait()
 
-        await while_running(listener, body)
-
-    run_real(main)
+    await while_running(listener, body)
     assert engine.starts == [0, *range(4 * PERIOD, (fit + 4) * PERIOD, PERIOD)]
     assert len(engine.threads) == 1
     assert threading.get_ident() not in engine.threads
 
 
 @pytest.mark.realtime
-def test_what_the_thread_finds_out_too_late_is_not_told():
+async def test_what_the_thread_finds_out_too_late_is_not_told():
     engine = HeldEngine()
     told: list[object] = []
 
-    async def main():
-        listener = WakeWordRunner(engine, told.append, told.append)
-        async with asyncio.TaskGroup() as group:
-            running = group.create_task(listener.run())
-            listener.feed(block(0))
-            async with asyncio.timeout(30):
-                await asyncio.to_thread(engine.busy.wait)
-            running.cancel()
-            engine.go_on.set()
-        await asyncio.sleep(0)
-
-    run_real(main)
+    listener = WakeWordRunner(engine, told.append, told.append)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(listener.run())
+        listener.feed(block(0))
+        async with asyncio.timeout(30):
+            await asyncio.to_thread(engine.busy.wait)
+        running.cancel()
+        engine.go_on.set()
+    await asyncio.sleep(0)
     assert told == []
     assert engine.starts
 
 
 @pytest.mark.realtime
-def test_a_failed_engine_ends_the_run_from_its_thread():
-    async def main():
-        listener = WakeWordRunner(BrokenEngine(WakeModelError("the graph is gone")), lambda _: None)
-        listener.feed(block(0))
-        async with asyncio.timeout(30):
-            with pytest.raises(WakeModelError, match=r"^the graph is gone$"):
-                await listener.run()
-        listener.feed(block(1))
-        assert listener.dropped_samples == 0
-
-    run_real(main)
+async def test_a_failed_engine_ends_the_run_from_its_thread():
+    listener = WakeWordRunner(BrokenEngine(WakeModelError("the graph is gone")), lambda _: None)
+    listener.feed(block(0))
+    async with asyncio.timeout(30):
+        with pytest.raises(WakeModelError, match=r"^the graph is gone$"):
+            await listener.run()
+    listener.feed(block(1))
+    assert listener.dropped_samples == 0

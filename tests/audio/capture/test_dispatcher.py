@@ -12,7 +12,6 @@ from appliance.audio.capture.uplink import Uplink
 from appliance.audio.ports import Block
 from appliance.errors import MicrophoneError
 from appliance.units import SampleIndex, Seconds
-from tests.clock import run_virtual
 
 
 class ShortMicrophone:
@@ -31,23 +30,20 @@ class ShortMicrophone:
             raise self._failure
 
 
-def test_each_block_is_in_the_ring_before_the_listeners_hear_of_it_in_their_order():
-    async def main() -> list[tuple[str, int, int]]:
-        ring = MicrophoneBuffer(1.0)
-        heard: list[tuple[str, int, int]] = []
-        capture = CaptureDispatcher(
-            ShortMicrophone([0, 320]),
-            ring,
-            Uplink(ring),
-            [
-                lambda block: heard.append(("wake word", block.start, ring.end)),
-                lambda block: heard.append(("meter", block.start, ring.end)),
-            ],
-        )
-        await capture.run()
-        return heard
-
-    assert run_virtual(main) == [
+async def test_each_block_is_in_the_ring_before_the_listeners_hear_of_it_in_their_order():
+    ring = MicrophoneBuffer(1.0)
+    heard: list[tuple[str, int, int]] = []
+    capture = CaptureDispatcher(
+        ShortMicrophone([0, 320]),
+        ring,
+        Uplink(ring),
+        [
+            lambda block: heard.append(("wake word", block.start, ring.end)),
+            lambda block: heard.append(("meter", block.start, ring.end)),
+        ],
+    )
+    await capture.run()
+    assert heard == [
         ("wake word", 0, 320),
         ("meter", 0, 320),
         ("wake word", 320, 640),
@@ -55,25 +51,19 @@ def test_each_block_is_in_the_ring_before_the_listeners_hear_of_it_in_their_orde
     ]
 
 
-def test_the_watchdog_can_see_how_old_the_last_block_is_and_how_much_was_lost():
-    async def main() -> None:
-        ring = MicrophoneBuffer(1.0)
-        capture = CaptureDispatcher(ShortMicrophone([0, 320, 1000]), ring, Uplink(ring))
-        assert capture.last_block_at is None
-        began = asyncio.get_running_loop().time()
+async def test_the_watchdog_can_see_how_old_the_last_block_is_and_how_much_was_lost():
+    ring = MicrophoneBuffer(1.0)
+    capture = CaptureDispatcher(ShortMicrophone([0, 320, 1000]), ring, Uplink(ring))
+    assert capture.last_block_at is None
+    began = asyncio.get_running_loop().time()
+    await capture.run()
+    assert capture.last_block_at == pytest.approx(began + 0.06)
+    assert capture.lost == 360
+
+
+async def test_a_failing_microphone_fails_the_capture():
+    ring = MicrophoneBuffer(1.0)
+    capture = CaptureDispatcher(ShortMicrophone([0], MicrophoneError("unplugged")), ring, Uplink(ring))
+    with pytest.raises(MicrophoneError, match="unplugged"):
         await capture.run()
-        assert capture.last_block_at == pytest.approx(began + 0.06)
-        assert capture.lost == 360
-
-    run_virtual(main)
-
-
-def test_a_failing_microphone_fails_the_capture():
-    async def main() -> None:
-        ring = MicrophoneBuffer(1.0)
-        capture = CaptureDispatcher(ShortMicrophone([0], MicrophoneError("unplugged")), ring, Uplink(ring))
-        with pytest.raises(MicrophoneError, match="unplugged"):
-            await capture.run()
-        assert ring.end == 320
-
-    run_virtual(main)
+    assert ring.end == 320

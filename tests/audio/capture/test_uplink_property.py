@@ -12,7 +12,6 @@ from appliance.audio.capture.spans import UplinkCounts
 from appliance.core.state import Gate, Mode
 from appliance.units import SampleIndex
 from tests.audio.room import END, PUSH_TO_TALK, START, STREAM_END, RecordingLink, Room, running, stream
-from tests.clock import run_virtual
 
 INDEX_OF = {sample: index for index, sample in enumerate(stream(0, 65_536).tolist())}
 
@@ -137,17 +136,14 @@ class Story:
         await self.room.uplink.drained()
 
 
-def tell(actions: list[Action], mode: Mode, capacity_s: float) -> tuple[list[RecordingLink], UplinkCounts]:
-    async def main() -> tuple[list[RecordingLink], UplinkCounts]:
-        async with running(capacity_s) as room:
-            story = Story(room, mode)
-            for action in actions:
-                await story.act(action)
-            await story.finish()
-        assert list(room.uplink.counts.spans) == story.spans
-        return story.links, room.uplink.counts
-
-    return run_virtual(main)
+async def tell(actions: list[Action], mode: Mode, capacity_s: float) -> tuple[list[RecordingLink], UplinkCounts]:
+    async with running(capacity_s) as room:
+        story = Story(room, mode)
+        for action in actions:
+            await story.act(action)
+        await story.finish()
+    assert list(room.uplink.counts.spans) == story.spans
+    return story.links, room.uplink.counts
 
 
 def heard(links: list[RecordingLink]) -> list[int]:
@@ -178,8 +174,8 @@ def assert_that_activities_are_turns(link: RecordingLink, spans: tuple[tuple[Sam
 @pytest.mark.parametrize("mode", list(Mode))
 @given(actions=STORIES)
 @settings(deadline=None, max_examples=60)
-def test_links_hear_every_span_once_and_in_order(mode: Mode, actions: list[Action]):
-    links, counts = tell(actions, mode, capacity_s=30.0)
+async def test_links_hear_every_span_once_and_in_order(mode: Mode, actions: list[Action]):
+    links, counts = await tell(actions, mode, capacity_s=30.0)
     assert heard(links) == [index for start, stop in counts.spans for index in range(start, stop)]
     assert counts.sent == counts.captured
     assert counts.dropped == 0
@@ -193,8 +189,8 @@ def test_links_hear_every_span_once_and_in_order(mode: Mode, actions: list[Actio
 @pytest.mark.parametrize("mode", list(Mode))
 @given(actions=STORIES)
 @settings(deadline=None, max_examples=40)
-def test_a_ring_that_is_too_short_loses_only_what_is_counted(mode: Mode, actions: list[Action]):
-    links, counts = tell(actions, mode, capacity_s=0.15)
+async def test_a_ring_that_is_too_short_loses_only_what_is_counted(mode: Mode, actions: list[Action]):
+    links, counts = await tell(actions, mode, capacity_s=0.15)
     indices = heard(links)
     assert indices == sorted(set(indices))
     assert set(indices) <= {index for start, stop in counts.spans for index in range(start, stop)}

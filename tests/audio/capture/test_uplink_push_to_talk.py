@@ -5,162 +5,128 @@ import asyncio
 from appliance.core.state import Gate
 from appliance.units import SampleIndex
 from tests.audio.room import END, PUSH_TO_TALK, START, RecordingLink, running, stream
-from tests.clock import run_virtual
 
 
-def test_a_press_that_is_over_before_the_link_opens_is_sent_whole_between_its_markers():
-    async def main() -> RecordingLink:
-        link = RecordingLink()
-        async with running() as room:
-            await room.listen(1.0)
-            room.begin(15_000, PUSH_TO_TALK)
-            await room.listen(0.5)
-            room.uplink.end(SampleIndex(23_100))
-            room.uplink.set_gate(Gate.HOLD)  # still connecting: no second turn may come of it
-            await room.listen(1.0)
-            room.uplink.attach(link)
-            room.uplink.set_gate(Gate.CLOSED)
-            await room.uplink.drained()
-        return link
-
-    link = run_virtual(main)
+async def test_a_press_that_is_over_before_the_link_opens_is_sent_whole_between_its_markers():
+    link = RecordingLink()
+    async with running() as room:
+        await room.listen(1.0)
+        room.begin(15_000, PUSH_TO_TALK)
+        await room.listen(0.5)
+        room.uplink.end(SampleIndex(23_100))
+        room.uplink.set_gate(Gate.HOLD)  # still connecting: no second turn may come of it
+        await room.listen(1.0)
+        room.uplink.attach(link)
+        room.uplink.set_gate(Gate.CLOSED)
+        await room.uplink.drained()
     assert link.told == [START, "audio", END]
     assert link.heard == stream(15_000, 23_100).tolist()
 
 
-def test_two_presses_while_connecting_are_two_turns():
-    async def main() -> RecordingLink:
-        link = RecordingLink()
-        async with running() as room:
-            await room.listen(1.0)
-            for at in (8_000, 12_000):
-                room.begin(at, PUSH_TO_TALK)
-                room.uplink.end(SampleIndex(at + 3_000))
-            room.uplink.attach(link)
-            await room.uplink.drained()
-        return link
-
-    link = run_virtual(main)
+async def test_two_presses_while_connecting_are_two_turns():
+    link = RecordingLink()
+    async with running() as room:
+        await room.listen(1.0)
+        for at in (8_000, 12_000):
+            room.begin(at, PUSH_TO_TALK)
+            room.uplink.end(SampleIndex(at + 3_000))
+        room.uplink.attach(link)
+        await room.uplink.drained()
     assert link.told == [START, "audio", END, START, "audio", END]
     assert link.heard == [*stream(8_000, 11_000).tolist(), *stream(12_000, 15_000).tolist()]
 
 
-def test_a_turn_that_ends_a_little_ahead_waits_for_its_last_samples_even_when_the_gate_closes():
-    async def main() -> RecordingLink:
-        link = RecordingLink()
-        async with running() as room:
-            room.uplink.attach(link)
-            await room.listen(0.2)
-            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
-            await room.listen(0.4)
-            room.end(room.ring.end + 500)
-            await asyncio.sleep(0.1)
-            assert link.told == [START, "audio"]
-            await room.listen(0.2)
-        return link
-
-    link = run_virtual(main)
+async def test_a_turn_that_ends_a_little_ahead_waits_for_its_last_samples_even_when_the_gate_closes():
+    link = RecordingLink()
+    async with running() as room:
+        room.uplink.attach(link)
+        await room.listen(0.2)
+        room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+        await room.listen(0.4)
+        room.end(room.ring.end + 500)
+        await asyncio.sleep(0.1)
+        assert link.told == [START, "audio"]
+        await room.listen(0.2)
     assert link.told == [START, "audio", END]
     assert link.heard == stream(0, 9_600 + 500).tolist()
 
 
-def test_a_turn_that_should_have_ended_before_what_was_sent_ends_right_there():
-    async def main() -> RecordingLink:
-        link = RecordingLink()
-        async with running() as room:
-            room.uplink.attach(link)
-            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
-            await room.listen(0.4)
-            room.end(1_000)
-            await room.uplink.drained()
-        return link
-
-    link = run_virtual(main)
+async def test_a_turn_that_should_have_ended_before_what_was_sent_ends_right_there():
+    link = RecordingLink()
+    async with running() as room:
+        room.uplink.attach(link)
+        room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+        await room.listen(0.4)
+        room.end(1_000)
+        await room.uplink.drained()
     assert link.told == [START, "audio", END]
     assert 1_000 < len(link.heard) <= 6_400
     assert link.heard == stream(0, len(link.heard)).tolist()
 
 
-def test_an_end_far_ahead_does_not_keep_the_microphone_open():
-    async def main() -> RecordingLink:
-        link = RecordingLink()
-        async with running() as room:
-            room.uplink.attach(link)
-            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
-            await room.listen(0.4)
-            room.end(10_000_000)
-            await room.listen(3.0)
-        return link
-
-    link = run_virtual(main)
+async def test_an_end_far_ahead_does_not_keep_the_microphone_open():
+    link = RecordingLink()
+    async with running() as room:
+        room.uplink.attach(link)
+        room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+        await room.listen(0.4)
+        room.end(10_000_000)
+        await room.listen(3.0)
     assert len(link.heard) == 6_400 + 16_000
     assert link.told == [START, "audio", END]
 
 
-def test_a_press_without_a_sample_is_no_turn():
-    async def main() -> RecordingLink:
-        link = RecordingLink()
-        async with running() as room:
-            await room.listen(0.4)
-            room.uplink.attach(link)
-            room.begin(6_400, PUSH_TO_TALK, Gate.OPEN)
-            room.end(6_400)
-            await room.listen(0.4)
-        assert room.uplink.counts.spans == ()
-        return link
-
-    assert run_virtual(main).history == []
+async def test_a_press_without_a_sample_is_no_turn():
+    link = RecordingLink()
+    async with running() as room:
+        await room.listen(0.4)
+        room.uplink.attach(link)
+        room.begin(6_400, PUSH_TO_TALK, Gate.OPEN)
+        room.end(6_400)
+        await room.listen(0.4)
+    assert room.uplink.counts.spans == ()
+    assert link.history == []
 
 
-def test_in_push_to_talk_a_link_that_is_resumed_without_a_press_hears_nothing():
-    async def main() -> RecordingLink:
-        link = RecordingLink()
-        async with running() as room:
-            room.uplink.attach(RecordingLink())
-            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
-            await room.listen(0.4)
-            room.end(6_400)
-            await room.uplink.drained()
-            room.uplink.detach()
-            room.uplink.set_gate(Gate.HOLD)
-            await room.listen(1.0)
-            room.uplink.attach(link)
-            room.uplink.set_gate(Gate.CLOSED)
-            await room.listen(1.0)
-        return link
-
-    assert run_virtual(main).history == []
+async def test_in_push_to_talk_a_link_that_is_resumed_without_a_press_hears_nothing():
+    link = RecordingLink()
+    async with running() as room:
+        room.uplink.attach(RecordingLink())
+        room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+        await room.listen(0.4)
+        room.end(6_400)
+        await room.uplink.drained()
+        room.uplink.detach()
+        room.uplink.set_gate(Gate.HOLD)
+        await room.listen(1.0)
+        room.uplink.attach(link)
+        room.uplink.set_gate(Gate.CLOSED)
+        await room.listen(1.0)
+    assert link.history == []
 
 
-def test_a_turn_whose_end_the_lost_link_did_not_take_is_ended_on_the_next():
-    async def main() -> tuple[RecordingLink, RecordingLink]:
-        first, second = RecordingLink(lasts=11), RecordingLink()  # activity_start and ten chunks
-        async with running() as room:
-            room.uplink.attach(first)
-            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
-            await room.listen(0.4)
-            room.end(6_400)
-            await room.uplink.drained()
-            room.uplink.attach(second)
-            await room.uplink.drained()
-        return first, second
-
-    first, second = run_virtual(main)
+async def test_a_turn_whose_end_the_lost_link_did_not_take_is_ended_on_the_next():
+    first, second = RecordingLink(lasts=11), RecordingLink()  # activity_start and ten chunks
+    async with running() as room:
+        room.uplink.attach(first)
+        room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+        await room.listen(0.4)
+        room.end(6_400)
+        await room.uplink.drained()
+        room.uplink.attach(second)
+        await room.uplink.drained()
     assert first.heard == stream(0, 6_400).tolist()
     assert first.told == [START, "audio"]
     assert second.told == [START, END]
 
 
-def test_an_activity_that_was_being_started_when_its_turn_ended_without_a_sample_is_ended():
-    async def main() -> RecordingLink:
-        link = RecordingLink(delay_s=0.1)
-        async with running() as room:
-            await room.listen(0.4)
-            room.uplink.attach(link)
-            room.begin(0, PUSH_TO_TALK, Gate.OPEN)
-            await asyncio.sleep(0.05)
-            room.end(0)
-            await room.uplink.drained()
-        return link
-
-    assert run_virtual(main).told == [START, END]
+async def test_an_activity_that_was_being_started_when_its_turn_ended_without_a_sample_is_ended():
+    link = RecordingLink(delay_s=0.1)
+    async with running() as room:
+        await room.listen(0.4)
+        room.uplink.attach(link)
+        room.begin(0, PUSH_TO_TALK, Gate.OPEN)
+        await asyncio.sleep(0.05)
+        room.end(0)
+        await room.uplink.drained()
+    assert link.told == [START, END]

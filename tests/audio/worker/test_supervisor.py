@@ -11,7 +11,6 @@ import pytest
 from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from tests.audio.enginehouse import household
-from tests.clock import run_real
 
 pytestmark = pytest.mark.realtime
 
@@ -22,71 +21,53 @@ def engine(behaviour: str) -> WorkerSupervisor:
     return WorkerSupervisor(WorkerConfig("card", None), command=(sys.executable, str(STUB), behaviour))
 
 
-def test_a_worker_that_falls_silent_is_replaced_without_a_fault():
-    async def main():
-        async with household(engine("falls silent")) as house:
-            await house.until(lambda: house.engine.workers >= 3)
-            assert not house.errors
-
-    run_real(main)
+async def test_a_worker_that_falls_silent_is_replaced_without_a_fault():
+    async with household(engine("falls silent")) as house:
+        await house.until(lambda: house.engine.workers >= 3)
+        assert not house.errors
 
 
-def test_workers_that_die_are_started_again_ever_more_slowly_and_are_a_fault(caplog):
-    async def main():
-        async with household(engine("dies")) as house:
-            await house.until(lambda: house.errors)
-            assert house.engine.workers <= 5
-            await house.until(lambda: house.engine.workers >= 4)
-            assert house.errors[0] == "the audio worker does not start: the journal says why"
-
-    run_real(main)
+async def test_workers_that_die_are_started_again_ever_more_slowly_and_are_a_fault(caplog):
+    async with household(engine("dies")) as house:
+        await house.until(lambda: house.errors)
+        assert house.engine.workers <= 5
+        await house.until(lambda: house.engine.workers >= 4)
+        assert house.errors[0] == "the audio worker does not start: the journal says why"
     pauses = [float(record.fields["pause_s"]) for record in caplog.records if "worker-failed" in record.message]
     assert pauses[:3] == [0.0, 0.25, 0.5]
 
 
-def test_what_a_worker_loses_is_told_and_not_with_every_beat(caplog):
-    async def main():
+async def test_what_a_worker_loses_is_told_and_not_with_every_beat(caplog):
+    with caplog.at_level("WARNING"):
         async with household(engine("loses")) as house:
             await house.until(lambda: house.engine.heartbeat.lost >= 50)
-
-    with caplog.at_level("WARNING"):
-        run_real(main)
     (told,) = [record.fields for record in caplog.records if "audio.losing" in record.message]
     assert told["lost"] == "10"
 
 
 @pytest.mark.parametrize("behaviour", ["nonsense", pytest.param("rages", marks=pytest.mark.slow)])
-def test_a_worker_that_talks_nonsense_or_rages_is_a_bounded_nuisance(behaviour, caplog):
-    async def main():
+async def test_a_worker_that_talks_nonsense_or_rages_is_a_bounded_nuisance(behaviour, caplog):
+    with caplog.at_level("INFO"):
         async with household(engine(behaviour)) as house:
             await asyncio.sleep(2)
             assert house.engine.workers < 6
             assert len(caplog.records) < 40
             await house.until(lambda: len(caplog.records) > 2)
 
-    with caplog.at_level("INFO"):
-        run_real(main)
+
+async def test_a_worker_that_does_not_read_is_replaced():
+    async with household(engine("does not read")) as house:
+        await house.hearing() if house.blocks else await house.until(lambda: house.engine.microphone.ready)
+        workers = house.engine.workers
+        for _ in range(2_000):
+            house.engine.speaker.queue(np.zeros(9_600, np.int16))
+        await house.until(lambda: house.engine.workers > workers)
 
 
-def test_a_worker_that_does_not_read_is_replaced():
-    async def main():
-        async with household(engine("does not read")) as house:
-            await house.hearing() if house.blocks else await house.until(lambda: house.engine.microphone.ready)
-            workers = house.engine.workers
-            for _ in range(2_000):
-                house.engine.speaker.queue(np.zeros(9_600, np.int16))
-            await house.until(lambda: house.engine.workers > workers)
-
-    run_real(main)
-
-
-def test_the_index_keeps_in_step_with_time_from_worker_to_worker():
-    async def main():
-        async with household(engine("brings a second")) as house:
-            await house.until(lambda: house.engine.workers >= 3 and len(house.blocks) > 22)
-            return house.blocks
-
-    blocks = run_real(main)
+async def test_the_index_keeps_in_step_with_time_from_worker_to_worker():
+    async with household(engine("brings a second")) as house:
+        await house.until(lambda: house.engine.workers >= 3 and len(house.blocks) > 22)
+        blocks = house.blocks
     assert blocks[0].start == 0
     assert all(after.start >= before.start + 320 for before, after in pairwise(blocks))
     jumps = [after.start - before.start for before, after in pairwise(blocks) if after.start - before.start > 320]
@@ -95,10 +76,8 @@ def test_the_index_keeps_in_step_with_time_from_worker_to_worker():
     assert (blocks[-1].start - blocks[0].start) / 16_000 == pytest.approx(span_s, abs=0.1)
 
 
-def test_an_engine_that_is_stopped_leaves_no_worker():
-    async def main():
-        async with household(engine("does not read")) as house:
-            await house.until(lambda: house.engine.microphone.ready)
-            return house.engine.pid
-
-    assert not Path(f"/proc/{run_real(main)}").exists()
+async def test_an_engine_that_is_stopped_leaves_no_worker():
+    async with household(engine("does not read")) as house:
+        await house.until(lambda: house.engine.microphone.ready)
+        result = house.engine.pid
+    assert not Path(f"/proc/{result}").exists()

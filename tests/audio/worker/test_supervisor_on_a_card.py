@@ -20,7 +20,6 @@ from appliance.audio.worker.supervisor import COMMAND, WorkerSupervisor
 from appliance.units import Epoch, Seconds
 from appliance.virtual_card.card import RING, Fault, Hardware
 from tests.audio.enginehouse import LAP, counting, household, runs, sounded
-from tests.clock import run_real
 from tests.virtual_card.fixture import PlugIn
 
 pytestmark = pytest.mark.realtime
@@ -40,16 +39,13 @@ def noise() -> np.ndarray:
     return np.random.default_rng(1).integers(-20_000, 20_000, RING).astype(np.int16)
 
 
-def test_every_sample_of_the_microphone_comes_once_and_when_it_was_captured(plug_in: PlugIn):
+async def test_every_sample_of_the_microphone_comes_once_and_when_it_was_captured(plug_in: PlugIn):
     card, lap = plug_in(), noise()
     card.microphone.fill(lap)
 
-    async def main():
-        async with household() as house:
-            await house.until(lambda: sum(len(block.samples) for block in house.blocks) > 12_000)
-        return house.blocks
-
-    blocks = run_real(main)
+    async with household() as house:
+        await house.until(lambda: sum(len(block.samples) for block in house.blocks) > 12_000)
+    blocks = house.blocks
     starts = [block.start for block in blocks]
     lengths = [len(block.samples) for block in blocks]
     assert starts == [0, *np.cumsum(lengths)[:-1]]
@@ -64,7 +60,7 @@ def test_every_sample_of_the_microphone_comes_once_and_when_it_was_captured(plug
     assert abs(true[0]) <= 16  # 1 ms
 
 
-def test_a_reply_is_played_exactly_and_heard_to_its_end(plug_in: PlugIn):
+async def test_a_reply_is_played_exactly_and_heard_to_its_end(plug_in: PlugIn):
     card = plug_in()
 
     async def main():
@@ -83,7 +79,7 @@ def test_a_reply_is_played_exactly_and_heard_to_its_end(plug_in: PlugIn):
                     return card.speaker.played(start, stop), said, card.speaker.frame(asked_at) - start
             raise AssertionError(house.engine.heartbeat)
 
-    played, said, asked_after = run_real(main)
+    played, said, asked_after = await main()
     began_after = np.flatnonzero(played)[0]
     [(first, last)] = runs(played[began_after:])
     assert first < 100  # the fade
@@ -91,32 +87,29 @@ def test_a_reply_is_played_exactly_and_heard_to_its_end(plug_in: PlugIn):
     assert said == pytest.approx(asked_after - began_after, abs=0.005 * RATE)
 
 
-def test_an_interruption_is_silent_soon_and_nothing_old_follows(plug_in: PlugIn):
+async def test_an_interruption_is_silent_soon_and_nothing_old_follows(plug_in: PlugIn):
     card = plug_in()
 
-    async def main():
-        async with household() as house:
-            await house.hearing()
-            for number in range(6):
-                await house.playback.write(Epoch(2 * number + 1), np.full(RATE, 9_000, np.int16))
-                await asyncio.sleep(0.15 + number * 0.0137)
-                house.silent.clear()
-                flushed_at = house.now
-                house.playback.flush()
-                await house.playback.write(Epoch(2 * number + 2), np.full(2_400, -4_000, np.int16))
-                house.playback.finish(Epoch(2 * number + 2))
-                await house.until(lambda: house.silent)
-                await asyncio.sleep(0.25)
-                after = card.speaker.played(card.speaker.frame(flushed_at), card.speaker.now).astype(int)
-                loud = np.flatnonzero(after > 0)
-                silent_s = loud[-1] / RATE if len(loud) else 0.0
-                assert silent_s < 0.15
-                assert card.speaker.time_of(card.speaker.frame(flushed_at) + int(loud[-1])) == pytest.approx(
-                    house.silent[0], abs=0.005
-                )
-                assert np.count_nonzero(after < 0) == pytest.approx(2_400, abs=10)
-
-    run_real(main)
+    async with household() as house:
+        await house.hearing()
+        for number in range(6):
+            await house.playback.write(Epoch(2 * number + 1), np.full(RATE, 9_000, np.int16))
+            await asyncio.sleep(0.15 + number * 0.0137)
+            house.silent.clear()
+            flushed_at = house.now
+            house.playback.flush()
+            await house.playback.write(Epoch(2 * number + 2), np.full(2_400, -4_000, np.int16))
+            house.playback.finish(Epoch(2 * number + 2))
+            await house.until(lambda: house.silent)
+            await asyncio.sleep(0.25)
+            after = card.speaker.played(card.speaker.frame(flushed_at), card.speaker.now).astype(int)
+            loud = np.flatnonzero(after > 0)
+            silent_s = loud[-1] / RATE if len(loud) else 0.0
+            assert silent_s < 0.15
+            assert card.speaker.time_of(card.speaker.frame(flushed_at) + int(loud[-1])) == pytest.approx(
+                house.silent[0], abs=0.005
+            )
+            assert np.count_nonzero(after < 0) == pytest.approx(2_400, abs=10)
 
 
 @pytest.mark.parametrize(
@@ -128,28 +121,27 @@ def test_an_interruption_is_silent_soon_and_nothing_old_follows(plug_in: PlugIn)
     ],
 )
 @pytest.mark.parametrize("jack", ["microphone", "speaker"])
-def test_a_card_that_stops_is_noticed_and_comes_back_and_the_reply_goes_on(plug_in: PlugIn, jack: str, fault: Fault):
+async def test_a_card_that_stops_is_noticed_and_comes_back_and_the_reply_goes_on(
+    plug_in: PlugIn, jack: str, fault: Fault
+):
     card = plug_in()
 
-    async def main():
-        async with household() as house:
-            await house.hearing()
-            begun_at, workers = house.now, house.engine.workers
-            await house.playback.write(REPLY, counting(RATE * 3 // 2))
-            house.playback.finish(REPLY)
-            await asyncio.sleep(0.4)
-            getattr(card, jack).fail(fault)
-            assert await house.until(lambda: house.engine.workers > workers) < NOTICED_S
-            if fault is not Fault.STALLED:
-                await house.until(lambda: house.errors)
-                assert f"the {jack} virtual_" in house.errors[0]
-                assert len(house.errors) == 1
-            getattr(card, jack).fail(Fault.FINE)
-            await house.until(lambda: house.drained)
-            assert await house.hearing() < NOTICED_S
-            return sounded(card.speaker, begun_at), house.blocks
-
-    played, blocks = run_real(main)
+    async with household() as house:
+        await house.hearing()
+        begun_at, workers = house.now, house.engine.workers
+        await house.playback.write(REPLY, counting(RATE * 3 // 2))
+        house.playback.finish(REPLY)
+        await asyncio.sleep(0.4)
+        getattr(card, jack).fail(fault)
+        assert await house.until(lambda: house.engine.workers > workers) < NOTICED_S
+        if fault is not Fault.STALLED:
+            await house.until(lambda: house.errors)
+            assert f"the {jack} virtual_" in house.errors[0]
+            assert len(house.errors) == 1
+        getattr(card, jack).fail(Fault.FINE)
+        await house.until(lambda: house.drained)
+        assert await house.hearing() < NOTICED_S
+        played, blocks = sounded(card.speaker, begun_at), house.blocks
     heard = runs(played)
     assert len(heard) >= 2
     assert heard[-1][1] == (RATE * 3 // 2 - 1) % LAP
@@ -161,24 +153,22 @@ def test_a_card_that_stops_is_noticed_and_comes_back_and_the_reply_goes_on(plug_
     assert (last.start + len(last.samples) - len(blocks[0].samples)) / 16_000 == pytest.approx(span_s, abs=0.01)
 
 
-def test_a_killed_worker_is_a_pause_and_no_fault(plug_in: PlugIn):
+async def test_a_killed_worker_is_a_pause_and_no_fault(plug_in: PlugIn):
     card = plug_in()
 
-    async def main():
-        async with household() as house:
-            await house.hearing()
-            begun_at = house.now
-            await house.playback.write(REPLY, counting(RATE))
-            house.playback.finish(REPLY)
-            await asyncio.sleep(0.3)
-            os.kill(house.engine.pid or 0, signal.SIGKILL)
-            await house.until(lambda: house.drained)
-            await house.hearing()
-            assert not house.errors
-            assert house.playback.counts.resumed == 1
-            return sounded(card.speaker, begun_at)
-
-    heard = runs(run_real(main))
+    async with household() as house:
+        await house.hearing()
+        begun_at = house.now
+        await house.playback.write(REPLY, counting(RATE))
+        house.playback.finish(REPLY)
+        await asyncio.sleep(0.3)
+        os.kill(house.engine.pid or 0, signal.SIGKILL)
+        await house.until(lambda: house.drained)
+        await house.hearing()
+        assert not house.errors
+        assert house.playback.counts.resumed == 1
+        result = sounded(card.speaker, begun_at)
+    heard = runs(result)
     assert heard[-1][1] == (RATE - 1) % LAP
 
 
@@ -190,59 +180,54 @@ def test_a_killed_worker_is_a_pause_and_no_fault(plug_in: PlugIn):
         (Fault.DENIED, "this user may not use the microphone virtual_mic"),
     ],
 )
-def test_a_card_that_cannot_be_opened_is_told_once_and_taken_when_it_can(plug_in: PlugIn, fault: Fault, says: str):
+async def test_a_card_that_cannot_be_opened_is_told_once_and_taken_when_it_can(
+    plug_in: PlugIn, fault: Fault, says: str
+):
     card = plug_in()
     card.microphone.fail(fault)
 
-    async def main():
-        async with household() as house:
-            await house.until(lambda: house.errors)
-            await house.playback.write(REPLY, counting(RATE // 4))
-            house.playback.finish(REPLY)
-            await house.until(lambda: house.drained)  # the speaker works without it
-            await asyncio.sleep(0.4)
-            card.microphone.fail(Fault.FINE)
-            assert await house.hearing() < NOTICED_S
-            assert len(house.errors) == 1
-            assert says in house.errors[0]
-
-    run_real(main)
+    async with household() as house:
+        await house.until(lambda: house.errors)
+        await house.playback.write(REPLY, counting(RATE // 4))
+        house.playback.finish(REPLY)
+        await house.until(lambda: house.drained)  # the speaker works without it
+        await asyncio.sleep(0.4)
+        card.microphone.fail(Fault.FINE)
+        assert await house.hearing() < NOTICED_S
+        assert len(house.errors) == 1
+        assert says in house.errors[0]
 
 
-def test_a_card_that_portaudio_cannot_use_is_told_once_and_not_tried_all_the_time(plug_in: PlugIn):
+async def test_a_card_that_portaudio_cannot_use_is_told_once_and_not_tried_all_the_time(plug_in: PlugIn):
     plug_in(speaker=Hardware(4_000))
 
-    async def main():
-        async with household() as house:
-            await house.until(lambda: house.errors)
-            await house.hearing()
-            workers = house.engine.workers
-            await asyncio.sleep(1.0)
-            assert house.engine.workers == workers
-            assert len(house.errors) == 1
-            assert house.errors[0] == "the speaker virtual_speaker: it has no rate from 8 to 192 kHz"
-
-    run_real(main)
+    async with household() as house:
+        await house.until(lambda: house.errors)
+        await house.hearing()
+        workers = house.engine.workers
+        await asyncio.sleep(1.0)
+        assert house.engine.workers == workers
+        assert len(house.errors) == 1
+        assert house.errors[0] == "the speaker virtual_speaker: it has no rate from 8 to 192 kHz"
 
 
-def test_a_card_that_loses_samples_is_a_jump_of_the_index(plug_in: PlugIn):
+async def test_a_card_that_loses_samples_is_a_jump_of_the_index(plug_in: PlugIn):
     card = plug_in()
 
-    async def main():
-        async with household() as house:
-            await house.hearing()
-            await asyncio.sleep(0.3)
-            card.microphone.skip(16_000)  # its buffer is 0.3 s
-            await house.until(lambda: jumped(house.blocks) > 0)
-            await house.until(lambda: house.engine.heartbeat.lost == jumped(house.blocks))
-
-    run_real(main)
+    async with household() as house:
+        await house.hearing()
+        await asyncio.sleep(0.3)
+        card.microphone.skip(16_000)  # its buffer is 0.3 s
+        await house.until(lambda: jumped(house.blocks) > 0)
+        await house.until(lambda: house.engine.heartbeat.lost == jumped(house.blocks))
 
 
-def test_a_speaker_that_runs_empty_too_often_gets_longer_periods(plug_in: PlugIn, caplog: pytest.LogCaptureFixture):
+async def test_a_speaker_that_runs_empty_too_often_gets_longer_periods(
+    plug_in: PlugIn, caplog: pytest.LogCaptureFixture
+):
     card = plug_in()
 
-    async def main():
+    with caplog.at_level("INFO"):
         async with household() as house:
             await house.hearing()
             assert card.speaker.period_and_buffer[0] == 240
@@ -256,9 +241,6 @@ def test_a_speaker_that_runs_empty_too_often_gets_longer_periods(plug_in: PlugIn
             await house.until(lambda: house.drained)
             assert not house.errors
             assert house.engine.workers == 1
-
-    with caplog.at_level("INFO"):
-        run_real(main)
     assert any("audio.period-stepped" in record.message for record in caplog.records)
 
 
@@ -288,83 +270,71 @@ def test_the_worker_ends_with_the_daemon_however_that_ends(plug_in: PlugIn):
 
 
 @pytest.mark.rages
-def test_the_log_is_not_flooded_by_a_card_that_makes_portaudio_rage(plug_in: PlugIn, caplog: pytest.LogCaptureFixture):
+async def test_the_log_is_not_flooded_by_a_card_that_makes_portaudio_rage(
+    plug_in: PlugIn, caplog: pytest.LogCaptureFixture
+):
     card = plug_in()
 
-    async def main():
+    with caplog.at_level("INFO"):
         async with household() as house:
             await house.hearing()
             card.microphone.fail(Fault.GONE)
             await house.until(lambda: house.errors)
             await asyncio.sleep(0.3)
-
-    with caplog.at_level("INFO"):
-        run_real(main)
     assert 3 < len(caplog.records) < 25
 
 
 @pytest.mark.parametrize("jack", ["microphone", "speaker"])
-def test_a_card_that_is_unplugged_while_nothing_is_said_comes_back(plug_in: PlugIn, jack: str):
+async def test_a_card_that_is_unplugged_while_nothing_is_said_comes_back(plug_in: PlugIn, jack: str):
     card = plug_in()
 
-    async def main():
-        async with household() as house:
-            await house.hearing()
-            workers = house.engine.workers
-            getattr(card, jack).fail(Fault.DISCONNECTED)
-            assert await house.until(lambda: house.engine.workers > workers) < NOTICED_S
-            await house.until(lambda: house.errors)
-            getattr(card, jack).fail(Fault.FINE)
-            await house.until(lambda: house.engine.microphone.ready and house.engine.speaker.ready)
-            await house.hearing()
-            assert len(house.errors) == 1
-
-    run_real(main)
+    async with household() as house:
+        await house.hearing()
+        workers = house.engine.workers
+        getattr(card, jack).fail(Fault.DISCONNECTED)
+        assert await house.until(lambda: house.engine.workers > workers) < NOTICED_S
+        await house.until(lambda: house.errors)
+        getattr(card, jack).fail(Fault.FINE)
+        await house.until(lambda: house.engine.microphone.ready and house.engine.speaker.ready)
+        await house.hearing()
+        assert len(house.errors) == 1
 
 
-def test_clocks_that_drift_lose_nothing(plug_in: PlugIn):
+async def test_clocks_that_drift_lose_nothing(plug_in: PlugIn):
     card = plug_in()
     card.microphone.drift(300)
     card.speaker.drift(-300)
 
-    async def main():
-        async with household() as house:
-            await house.hearing()
-            begun_at = house.now
-            await house.playback.write(REPLY, counting(RATE))
-            house.playback.finish(REPLY)
-            await house.until(lambda: house.drained)
-            assert house.engine.heartbeat.lost == 0
-            return sounded(card.speaker, begun_at)
-
-    assert runs(run_real(main))[-1][1] == RATE - 1
+    async with household() as house:
+        await house.hearing()
+        begun_at = house.now
+        await house.playback.write(REPLY, counting(RATE))
+        house.playback.finish(REPLY)
+        await house.until(lambda: house.drained)
+        assert house.engine.heartbeat.lost == 0
+        result = sounded(card.speaker, begun_at)
+    assert runs(result)[-1][1] == RATE - 1
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None or os.geteuid() != 0, reason="needs root to give up a right")
-def test_without_real_time_priority_it_works_and_says_so(plug_in: PlugIn, caplog: pytest.LogCaptureFixture):
+async def test_without_real_time_priority_it_works_and_says_so(plug_in: PlugIn, caplog: pytest.LogCaptureFixture):
     plug_in()
     unprivileged = ("setpriv", "--bounding-set", "-sys_nice", "--inh-caps", "-sys_nice", *COMMAND)
 
-    async def main():
+    with caplog.at_level("INFO"):
         async with household(WorkerSupervisor(WorkerConfig("virtual_mic", "virtual_speaker"), unprivileged)) as house:
             await house.hearing()
             await house.playback.write(REPLY, counting(RATE // 4))
             house.playback.finish(REPLY)
             await house.until(lambda: house.drained)
-
-    with caplog.at_level("INFO"):
-        run_real(main)
     opened = [vars(record)["fields"] for record in caplog.records if "audio.opened" in record.message]
     assert {fields["scheduling"] for fields in opened} == {"ordinary"}
 
 
-def test_one_direction_alone_is_served(plug_in: PlugIn):
+async def test_one_direction_alone_is_served(plug_in: PlugIn):
     card = plug_in()
     card.speaker.fail(Fault.ABSENT)
 
-    async def main():
-        engine = WorkerSupervisor(WorkerConfig("virtual_mic", None))
-        async with household(engine) as house:
-            await house.hearing()
-
-    run_real(main)
+    engine = WorkerSupervisor(WorkerConfig("virtual_mic", None))
+    async with household(engine) as house:
+        await house.hearing()

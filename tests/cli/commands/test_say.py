@@ -13,7 +13,6 @@ import pytest
 from appliance.cli import main as cli
 from appliance.errors import ExitCode
 from appliance.service.control_socket import MAX_TEXT, SOCKET, ControlSocket
-from tests.clock import run_real
 
 pytestmark = pytest.mark.realtime
 
@@ -32,57 +31,47 @@ def say(directory: Path, *words: str) -> int:
     return cli.run(["say", "--runtime", str(directory), *words])
 
 
-def test_what_is_said_arrives_as_one_text(tmp_path: Path):
+async def test_what_is_said_arrives_as_one_text(tmp_path: Path):
     said: list[str] = []
 
-    async def main() -> int:
-        async with serving(tmp_path, said.append):
-            return await asyncio.to_thread(say, tmp_path, "What", "time is", "it? ")
-
-    assert run_real(main) == ExitCode.OK
+    async with serving(tmp_path, said.append):
+        result = await asyncio.to_thread(say, tmp_path, "What", "time is", "it? ")
+    assert result == ExitCode.OK
     assert said == ["What time is it?"]
 
 
-def test_the_socket_is_gone_with_the_daemon_and_one_that_a_crash_has_left_is_replaced(tmp_path: Path):
+async def test_the_socket_is_gone_with_the_daemon_and_one_that_a_crash_has_left_is_replaced(tmp_path: Path):
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(tmp_path / SOCKET))
 
-    async def main() -> int:
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(ControlSocket(tmp_path, lambda _: None).run())
-            await asyncio.sleep(0.05)
-            code = await asyncio.to_thread(say, tmp_path, "hello")
-            task.cancel()
-        return code
-
-    assert run_real(main) == ExitCode.OK
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(ControlSocket(tmp_path, lambda _: None).run())
+        await asyncio.sleep(0.05)
+        code = await asyncio.to_thread(say, tmp_path, "hello")
+        task.cancel()
+    assert code == ExitCode.OK
     assert not (tmp_path / SOCKET).exists()
 
 
-def test_what_cannot_be_done_now_is_one_line_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    async def main() -> int:
-        async with serving(tmp_path, lambda _: "the button is held"):
-            return await asyncio.to_thread(say, tmp_path, "hello")
-
-    assert run_real(main) == ExitCode.UNAVAILABLE
+async def test_what_cannot_be_done_now_is_one_line_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    async with serving(tmp_path, lambda _: "the button is held"):
+        result = await asyncio.to_thread(say, tmp_path, "hello")
+    assert result == ExitCode.UNAVAILABLE
     assert capsys.readouterr().err == "appliance: error: the appliance cannot answer now: the button is held\n"
 
 
 @pytest.mark.parametrize("question", [b"", b"{", b'{"say": 7}', b'{"sing": "hello"}', b"x" * 40_000])
-def test_whatever_is_asked_is_answered_and_does_no_harm(tmp_path: Path, question: bytes):
+async def test_whatever_is_asked_is_answered_and_does_no_harm(tmp_path: Path, question: bytes):
     said: list[str] = []
 
-    async def main() -> bytes:
-        async with serving(tmp_path, said.append):
-            reader, writer = await asyncio.open_unix_connection(tmp_path / SOCKET)
-            writer.write(question)
-            writer.write_eof()
-            answer = await reader.read()
-            writer.close()
-            assert await asyncio.to_thread(say, tmp_path, "still there?") == ExitCode.OK
-        return answer
-
-    assert b"different versions" in run_real(main)
+    async with serving(tmp_path, said.append):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / SOCKET)
+        writer.write(question)
+        writer.write_eof()
+        answer = await reader.read()
+        writer.close()
+        assert await asyncio.to_thread(say, tmp_path, "still there?") == ExitCode.OK
+    assert b"different versions" in answer
     assert said == ["still there?"]
 
 
@@ -101,15 +90,13 @@ def test_an_empty_or_closed_input_is_nothing_to_say(tmp_path: Path, monkeypatch,
     assert "there is no text" in capsys.readouterr().err
 
 
-def test_what_is_no_text_is_said_as_a_mark(tmp_path: Path, monkeypatch):
+async def test_what_is_no_text_is_said_as_a_mark(tmp_path: Path, monkeypatch):
     said: list[str] = []
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xe9?"), encoding="utf-8", errors="strict"))
 
-    async def main() -> int:
-        async with serving(tmp_path, said.append):
-            return await asyncio.to_thread(say, tmp_path, "-")
-
-    assert run_real(main) == ExitCode.OK
+    async with serving(tmp_path, said.append):
+        result = await asyncio.to_thread(say, tmp_path, "-")
+    assert result == ExitCode.OK
     assert said == ["caf\N{REPLACEMENT CHARACTER}?"]
 
 

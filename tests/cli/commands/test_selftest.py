@@ -18,7 +18,6 @@ from appliance.errors import ExitCode, InputError, ProvisioningUnreachable, Toke
 from appliance.live.ports import LinkConnector, LiveToken, TokenSource
 from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
 from appliance.virtual_card.card import Fault
-from tests.clock import run_real
 from tests.live.loopback import live_service, saying
 from tests.virtual_card.fixture import PlugIn
 
@@ -58,39 +57,31 @@ async def found(tokens: TokenSource, connector: LinkConnector) -> list[Finding]:
     return [finding async for finding in selftest._session(tokens, connector)]
 
 
-def test_a_session_is_set_up_and_closed(tmp_path: Path):
-    async def main() -> list[Finding]:
-        async with live_service(tmp_path, saying()) as service:
-            return await found(Tokens(service.token()), service.connector())
-
-    findings = run_real(main)
+async def test_a_session_is_set_up_and_closed(tmp_path: Path):
+    async with live_service(tmp_path, saying()) as service:
+        findings = await found(Tokens(service.token()), service.connector())
     assert [(one.name, one.severity) for one in findings] == [
         ("token", Severity.OK),
         ("Live session", Severity.OK),
     ]
 
 
-def test_a_service_that_refuses_is_a_problem(tmp_path: Path):
-    async def main() -> list[Finding]:
-        async def refuse(connection) -> None:
-            await connection.close(1008, "Token expired")
+async def test_a_service_that_refuses_is_a_problem(tmp_path: Path):
+    async def refuse(connection) -> None:
+        await connection.close(1008, "Token expired")
 
-        async with live_service(tmp_path, refuse) as service:
-            return await found(Tokens(service.token()), service.connector())
-
-    assert [(one.name, one.severity) for one in run_real(main)][1:] == [("Live session", Severity.PROBLEM)]
+    async with live_service(tmp_path, refuse) as service:
+        result = await found(Tokens(service.token()), service.connector())
+    assert [(one.name, one.severity) for one in result][1:] == [("Live session", Severity.PROBLEM)]
 
 
 @pytest.mark.parametrize(
     ("error", "advice"),
     [(TokenRefused("no"), "runs the provisioning server"), (ProvisioningUnreachable("no"), "network")],
 )
-def test_without_a_token_there_is_no_session(tmp_path: Path, error, advice):
-    async def main() -> list[Finding]:
-        async with live_service(tmp_path, saying()) as service:
-            return await found(Tokens(error), service.connector())
-
-    (finding,) = run_real(main)
+async def test_without_a_token_there_is_no_session(tmp_path: Path, error, advice):
+    async with live_service(tmp_path, saying()) as service:
+        (finding,) = await found(Tokens(error), service.connector())
     assert (finding.name, finding.severity) == ("token", Severity.PROBLEM)
     assert advice in finding.advice
 

@@ -31,7 +31,6 @@ from appliance.live.ports import (
     TurnComplete,
 )
 from appliance.units import Seconds
-from tests.clock import run_virtual
 from tests.live.fakes import TOKEN, FakeConnector, FakeLink, FakeTokens, Household, closing, opening, settle
 
 A = LinkAction
@@ -59,93 +58,75 @@ def now() -> float:
     ("memory_s", "away_s", "handles", "fetched"),
     [(60.0, 59.0, [None, "h"], 1), (60.0, 61.0, [None, None], 2), (0.0, 0.0, [None, None], 2)],
 )
-def test_a_conversation_is_remembered_for_a_while(memory_s, away_s, handles, fetched):
-    async def main():
-        house = Household(memory_s=memory_s)
-        async with house.linked() as (keeper, link):
-            link.say(*WORDS, HandleUpdated("h"))
-            await settle()
-            keeper.close(closing(1))
-            await asyncio.sleep(away_s)
-            keeper.open(opening(2))
-            await settle()
-            assert house.connector.handles == handles
-            assert len(house.tokens.asked) == fetched
-            assert house.connector.links[1].seeds == [], "a handle or a transcript, never both"
-
-    run_virtual(main)
+async def test_a_conversation_is_remembered_for_a_while(memory_s, away_s, handles, fetched):
+    house = Household(memory_s=memory_s)
+    async with house.linked() as (keeper, link):
+        link.say(*WORDS, HandleUpdated("h"))
+        await settle()
+        keeper.close(closing(1))
+        await asyncio.sleep(away_s)
+        keeper.open(opening(2))
+        await settle()
+        assert house.connector.handles == handles
+        assert len(house.tokens.asked) == fetched
+        assert house.connector.links[1].seeds == [], "a handle or a transcript, never both"
 
 
-def test_a_link_is_tracked_while_it_is_open():
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, _):
-            assert house.tokens.open_links == 1
-            keeper.close(closing(1))
-            await settle()
-            assert house.tokens.open_links == 0
-
-    run_virtual(main)
+async def test_a_link_is_tracked_while_it_is_open():
+    house = Household()
+    async with house.linked() as (keeper, _):
+        assert house.tokens.open_links == 1
+        keeper.close(closing(1))
+        await settle()
+        assert house.tokens.open_links == 0
 
 
-def test_a_conversation_that_was_to_be_forgotten_is():
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, link):
-            link.say(*WORDS, HandleUpdated("h"))
-            await settle()
-            keeper.forget()
-            keeper.close(closing(1))
-            keeper.open(opening(2))
-            await settle()
-            assert house.connector.handles == [None, None]
-            assert house.connector.links[1].seeds == []
-
-    run_virtual(main)
+async def test_a_conversation_that_was_to_be_forgotten_is():
+    house = Household()
+    async with house.linked() as (keeper, link):
+        link.say(*WORDS, HandleUpdated("h"))
+        await settle()
+        keeper.forget()
+        keeper.close(closing(1))
+        keeper.open(opening(2))
+        await settle()
+        assert house.connector.handles == [None, None]
+        assert house.connector.links[1].seeds == []
 
 
-def test_without_a_handle_what_was_said_is_told():
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, link):
-            link.say(*WORDS, HeardText("And nobody answers this."))
-            await settle()
-            keeper.close(closing(1))
-            keeper.open(opening(2))
-            await settle()
-            assert house.connector.links[1].seeds == [HistorySeed(SeedMethod.CONTENT, SAID)]
-            assert house.events[-1] == LinkOpened(2, Continuity.PARTIAL)
-
-    run_virtual(main)
+async def test_without_a_handle_what_was_said_is_told():
+    house = Household()
+    async with house.linked() as (keeper, link):
+        link.say(*WORDS, HeardText("And nobody answers this."))
+        await settle()
+        keeper.close(closing(1))
+        keeper.open(opening(2))
+        await settle()
+        assert house.connector.links[1].seeds == [HistorySeed(SeedMethod.CONTENT, SAID)]
+        assert house.events[-1] == LinkOpened(2, Continuity.PARTIAL)
 
 
-def test_a_model_that_takes_history_at_the_beginning_only_is_asked_for_that():
-    async def main():
-        house = Household(FakeTokens(token=replace(TOKEN, model=OLD)))
-        async with house.linked() as (keeper, link):
-            link.say(*WORDS)
-            await settle()
-            keeper.close(closing(1))
-            keeper.open(opening(2))
-            await settle()
-            assert [request.seeded for request in house.connector.requests] == [False, True]
-            assert house.connector.links[1].seeds == [HistorySeed(SeedMethod.INITIAL_HISTORY, SAID)]
-
-    run_virtual(main)
+async def test_a_model_that_takes_history_at_the_beginning_only_is_asked_for_that():
+    house = Household(FakeTokens(token=replace(TOKEN, model=OLD)))
+    async with house.linked() as (keeper, link):
+        link.say(*WORDS)
+        await settle()
+        keeper.close(closing(1))
+        keeper.open(opening(2))
+        await settle()
+        assert [request.seeded for request in house.connector.requests] == [False, True]
+        assert house.connector.links[1].seeds == [HistorySeed(SeedMethod.INITIAL_HISTORY, SAID)]
 
 
-def test_a_session_of_another_set_up_is_not_gone_on_with():
-    async def main():
-        house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(0.0))))
-        async with house.linked() as (keeper, link):
-            link.say(HandleUpdated("h"))
-            await settle()
-            house.connector.model_config = "another instruction"
-            keeper.open(opening(2, Session.RESUME))
-            await settle()
-            assert house.connector.handles == [None, None]
-
-    run_virtual(main)
+async def test_a_session_of_another_set_up_is_not_gone_on_with():
+    house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(0.0))))
+    async with house.linked() as (keeper, link):
+        link.say(HandleUpdated("h"))
+        await settle()
+        house.connector.model_config = "another instruction"
+        keeper.open(opening(2, Session.RESUME))
+        await settle()
+        assert house.connector.handles == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -156,55 +137,46 @@ def test_a_session_of_another_set_up_is_not_gone_on_with():
         (100.0, Mode.PUSH_TO_TALK, [False, True]),
     ],
 )
-def test_a_token_resumes_as_long_as_it_lives_and_in_its_mode(life_s, mode, asked):
-    async def main():
-        house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(now() + life_s))))
-        async with house.linked() as (keeper, link):
-            link.say(HandleUpdated("h"))
-            await settle()
-            keeper.open(replace(opening(2, Session.RESUME), mode=mode))
-            await settle()
-            assert house.tokens.asked == asked
-            assert house.connector.handles == [None, "h"]
-
-    run_virtual(main)
+async def test_a_token_resumes_as_long_as_it_lives_and_in_its_mode(life_s, mode, asked):
+    house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(now() + life_s))))
+    async with house.linked() as (keeper, link):
+        link.say(HandleUpdated("h"))
+        await settle()
+        keeper.open(replace(opening(2, Session.RESUME), mode=mode))
+        await settle()
+        assert house.tokens.asked == asked
+        assert house.connector.handles == [None, "h"]
 
 
-def test_a_handle_that_is_behind_still_leads_to_most_of_the_conversation():
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, link):
-            link.say(HandleUpdated("h"), HandleUpdated(None))
-            await settle()
-            keeper.open(opening(2, Session.RESUME))
-            await settle()
-            assert house.connector.handles == [None, "h"]
-            assert house.events == [LinkOpened(2, Continuity.PARTIAL)]
-
-    run_virtual(main)
+async def test_a_handle_that_is_behind_still_leads_to_most_of_the_conversation():
+    house = Household()
+    async with house.linked() as (keeper, link):
+        link.say(HandleUpdated("h"), HandleUpdated(None))
+        await settle()
+        keeper.open(opening(2, Session.RESUME))
+        await settle()
+        assert house.connector.handles == [None, "h"]
+        assert house.events == [LinkOpened(2, Continuity.PARTIAL)]
 
 
-def test_a_fresh_session_brings_no_handle_not_even_one_that_comes_late():
-    async def main():
-        house = Household(connector=FakeConnector(close_s=1.0))
-        async with house.linked() as (keeper, link):
-            link.say(HandleUpdated("h"), *WORDS, HeardText("What time is it?"))
-            await settle()
-            keeper.close(closing(1))
-            keeper.open(opening(2, Session.NEW))
-            link.say(HandleUpdated("late"))
-            await asyncio.sleep(1.1)
-            assert house.connector.handles == [None, None]
-            assert house.connector.links[1].seeds == [HistorySeed(SeedMethod.CONTENT, SAID)], (
-                "the question is asked once more"
-            )
-            house.connector.links[1].lose()
-            await settle()
-            keeper.open(opening(3, Session.RESUME))
-            await asyncio.sleep(1.1)
-            assert house.connector.handles == [None, None, None]
-
-    run_virtual(main)
+async def test_a_fresh_session_brings_no_handle_not_even_one_that_comes_late():
+    house = Household(connector=FakeConnector(close_s=1.0))
+    async with house.linked() as (keeper, link):
+        link.say(HandleUpdated("h"), *WORDS, HeardText("What time is it?"))
+        await settle()
+        keeper.close(closing(1))
+        keeper.open(opening(2, Session.NEW))
+        link.say(HandleUpdated("late"))
+        await asyncio.sleep(1.1)
+        assert house.connector.handles == [None, None]
+        assert house.connector.links[1].seeds == [HistorySeed(SeedMethod.CONTENT, SAID)], (
+            "the question is asked once more"
+        )
+        house.connector.links[1].lose()
+        await settle()
+        keeper.open(opening(3, Session.RESUME))
+        await asyncio.sleep(1.1)
+        assert house.connector.handles == [None, None, None]
 
 
 # Failing
@@ -223,36 +195,30 @@ def test_a_fresh_session_brings_no_handle_not_even_one_that_comes_late():
         ([A.DROP_TIER], [None], 1),
     ],
 )
-def test_each_failure_leads_as_far_down_as_it_must(errors, handles, fetched):
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, link):
-            link.say(HandleUpdated("h"))
-            await settle()
-            house.connector.errors = [failure(action) for action in errors]
-            keeper.open(opening(2, Session.RESUME))
-            await asyncio.sleep(100)
-            assert house.connector.handles[2:] == handles
-            assert len(house.tokens.asked) == 1 + fetched
-            assert isinstance(house.events[-1], LinkOpened)
-            assert len(house.errors) == len(errors)
-
-    run_virtual(main)
+async def test_each_failure_leads_as_far_down_as_it_must(errors, handles, fetched):
+    house = Household()
+    async with house.linked() as (keeper, link):
+        link.say(HandleUpdated("h"))
+        await settle()
+        house.connector.errors = [failure(action) for action in errors]
+        keeper.open(opening(2, Session.RESUME))
+        await asyncio.sleep(100)
+        assert house.connector.handles[2:] == handles
+        assert len(house.tokens.asked) == 1 + fetched
+        assert isinstance(house.events[-1], LinkOpened)
+        assert len(house.errors) == len(errors)
 
 
-def test_each_attempt_that_fails_is_told_with_its_reason_and_none_is_the_last():
-    async def main():
-        house = Household(connector=FakeConnector(error=failure(A.BACK_OFF)))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            await asyncio.sleep(3600)
-            assert set(house.events) == {LinkDelayed(1, Trouble.SERVICE)}
-            assert len(house.connector.requests) > 3600 / 60, "an hour of them"
-            house.connector.error = None
-            await asyncio.sleep(60)
-            assert house.events[-1] == LinkOpened(1)
-
-    run_virtual(main)
+async def test_each_attempt_that_fails_is_told_with_its_reason_and_none_is_the_last():
+    house = Household(connector=FakeConnector(error=failure(A.BACK_OFF)))
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        await asyncio.sleep(3600)
+        assert set(house.events) == {LinkDelayed(1, Trouble.SERVICE)}
+        assert len(house.connector.requests) > 3600 / 60, "an hour of them"
+        house.connector.error = None
+        await asyncio.sleep(60)
+        assert house.events[-1] == LinkOpened(1)
 
 
 @pytest.mark.parametrize(
@@ -263,87 +229,72 @@ def test_each_attempt_that_fails_is_told_with_its_reason_and_none_is_the_last():
         (failure(A.GIVE_UP_CONFIG), Trouble.SETTINGS),
     ],
 )
-def test_what_no_attempt_can_mend_while_a_person_waits_is_told_at_once(error, trouble):
-    async def main():
-        house = Household(connector=FakeConnector(error=error))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            await settle()
-            assert house.events == [LinkFailed(1, trouble)]
-
-    run_virtual(main)
+async def test_what_no_attempt_can_mend_while_a_person_waits_is_told_at_once(error, trouble):
+    house = Household(connector=FakeConnector(error=error))
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        await settle()
+        assert house.events == [LinkFailed(1, trouble)]
 
 
-def test_two_tokens_that_are_refused_are_enough():
-    async def main():
-        house = Household(connector=FakeConnector(error=failure(A.NEW_TOKEN)))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            await asyncio.sleep(1)
-            assert house.events == [LinkDelayed(1, Trouble.REFUSED), LinkFailed(1, Trouble.REFUSED)]
-            assert len(house.tokens.asked) == 2
-
-    run_virtual(main)
+async def test_two_tokens_that_are_refused_are_enough():
+    house = Household(connector=FakeConnector(error=failure(A.NEW_TOKEN)))
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        await asyncio.sleep(1)
+        assert house.events == [LinkDelayed(1, Trouble.REFUSED), LinkFailed(1, Trouble.REFUSED)]
+        assert len(house.tokens.asked) == 2
 
 
-def test_no_token_is_a_reason_too():
-    async def main():
-        house = Household(FakeTokens(error=ProvisioningUnreachable("x")))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            await asyncio.sleep(2)
-            house.tokens.error = TokenRefused("x")
-            await asyncio.sleep(30)
-            assert house.events[0] == LinkDelayed(1, Trouble.NETWORK)
-            assert house.events[-1] == LinkFailed(1, Trouble.REFUSED)
-
-    run_virtual(main)
+async def test_no_token_is_a_reason_too():
+    house = Household(FakeTokens(error=ProvisioningUnreachable("x")))
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        await asyncio.sleep(2)
+        house.tokens.error = TokenRefused("x")
+        await asyncio.sleep(30)
+        assert house.events[0] == LinkDelayed(1, Trouble.NETWORK)
+        assert house.events[-1] == LinkFailed(1, Trouble.REFUSED)
 
 
 @pytest.mark.parametrize("lot", [0.01, 0.5, 0.99])
-def test_waits_are_drawn_by_lot_below_a_limit_that_doubles_and_a_wake_word_does_not_wait(lot):
-    async def main():
-        house = Household(connector=FakeConnector(error=failure(A.BACK_OFF)), lot=lot)
-        moments: list[float] = []
-        house.on_event = lambda _: moments.append(now())
-        async with house.keeping() as keeper:
-            began = now()
-            keeper.open(opening(1))
-            await asyncio.sleep(40)
-            waits = [later - earlier for earlier, later in pairwise(moments)]
-            assert moments[0] == began
-            assert waits[:4] == pytest.approx([lot * limit for limit in (0.5, 1, 2, 4)])
-            keeper.close(closing(1))
-            keeper.open(opening(2))
-            woken = now()
-            await settle()
-            assert moments[-1] == pytest.approx(woken)
-
-    run_virtual(main)
+async def test_waits_are_drawn_by_lot_below_a_limit_that_doubles_and_a_wake_word_does_not_wait(lot):
+    house = Household(connector=FakeConnector(error=failure(A.BACK_OFF)), lot=lot)
+    moments: list[float] = []
+    house.on_event = lambda _: moments.append(now())
+    async with house.keeping() as keeper:
+        began = now()
+        keeper.open(opening(1))
+        await asyncio.sleep(40)
+        waits = [later - earlier for earlier, later in pairwise(moments)]
+        assert moments[0] == began
+        assert waits[:4] == pytest.approx([lot * limit for limit in (0.5, 1, 2, 4)])
+        keeper.close(closing(1))
+        keeper.open(opening(2))
+        woken = now()
+        await settle()
+        assert moments[-1] == pytest.approx(woken)
 
 
-def test_a_link_that_is_lost_at_once_and_again_is_waited_for_longer_each_time():
-    async def main():
-        house = Household()
-        waits = []
-        async with house.linked() as (keeper, _):
-            for number in range(2, 5):
-                link(house).lose()
-                await settle()
-                lost_at = now()
-                keeper.open(opening(number, Session.RESUME))
-                while not isinstance(house.events[-1], LinkOpened):
-                    await asyncio.sleep(0.01)
-                waits.append(now() - lost_at)
-            assert waits == pytest.approx([0.05, 0.1, 0.2], abs=0.02)
-            await asyncio.sleep(31)
+async def test_a_link_that_is_lost_at_once_and_again_is_waited_for_longer_each_time():
+    house = Household()
+    waits = []
+    async with house.linked() as (keeper, _):
+        for number in range(2, 5):
             link(house).lose()
             await settle()
-            keeper.open(opening(5, Session.RESUME))
-            await asyncio.sleep(0.06)
-            assert house.events[-1] == LinkOpened(5), "what has worked for long is forgiven"
-
-    run_virtual(main)
+            lost_at = now()
+            keeper.open(opening(number, Session.RESUME))
+            while not isinstance(house.events[-1], LinkOpened):
+                await asyncio.sleep(0.01)
+            waits.append(now() - lost_at)
+        assert waits == pytest.approx([0.05, 0.1, 0.2], abs=0.02)
+        await asyncio.sleep(31)
+        link(house).lose()
+        await settle()
+        keeper.open(opening(5, Session.RESUME))
+        await asyncio.sleep(0.06)
+        assert house.events[-1] == LinkOpened(5), "what has worked for long is forgiven"
 
 
 @pytest.mark.parametrize(
@@ -355,94 +306,79 @@ def test_a_link_that_is_lost_at_once_and_again_is_waited_for_longer_each_time():
         (A.GIVE_UP_AUTH, False, Trouble.REFUSED),
     ],
 )
-def test_a_loss_says_whether_another_link_may_help(action, resumable, trouble):
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.lose(LinkCause.DROPPED, action)
-            await settle()
-            assert house.events == [LinkLost(1, resumable, trouble)]
-
-    run_virtual(main)
+async def test_a_loss_says_whether_another_link_may_help(action, resumable, trouble):
+    house = Household()
+    async with house.linked() as (_, link):
+        link.lose(LinkCause.DROPPED, action)
+        await settle()
+        assert house.events == [LinkLost(1, resumable, trouble)]
 
 
 # Parts of the set-up
 
 
-def test_a_set_up_that_is_refused_is_reduced_until_it_is_taken_and_that_is_remembered():
+async def test_a_set_up_that_is_refused_is_reduced_until_it_is_taken_and_that_is_remembered():
     refused = failure(A.DROP_TIER, "closed the connection (1007: Request contains an invalid argument.)")
     named = failure(A.DROP_TIER, "closed the connection (1007: language_code is not supported)")
     left_out = {OptionalFeature.VOCABULARY, OptionalFeature.TEMPERATURE, OptionalFeature.LANGUAGE}
 
-    async def main():
-        house = Household(connector=FakeConnector(tiers=frozenset(OptionalFeature), errors=[refused, named, refused]))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            await asyncio.sleep(2)
-            assert isinstance(house.events[-1], LinkOpened)
-            assert house.connector.requests[-1].without == left_out
-            keeper.close(closing(1))
-            keeper.open(opening(2))
-            await settle()
-            assert house.connector.requests[-1].without == left_out
-        assert house.lessons.saves == 1
-        later = Household(lessons=house.lessons)
-        async with later.linked():
-            assert later.connector.requests[0].without == left_out
-
-    run_virtual(main)
+    house = Household(connector=FakeConnector(tiers=frozenset(OptionalFeature), errors=[refused, named, refused]))
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        await asyncio.sleep(2)
+        assert isinstance(house.events[-1], LinkOpened)
+        assert house.connector.requests[-1].without == left_out
+        keeper.close(closing(1))
+        keeper.open(opening(2))
+        await settle()
+        assert house.connector.requests[-1].without == left_out
+    assert house.lessons.saves == 1
+    later = Household(lessons=house.lessons)
+    async with later.linked():
+        assert later.connector.requests[0].without == left_out
 
 
-def test_a_set_up_with_nothing_left_to_leave_out_is_given_up_and_taught_nothing():
-    async def main():
-        tiers = frozenset({OptionalFeature.LANGUAGE, OptionalFeature.SEARCH})
-        house = Household(connector=FakeConnector(tiers=tiers, error=failure(A.DROP_TIER)))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            await asyncio.sleep(5)
-            assert house.events[-1] == LinkFailed(1, Trouble.SETTINGS)
-            assert len(house.connector.requests) == 3
-            house.connector.error = None
-            keeper.open(opening(2))
-            await settle()
-            assert house.connector.requests[-1].without == frozenset()
-        assert house.lessons.saves == 0
-
-    run_virtual(main)
+async def test_a_set_up_with_nothing_left_to_leave_out_is_given_up_and_taught_nothing():
+    tiers = frozenset({OptionalFeature.LANGUAGE, OptionalFeature.SEARCH})
+    house = Household(connector=FakeConnector(tiers=tiers, error=failure(A.DROP_TIER)))
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        await asyncio.sleep(5)
+        assert house.events[-1] == LinkFailed(1, Trouble.SETTINGS)
+        assert len(house.connector.requests) == 3
+        house.connector.error = None
+        keeper.open(opening(2))
+        await settle()
+        assert house.connector.requests[-1].without == frozenset()
+    assert house.lessons.saves == 0
 
 
 # What the token fixes
 
 
 @pytest.mark.parametrize(("tag", "handles"), [("", [None, "h"]), ("another", [None, None])])
-def test_a_session_is_not_resumed_across_a_change_of_what_tokens_fix(tag, handles):
+async def test_a_session_is_not_resumed_across_a_change_of_what_tokens_fix(tag, handles):
     """A token that locks another voice or instruction would be refused together with the handle."""
 
-    async def main():
-        house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(0.0))))
-        async with house.linked() as (keeper, link):
-            link.say(*WORDS, HandleUpdated("h"))
-            await settle()
-            house.tokens.token = replace(TOKEN, locks=Locks(tag=tag))
-            keeper.open(opening(2, Session.RESUME))
-            await settle()
-            assert house.connector.handles == handles
-            assert len(house.tokens.asked) == 2
-            told = [HistorySeed(SeedMethod.CONTENT, SAID)] if tag else []
-            assert house.connector.links[1].seeds == told, "a handle or a transcript, never both"
-
-    run_virtual(main)
+    house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(0.0))))
+    async with house.linked() as (keeper, link):
+        link.say(*WORDS, HandleUpdated("h"))
+        await settle()
+        house.tokens.token = replace(TOKEN, locks=Locks(tag=tag))
+        keeper.open(opening(2, Session.RESUME))
+        await settle()
+        assert house.connector.handles == handles
+        assert len(house.tokens.asked) == 2
+        told = [HistorySeed(SeedMethod.CONTENT, SAID)] if tag else []
+        assert house.connector.links[1].seeds == told, "a handle or a transcript, never both"
 
 
-def test_a_token_that_is_dead_already_costs_one_attempt():
+async def test_a_token_that_is_dead_already_costs_one_attempt():
     """As one that was fetched in advance, before the machine slept."""
 
-    async def main():
-        house = Household(connector=FakeConnector(errors=[failure(A.NEW_TOKEN)]))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            await asyncio.sleep(10)
-            assert house.tokens.asked == [False, False]
-            assert house.events[-1] == LinkOpened(1, Continuity.PARTIAL)
-
-    run_virtual(main)
+    house = Household(connector=FakeConnector(errors=[failure(A.NEW_TOKEN)]))
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        await asyncio.sleep(10)
+        assert house.tokens.asked == [False, False]
+        assert house.events[-1] == LinkOpened(1, Continuity.PARTIAL)

@@ -30,7 +30,6 @@ from appliance.live.ports import (
     TurnComplete,
 )
 from appliance.units import Seconds
-from tests.clock import run_real
 from tests.live.loopback import TOKEN, Script, Service, live_service, say, saying, set_up, turn
 
 pytestmark = pytest.mark.realtime
@@ -67,17 +66,14 @@ async def why_not(connector: LinkConnector, token: LiveToken) -> LinkError:
     return refused.value
 
 
-def test_messages_go_on_over_the_ends_of_turns(tmp_path):
+async def test_messages_go_on_over_the_ends_of_turns(tmp_path):
     async def script(connection):
         await set_up(connection)
         await say(connection, turn("AAA=", "AQA="), TURN_COMPLETE, turn("AgA=", turnComplete=True), HEARD)
         await connection.close()
 
-    async def main():
-        async with linked(tmp_path, script) as link:
-            return await read_to_the_end(link)
-
-    got, ended = run_real(main)
+    async with linked(tmp_path, script) as link:
+        got, ended = await read_to_the_end(link)
     assert got == [
         ReplyAudio(b"\x00\x00"),
         ReplyAudio(b"\x01\x00"),
@@ -102,7 +98,7 @@ STRANGE = [
 ]
 
 
-def test_messages_that_cannot_be_read_are_passed_over_and_counted(tmp_path):
+async def test_messages_that_cannot_be_read_are_passed_over_and_counted(tmp_path):
     async def script(connection):
         await set_up(connection)
         for frame in STRANGE:
@@ -110,17 +106,14 @@ def test_messages_that_cannot_be_read_are_passed_over_and_counted(tmp_path):
             await say(connection, TURN_COMPLETE)
         await connection.close()
 
-    async def main():
-        async with linked(tmp_path, script) as link:
-            return await read_to_the_end(link), link.strange
-
-    (got, ended), strange = run_real(main)
+    async with linked(tmp_path, script) as link:
+        (got, ended), strange = await read_to_the_end(link), link.strange
     assert got == [TurnComplete()] * len(STRANGE)
     assert strange == len(STRANGE)
     assert ended.cause is LinkCause.ENDED
 
 
-def test_unknown_fields_unknown_enum_values_and_empty_messages_do_no_harm(tmp_path):
+async def test_unknown_fields_unknown_enum_values_and_empty_messages_do_no_harm(tmp_path):
     messages: tuple[dict[str, Any], ...] = (
         {},
         {"serverContent": {"newField": 1, "interactionStatus": "PONDERING"}},
@@ -128,27 +121,22 @@ def test_unknown_fields_unknown_enum_values_and_empty_messages_do_no_harm(tmp_pa
         TURN_COMPLETE,
     )
 
-    async def main():
-        async with linked(tmp_path, saying(*messages)) as link:
-            stream = link.messages()
-            first = await anext(stream)
-            await stream.aclose()
-            return first, link.strange
-
-    assert run_real(main) == (TurnComplete(), 0)
+    async with linked(tmp_path, saying(*messages)) as link:
+        stream = link.messages()
+        first = await anext(stream)
+        await stream.aclose()
+        result = first, link.strange
+    assert result == (TurnComplete(), 0)
 
 
-def test_a_service_that_talks_only_strangely_is_given_up(tmp_path):
-    async def main():
-        async with linked(tmp_path, saying(*[{"somethingNew": {}}] * MAX_STRANGE)) as link:
-            return await read_to_the_end(link)
-
-    got, ended = run_real(main)
+async def test_a_service_that_talks_only_strangely_is_given_up(tmp_path):
+    async with linked(tmp_path, saying(*[{"somethingNew": {}}] * MAX_STRANGE)) as link:
+        got, ended = await read_to_the_end(link)
     assert not got
     assert ended.cause is LinkCause.PROTOCOL
 
 
-def test_audio_in_another_format_is_passed_over_counted_and_logged_once(tmp_path, caplog):
+async def test_audio_in_another_format_is_passed_over_counted_and_logged_once(tmp_path, caplog):
     message = turn("AAA=")
     message["serverContent"]["modelTurn"]["parts"][0]["inlineData"]["mimeType"] = "audio/pcm;rate=16000"
 
@@ -157,12 +145,9 @@ def test_audio_in_another_format_is_passed_over_counted_and_logged_once(tmp_path
         await say(connection, turn("AAA="), *[message] * MAX_STRANGE, turn("AAA="))
         await connection.close()
 
-    async def main():
-        async with linked(tmp_path, script) as link:
-            return await read_to_the_end(link), link.malformed
-
     with caplog.at_level(logging.WARNING):
-        (got, ended), malformed = run_real(main)
+        async with linked(tmp_path, script) as link:
+            (got, ended), malformed = await read_to_the_end(link), link.malformed
     assert got == [ReplyAudio(b"\0\0")] * 2
     assert malformed == MAX_STRANGE
     assert ended.cause is LinkCause.ENDED
@@ -181,7 +166,7 @@ ENDINGS = [
 ]
 
 
-def test_an_open_link_that_is_closed_says_why_to_reader_and_sender(tmp_path):
+async def test_an_open_link_that_is_closed_says_why_to_reader_and_sender(tmp_path):
     endings = iter(ENDINGS)
 
     async def script(connection):
@@ -195,26 +180,22 @@ def test_an_open_link_that_is_closed_says_why_to_reader_and_sender(tmp_path):
                 await link.send_audio(b"\0\0")
             return ended, unsent.value
 
-    async def main():
-        async with live_service(tmp_path, script) as service:
-            return [await one(service) for _ in ENDINGS]
-
-    for (code, reason, cause), (ended, unsent) in zip(ENDINGS, run_real(main), strict=True):
+    async with live_service(tmp_path, script) as service:
+        result = [await one(service) for _ in ENDINGS]
+    for (code, reason, cause), (ended, unsent) in zip(ENDINGS, result, strict=True):
         assert (ended.cause, unsent.cause) == (cause, cause), reason
         assert str(code) in str(ended)
         assert reason in str(unsent)
 
 
-def test_a_link_whose_connection_breaks_is_dropped(tmp_path):
+async def test_a_link_whose_connection_breaks_is_dropped(tmp_path):
     async def script(connection):
         await set_up(connection)
         connection.transport.abort()
 
-    async def main():
-        async with linked(tmp_path, script) as link:
-            return (await read_to_the_end(link))[1]
-
-    assert run_real(main).cause is LinkCause.DROPPED
+    async with linked(tmp_path, script) as link:
+        result = (await read_to_the_end(link))[1]
+    assert result.cause is LinkCause.DROPPED
 
 
 REFUSALS = [
@@ -226,17 +207,15 @@ REFUSALS = [
 ]
 
 
-def test_a_set_up_that_is_answered_by_closing_says_why(tmp_path):
+async def test_a_set_up_that_is_answered_by_closing_says_why(tmp_path):
     refusals = iter(REFUSALS)
 
     async def script(connection):
         await connection.close(*next(refusals)[:2])
 
-    async def main():
-        async with live_service(tmp_path, script) as service:
-            return [await why_not(service.connector(), service.token()) for _ in REFUSALS]
-
-    for (code, reason, cause), error in zip(REFUSALS, run_real(main), strict=True):
+    async with live_service(tmp_path, script) as service:
+        result = [await why_not(service.connector(), service.token()) for _ in REFUSALS]
+    for (code, reason, cause), error in zip(REFUSALS, result, strict=True):
         assert error.cause is cause, reason
         assert str(code) in str(error)
 
@@ -252,22 +231,20 @@ STATUSES = [
 ]
 
 
-def test_an_upgrade_that_is_refused_says_why(tmp_path):
+async def test_an_upgrade_that_is_refused_says_why(tmp_path):
     statuses = iter(STATUSES)
 
     def door(connection: ServerConnection, _: UpgradeRequest) -> Response:
         return connection.respond(next(statuses)[0], "no")
 
-    async def main():
-        async with live_service(tmp_path, saying(), door) as service:
-            return [await why_not(service.connector(), service.token()) for _ in STATUSES]
-
-    for (status, cause), error in zip(STATUSES, run_real(main), strict=True):
+    async with live_service(tmp_path, saying(), door) as service:
+        result = [await why_not(service.connector(), service.token()) for _ in STATUSES]
+    for (status, cause), error in zip(STATUSES, result, strict=True):
         assert error.cause is cause, status
         assert str(status.value) in str(error)
 
 
-def test_messages_before_the_answer_to_the_set_up_are_passed_over(tmp_path):
+async def test_messages_before_the_answer_to_the_set_up_are_passed_over(tmp_path):
     async def script(connection):
         await say(connection, {"sessionResumptionUpdate": {"resumable": False}})
         await connection.send(b"not JSON")
@@ -276,70 +253,54 @@ def test_messages_before_the_answer_to_the_set_up_are_passed_over(tmp_path):
         await say(connection, TURN_COMPLETE)
         await connection.close()
 
-    async def main():
-        async with linked(tmp_path, script) as link:
-            return await read_to_the_end(link)
-
-    got, ended = run_real(main)
+    async with linked(tmp_path, script) as link:
+        got, ended = await read_to_the_end(link)
     assert got == [TurnComplete()]
     assert ended.cause is LinkCause.ENDED
 
 
-def test_other_messages_instead_of_an_answer_to_the_set_up_are_given_up_in_time(tmp_path):
+async def test_other_messages_instead_of_an_answer_to_the_set_up_are_given_up_in_time(tmp_path):
     async def script(connection):
         await say(connection, {"error": {"code": 429}})
         await connection.wait_closed()
 
-    async def main():
-        async with live_service(tmp_path, script) as service:
-            return await why_not(service.connector(setup_timeout_s=0.5), service.token())
-
-    assert run_real(main).cause is LinkCause.UNREACHABLE
+    async with live_service(tmp_path, script) as service:
+        result = await why_not(service.connector(setup_timeout_s=0.5), service.token())
+    assert result.cause is LinkCause.UNREACHABLE
 
 
-def test_a_set_up_that_is_never_answered_is_given_up_in_time(tmp_path):
-    async def main():
-        async with live_service(tmp_path, ServerConnection.wait_closed) as service:
-            began = time.monotonic()
-            error = await why_not(service.connector(setup_timeout_s=0.5), service.token())
-            return error, time.monotonic() - began
-
-    error, took = run_real(main)
+async def test_a_set_up_that_is_never_answered_is_given_up_in_time(tmp_path):
+    async with live_service(tmp_path, ServerConnection.wait_closed) as service:
+        began = time.monotonic()
+        error = await why_not(service.connector(setup_timeout_s=0.5), service.token())
+        took = time.monotonic() - began
     assert error.cause is LinkCause.UNREACHABLE
     assert "in time" in str(error)
     assert took < 4
 
 
-def test_a_peer_that_never_finishes_tls_is_given_up_in_time(tmp_path):
-    async def main():
-        async with live_service(tmp_path, saying()) as service:
-            with socket.create_server(("127.0.0.1", 0)) as mute:
-                service.base_url = f"https://127.0.0.1:{mute.getsockname()[1]}"
-                return await why_not(service.connector(setup_timeout_s=0.5), service.token())
-
-    assert run_real(main).cause is LinkCause.UNREACHABLE
+async def test_a_peer_that_never_finishes_tls_is_given_up_in_time(tmp_path):
+    async with live_service(tmp_path, saying()) as service:
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            service.base_url = f"https://127.0.0.1:{mute.getsockname()[1]}"
+            result = await why_not(service.connector(setup_timeout_s=0.5), service.token())
+    assert result.cause is LinkCause.UNREACHABLE
 
 
-def test_nobody_there_is_unreachable(tmp_path):
-    async def main():
-        async with live_service(tmp_path, saying()) as service:
-            pass
-        return await why_not(service.connector(), service.token())
-
-    error = run_real(main)
+async def test_nobody_there_is_unreachable(tmp_path):
+    async with live_service(tmp_path, saying()) as service:
+        pass
+    error = await why_not(service.connector(), service.token())
     assert error.cause is LinkCause.UNREACHABLE
     assert "Connection refused" in str(error)
 
 
-def test_a_certificate_of_another_authority_is_not_trusted(tmp_path):
+async def test_a_certificate_of_another_authority_is_not_trusted(tmp_path):
     (tmp_path / "other").mkdir()
 
-    async def main():
-        async with live_service(tmp_path / "other", saying()) as other, live_service(tmp_path, saying()) as service:
-            other.base_url = service.base_url
-            return await why_not(other.connector(), other.token())
-
-    error = run_real(main)
+    async with live_service(tmp_path / "other", saying()) as other, live_service(tmp_path, saying()) as service:
+        other.base_url = service.base_url
+        error = await why_not(other.connector(), other.token())
     assert error.cause is LinkCause.UNREACHABLE
     assert "not trusted" in str(error)
 
@@ -349,7 +310,7 @@ def test_certificates_that_cannot_be_read_are_a_mistake_in_the_settings(tmp_path
         GeminiConnector(Live(ca_file=tmp_path / "missing.pem"), ())
 
 
-def test_leaving_is_quick_even_when_the_peer_is_deaf(tmp_path):
+async def test_leaving_is_quick_even_when_the_peer_is_deaf(tmp_path):
     async def script(connection):
         await set_up(connection)
         connection.transport.pause_reading()
@@ -371,56 +332,46 @@ def test_leaving_is_quick_even_when_the_peer_is_deaf(tmp_path):
         await asyncio.wait([leaving])
         return 0.0
 
-    async def main():
-        async with live_service(tmp_path, script) as service:
-            return await asyncio.gather(leave(service, 0), leave(service, 16), leave_in_a_hurry(service))
-
-    assert max(run_real(main)) < 4
+    async with live_service(tmp_path, script) as service:
+        result = await asyncio.gather(leave(service, 0), leave(service, 16), leave_in_a_hurry(service))
+    assert max(result) < 4
 
 
-def test_cancelling_while_opening_leaves_nothing_behind(tmp_path):
-    async def main():
-        asked = asyncio.Event()
+async def test_cancelling_while_opening_leaves_nothing_behind(tmp_path):
+    asked = asyncio.Event()
 
-        async def script(connection: ServerConnection) -> None:
-            asked.set()
-            await connection.wait_closed()
+    async def script(connection: ServerConnection) -> None:
+        asked.set()
+        await connection.wait_closed()
 
-        async with live_service(tmp_path, script) as service:
-            opening = asyncio.create_task(why_not(service.connector(), service.token()))
-            await asked.wait()
-            opening.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await opening
-
-    run_real(main)
+    async with live_service(tmp_path, script) as service:
+        opening = asyncio.create_task(why_not(service.connector(), service.token()))
+        await asked.wait()
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
 
 
-def test_links_of_one_connector_follow_one_another(tmp_path):
-    async def main():
-        async with live_service(tmp_path, saying(TURN_COMPLETE)) as service:
-            connector = service.connector()
-            for handle in (None, "handle-1", "handle-2"):
-                async with connector.open(service.token(), Request(Mode.HANDS_FREE, handle)) as link:
-                    stream = link.messages()
-                    assert await anext(stream) == TurnComplete()
-                    await stream.aclose()
-            return [json.loads(text)["setup"]["sessionResumption"] for text in service.set_ups]
-
-    assert run_real(main) == [{}, {"handle": "handle-1"}, {"handle": "handle-2"}]
+async def test_links_of_one_connector_follow_one_another(tmp_path):
+    async with live_service(tmp_path, saying(TURN_COMPLETE)) as service:
+        connector = service.connector()
+        for handle in (None, "handle-1", "handle-2"):
+            async with connector.open(service.token(), Request(Mode.HANDS_FREE, handle)) as link:
+                stream = link.messages()
+                assert await anext(stream) == TurnComplete()
+                await stream.aclose()
+        result = [json.loads(text)["setup"]["sessionResumption"] for text in service.set_ups]
+    assert result == [{}, {"handle": "handle-1"}, {"handle": "handle-2"}]
 
 
-def test_a_result_that_is_not_json_is_an_error_of_the_link_and_leaves_it_open(tmp_path):
-    async def main():
-        async with linked(tmp_path, saying(TURN_COMPLETE)) as link:
-            with pytest.raises(LinkError):
-                await link.send_tool_result(ToolResult("1", "get_time", {"time": object()}))
-            await link.send_text("still here")
-
-    run_real(main)
+async def test_a_result_that_is_not_json_is_an_error_of_the_link_and_leaves_it_open(tmp_path):
+    async with linked(tmp_path, saying(TURN_COMPLETE)) as link:
+        with pytest.raises(LinkError):
+            await link.send_tool_result(ToolResult("1", "get_time", {"time": object()}))
+        await link.send_text("still here")
 
 
-def test_the_environment_has_no_say(tmp_path, monkeypatch):
+async def test_the_environment_has_no_say(tmp_path, monkeypatch):
     for name, value in {
         "GOOGLE_GENAI_USE_VERTEXAI": "true",
         "GOOGLE_GENAI_USE_ENTERPRISE": "true",
@@ -433,22 +384,16 @@ def test_the_environment_has_no_say(tmp_path, monkeypatch):
     }.items():
         monkeypatch.setenv(name, value)
 
-    async def main():
-        async with live_service(tmp_path, saying()) as service:
-            async with service.connector().open(service.token(), Request(Mode.HANDS_FREE)):
-                pass
-            return service.requests
-
-    (request,) = run_real(main)
+    async with live_service(tmp_path, saying()) as service:
+        async with service.connector().open(service.token(), Request(Mode.HANDS_FREE)):
+            pass
+        (request,) = service.requests
     assert request.path.startswith("/ws/google.ai.generativelanguage.v1alpha.")
     assert request.headers["Authorization"] == f"Token {TOKEN}"
 
 
-def test_warming_up_needs_no_network_and_leaves_nothing_open():
-    async def main():
-        await GeminiConnector(Live(), ()).warm_up()
-
-    run_real(main)
+async def test_warming_up_needs_no_network_and_leaves_nothing_open():
+    await GeminiConnector(Live(), ()).warm_up()
 
 
 def test_the_chatty_loggers_stay_quiet_and_the_others_as_they_are():
@@ -471,12 +416,9 @@ def test_a_token_does_not_show_itself():
     assert TOKEN not in repr(token)
 
 
-def test_the_environment_cannot_have_the_secrets_of_a_connection_written_down(tmp_path, monkeypatch):
+async def test_the_environment_cannot_have_the_secrets_of_a_connection_written_down(tmp_path, monkeypatch):
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "secrets"))
 
-    async def main() -> None:
-        async with linked(tmp_path, saying()):
-            pass
-
-    run_real(main)
+    async with linked(tmp_path, saying()):
+        pass
     assert not (tmp_path / "secrets").exists()

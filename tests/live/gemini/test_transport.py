@@ -17,7 +17,6 @@ from appliance.live.gemini.connection import GeminiConnection
 from appliance.live.gemini.transport import SEND_BUFFER_BYTES, USER_TIMEOUT_MS, ConnectionMonitor
 from appliance.live.model_capabilities import capabilities
 from appliance.live.ports import Request
-from tests.clock import run_real
 from tests.live.loopback import live_service, set_up
 
 pytestmark = pytest.mark.realtime
@@ -26,32 +25,29 @@ CHUNK = bytes(1280)
 """40 ms."""
 
 
-def test_bytes_that_arrive_are_not_queued(tmp_path):
+async def test_bytes_that_arrive_are_not_queued(tmp_path):
     async def script(connection: ServerConnection) -> None:
         await set_up(connection)
         async for _ in connection:
             pass
 
-    async def main() -> None:
-        async with (
-            live_service(tmp_path, script) as service,
-            service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
-        ):
-            before = link.traffic()
-            assert before is not None
-            for _ in range(10):
-                await link.send_audio(CHUNK)
-            deadline = time.monotonic() + 5
-            while (now := link.traffic()) is not None and now.queued and time.monotonic() < deadline:
-                await asyncio.sleep(0.01)
-            assert now is not None
-            assert now.queued == 0
-            assert now.written - before.written > 10 * len(CHUNK)
-
-    run_real(main)
+    async with (
+        live_service(tmp_path, script) as service,
+        service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
+    ):
+        before = link.traffic()
+        assert before is not None
+        for _ in range(10):
+            await link.send_audio(CHUNK)
+        deadline = time.monotonic() + 5
+        while (now := link.traffic()) is not None and now.queued and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        assert now is not None
+        assert now.queued == 0
+        assert now.written - before.written > 10 * len(CHUNK)
 
 
-def test_a_service_that_stops_reading_is_seen_in_the_queue_and_holds_up_the_sender(tmp_path):
+async def test_a_service_that_stops_reading_is_seen_in_the_queue_and_holds_up_the_sender(tmp_path):
     reading = asyncio.Event()
 
     async def script(connection: ServerConnection) -> None:
@@ -67,49 +63,43 @@ def test_a_service_that_stops_reading_is_seen_in_the_queue_and_holds_up_the_send
             await link.send_audio(CHUNK)
             taken += 1
 
-    async def main() -> None:
-        async with (
-            live_service(tmp_path, script) as service,
-            service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
-        ):
-            filling = asyncio.get_running_loop().create_task(fill(link))
-            deadline = time.monotonic() + 10
-            first, second = None, link.traffic()
-            while first != second and time.monotonic() < deadline:
-                await asyncio.sleep(0.3)
-                first, second = second, link.traffic()
-            filling.cancel()
-            await asyncio.wait([filling])
-            reading.set()
-            assert second is not None
-            assert first == second, "nothing leaves, and nothing more is taken"
-            assert 0 < second.queued < 512 * 1024
-            assert second.written > taken * len(CHUNK) * 4 / 3, "what waits beneath TLS counts"
-
-    run_real(main)
+    async with (
+        live_service(tmp_path, script) as service,
+        service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
+    ):
+        filling = asyncio.get_running_loop().create_task(fill(link))
+        deadline = time.monotonic() + 10
+        first, second = None, link.traffic()
+        while first != second and time.monotonic() < deadline:
+            await asyncio.sleep(0.3)
+            first, second = second, link.traffic()
+        filling.cancel()
+        await asyncio.wait([filling])
+        reading.set()
+        assert second is not None
+        assert first == second, "nothing leaves, and nothing more is taken"
+        assert 0 < second.queued < 512 * 1024
+        assert second.written > taken * len(CHUNK) * 4 / 3, "what waits beneath TLS counts"
 
 
-def test_the_socket_has_the_bounds(tmp_path):
-    async def main() -> None:
-        wires = ConnectionMonitor()
-        assert wires.traffic() is None
-        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
-        _, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
-        transport = writer.transport
-        assert isinstance(transport, asyncio.Transport)
-        wires.made(transport)
-        wire = transport.get_extra_info("socket")
-        assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER_BYTES
-        assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == USER_TIMEOUT_MS
-        assert wires.traffic() is not None
-        writer.close()
-        assert wires.traffic() is None
-        await writer.wait_closed()
-        wires.lost(transport)
-        server.close()
-        await server.wait_closed()
-
-    run_real(main)
+async def test_the_socket_has_the_bounds(tmp_path):
+    wires = ConnectionMonitor()
+    assert wires.traffic() is None
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1])
+    transport = writer.transport
+    assert isinstance(transport, asyncio.Transport)
+    wires.made(transport)
+    wire = transport.get_extra_info("socket")
+    assert wire.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER_BYTES
+    assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == USER_TIMEOUT_MS
+    assert wires.traffic() is not None
+    writer.close()
+    assert wires.traffic() is None
+    await writer.wait_closed()
+    wires.lost(transport)
+    server.close()
+    await server.wait_closed()
 
 
 class NoSession:
@@ -137,61 +127,52 @@ async def connections(number: int) -> AsyncIterator[list[asyncio.Transport]]:
     await asyncio.sleep(0)
 
 
-def test_what_a_connection_takes_that_is_broken_has_not_arrived():
+async def test_what_a_connection_takes_that_is_broken_has_not_arrived():
     """What is given to a transport that has just failed is dropped without a word."""
 
-    async def main() -> None:
-        async with connections(1) as (transport,):
-            wires = ConnectionMonitor()
-            wires.made(transport)
-            link = GeminiConnection(cast("AsyncSession", NoSession()), wires, capabilities("gemini-3.8-live"))
-            transport.abort()
-            await link.send_audio(CHUNK)
-            wires.lost(transport)
-            assert link.undelivered() == len(CHUNK) // 2
-
-    run_real(main)
+    async with connections(1) as (transport,):
+        wires = ConnectionMonitor()
+        wires.made(transport)
+        link = GeminiConnection(cast("AsyncSession", NoSession()), wires, capabilities("gemini-3.8-live"))
+        transport.abort()
+        await link.send_audio(CHUNK)
+        wires.lost(transport)
+        assert link.undelivered() == len(CHUNK) // 2
 
 
-def test_the_end_of_a_connection_that_was_followed_by_another_takes_nothing_from_that():
+async def test_the_end_of_a_connection_that_was_followed_by_another_takes_nothing_from_that():
     """As where the service redirects."""
 
-    async def main() -> None:
-        async with connections(2) as (first, second):
-            wires = ConnectionMonitor()
-            wires.made(first)
-            wires.made(second)
-            wires.lost(first)
-            before = wires.acknowledged()
-            assert before is not None
-            second.write(CHUNK)
-            while wires.acknowledged() == before:
-                await asyncio.sleep(0.01)
-            wires.lost(second)
-            assert wires.acknowledged() == before + len(CHUNK)
-
-    run_real(main)
+    async with connections(2) as (first, second):
+        wires = ConnectionMonitor()
+        wires.made(first)
+        wires.made(second)
+        wires.lost(first)
+        before = wires.acknowledged()
+        assert before is not None
+        second.write(CHUNK)
+        while wires.acknowledged() == before:
+            await asyncio.sleep(0.01)
+        wires.lost(second)
+        assert wires.acknowledged() == before + len(CHUNK)
 
 
-def test_a_link_that_is_gone_tells_nothing(tmp_path):
+async def test_a_link_that_is_gone_tells_nothing(tmp_path):
     async def script(connection: ServerConnection) -> None:
         await set_up(connection)
         connection.transport.abort()
 
-    async def main() -> None:
-        async with (
-            live_service(tmp_path, script) as service,
-            service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
-        ):
-            with pytest.raises(LinkError):
-                async for _ in link.messages():
-                    pass
-            assert link.traffic() is None
-
-    run_real(main)
+    async with (
+        live_service(tmp_path, script) as service,
+        service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
+    ):
+        with pytest.raises(LinkError):
+            async for _ in link.messages():
+                pass
+        assert link.traffic() is None
 
 
-def test_what_a_connection_had_not_delivered_is_known_when_it_is_lost(tmp_path):
+async def test_what_a_connection_had_not_delivered_is_known_when_it_is_lost(tmp_path):
     """The service reads so much, then nothing more, and is gone without a word."""
     read = asyncio.Event()
     full = asyncio.Event()
@@ -205,28 +186,25 @@ def test_what_a_connection_had_not_delivered_is_known_when_it_is_lost(tmp_path):
         await full.wait()
         connection.transport.abort()
 
-    async def main() -> None:
-        async with (
-            live_service(tmp_path, script) as service,
-            service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
-        ):
-            for _ in range(10):
-                await link.send_audio(CHUNK)
-            await read.wait()
-            while link.undelivered():
-                await asyncio.sleep(0.01)
-            sent = 0
-            with contextlib.suppress(TimeoutError):
-                while True:
-                    async with asyncio.timeout(0.3):
-                        await link.send_audio(CHUNK)
-                    sent += 640
-            waiting = link.undelivered()
-            assert 0 < waiting < sent, "some of it is with the service's kernel, some waits"
-            full.set()
-            with pytest.raises(LinkError):
-                async for _ in link.messages():
-                    pass
-            assert link.undelivered() == waiting
-
-    run_real(main)
+    async with (
+        live_service(tmp_path, script) as service,
+        service.connector().open(service.token(), Request(Mode.HANDS_FREE)) as link,
+    ):
+        for _ in range(10):
+            await link.send_audio(CHUNK)
+        await read.wait()
+        while link.undelivered():
+            await asyncio.sleep(0.01)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(0.3):
+                    await link.send_audio(CHUNK)
+                sent += 640
+        waiting = link.undelivered()
+        assert 0 < waiting < sent, "some of it is with the service's kernel, some waits"
+        full.set()
+        with pytest.raises(LinkError):
+            async for _ in link.messages():
+                pass
+        assert link.undelivered() == waiting

@@ -39,7 +39,6 @@ from appliance.live.ports import (
 )
 from appliance.live.usage.pricing import Caps
 from appliance.units import Dbfs, Seconds
-from tests.clock import run_virtual
 from tests.live.fakes import MODEL, FakeConnector, FakeUplink, Household, closing, opening, settle
 from tests.live.session.test_watchdogs import LOUD, MUTE
 
@@ -58,39 +57,31 @@ async def beats(number: int = 2) -> None:
 
 
 @pytest.mark.parametrize("close_s", [0.0, 3.0])
-def test_a_notice_brings_another_link_of_the_same_session_and_nobody_is_told(close_s):
-    async def main():
-        house = Household(connector=FakeConnector(close_s=close_s))
-        async with house.linked() as (keeper, link):
-            link.say(H, SOON)
-            await asyncio.sleep(close_s + 0.5)
-            assert house.connector.handles == [None, "h"]
-            assert house.events == []
-            assert house.uplink.sink is house.connector.links[1]
-            assert house.uplink.log == ["attach", "detach", "attach"]
-            assert keeper.counts.swaps == 1
-            house.connector.links[1].say(LOUD, TurnComplete())
-            await settle()
-            assert house.events == [ReplyStarted(1, 1), ReplyEnded(1, 1)], (
-                "it is still the same link to the conversation"
-            )
-
-    run_virtual(main)
+async def test_a_notice_brings_another_link_of_the_same_session_and_nobody_is_told(close_s):
+    house = Household(connector=FakeConnector(close_s=close_s))
+    async with house.linked() as (keeper, link):
+        link.say(H, SOON)
+        await asyncio.sleep(close_s + 0.5)
+        assert house.connector.handles == [None, "h"]
+        assert house.events == []
+        assert house.uplink.sink is house.connector.links[1]
+        assert house.uplink.log == ["attach", "detach", "attach"]
+        assert keeper.counts.swaps == 1
+        house.connector.links[1].say(LOUD, TurnComplete())
+        await settle()
+        assert house.events == [ReplyStarted(1, 1), ReplyEnded(1, 1)], "it is still the same link to the conversation"
 
 
-def test_an_old_link_is_swapped_before_the_service_ends_it():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.say(H)
-            await asyncio.sleep(MAX_AGE_S - 1)
-            assert len(house.connector.links) == 1
-            await asyncio.sleep(2)
-            assert house.connector.handles == [None, "h"]
-            await asyncio.sleep(MAX_AGE_S)
-            assert len(house.connector.links) == 3
-
-    run_virtual(main)
+async def test_an_old_link_is_swapped_before_the_service_ends_it():
+    house = Household()
+    async with house.linked() as (_, link):
+        link.say(H)
+        await asyncio.sleep(MAX_AGE_S - 1)
+        assert len(house.connector.links) == 1
+        await asyncio.sleep(2)
+        assert house.connector.handles == [None, "h"]
+        await asyncio.sleep(MAX_AGE_S)
+        assert len(house.connector.links) == 3
 
 
 @pytest.mark.parametrize(
@@ -103,55 +94,43 @@ def test_an_old_link_is_swapped_before_the_service_ends_it():
     ],
     ids=["the person speaks", "the model speaks", "a tool runs", "the session cannot be resumed"],
 )
-def test_a_swap_waits_for_silence(before: list[LinkMessage], after: list[LinkMessage]):
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, link):
-            link.say(H, *before, SOON)
-            await asyncio.sleep(20)
-            assert len(house.connector.links) == 1
-            link.say(*after)
-            keeper.send_tool_result(RESULT)
-            await beats()
-            assert len(house.connector.links) == 2
-            assert not any(isinstance(event, LinkLost) for event in house.events)
-
-    run_virtual(main)
+async def test_a_swap_waits_for_silence(before: list[LinkMessage], after: list[LinkMessage]):
+    house = Household()
+    async with house.linked() as (keeper, link):
+        link.say(H, *before, SOON)
+        await asyncio.sleep(20)
+        assert len(house.connector.links) == 1
+        link.say(*after)
+        keeper.send_tool_result(RESULT)
+        await beats()
+        assert len(house.connector.links) == 2
+        assert not any(isinstance(event, LinkLost) for event in house.events)
 
 
-def test_a_person_who_does_not_stop_speaking_is_held_through_the_swap():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.say(H, SpeechStarted(), SOON)
-            await asyncio.sleep(46)
-            assert len(house.connector.links) == 2
-            assert house.events == [UserSpeech(1)]
-
-    run_virtual(main)
+async def test_a_person_who_does_not_stop_speaking_is_held_through_the_swap():
+    house = Household()
+    async with house.linked() as (_, link):
+        link.say(H, SpeechStarted(), SOON)
+        await asyncio.sleep(46)
+        assert len(house.connector.links) == 2
+        assert house.events == [UserSpeech(1)]
 
 
-def test_what_an_old_link_did_not_deliver_by_its_close_is_sent_over_the_new_one():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.never_arrived = 640
-            link.say(H, SpeechStarted(), SOON)
-            await asyncio.sleep(46)
-            assert house.uplink.log == ["attach", "detach", "take back 640", "attach"]
-
-    run_virtual(main)
+async def test_what_an_old_link_did_not_deliver_by_its_close_is_sent_over_the_new_one():
+    house = Household()
+    async with house.linked() as (_, link):
+        link.never_arrived = 640
+        link.say(H, SpeechStarted(), SOON)
+        await asyncio.sleep(46)
+        assert house.uplink.log == ["attach", "detach", "take back 640", "attach"]
 
 
-def test_an_answer_that_does_not_end_in_time_is_lost_and_told():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.say(H, LOUD, SOON)
-            await asyncio.sleep(46)
-            assert house.events == [ReplyStarted(1, 1), LinkLost(1, resumable=True, trouble=Trouble.LOST)]
-
-    run_virtual(main)
+async def test_an_answer_that_does_not_end_in_time_is_lost_and_told():
+    house = Household()
+    async with house.linked() as (_, link):
+        link.say(H, LOUD, SOON)
+        await asyncio.sleep(46)
+        assert house.events == [ReplyStarted(1, 1), LinkLost(1, resumable=True, trouble=Trouble.LOST)]
 
 
 @pytest.mark.parametrize(
@@ -161,22 +140,19 @@ def test_an_answer_that_does_not_end_in_time_is_lost_and_told():
         (LinkAction.GIVE_UP_AUTH, LinkLost(1, resumable=False, trouble=Trouble.REFUSED)),
     ],
 )
-def test_a_swap_that_does_not_succeed_at_once_is_a_loss(action, lost):
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, link):
-            house.connector.errors = [LinkError("no", LinkCause.UNREACHABLE, action)]
-            link.say(H, SOON)
-            await beats()
-            assert house.events == [lost]
-            keeper.open(opening(2, Session.RESUME))
-            await asyncio.sleep(1)
-            assert isinstance(house.events[-1], LinkOpened)
-
-    run_virtual(main)
+async def test_a_swap_that_does_not_succeed_at_once_is_a_loss(action, lost):
+    house = Household()
+    async with house.linked() as (keeper, link):
+        house.connector.errors = [LinkError("no", LinkCause.UNREACHABLE, action)]
+        link.say(H, SOON)
+        await beats()
+        assert house.events == [lost]
+        keeper.open(opening(2, Session.RESUME))
+        await asyncio.sleep(1)
+        assert isinstance(house.events[-1], LinkOpened)
 
 
-def test_the_end_of_a_conversation_in_the_middle_of_a_swap_leaves_nothing_open():
+async def test_the_end_of_a_conversation_in_the_middle_of_a_swap_leaves_nothing_open():
     async def story(after_s: float) -> None:
         house = Household(connector=FakeConnector(open_s=0.5, close_s=0.5))
         async with house.keeping() as keeper:
@@ -189,329 +165,269 @@ def test_the_end_of_a_conversation_in_the_middle_of_a_swap_leaves_nothing_open()
             assert house.connector.connections == 0
             assert house.events == [LinkOpened(1)]
 
-    async def main():
-        for step in range(20):
-            await story(step * 0.1)
-
-    run_virtual(main)
+    for step in range(20):
+        await story(step * 0.1)
 
 
 # Watchdogs
 
 
-def test_a_question_that_gets_no_answer_is_reported_once_to_be_repeated_and_then_to_be_given_up():
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, link):
-            link.say(SpeechStarted(), SpeechEnded())
-            await asyncio.sleep(7.5)
-            assert house.events == [UserSpeech(1), UserSilent(1), Unanswered(1, repeatable=True)]
-            keeper.close(closing(1))
-            keeper.open(opening(2, Session.NEW))
-            await beats()
-            keeper.resend_turn()
-            assert house.uplink.log[-1] == "repeat"
-            house.connector.links[1].say(SpeechStarted(), SpeechEnded())
-            await asyncio.sleep(8)
-            assert house.events[-1] == Unanswered(2, repeatable=False)
-
-    run_virtual(main)
+async def test_a_question_that_gets_no_answer_is_reported_once_to_be_repeated_and_then_to_be_given_up():
+    house = Household()
+    async with house.linked() as (keeper, link):
+        link.say(SpeechStarted(), SpeechEnded())
+        await asyncio.sleep(7.5)
+        assert house.events == [UserSpeech(1), UserSilent(1), Unanswered(1, repeatable=True)]
+        keeper.close(closing(1))
+        keeper.open(opening(2, Session.NEW))
+        await beats()
+        keeper.resend_turn()
+        assert house.uplink.log[-1] == "repeat"
+        house.connector.links[1].say(SpeechStarted(), SpeechEnded())
+        await asyncio.sleep(8)
+        assert house.events[-1] == Unanswered(2, repeatable=False)
 
 
-def test_a_mute_answer_is_none_and_what_was_said_is_not_taken_for_answered():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.say(SpeechStarted(), SpeechEnded(), *[MUTE] * 25)
-            await settle()
-            assert house.events[-1] == Unanswered(1, repeatable=True)
-            assert "answering" not in house.uplink.log
-            link.never_arrived = 1_280
-            link.say(LOUD)
-            await settle()
-            assert house.uplink.log[-1] == "answering"
-            assert house.uplink.undelivered == [1_280]
-            link.say(GenerationComplete(), TurnComplete())
-            await settle()
-            assert house.uplink.log[-2:] == ["answering", "answered"]
-
-    run_virtual(main)
+async def test_a_mute_answer_is_none_and_what_was_said_is_not_taken_for_answered():
+    house = Household()
+    async with house.linked() as (_, link):
+        link.say(SpeechStarted(), SpeechEnded(), *[MUTE] * 25)
+        await settle()
+        assert house.events[-1] == Unanswered(1, repeatable=True)
+        assert "answering" not in house.uplink.log
+        link.never_arrived = 1_280
+        link.say(LOUD)
+        await settle()
+        assert house.uplink.log[-1] == "answering"
+        assert house.uplink.undelivered == [1_280]
+        link.say(GenerationComplete(), TurnComplete())
+        await settle()
+        assert house.uplink.log[-2:] == ["answering", "answered"]
 
 
-def test_a_stalled_uplink_is_swapped_at_once_and_what_did_not_arrive_is_sent_again():
-    async def main():
-        house = Household(uplink=FakeUplink(drain_s=60.0))
-        async with house.linked() as (_, link):
-            link.say(H, SpeechStarted())
-            link.on_its_way = Traffic(5000, 5000)
-            await asyncio.sleep(2.1)
-            assert house.connector.handles == [None, "h"]
-            assert house.uplink.log == ["attach", "detach", "attach", "repeat"]
-            await asyncio.sleep(30)
-            assert house.events == [UserSpeech(1)], "the person speaks still, and nobody waits for an answer"
-
-    run_virtual(main)
+async def test_a_stalled_uplink_is_swapped_at_once_and_what_did_not_arrive_is_sent_again():
+    house = Household(uplink=FakeUplink(drain_s=60.0))
+    async with house.linked() as (_, link):
+        link.say(H, SpeechStarted())
+        link.on_its_way = Traffic(5000, 5000)
+        await asyncio.sleep(2.1)
+        assert house.connector.handles == [None, "h"]
+        assert house.uplink.log == ["attach", "detach", "attach", "repeat"]
+        await asyncio.sleep(30)
+        assert house.events == [UserSpeech(1)], "the person speaks still, and nobody waits for an answer"
 
 
-def test_a_second_stall_without_an_answer_is_a_loss_that_is_told():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.say(H, SpeechStarted())
-            link.on_its_way = Traffic(5000, 5000)
-            await asyncio.sleep(2.5)
-            house.connector.links[1].on_its_way = Traffic(5000, 5000)
-            house.connector.links[1].never_arrived = 640
-            await asyncio.sleep(2.5)
-            assert house.events[1:] == [LinkLost(1, resumable=True, trouble=Trouble.LOST, speaks=True)]
-            assert house.uplink.log[-3:] == ["take back 640", "drained", "detach"], (
-                "what does not leave goes over the next link"
-            )
-
-    run_virtual(main)
+async def test_a_second_stall_without_an_answer_is_a_loss_that_is_told():
+    house = Household()
+    async with house.linked() as (_, link):
+        link.say(H, SpeechStarted())
+        link.on_its_way = Traffic(5000, 5000)
+        await asyncio.sleep(2.5)
+        house.connector.links[1].on_its_way = Traffic(5000, 5000)
+        house.connector.links[1].never_arrived = 640
+        await asyncio.sleep(2.5)
+        assert house.events[1:] == [LinkLost(1, resumable=True, trouble=Trouble.LOST, speaks=True)]
+        assert house.uplink.log[-3:] == ["take back 640", "drained", "detach"], (
+            "what does not leave goes over the next link"
+        )
 
 
 @pytest.mark.parametrize("call", [None, ToolCall("1", "buy", {})])
-def test_what_a_tool_has_acted_upon_is_not_sent_again_over_a_swapped_link(call):
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.say(H, SpeechStarted(), SpeechEnded(), *([call] if call else []))
-            link.on_its_way = Traffic(5000, 5000)
-            await asyncio.sleep(2.5)
-            assert len(house.connector.links) == 2
-            assert ("repeat" in house.uplink.log) is (call is None)
-            assert house.uplink.to_handle == [call is None]
-
-    run_virtual(main)
+async def test_what_a_tool_has_acted_upon_is_not_sent_again_over_a_swapped_link(call):
+    house = Household()
+    async with house.linked() as (_, link):
+        link.say(H, SpeechStarted(), SpeechEnded(), *([call] if call else []))
+        link.on_its_way = Traffic(5000, 5000)
+        await asyncio.sleep(2.5)
+        assert len(house.connector.links) == 2
+        assert ("repeat" in house.uplink.log) is (call is None)
+        assert house.uplink.to_handle == [call is None]
 
 
-def test_a_handle_tells_the_uplink_how_much_of_what_was_sent_its_session_need_not_know():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.never_arrived = 640
-            link.say(H, HandleUpdated(None), HandleUpdated("i", 320))
-            await settle()
-            assert house.uplink.unknown == [640, 320]
-            link.lose()
-            await settle()
-            assert house.uplink.to_handle == [True]
-
-    run_virtual(main)
+async def test_a_handle_tells_the_uplink_how_much_of_what_was_sent_its_session_need_not_know():
+    house = Household()
+    async with house.linked() as (_, link):
+        link.never_arrived = 640
+        link.say(H, HandleUpdated(None), HandleUpdated("i", 320))
+        await settle()
+        assert house.uplink.unknown == [640, 320]
+        link.lose()
+        await settle()
+        assert house.uplink.to_handle == [True]
 
 
-def test_what_was_written_in_a_conversation_that_had_no_link_is_not_said_in_the_next():
-    async def main():
-        house = Household(connector=FakeConnector(error=LinkError("no", LinkCause.QUOTA)))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            keeper.send_text("How late is it?")
-            await settle()
-            assert house.events == [LinkFailed(1, Trouble.QUOTA)]
-            house.connector.error = None
-            keeper.open(opening(2))
-            await settle()
-            assert house.connector.links[0].texts == []
-            assert keeper.counts.texts_dropped == 1
-
-    run_virtual(main)
+async def test_what_was_written_in_a_conversation_that_had_no_link_is_not_said_in_the_next():
+    house = Household(connector=FakeConnector(error=LinkError("no", LinkCause.QUOTA)))
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        keeper.send_text("How late is it?")
+        await settle()
+        assert house.events == [LinkFailed(1, Trouble.QUOTA)]
+        house.connector.error = None
+        keeper.open(opening(2))
+        await settle()
+        assert house.connector.links[0].texts == []
+        assert keeper.counts.texts_dropped == 1
 
 
-def test_a_link_is_swapped_in_silence_when_its_end_comes_while_an_answer_is_only_being_played_still():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.say(HandleUpdated(None), LOUD, GenerationComplete(), GoAway(Seconds(3.0)))
-            await asyncio.sleep(3)
-            assert len(house.connector.links) == 2
-            assert not any(isinstance(event, LinkLost) for event in house.events)
-
-    run_virtual(main)
+async def test_a_link_is_swapped_in_silence_when_its_end_comes_while_an_answer_is_only_being_played_still():
+    house = Household()
+    async with house.linked() as (_, link):
+        link.say(HandleUpdated(None), LOUD, GenerationComplete(), GoAway(Seconds(3.0)))
+        await asyncio.sleep(3)
+        assert len(house.connector.links) == 2
+        assert not any(isinstance(event, LinkLost) for event in house.events)
 
 
-def test_what_wants_another_link_some_time_gets_it_in_silence():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            for after_s in (0.4, 0.4, 0.4, 1.5, 1.5, 1.5):
-                link.say(SpeechStarted(), SpeechEnded())
-                await asyncio.sleep(after_s)
-                link.say(LOUD, TurnComplete())
-                await asyncio.sleep(1)
-            assert len(house.connector.links) == 2, "answers take longer and longer"
-
-    run_virtual(main)
+async def test_what_wants_another_link_some_time_gets_it_in_silence():
+    house = Household()
+    async with house.linked() as (_, link):
+        for after_s in (0.4, 0.4, 0.4, 1.5, 1.5, 1.5):
+            link.say(SpeechStarted(), SpeechEnded())
+            await asyncio.sleep(after_s)
+            link.say(LOUD, TurnComplete())
+            await asyncio.sleep(1)
+        assert len(house.connector.links) == 2, "answers take longer and longer"
 
 
-def test_first_words_that_the_service_does_not_hear_are_noticed_here():
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, _):
-            for level, blocks in ((-65, 50), (-30, 50), (-65, 100)):
-                for _ in range(blocks):
-                    keeper.listen(Dbfs(level), Seconds(0.02))
-            await beats()
-            assert house.events == [UserSilent(1)]
-            await asyncio.sleep(7.5)
-            assert house.events[1:] == [Unanswered(1, repeatable=True)]
-
-    run_virtual(main)
+async def test_first_words_that_the_service_does_not_hear_are_noticed_here():
+    house = Household()
+    async with house.linked() as (keeper, _):
+        for level, blocks in ((-65, 50), (-30, 50), (-65, 100)):
+            for _ in range(blocks):
+                keeper.listen(Dbfs(level), Seconds(0.02))
+        await beats()
+        assert house.events == [UserSilent(1)]
+        await asyncio.sleep(7.5)
+        assert house.events[1:] == [Unanswered(1, repeatable=True)]
 
 
-def test_whoever_begins_to_speak_is_given_time_to_finish_though_the_service_tells_nothing():
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, _):
-            for level, blocks in ((-65, 50), (-30, 50)):
-                for _ in range(blocks):
-                    keeper.listen(Dbfs(level), Seconds(0.02))
-            await asyncio.sleep(2)
-            assert house.events == [UserSpeech(1)], "once"
-
-    run_virtual(main)
+async def test_whoever_begins_to_speak_is_given_time_to_finish_though_the_service_tells_nothing():
+    house = Household()
+    async with house.linked() as (keeper, _):
+        for level, blocks in ((-65, 50), (-30, 50)):
+            for _ in range(blocks):
+                keeper.listen(Dbfs(level), Seconds(0.02))
+        await asyncio.sleep(2)
+        assert house.events == [UserSpeech(1)], "once"
 
 
-def test_a_press_and_its_release_begin_and_end_the_wait():
-    async def main():
-        house = Household()
-        async with house.linked(Mode.PUSH_TO_TALK) as (keeper, _):
-            keeper.begin_speech(Mode.PUSH_TO_TALK)
-            await asyncio.sleep(20)
-            keeper.end_speech()
-            await asyncio.sleep(6)
-            assert house.events == []
-            await asyncio.sleep(2)
-            assert house.events == [Unanswered(1, repeatable=True)]
-
-    run_virtual(main)
+async def test_a_press_and_its_release_begin_and_end_the_wait():
+    house = Household()
+    async with house.linked(Mode.PUSH_TO_TALK) as (keeper, _):
+        keeper.begin_speech(Mode.PUSH_TO_TALK)
+        await asyncio.sleep(20)
+        keeper.end_speech()
+        await asyncio.sleep(6)
+        assert house.events == []
+        await asyncio.sleep(2)
+        assert house.events == [Unanswered(1, repeatable=True)]
 
 
 # Results and texts
 
 
-def test_a_result_waits_for_the_session_that_asked_for_it():
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, link):
-            link.say(H, CALL)
-            link.lose()
-            await settle()
-            keeper.open(opening(2, Session.RESUME))
-            keeper.send_tool_result(RESULT)
-            await asyncio.sleep(0.2)
-            assert house.connector.links[1].results == [RESULT]
-            assert keeper.counts.tool_results_dropped == 0
-
-    run_virtual(main)
+async def test_a_result_waits_for_the_session_that_asked_for_it():
+    house = Household()
+    async with house.linked() as (keeper, link):
+        link.say(H, CALL)
+        link.lose()
+        await settle()
+        keeper.open(opening(2, Session.RESUME))
+        keeper.send_tool_result(RESULT)
+        await asyncio.sleep(0.2)
+        assert house.connector.links[1].results == [RESULT]
+        assert keeper.counts.tool_results_dropped == 0
 
 
 @pytest.mark.parametrize("handle", [None, HandleUpdated(None)])
-def test_a_result_that_no_session_wants_any_more_is_dropped_and_counted(handle):
-    async def main():
-        house = Household()
-        async with house.linked() as (keeper, link):
-            link.say(*([H, handle] if handle else []), CALL)
-            link.lose()
-            await settle()
-            keeper.open(opening(2, Session.RESUME))
-            keeper.send_tool_result(RESULT)
-            await asyncio.sleep(0.2)
-            assert house.connector.links[1].results == []
-            assert keeper.counts.tool_results_dropped == 1
-
-    run_virtual(main)
+async def test_a_result_that_no_session_wants_any_more_is_dropped_and_counted(handle):
+    house = Household()
+    async with house.linked() as (keeper, link):
+        link.say(*([H, handle] if handle else []), CALL)
+        link.lose()
+        await settle()
+        keeper.open(opening(2, Session.RESUME))
+        keeper.send_tool_result(RESULT)
+        await asyncio.sleep(0.2)
+        assert house.connector.links[1].results == []
+        assert keeper.counts.tool_results_dropped == 1
 
 
-def test_of_too_many_results_the_oldest_goes_and_all_go_with_the_conversation():
-    async def main():
-        house = Household()
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            for number in range(40):
-                keeper.send_tool_result(replace(RESULT, call=str(number)))
-                keeper.send_text(str(number))
-            assert keeper.counts.tool_results_dropped == keeper.counts.texts_dropped == 8
-            keeper.close(closing(1))
-            assert keeper.counts.tool_results_dropped == keeper.counts.texts_dropped == 40
-
-    run_virtual(main)
+async def test_of_too_many_results_the_oldest_goes_and_all_go_with_the_conversation():
+    house = Household()
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        for number in range(40):
+            keeper.send_tool_result(replace(RESULT, call=str(number)))
+            keeper.send_text(str(number))
+        assert keeper.counts.tool_results_dropped == keeper.counts.texts_dropped == 8
+        keeper.close(closing(1))
+        assert keeper.counts.tool_results_dropped == keeper.counts.texts_dropped == 40
 
 
-def test_a_text_is_sent_once_the_link_is_open_and_its_answer_is_waited_for():
-    async def main():
-        house = Household(connector=FakeConnector(open_s=2.0))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
-            await settle()
-            keeper.send_text("Hello.")
-            await asyncio.sleep(3)
-            assert house.connector.links[0].texts == ["Hello."]
-            await asyncio.sleep(7)
-            assert house.events[1:] == [Unanswered(1, repeatable=True)]
-            keeper.resend_turn()
-            await settle()
-            assert house.connector.links[0].texts == ["Hello."], "this link has it"
-            keeper.close(closing(1))
-            keeper.open(opening(2, Session.NEW))
-            await asyncio.sleep(2.1)
-            keeper.resend_turn()
-            await settle()
-            assert house.connector.links[1].texts == ["Hello."]
-            house.connector.links[1].say(LOUD, TurnComplete())
-            await settle()
-            keeper.close(closing(2))
-            keeper.open(opening(3, Session.NEW))
-            await asyncio.sleep(2.1)
-            keeper.resend_turn()
-            await settle()
-            assert house.connector.links[2].texts == [], "it has its answer"
-
-    run_virtual(main)
+async def test_a_text_is_sent_once_the_link_is_open_and_its_answer_is_waited_for():
+    house = Household(connector=FakeConnector(open_s=2.0))
+    async with house.keeping() as keeper:
+        keeper.open(opening(1))
+        await settle()
+        keeper.send_text("Hello.")
+        await asyncio.sleep(3)
+        assert house.connector.links[0].texts == ["Hello."]
+        await asyncio.sleep(7)
+        assert house.events[1:] == [Unanswered(1, repeatable=True)]
+        keeper.resend_turn()
+        await settle()
+        assert house.connector.links[0].texts == ["Hello."], "this link has it"
+        keeper.close(closing(1))
+        keeper.open(opening(2, Session.NEW))
+        await asyncio.sleep(2.1)
+        keeper.resend_turn()
+        await settle()
+        assert house.connector.links[1].texts == ["Hello."]
+        house.connector.links[1].say(LOUD, TurnComplete())
+        await settle()
+        keeper.close(closing(2))
+        keeper.open(opening(3, Session.NEW))
+        await asyncio.sleep(2.1)
+        keeper.resend_turn()
+        await settle()
+        assert house.connector.links[2].texts == [], "it has its answer"
 
 
 # Cost
 
 
-def test_a_cap_is_told_when_it_is_reached_and_before_a_link_is_opened():
+async def test_a_cap_is_told_when_it_is_reached_and_before_a_link_is_opened():
     dear = UsageReported(0, response=TokenCount(audio=100_000))
 
-    async def main():
-        house = Household(caps=Caps(day=1.0))
-        async with house.linked() as (keeper, link):
-            link.say(dear)
-            await settle()
-            assert house.events == [CapReached(1, Trouble.CAP_DAY)]
-            keeper.close(closing(1))
-            keeper.open(opening(2))
-            await settle()
-            assert house.events[1:] == [LinkFailed(2, Trouble.CAP_DAY)]
-            assert len(house.connector.links) == 1
-        assert house.usage.value is not None, MODEL
-
-    run_virtual(main)
+    house = Household(caps=Caps(day=1.0))
+    async with house.linked() as (keeper, link):
+        link.say(dear)
+        await settle()
+        assert house.events == [CapReached(1, Trouble.CAP_DAY)]
+        keeper.close(closing(1))
+        keeper.open(opening(2))
+        await settle()
+        assert house.events[1:] == [LinkFailed(2, Trouble.CAP_DAY)]
+        assert len(house.connector.links) == 1
+    assert house.usage.value is not None, MODEL
 
 
-def test_what_is_billed_while_a_link_closes_counts():
-    async def main():
-        house = Household(uplink=FakeUplink(drain_s=0.3))
-        async with house.linked() as (keeper, link):
-            keeper.close(closing(1))
-            await asyncio.sleep(0.1)
-            link.say(UsageReported(0, response=TokenCount(audio=100_000)), ReplyAudio(b"\0\0"), GenerationComplete())
-            await asyncio.sleep(1)
-            assert house.events == []
-        assert house.usage.value == {"day": "2026-11-20", "today": [100_000, 1_200_000], "month": [100_000, 1_200_000]}
-
-    run_virtual(main)
+async def test_what_is_billed_while_a_link_closes_counts():
+    house = Household(uplink=FakeUplink(drain_s=0.3))
+    async with house.linked() as (keeper, link):
+        keeper.close(closing(1))
+        await asyncio.sleep(0.1)
+        link.say(UsageReported(0, response=TokenCount(audio=100_000)), ReplyAudio(b"\0\0"), GenerationComplete())
+        await asyncio.sleep(1)
+        assert house.events == []
+    assert house.usage.value == {"day": "2026-11-20", "today": [100_000, 1_200_000], "month": [100_000, 1_200_000]}
 
 
-def test_tool_calls_are_told_one_by_one():
-    async def main():
-        house = Household()
-        async with house.linked() as (_, link):
-            link.say(CALL, replace(CALL, id="2"))
-            await settle()
-            assert house.events == [ToolsCalled(1, ("1",)), ToolsCalled(1, ("2",))]
-
-    run_virtual(main)
+async def test_tool_calls_are_told_one_by_one():
+    house = Household()
+    async with house.linked() as (_, link):
+        link.say(CALL, replace(CALL, id="2"))
+        await settle()
+        assert house.events == [ToolsCalled(1, ("1",)), ToolsCalled(1, ("2",))]

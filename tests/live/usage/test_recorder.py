@@ -9,7 +9,6 @@ from appliance.core.events import Trouble
 from appliance.live.ports import TokenCount, UsageReported
 from appliance.live.usage.pricing import Caps
 from appliance.live.usage.recorder import SETTLE_S, UsageRecorder
-from tests.clock import run_virtual
 from tests.live.fakes import MODEL, TODAY, FakeStore
 
 DOLLAR = UsageReported(0, response=TokenCount(audio=83_334))
@@ -38,23 +37,20 @@ def test_a_cap_stops_what_it_is_for():
     assert stop(meter) is Trouble.CAP_DAY
 
 
-def test_sums_outlive_the_program():
+async def test_sums_outlive_the_program():
     store = FakeStore()
 
-    async def main() -> None:
-        meter = metering(Caps(), store)
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(meter.run())
-            for _ in range(3):
-                meter.count(DOLLAR, MODEL)
-            await asyncio.sleep(SETTLE_S + 0.1)
-            assert store.saves == 1, "reports that come together are written together"
+    meter = metering(Caps(), store)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(meter.run())
+        for _ in range(3):
             meter.count(DOLLAR, MODEL)
-            await asyncio.sleep(0)
-            running.cancel()
-        assert store.saves == 2, "nothing is lost at the end"
-
-    run_virtual(main)
+        await asyncio.sleep(SETTLE_S + 0.1)
+        assert store.saves == 1, "reports that come together are written together"
+        meter.count(DOLLAR, MODEL)
+        await asyncio.sleep(0)
+        running.cancel()
+    assert store.saves == 2, "nothing is lost at the end"
     assert metering(Caps(month=4.0), store).stop is Trouble.CAP_MONTH
 
 

@@ -30,7 +30,6 @@ from appliance.provisioning.common.signatures import SIGNATURE_HEADERS
 from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.sequence import BLOCK, SequenceCounter
 from appliance.storage.private_dir import PrivateDirectory
-from tests.clock import run_virtual
 from tests.provisioning.worlds import (
     DEVICE,
     KEY,
@@ -53,12 +52,9 @@ def settings(**changed: Any) -> Provisioning:
     return Provisioning.model_validate({**values, **changed})
 
 
-def fetch(carrier: httpx2.AsyncBaseTransport, *, resume: bool = False, mode: Mode = Mode.HANDS_FREE) -> LiveToken:
-    async def main() -> LiveToken:
-        async with ProvisioningClient(settings(), None, carrier) as client:
-            return await client.fetch_token(mode, Purpose.RESUME if resume else Purpose.NEW)
-
-    return run_virtual(main)
+async def fetch(carrier: httpx2.AsyncBaseTransport, *, resume: bool = False, mode: Mode = Mode.HANDS_FREE) -> LiveToken:
+    async with ProvisioningClient(settings(), None, carrier) as client:
+        return await client.fetch_token(mode, Purpose.RESUME if resume else Purpose.NEW)
 
 
 def server(*bodies: tuple[int, object]) -> httpx2.MockTransport:
@@ -85,9 +81,9 @@ def token_body(**changed: Any) -> dict[str, Any]:
     return {**body, **changed}
 
 
-def failure(carrier: httpx2.AsyncBaseTransport) -> ProvisioningError:
+async def failure(carrier: httpx2.AsyncBaseTransport) -> ProvisioningError:
     with pytest.raises(ProvisioningError) as caught:
-        fetch(carrier)
+        await fetch(carrier)
     message = str(caught.value)
     assert "\n" not in message
     assert SERVER in message
@@ -96,9 +92,9 @@ def failure(carrier: httpx2.AsyncBaseTransport) -> ProvisioningError:
     return caught.value
 
 
-def test_both_halves_agree_and_the_server_hears_what_the_token_is_for():
+async def test_both_halves_agree_and_the_server_hears_what_the_token_is_for():
     upstream = FakeUpstream()
-    token = fetch(transport(upstream, live_base_url="https://live.test:9"))
+    token = await fetch(transport(upstream, live_base_url="https://live.test:9"))
     assert token.value == TOKEN
     assert (token.model, token.api_version, token.base_url) == ("gemini-3.8-live", "v1alpha", "https://live.test:9")
     assert len(upstream.specs) == 1
@@ -112,27 +108,27 @@ def test_both_halves_agree_and_the_server_hears_what_the_token_is_for():
         (Mode.HANDS_FREE, True, (TokenMode.WAKE, Purpose.RESUME)),
     ],
 )
-def test_it_says_what_opens_the_session_and_whether_one_is_resumed(mode, resume, asked):
+async def test_it_says_what_opens_the_session_and_whether_one_is_resumed(mode, resume, asked):
     bodies = []
 
     async def handler(request: httpx2.Request) -> httpx2.Response:
         bodies.append(json.loads(await request.aread()))
         return answer(request, token_body())
 
-    fetch(httpx2.MockTransport(handler), mode=mode, resume=resume)
+    await fetch(httpx2.MockTransport(handler), mode=mode, resume=resume)
     assert [(body["mode"], body["purpose"]) for body in bodies] == [asked]
 
 
-def test_the_token_is_in_no_repr_and_no_log(caplog):
+async def test_the_token_is_in_no_repr_and_no_log(caplog):
     with caplog.at_level(logging.DEBUG):
-        token = fetch(transport())
+        token = await fetch(transport())
     assert TOKEN not in repr(token)
     assert TOKEN not in caplog.text
     assert PEM not in repr(ProvisioningClient(settings(), None, transport()))
 
 
 @pytest.mark.parametrize("server_year", [1970, 2026, 2090])
-def test_times_are_counted_from_the_request_whatever_either_clock_says(server_year):
+async def test_times_are_counted_from_the_request_whatever_either_clock_says(server_year):
     server_time = datetime(server_year, 5, 1, tzinfo=NOW.tzinfo)
 
     async def handler(request: httpx2.Request) -> httpx2.Response:
@@ -144,29 +140,26 @@ def test_times_are_counted_from_the_request_whatever_either_clock_says(server_ye
         }
         return answer(request, token_body(**{name: time.isoformat() for name, time in times.items()}))
 
-    token = fetch(httpx2.MockTransport(handler))
+    token = await fetch(httpx2.MockTransport(handler))
     assert token.session_from == pytest.approx(1002.0)
     assert token.new_session_until == pytest.approx(1060.0)
     assert token.expires_at == pytest.approx(1960.0)
 
 
-def test_a_device_that_lost_its_number_goes_on_above_the_servers():
+async def test_a_device_that_lost_its_number_goes_on_above_the_servers():
     upstream = FakeUpstream()
     here = transport(upstream)
 
-    async def main() -> None:
-        async with ProvisioningClient(settings(), None, here) as old:
-            for _ in range(5):
-                await old.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
-        async with ProvisioningClient(settings(), None, here) as new:
-            for _ in range(2):
-                assert (await new.fetch_token(Mode.HANDS_FREE, Purpose.NEW)).value == TOKEN
-
-    run_virtual(main)
+    async with ProvisioningClient(settings(), None, here) as old:
+        for _ in range(5):
+            await old.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
+    async with ProvisioningClient(settings(), None, here) as new:
+        for _ in range(2):
+            assert (await new.fetch_token(Mode.HANDS_FREE, Purpose.NEW)).value == TOKEN
     assert len(upstream.specs) == 7
 
 
-def test_with_a_state_directory_a_restart_costs_no_second_request(tmp_path):
+async def test_with_a_state_directory_a_restart_costs_no_second_request(tmp_path):
     numbers = []
     here = transport()
 
@@ -174,27 +167,26 @@ def test_with_a_state_directory_a_restart_costs_no_second_request(tmp_path):
         numbers.append(request.headers["signature-input"].partition('nonce="')[2].partition('"')[0])
         return await here.handle_async_request(request)
 
-    async def main() -> None:
-        for _ in range(2):
-            async with ProvisioningClient(settings(), tmp_path, httpx2.MockTransport(handler)) as client:
-                await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
-
-    run_virtual(main)
+    for _ in range(2):
+        async with ProvisioningClient(settings(), tmp_path, httpx2.MockTransport(handler)) as client:
+            await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
     assert numbers == ["1", str(1 + BLOCK)]
     assert SequenceCounter(PrivateDirectory(tmp_path)).take() == 1 + 2 * BLOCK
 
 
-def test_it_jumps_once_only():
+async def test_it_jumps_once_only():
     conflict = (409, {"code": "sequence-conflict", "last_sequence": 40})
     again = (409, {"code": "sequence-conflict", "last_sequence": 90})
-    assert isinstance(failure(server(conflict, again)), TokenRefused)
+    assert isinstance(await failure(server(conflict, again)), TokenRefused)
 
 
-def test_a_token_whose_answer_was_lost_is_asked_for_with_the_next_number():
-    assert fetch(server((409, {"code": "already-minted", "last_sequence": 1}), (200, token_body()))).value == TOKEN
+async def test_a_token_whose_answer_was_lost_is_asked_for_with_the_next_number():
+    assert (
+        await fetch(server((409, {"code": "already-minted", "last_sequence": 1}), (200, token_body())))
+    ).value == TOKEN
 
 
-def test_requests_go_out_one_after_the_other():
+async def test_requests_go_out_one_after_the_other():
     under_way = most = 0
     here = transport()
 
@@ -206,15 +198,12 @@ def test_requests_go_out_one_after_the_other():
         under_way -= 1
         return await here.handle_async_request(request)
 
-    async def main() -> None:
-        async with (
-            ProvisioningClient(settings(), None, httpx2.MockTransport(handler)) as client,
-            asyncio.TaskGroup() as group,
-        ):
-            for _ in range(4):
-                group.create_task(client.fetch_token(Mode.HANDS_FREE, Purpose.NEW))
-
-    run_virtual(main)
+    async with (
+        ProvisioningClient(settings(), None, httpx2.MockTransport(handler)) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        for _ in range(4):
+            group.create_task(client.fetch_token(Mode.HANDS_FREE, Purpose.NEW))
     assert most == 1
 
 
@@ -223,46 +212,43 @@ def test_requests_go_out_one_after_the_other():
     [(401, TokenRefused), (403, TokenRefused), (404, TokenRefused), (426, TokenRefused)]
     + [(status, ProvisioningUnreachable) for status in (302, 429, 500, 502, 503)],
 )
-def test_every_status_becomes_one_of_the_two_errors(status, expected):
-    assert type(failure(server((status, {"code": "any-code"})))) is expected
-    assert type(failure(server((status, b"<html>Bad</html>")))) is expected
+async def test_every_status_becomes_one_of_the_two_errors(status, expected):
+    assert type(await failure(server((status, {"code": "any-code"})))) is expected
+    assert type(await failure(server((status, b"<html>Bad</html>")))) is expected
 
 
 @pytest.mark.parametrize("status", [200, 401, 403, 404, 503])
-def test_what_is_not_signed_is_no_answer(status):
+async def test_what_is_not_signed_is_no_answer(status):
     async def handler(request: httpx2.Request) -> httpx2.Response:
         body = token_body() if status == 200 else {"code": "device-suspended"}
         return plain(json.dumps(body).encode(), status)
 
-    assert type(failure(httpx2.MockTransport(handler))) is ProvisioningUnreachable
+    assert type(await failure(httpx2.MockTransport(handler))) is ProvisioningUnreachable
 
 
 @pytest.mark.parametrize("status", [200, 401])
-def test_what_somebody_else_has_signed_is_no_answer(status):
+async def test_what_somebody_else_has_signed_is_no_answer(status):
     stranger = keys.private_key(keys.new_private_key())
 
     async def handler(request: httpx2.Request) -> httpx2.Response:
         return answer(request, token_body() if status == 200 else {"code": "signature-invalid"}, status, stranger)
 
-    error = failure(httpx2.MockTransport(handler))
+    error = await failure(httpx2.MockTransport(handler))
     assert type(error) is ServerUntrusted
     assert isinstance(error, ProvisioningUnreachable)
 
 
-def test_an_answer_that_was_recorded_is_no_answer():
+async def test_an_answer_that_was_recorded_is_no_answer():
     recorded: list[httpx2.Headers] = []
 
     async def handler(request: httpx2.Request) -> httpx2.Response:
         recorded.append(answer(request, token_body()).headers)
         return plain(json.dumps(token_body()).encode(), 200, recorded[0])
 
-    async def main() -> None:
-        async with ProvisioningClient(settings(), None, httpx2.MockTransport(handler)) as client:
-            assert (await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)).value == TOKEN
-            with pytest.raises(ProvisioningUnreachable):
-                await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
-
-    run_virtual(main)
+    async with ProvisioningClient(settings(), None, httpx2.MockTransport(handler)) as client:
+        assert (await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)).value == TOKEN
+        with pytest.raises(ProvisioningUnreachable):
+            await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
 
 
 PARTS = ("status", "body", *SIGNATURE_HEADERS)
@@ -270,7 +256,7 @@ PARTS = ("status", "body", *SIGNATURE_HEADERS)
 
 @hypothesis_settings(deadline=None, max_examples=60)
 @given(part=st.sampled_from(PARTS), data=st.data())
-def test_no_byte_of_an_answer_can_be_changed(part, data):
+async def test_no_byte_of_an_answer_can_be_changed(part, data):
     async def handler(request: httpx2.Request) -> httpx2.Response:
         genuine = answer(request, token_body()).headers
         parts = {"status": "200", "body": json.dumps(token_body())} | {n: genuine[n] for n in SIGNATURE_HEADERS}
@@ -282,7 +268,7 @@ def test_no_byte_of_an_answer_can_be_changed(part, data):
         headers = {name: parts[name] for name in SIGNATURE_HEADERS}
         return plain(parts["body"].encode(), int(parts["status"]), headers)
 
-    assert isinstance(failure(httpx2.MockTransport(handler)), ProvisioningUnreachable)
+    assert isinstance(await failure(httpx2.MockTransport(handler)), ProvisioningUnreachable)
 
 
 @pytest.mark.parametrize(
@@ -299,68 +285,59 @@ def test_no_byte_of_an_answer_can_be_changed(part, data):
         json.dumps(token_body()).encode() + b" " * MAX_ANSWER_BYTES,
     ],
 )
-def test_an_answer_that_is_none_counts_as_no_answer(body):
-    error = failure(server((200, body)))
+async def test_an_answer_that_is_none_counts_as_no_answer(body):
+    error = await failure(server((200, body)))
     assert isinstance(error, ProvisioningUnreachable)
 
 
-def test_a_damaged_problem_is_judged_by_its_status():
-    assert isinstance(failure(server((409, b'{"code": 7}'))), TokenRefused)
+async def test_a_damaged_problem_is_judged_by_its_status():
+    assert isinstance(await failure(server((409, b'{"code": 7}'))), TokenRefused)
 
 
-def test_how_long_the_server_asks_to_be_left_alone_goes_with_the_error():
-    error = failure(server((503, {"code": "upstream-quota", "retry_after": 42})))
+async def test_how_long_the_server_asks_to_be_left_alone_goes_with_the_error():
+    error = await failure(server((503, {"code": "upstream-quota", "retry_after": 42})))
     assert (error.action, error.retry_after_s) == (LinkAction.WAIT_QUOTA, 42.0)
 
 
-def test_what_the_token_locks_and_what_is_left_comes_with_it():
+async def test_what_the_token_locks_and_what_is_left_comes_with_it():
     effective = {"voice": "Kore", "language": None, "tools": ["get_time"], "config_etag": "e1"}
     body = token_body(session_id="ses_1", effective=effective, quota={"sessions_left_today": 3})
 
-    async def main() -> None:
-        async with ProvisioningClient(settings(), None, server((200, body))) as client:
-            token = await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
-            assert token.locks == Locks("Kore", None, frozenset({"get_time"}), "e1")
-            assert token.session_id == "ses_1"
-            assert client.quota == Quota(sessions_left_today=3)
-
-    run_virtual(main)
+    async with ProvisioningClient(settings(), None, server((200, body))) as client:
+        token = await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
+        assert token.locks == Locks("Kore", None, frozenset({"get_time"}), "e1")
+        assert token.session_id == "ses_1"
+        assert client.quota == Quota(sessions_left_today=3)
 
 
-def test_two_programs_cannot_sign_for_one_device(tmp_path):
-    async def main() -> None:
-        async with ProvisioningClient(settings(), tmp_path, transport()):
-            with pytest.raises(InputError, match="systemctl stop appliance"):
-                async with ProvisioningClient(settings(), tmp_path, transport()):
-                    raise AssertionError
-        async with ProvisioningClient(settings(), tmp_path, transport()):
-            pass
-
-    run_virtual(main)
+async def test_two_programs_cannot_sign_for_one_device(tmp_path):
+    async with ProvisioningClient(settings(), tmp_path, transport()):
+        with pytest.raises(InputError, match="systemctl stop appliance"):
+            async with ProvisioningClient(settings(), tmp_path, transport()):
+                raise AssertionError
+    async with ProvisioningClient(settings(), tmp_path, transport()):
+        pass
 
 
-def test_a_server_that_hangs_is_left_after_the_time_that_is_set():
+async def test_a_server_that_hangs_is_left_after_the_time_that_is_set():
     async def handler(request: httpx2.Request) -> httpx2.Response:
         await asyncio.sleep(3600)
         raise AssertionError
 
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        async with ProvisioningClient(settings(timeout_s=5.0), None, httpx2.MockTransport(handler)) as client:
-            with pytest.raises(ProvisioningUnreachable, match="within 5 s"):
-                await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
-        assert loop.time() - started == pytest.approx(5.0)
-
-    run_virtual(main)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    async with ProvisioningClient(settings(timeout_s=5.0), None, httpx2.MockTransport(handler)) as client:
+        with pytest.raises(ProvisioningUnreachable, match="within 5 s"):
+            await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
+    assert loop.time() - started == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize("error", [httpx2.ConnectError("x"), httpx2.ReadError("x"), httpx2.RemoteProtocolError("x")])
-def test_a_broken_connection_is_unreachable(error):
+async def test_a_broken_connection_is_unreachable(error):
     async def handler(request: httpx2.Request) -> httpx2.Response:
         raise error
 
-    assert isinstance(failure(httpx2.MockTransport(handler)), ProvisioningUnreachable)
+    assert isinstance(await failure(httpx2.MockTransport(handler)), ProvisioningUnreachable)
 
 
 @pytest.mark.parametrize(
@@ -383,14 +360,12 @@ def test_a_wrong_setting_is_named_at_once_and_not_quoted(changed, named, tmp_pat
     assert "secret but no key" not in str(caught.value)
 
 
-def test_the_key_may_be_in_a_file(tmp_path):
+async def test_the_key_may_be_in_a_file(tmp_path):
     file = tmp_path / "device.pem"
     file.write_text(PEM)
 
-    async def main() -> LiveToken:
-        of_file = settings(device_key=None, device_key_file=file)
-        async with ProvisioningClient(of_file, None, transport()) as client:
-            return await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
-
-    assert run_virtual(main).value == TOKEN
+    of_file = settings(device_key=None, device_key_file=file)
+    async with ProvisioningClient(of_file, None, transport()) as client:
+        result = await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
+    assert result.value == TOKEN
     assert keys.public_key_text(keys.private_key(file.read_text())) == keys.public_key_text(KEY)

@@ -23,7 +23,6 @@ from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.enrolment import Place, enrol, forget, rotate, standing
 from appliance.provisioning.server import audit, devices
 from appliance.storage.private_dir import PrivateDirectory
-from tests.clock import run_virtual
 from tests.provisioning.devices import Power, PowerCut, join, place
 from tests.provisioning.worlds import NOW, SERVER, TOKEN, World, answer, plain, world
 
@@ -43,43 +42,37 @@ def device_count(here: World) -> int:
     return int(here.work(lambda connection: connection.exec_driver_sql("SELECT count(*) FROM device").scalar()))
 
 
-def test_a_device_enrols_and_gets_tokens_by_what_enrolment_has_left(tmp_path):
-    async def main() -> None:
-        here = world(devices={})
-        where = place(here, tmp_path)
-        done = await enrol(where, join(here.claim(label="kitchen")), FACTS, None)
-        assert done.status is DeviceStatus.ACTIVE
-        assert await token_of(where) == TOKEN
-        view = await standing(where)
-        assert (view.device_id, view.name) == (done.device_id, "kitchen")
-        kept = json.loads((tmp_path / "identity.json").read_text())
-        assert kept["url"] == SERVER
-        assert all(((tmp_path / name).stat().st_mode & 0o777) == 0o600 for name in PrivateDirectory(tmp_path).names())
-
-    run_virtual(main)
+async def test_a_device_enrols_and_gets_tokens_by_what_enrolment_has_left(tmp_path):
+    here = world(devices={})
+    where = place(here, tmp_path)
+    done = await enrol(where, join(here.claim(label="kitchen")), FACTS, None)
+    assert done.status is DeviceStatus.ACTIVE
+    assert await token_of(where) == TOKEN
+    view = await standing(where)
+    assert (view.device_id, view.name) == (done.device_id, "kitchen")
+    kept = json.loads((tmp_path / "identity.json").read_text())
+    assert kept["url"] == SERVER
+    assert all(((tmp_path / name).stat().st_mode & 0o777) == 0o600 for name in PrivateDirectory(tmp_path).names())
 
 
-def test_with_the_same_claim_it_has_enrolled_already_and_nobody_is_asked(tmp_path):
-    async def main() -> None:
-        here = world(devices={})
-        string = join(here.claim())
-        first = await enrol(place(here, tmp_path), string, FACTS, None)
-        again = await enrol(place(here, tmp_path, Power(0)), string, FACTS, None)
-        assert (again.device_id, again.status) == (first.device_id, None)
-        with pytest.raises(InputError, match="appliance forget"):
-            await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
-
-    run_virtual(main)
+async def test_with_the_same_claim_it_has_enrolled_already_and_nobody_is_asked(tmp_path):
+    here = world(devices={})
+    string = join(here.claim())
+    first = await enrol(place(here, tmp_path), string, FACTS, None)
+    again = await enrol(place(here, tmp_path, Power(0)), string, FACTS, None)
+    assert (again.device_id, again.status) == (first.device_id, None)
+    with pytest.raises(InputError, match="appliance forget"):
+        await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
 
 
-def steps_of(work) -> int:
+async def steps_of(work) -> int:
     """Return how many steps ``work(power)`` takes in a world of its own."""
     power = Power()
-    run_virtual(lambda: work(power))
+    await work(power)
     return power.used
 
 
-def test_enrolment_goes_on_after_a_power_cut_at_any_step(tmp_path):
+async def test_enrolment_goes_on_after_a_power_cut_at_any_step(tmp_path):
     async def cut(power: Power, name: str = "whole") -> None:
         here = world(devices={})
         string = join(here.claim())
@@ -92,14 +85,14 @@ def test_enrolment_goes_on_after_a_power_cut_at_any_step(tmp_path):
         assert device_count(here) == 1
         assert len(key_files(tmp_path / name)) == 1
 
-    steps = steps_of(cut)
+    steps = await steps_of(cut)
     assert steps >= 8
     for step in range(steps):
-        run_virtual(lambda step=step: cut(Power(step), str(step)))  # type: ignore[misc]
+        await cut(Power(step), str(step))
 
 
 @pytest.mark.slow
-def test_another_key_works_or_the_old_one_does_after_a_power_cut_at_any_step(tmp_path):
+async def test_another_key_works_or_the_old_one_does_after_a_power_cut_at_any_step(tmp_path):
     async def cut(power: Power, name: str = "whole") -> None:
         here = world(devices={})
         plugged = place(here, tmp_path / name)
@@ -115,14 +108,14 @@ def test_another_key_works_or_the_old_one_does_after_a_power_cut_at_any_step(tmp
         assert len(after) == 1
         assert after != before
 
-    steps = steps_of(cut)
+    steps = await steps_of(cut)
     assert steps >= 10
     for step in range(steps):
-        run_virtual(lambda step=step: cut(Power(step), str(step)))  # type: ignore[misc]
+        await cut(Power(step), str(step))
 
 
 @pytest.mark.slow
-def test_forgetting_can_be_done_again_until_all_is_gone(tmp_path):
+async def test_forgetting_can_be_done_again_until_all_is_gone(tmp_path):
     async def cut(power: Power, name: str = "whole") -> None:
         here = world(devices={})
         directory = tmp_path / name
@@ -145,252 +138,207 @@ def test_forgetting_can_be_done_again_until_all_is_gone(tmp_path):
         with pytest.raises(ConfigurationError, match="not enrolled"):
             place(here, directory).client()
 
-    steps = steps_of(cut)
+    steps = await steps_of(cut)
     assert steps >= 8
     for step in range(steps):
-        run_virtual(lambda step=step: cut(Power(step), str(step)))  # type: ignore[misc]
+        await cut(Power(step), str(step))
 
 
-def test_the_server_hears_of_it_and_without_it_that_is_said(tmp_path):
-    async def main() -> None:
-        here = world(devices={})
-        where = place(here, tmp_path)
-        await enrol(where, join(here.claim()), FACTS, None)
+async def test_the_server_hears_of_it_and_without_it_that_is_said(tmp_path):
+    here = world(devices={})
+    where = place(here, tmp_path)
+    await enrol(where, join(here.claim()), FACTS, None)
 
-        async def nobody(request: httpx2.Request) -> httpx2.Response:
-            raise httpx2.ConnectError("x")
+    async def nobody(request: httpx2.Request) -> httpx2.Response:
+        raise httpx2.ConnectError("x")
 
-        away = place(here, tmp_path / "other", carrier=httpx2.MockTransport(nobody))
-        assert await forget(where) is True
-        assert await forget(away) is False
-
-    run_virtual(main)
+    away = place(here, tmp_path / "other", carrier=httpx2.MockTransport(nobody))
+    assert await forget(where) is True
+    assert await forget(away) is False
 
 
-def test_a_device_that_waits_for_approval_is_told_so_until_it_is_given(tmp_path):
-    async def main() -> None:
-        here = world(devices={})
-        where = place(here, tmp_path)
-        done = await enrol(where, join(here.claim(needs_approval=True)), FACTS, None)
-        assert done.status is DeviceStatus.PENDING
-        with pytest.raises(TokenRefused, match="approve"):
-            await token_of(where)
-        assert (await standing(where)).status is DeviceStatus.PENDING
-        here.work(lambda c: devices.move(c, done.device_id, audit.Action.APPROVED, here.ms, "admin"))
-        assert await token_of(where) == TOKEN
-
-    run_virtual(main)
+async def test_a_device_that_waits_for_approval_is_told_so_until_it_is_given(tmp_path):
+    here = world(devices={})
+    where = place(here, tmp_path)
+    done = await enrol(where, join(here.claim(needs_approval=True)), FACTS, None)
+    assert done.status is DeviceStatus.PENDING
+    with pytest.raises(TokenRefused, match="approve"):
+        await token_of(where)
+    assert (await standing(where)).status is DeviceStatus.PENDING
+    here.work(lambda c: devices.move(c, done.device_id, audit.Action.APPROVED, here.ms, "admin"))
+    assert await token_of(where) == TOKEN
 
 
-def test_a_claim_that_was_used_is_refused(tmp_path):
-    async def main() -> None:
-        here = world(devices={})
-        string = join(here.claim())
-        await enrol(place(here, tmp_path / "one"), string, FACTS, None)
-        with pytest.raises(TokenRefused, match="claim") as caught:
-            await enrol(place(here, tmp_path / "two"), string, FACTS, None)
-        assert caught.value.exit_code == ExitCode.REFUSED
-        assert string.claim.secret not in str(caught.value)
-        # A claim that is good makes a device of the same machine.
-        assert (await enrol(place(here, tmp_path / "two"), join(here.claim()), FACTS, None)).status
-        assert len(key_files(tmp_path / "two")) == 1
-
-    run_virtual(main)
+async def test_a_claim_that_was_used_is_refused(tmp_path):
+    here = world(devices={})
+    string = join(here.claim())
+    await enrol(place(here, tmp_path / "one"), string, FACTS, None)
+    with pytest.raises(TokenRefused, match="claim") as caught:
+        await enrol(place(here, tmp_path / "two"), string, FACTS, None)
+    assert caught.value.exit_code == ExitCode.REFUSED
+    assert string.claim.secret not in str(caught.value)
+    # A claim that is good makes a device of the same machine.
+    assert (await enrol(place(here, tmp_path / "two"), join(here.claim()), FACTS, None)).status
+    assert len(key_files(tmp_path / "two")) == 1
 
 
-def test_a_server_with_another_key_than_the_join_string_names_is_not_believed(tmp_path):
-    async def main() -> None:
-        here = world(devices={})
-        other = keys.private_key(keys.new_private_key())
-        with pytest.raises(ServerUntrusted) as caught:
-            await enrol(place(here, tmp_path), join(here.claim(), other), FACTS, None)
-        assert caught.value.exit_code == ExitCode.REFUSED
-        assert identity.read(PrivateDirectory(tmp_path)) is None
-
-    run_virtual(main)
+async def test_a_server_with_another_key_than_the_join_string_names_is_not_believed(tmp_path):
+    here = world(devices={})
+    other = keys.private_key(keys.new_private_key())
+    with pytest.raises(ServerUntrusted) as caught:
+        await enrol(place(here, tmp_path), join(here.claim(), other), FACTS, None)
+    assert caught.value.exit_code == ExitCode.REFUSED
+    assert identity.read(PrivateDirectory(tmp_path)) is None
 
 
 @pytest.mark.parametrize("kind", ["another server", "names no key", "unsigned", "forged"])
-def test_nobody_hears_the_claim_who_has_not_shown_the_key(tmp_path, kind):
+async def test_nobody_hears_the_claim_who_has_not_shown_the_key(tmp_path, kind):
     heard: list[bytes] = []
 
-    async def main() -> None:
-        here = world(devices={})
-        other = keys.private_key(keys.new_private_key())
-        string = join(here.claim(), other if kind == "another server" else here.key)
+    here = world(devices={})
+    other = keys.private_key(keys.new_private_key())
+    string = join(here.claim(), other if kind == "another server" else here.key)
 
-        async def listening(request: httpx2.Request) -> httpx2.Response:
-            heard.append(await request.aread())
-            if kind == "another server":
-                return await here.transport.handle_async_request(request)
-            named = [{"kid": string.server_key, "x": keys.jwk(here.key).x}]
-            problem = {"code": "signature-invalid", "server_keys": [] if kind == "names no key" else named}
-            if kind == "unsigned":
-                return plain(json.dumps(problem).encode(), 401)
-            if kind == "names no key":
-                return answer(request, problem, 401, here.key)
-            forged = answer(request, problem, 401, other)
-            header = forged.headers["signature-input"].replace(keys.thumbprint(other), string.server_key)
-            return plain(json.dumps(problem).encode(), 401, {**forged.headers, "signature-input": header})
+    async def listening(request: httpx2.Request) -> httpx2.Response:
+        heard.append(await request.aread())
+        if kind == "another server":
+            return await here.transport.handle_async_request(request)
+        named = [{"kid": string.server_key, "x": keys.jwk(here.key).x}]
+        problem = {"code": "signature-invalid", "server_keys": [] if kind == "names no key" else named}
+        if kind == "unsigned":
+            return plain(json.dumps(problem).encode(), 401)
+        if kind == "names no key":
+            return answer(request, problem, 401, here.key)
+        forged = answer(request, problem, 401, other)
+        header = forged.headers["signature-input"].replace(keys.thumbprint(other), string.server_key)
+        return plain(json.dumps(problem).encode(), 401, {**forged.headers, "signature-input": header})
 
-        with pytest.raises(ProvisioningUnreachable):
-            await enrol(place(here, tmp_path, carrier=httpx2.MockTransport(listening)), string, FACTS, None)
-        assert heard == [b""]
-
-    run_virtual(main)
+    with pytest.raises(ProvisioningUnreachable):
+        await enrol(place(here, tmp_path, carrier=httpx2.MockTransport(listening)), string, FACTS, None)
+    assert heard == [b""]
 
 
-def test_a_refusal_that_is_not_about_the_device_is_told_before_the_claim_goes_out(tmp_path):
-    async def main() -> None:
-        here = world(devices={}, min_agent_version="99")
-        with pytest.raises(TokenRefused, match="newer version"):
-            await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
-
-    run_virtual(main)
+async def test_a_refusal_that_is_not_about_the_device_is_told_before_the_claim_goes_out(tmp_path):
+    here = world(devices={}, min_agent_version="99")
+    with pytest.raises(TokenRefused, match="newer version"):
+        await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
 
 
 @pytest.mark.parametrize("status", [200, 201, 403, 503])
-def test_an_enrolment_that_is_not_signed_is_none(tmp_path, status):
+async def test_an_enrolment_that_is_not_signed_is_none(tmp_path, status):
     async def page(request: httpx2.Request) -> httpx2.Response:
         return plain(b'{"code": "claim-invalid"}', status)
 
-    async def main() -> None:
-        here = world(devices={})
-        where = place(here, tmp_path, carrier=httpx2.MockTransport(page))
-        with pytest.raises(ProvisioningUnreachable) as caught:
-            await enrol(where, join(here.claim()), FACTS, None)
-        assert caught.value.exit_code == ExitCode.UNAVAILABLE
-
-    run_virtual(main)
+    here = world(devices={})
+    where = place(here, tmp_path, carrier=httpx2.MockTransport(page))
+    with pytest.raises(ProvisioningUnreachable) as caught:
+        await enrol(where, join(here.claim()), FACTS, None)
+    assert caught.value.exit_code == ExitCode.UNAVAILABLE
 
 
-def test_an_enrolment_that_somebody_has_signed_in_the_servers_name_is_none(tmp_path):
+async def test_an_enrolment_that_somebody_has_signed_in_the_servers_name_is_none(tmp_path):
     """He names his key as the server's: its thumbprint is another one than the name it goes by."""
     his = keys.private_key(keys.new_private_key())
 
-    async def main() -> None:
-        here = world(devices={})
-        string = join(here.claim())
+    here = world(devices={})
+    string = join(here.claim())
 
-        async def forge(request: httpx2.Request) -> httpx2.Response:
-            named = [{"kid": string.server_key, "x": keys.jwk(his).x}]
-            body = {"device_id": "d", "status": "active", "server_keys": named, "server_time": NOW.isoformat()}
-            forged = answer(request, body, 201, his)
-            header = forged.headers["signature-input"].replace(keys.thumbprint(his), string.server_key)
-            return plain(json.dumps(body).encode(), 201, {**forged.headers, "signature-input": header})
+    async def forge(request: httpx2.Request) -> httpx2.Response:
+        named = [{"kid": string.server_key, "x": keys.jwk(his).x}]
+        body = {"device_id": "d", "status": "active", "server_keys": named, "server_time": NOW.isoformat()}
+        forged = answer(request, body, 201, his)
+        header = forged.headers["signature-input"].replace(keys.thumbprint(his), string.server_key)
+        return plain(json.dumps(body).encode(), 201, {**forged.headers, "signature-input": header})
 
-        with pytest.raises(ProvisioningUnreachable):
-            await enrol(place(here, tmp_path, carrier=httpx2.MockTransport(forge)), string, FACTS, None)
-
-    run_virtual(main)
+    with pytest.raises(ProvisioningUnreachable):
+        await enrol(place(here, tmp_path, carrier=httpx2.MockTransport(forge)), string, FACTS, None)
 
 
-def test_a_key_of_the_settings_is_used_and_may_be_p256(tmp_path):
+async def test_a_key_of_the_settings_is_used_and_may_be_p256(tmp_path):
     pem = keys.private_key_pem(ec.generate_private_key(ec.SECP256R1()))
 
-    async def main() -> None:
-        here = world(devices={})
-        where = place(here, tmp_path, device_key=pem)
-        await enrol(where, join(here.claim()), FACTS, None)
-        assert key_files(tmp_path) == []
-        assert await token_of(where) == TOKEN
-        with pytest.raises(InputError, match="of its own making"):
-            await rotate(where)
-
-    run_virtual(main)
+    here = world(devices={})
+    where = place(here, tmp_path, device_key=pem)
+    await enrol(where, join(here.claim()), FACTS, None)
+    assert key_files(tmp_path) == []
+    assert await token_of(where) == TOKEN
+    with pytest.raises(InputError, match="of its own making"):
+        await rotate(where)
 
 
 @pytest.mark.parametrize(("name", "content"), [("identity.json", "{"), ("key", "no key")])
-def test_what_is_damaged_is_told_and_can_be_forgotten(tmp_path, name, content):
-    async def main() -> None:
-        here = world(devices={})
-        where = place(here, tmp_path)
-        await enrol(where, join(here.claim()), FACTS, None)
-        (tmp_path / (key_files(tmp_path)[0] if name == "key" else name)).write_text(content)
-        with pytest.raises(ConfigurationError, match="damaged"):
-            where.client()
-        assert await forget(where) is False
-        assert PrivateDirectory(tmp_path).names() == []
-
-    run_virtual(main)
+async def test_what_is_damaged_is_told_and_can_be_forgotten(tmp_path, name, content):
+    here = world(devices={})
+    where = place(here, tmp_path)
+    await enrol(where, join(here.claim()), FACTS, None)
+    (tmp_path / (key_files(tmp_path)[0] if name == "key" else name)).write_text(content)
+    with pytest.raises(ConfigurationError, match="damaged"):
+        where.client()
+    assert await forget(where) is False
+    assert PrivateDirectory(tmp_path).names() == []
 
 
-def test_a_device_learns_the_servers_next_key_and_stays_when_it_signs(tmp_path):
+async def test_a_device_learns_the_servers_next_key_and_stays_when_it_signs(tmp_path):
     next_key = keys.private_key(keys.new_private_key())
 
-    async def main() -> None:
-        here = world(devices={})
-        await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
-        announced = World(here.settings, here.store, here.upstream, next_key=next_key)
-        await standing(place(announced, tmp_path))
-        rotated = World(here.settings, here.store, here.upstream, key=next_key)
-        assert await token_of(place(rotated, tmp_path)) == TOKEN
-        await standing(place(rotated, tmp_path))
-        with pytest.raises(ServerUntrusted):
-            await token_of(place(here, tmp_path))
-
-    run_virtual(main)
+    here = world(devices={})
+    await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
+    announced = World(here.settings, here.store, here.upstream, next_key=next_key)
+    await standing(place(announced, tmp_path))
+    rotated = World(here.settings, here.store, here.upstream, key=next_key)
+    assert await token_of(place(rotated, tmp_path)) == TOKEN
+    await standing(place(rotated, tmp_path))
+    with pytest.raises(ServerUntrusted):
+        await token_of(place(here, tmp_path))
 
 
-def test_a_device_learns_the_next_key_from_whatever_it_is_answered(tmp_path):
+async def test_a_device_learns_the_next_key_from_whatever_it_is_answered(tmp_path):
     next_key = keys.private_key(keys.new_private_key())
 
-    async def main() -> None:
-        here = world(devices={})
-        enrolled = await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
-        announced = World(here.settings, here.store, here.upstream, next_key=next_key)
-        here.work(lambda c: devices.move(c, enrolled.device_id, audit.Action.SUSPENDED, here.ms, "admin"))
-        with pytest.raises(TokenRefused):
-            await token_of(place(announced, tmp_path))
-        here.work(lambda c: devices.move(c, enrolled.device_id, audit.Action.RESUMED, here.ms, "admin"))
-        rotated = World(here.settings, here.store, here.upstream, key=next_key)
-        assert await token_of(place(rotated, tmp_path)) == TOKEN
-
-    run_virtual(main)
+    here = world(devices={})
+    enrolled = await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
+    announced = World(here.settings, here.store, here.upstream, next_key=next_key)
+    here.work(lambda c: devices.move(c, enrolled.device_id, audit.Action.SUSPENDED, here.ms, "admin"))
+    with pytest.raises(TokenRefused):
+        await token_of(place(announced, tmp_path))
+    here.work(lambda c: devices.move(c, enrolled.device_id, audit.Action.RESUMED, here.ms, "admin"))
+    rotated = World(here.settings, here.store, here.upstream, key=next_key)
+    assert await token_of(place(rotated, tmp_path)) == TOKEN
 
 
-def test_a_device_and_a_join_string_that_know_the_old_key_alone_are_served_after_a_rotation(tmp_path):
+async def test_a_device_and_a_join_string_that_know_the_old_key_alone_are_served_after_a_rotation(tmp_path):
     next_key = keys.private_key(keys.new_private_key())
 
-    async def main() -> None:
-        here = world(devices={})
-        await enrol(place(here, tmp_path / "a"), join(here.claim()), FACTS, None)
-        rotated = World(here.settings, here.store, here.upstream, key=next_key, previous_key=here.key)
-        assert await token_of(place(rotated, tmp_path / "a")) == TOKEN
-        await enrol(place(rotated, tmp_path / "b"), join(here.claim()), FACTS, None)
-        dropped = World(here.settings, here.store, here.upstream, key=next_key)
-        for name in ("a", "b"):
-            assert await token_of(place(dropped, tmp_path / name)) == TOKEN
-
-    run_virtual(main)
+    here = world(devices={})
+    await enrol(place(here, tmp_path / "a"), join(here.claim()), FACTS, None)
+    rotated = World(here.settings, here.store, here.upstream, key=next_key, previous_key=here.key)
+    assert await token_of(place(rotated, tmp_path / "a")) == TOKEN
+    await enrol(place(rotated, tmp_path / "b"), join(here.claim()), FACTS, None)
+    dropped = World(here.settings, here.store, here.upstream, key=next_key)
+    for name in ("a", "b"):
+        assert await token_of(place(dropped, tmp_path / name)) == TOKEN
 
 
-def test_a_key_that_cannot_be_written_down_is_not_said_to_be_known(tmp_path, monkeypatch):
+async def test_a_key_that_cannot_be_written_down_is_not_said_to_be_known(tmp_path, monkeypatch):
     next_key = keys.private_key(keys.new_private_key())
-
-    async def main() -> None:
-        here = world(devices={})
-        await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
-        where = place(World(here.settings, here.store, here.upstream, next_key=next_key), tmp_path)
-        async with where.client() as client:
-            monkeypatch.setattr(PrivateDirectory, "write", broken)
-            for _ in range(2):
-                await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
-        known = here.work(lambda c: c.exec_driver_sql("SELECT server_key FROM device").scalar())
-        assert known != keys.thumbprint(next_key)
 
     def broken(self: PrivateDirectory, name: str, content: str) -> None:
         raise ConfigurationError("the card cannot be written")
 
-    run_virtual(main)
+    here = world(devices={})
+    await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
+    where = place(World(here.settings, here.store, here.upstream, next_key=next_key), tmp_path)
+    async with where.client() as client:
+        monkeypatch.setattr(PrivateDirectory, "write", broken)
+        for _ in range(2):
+            await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
+    known = here.work(lambda c: c.exec_driver_sql("SELECT server_key FROM device").scalar())
+    assert known != keys.thumbprint(next_key)
 
 
-def test_settings_count_more_than_what_enrolment_has_left(tmp_path):
-    async def main() -> None:
-        here = world(devices={})
-        await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
-        moved = place(here, tmp_path, url="https://moved.test/")
-        assert ProvisioningClient(moved.settings, tmp_path).url == "https://moved.test"
-        assert await token_of(moved) == TOKEN
-
-    run_virtual(main)
+async def test_settings_count_more_than_what_enrolment_has_left(tmp_path):
+    here = world(devices={})
+    await enrol(place(here, tmp_path), join(here.claim()), FACTS, None)
+    moved = place(here, tmp_path, url="https://moved.test/")
+    assert ProvisioningClient(moved.settings, tmp_path).url == "https://moved.test"
+    assert await token_of(moved) == TOKEN

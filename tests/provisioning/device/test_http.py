@@ -9,7 +9,6 @@ import pytest
 
 from appliance.errors import ClockWrong, ProvisioningUnreachable
 from appliance.provisioning.device.client import ProvisioningClient
-from tests.clock import run_virtual
 from tests.provisioning.homes import SETTINGS
 from tests.provisioning.worlds import DEVICE, NOW, answer
 
@@ -26,7 +25,7 @@ STANDING = {"device_id": DEVICE, "status": "active", "server_time": NOW.isoforma
         (timedelta(minutes=1), ProvisioningUnreachable, "this device's clock is right"),
     ],
 )
-def test_a_certificate_of_another_time_is_the_clocks_fault_unless_that_is_known_to_be_right(
+async def test_a_certificate_of_another_time_is_the_clocks_fault_unless_that_is_known_to_be_right(
     caplog, verify_code, ahead, expected, said
 ):
     """``ahead``: by how much the server's clock was, by its last answer; None: it has given none."""
@@ -40,7 +39,7 @@ def test_a_certificate_of_another_time_is_the_clocks_fault_unless_that_is_known_
 
     known = [] if ahead is None else [ahead]
 
-    async def main() -> None:
+    with caplog.at_level(logging.WARNING):
         async with ProvisioningClient(SETTINGS, None, httpx2.MockTransport(handler)) as client:
             if known:
                 await client.standing(5.0)
@@ -48,7 +47,4 @@ def test_a_certificate_of_another_time_is_the_clocks_fault_unless_that_is_known_
                 await client.standing(5.0)
             assert type(caught.value) is expected
             assert said in str(caught.value)
-
-    with caplog.at_level(logging.WARNING):
-        run_virtual(main)
     assert caplog.text.count("provisioning.clock-wrong") == (ahead is not None and abs(ahead) > timedelta(hours=1))

@@ -20,7 +20,6 @@ from appliance.provisioning.server.admin import actor
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import AUDIT
 from appliance.provisioning.server.store import Store, open_engine
-from tests.clock import run_virtual
 from tests.provisioning.worlds import OPEN, InThisThread, World, refused, server_settings, world
 
 URL = "https://provisioning.test"
@@ -75,7 +74,7 @@ def answer(result: tuple[int, str, str]):
     return json.loads(result[1])
 
 
-def test_a_device_is_brought_in_with_what_the_command_prints(admin, here, tmp_path):
+async def test_a_device_is_brought_in_with_what_the_command_prints(admin, here, tmp_path):
     made = answer(admin("--json", "claims", "create", "--url", URL, "--label", "kitchen", "--approval"))
     join = read_join(made["join"])
     key_file = tmp_path / "signing-key.pem"
@@ -83,30 +82,27 @@ def test_a_device_is_brought_in_with_what_the_command_prints(admin, here, tmp_pa
     assert (join.url, join.server_key) == (URL, keys.thumbprint(keys.private_key(key_file.read_text())))
     key = keys.private_key(keys.new_private_key())
 
-    async def main() -> None:
-        device = (await here.enrol(join.claim.text(), key)).json()["device_id"]
-        refused(await here.token(device=device, key=key), ProblemCode.DEVICE_PENDING)
-        assert answer(admin("--json", "devices", "approve", device)) == {
-            "id": device,
-            "name": "kitchen",
-            "status": "active",
-        }
-        assert (await here.token(device=device, key=key)).status_code == 200
-        assert answer(admin("--json", "devices", "suspend", device))["status"] == "suspended"
-        refused(await here.token(device=device, key=key), ProblemCode.DEVICE_SUSPENDED)
-        assert answer(admin("--json", "devices", "resume", device))["status"] == "active"
-        answer(admin("--json", "policies", "set", "children", "--sessions-day", "1", "--tools", "set_volume,get_time"))
-        answer(admin("--json", "devices", "set-policy", device, "children"))
-        refused(await here.token(device=device, key=key), ProblemCode.QUOTA_SESSIONS)
-        shown = answer(admin("--json", "devices", "show", device))
-        assert (shown["name"], shown["policy"], shown["claim_id"]) == ("kitchen", "children", join.claim.id)
-        assert keys.thumbprint(key) in shown["keys"]
-        (used,) = answer(admin("--json", "usage", "--days", "400"))
-        assert (used["id"], used["sessions"], used["reserved_s"]) == (device, 1, 960)
-        assert answer(admin("--json", "devices", "revoke", device))["status"] == "revoked"
-        refused(await here.token(device=device, key=key), ProblemCode.SIGNATURE_INVALID)
-
-    run_virtual(main)
+    device = (await here.enrol(join.claim.text(), key)).json()["device_id"]
+    refused(await here.token(device=device, key=key), ProblemCode.DEVICE_PENDING)
+    assert answer(admin("--json", "devices", "approve", device)) == {
+        "id": device,
+        "name": "kitchen",
+        "status": "active",
+    }
+    assert (await here.token(device=device, key=key)).status_code == 200
+    assert answer(admin("--json", "devices", "suspend", device))["status"] == "suspended"
+    refused(await here.token(device=device, key=key), ProblemCode.DEVICE_SUSPENDED)
+    assert answer(admin("--json", "devices", "resume", device))["status"] == "active"
+    answer(admin("--json", "policies", "set", "children", "--sessions-day", "1", "--tools", "set_volume,get_time"))
+    answer(admin("--json", "devices", "set-policy", device, "children"))
+    refused(await here.token(device=device, key=key), ProblemCode.QUOTA_SESSIONS)
+    shown = answer(admin("--json", "devices", "show", device))
+    assert (shown["name"], shown["policy"], shown["claim_id"]) == ("kitchen", "children", join.claim.id)
+    assert keys.thumbprint(key) in shown["keys"]
+    (used,) = answer(admin("--json", "usage", "--days", "400"))
+    assert (used["id"], used["sessions"], used["reserved_s"]) == (device, 1, 960)
+    assert answer(admin("--json", "devices", "revoke", device))["status"] == "revoked"
+    refused(await here.token(device=device, key=key), ProblemCode.SIGNATURE_INVALID)
     told = [row["action"] for row in answer(admin("--json", "audit", "tail", "-n", "50"))]
     assert told == [
         "claim-created",
@@ -280,9 +276,9 @@ def test_what_cannot_be_done_is_one_line(admin, arguments, code, said):
     assert err.count("\n") == 1
 
 
-def test_a_device_in_another_state_is_told_apart_from_one_that_is_not_there(admin, here):
+async def test_a_device_in_another_state_is_told_apart_from_one_that_is_not_there(admin, here):
     key = keys.private_key(keys.new_private_key())
-    device = run_virtual(lambda: here.enrol(here.claim(), key)).json()["device_id"]
+    device = (await here.enrol(here.claim(), key)).json()["device_id"]
     assert "is already active; only pending devices can be approved" in admin("devices", "approve", device)[2]
 
 

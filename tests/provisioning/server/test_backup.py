@@ -94,7 +94,7 @@ def bring_key(first: Place, other: Place) -> None:
     (first.settings.directory() / "signing-key.pem").rename(other.settings.directory() / "signing-key.pem")
 
 
-def test_what_was_backed_up_is_there_again_on_another_machine(first, tmp_path, capsys):
+async def test_what_was_backed_up_is_there_again_on_another_machine(first, tmp_path, capsys):
     claim = first.world().claim()
     file = tmp_path / "backup.tar"
     assert first.admin("backup", file) == (ExitCode.OK, f"file     {file}\ndevices  1\n")
@@ -105,9 +105,9 @@ def test_what_was_backed_up_is_there_again_on_another_machine(first, tmp_path, c
     assert {name: rows for name, rows in after.items() if name != "claim"} == {
         name: rows for name, rows in before.items() if name != "claim"
     }
-    run_virtual(lambda: serves(other, 10))
+    await serves(other, 10)
     stranger = keys.private_key(keys.new_private_key())
-    refused(run_virtual(lambda: other.world().enrol(claim, stranger)), ProblemCode.CLAIM_INVALID)
+    refused(await other.world().enrol(claim, stranger), ProblemCode.CLAIM_INVALID)
     told = json.loads(other.admin("--json", "audit", "tail", "-n", "50")[1])
     actions = [row["action"] for row in told]
     assert actions[actions.index("backed-up") :][:4] == ["backed-up", "restored", "claim-revoked", "claim-revoked"]
@@ -186,7 +186,7 @@ def test_a_backup_whose_database_is_damaged_takes_no_key_away(first, tmp_path, c
     assert key.with_name("signing-key.pem.before").read_bytes() == before
 
 
-def test_a_database_moves_to_the_one_of_other_settings(first, tmp_path, capsys, database_url):
+async def test_a_database_moves_to_the_one_of_other_settings(first, tmp_path, capsys, database_url):
     other = Place(tmp_path / "second", capsys, database_url)
     code, said = first.admin("move", other.file)
     assert (code, said.split()[-2:]) == (ExitCode.OK, ["devices", "1"])
@@ -196,7 +196,7 @@ def test_a_database_moves_to_the_one_of_other_settings(first, tmp_path, capsys, 
     assert "not empty" in said
     assert first.admin("move", first.file)[0] == ExitCode.CONFIGURATION
     bring_key(first, other)
-    run_virtual(lambda: serves(other, 10))
+    await serves(other, 10)
 
 
 def test_a_backup_of_one_engine_is_one_for_the_other(first, tmp_path, capsys, database_url):

@@ -14,7 +14,6 @@ from cryptography.x509.oid import NameOID
 
 from appliance.errors import ConfigurationError
 from appliance.provisioning.server.certificate import NEAR, TOLD_EVERY, Certificate
-from tests.clock import run_virtual
 from tests.provisioning.worlds import NOW, World, world
 
 FILES = ("tls-certificate.pem", "tls-key.pem")
@@ -159,19 +158,16 @@ def test_nobody_is_asked_for_a_passphrase(tmp_path, caplog):
         Certificate(tmp_path / FILES[0], file, lambda: NOW)
 
 
-def test_it_is_looked_after_while_the_server_runs_and_its_end_is_in_the_metrics(tmp_path):
+async def test_it_is_looked_after_while_the_server_runs_and_its_end_is_in_the_metrics(tmp_path):
     house = House(tmp_path)
     here = world()
 
-    async def main() -> None:
-        watched = World(here.settings, here.store, here.upstream, certificate=house.certificate)
-        async with watched.app.router.lifespan_context(watched.app):
-            await asyncio.sleep(1)
-            issue(tmp_path, 365, "new")
-            await asyncio.sleep(70)
-        assert served(house.context) == "new"
-        value = watched.parts.metrics.registry.get_sample_value("provisiond_certificate_expires_at_seconds")
-        assert value == (NOW + timedelta(days=365)).timestamp()
-        assert watched.parts.metrics.registry.get_sample_value("provisiond_devices", {"status": "active"}) == 1
-
-    run_virtual(main)
+    watched = World(here.settings, here.store, here.upstream, certificate=house.certificate)
+    async with watched.app.router.lifespan_context(watched.app):
+        await asyncio.sleep(1)
+        issue(tmp_path, 365, "new")
+        await asyncio.sleep(70)
+    assert served(house.context) == "new"
+    value = watched.parts.metrics.registry.get_sample_value("provisiond_certificate_expires_at_seconds")
+    assert value == (NOW + timedelta(days=365)).timestamp()
+    assert watched.parts.metrics.registry.get_sample_value("provisiond_devices", {"status": "active"}) == 1

@@ -1,6 +1,5 @@
 """The interface as it is described, tried by a generator: signed requests of every shape, and unsigned ones."""
 
-from functools import partial
 from types import ModuleType
 from urllib.parse import quote
 
@@ -10,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.provisioning.common.protocol import MAX_REQUEST_BYTES, Problem, ProblemCode
-from tests.clock import run_virtual
 from tests.provisioning.worlds import KEY, OPEN, SERVER, World, refused, world
 
 FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0, "clone_conflicts_day": 0}
@@ -71,12 +69,9 @@ def test_no_operation_is_left_out(described: ModuleType):
     ),
     body=st.binary(max_size=100),
 )
-def test_junk_is_refused_as_a_problem_whatever_it_is(method, path, headers, body):
-    async def main() -> httpx2.Response:
-        async with httpx2.AsyncClient(transport=server().transport) as http:
-            return await http.request(method, f"{SERVER}{path}", content=body, headers=headers)
-
-    response = run_virtual(main)
+async def test_junk_is_refused_as_a_problem_whatever_it_is(method, path, headers, body):
+    async with httpx2.AsyncClient(transport=server().transport) as http:
+        response = await http.request(method, f"{SERVER}{path}", content=body, headers=headers)
     if path.startswith("/v1/"):
         refused(response, ProblemCode.SIGNATURE_INVALID)
     else:
@@ -85,9 +80,9 @@ def test_junk_is_refused_as_a_problem_whatever_it_is(method, path, headers, body
 
 @settings(max_examples=80)
 @given(body=st.one_of(st.binary(max_size=300), st.text(max_size=100).map(str.encode)))
-def test_a_signed_body_of_any_bytes_is_refused_in_order(body):
+async def test_a_signed_body_of_any_bytes_is_refused_in_order(body):
     for path in ("/v1/tokens", "/v1/enroll", "/v1/device/rotate"):
-        response = run_virtual(partial(server().ask, "POST", path, body, key=KEY))
+        response = await server().ask("POST", path, body, key=KEY)
         problem = Problem.model_validate_json(response.content)
         assert problem.code in {"invalid-request", "signature-invalid"}
         assert len(response.content) < MAX_REQUEST_BYTES

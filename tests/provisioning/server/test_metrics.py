@@ -5,20 +5,16 @@ import pytest
 
 from appliance.provisioning.server.client_version import is_too_old
 from appliance.provisioning.server.metrics import Metrics, served
-from tests.clock import run_virtual
 from tests.provisioning.worlds import DEVICE, world
 
 pytestmark = pytest.mark.realtime
 
 
-def test_what_is_counted_can_be_fetched_on_the_loopback_address_and_names_no_device():
+async def test_what_is_counted_can_be_fetched_on_the_loopback_address_and_names_no_device():
     here = world()
 
-    async def ask() -> None:
-        await here.token()
-        await here.token(device="stranger")
-
-    run_virtual(ask)
+    await here.token()
+    await here.token(device="stranger")
     with served(here.parts.metrics, 0) as port:
         text = httpx2.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
     assert 'provisiond_answers_total{status="200"} 1.0' in text

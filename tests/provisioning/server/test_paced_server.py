@@ -16,7 +16,6 @@ import uvicorn
 from appliance.provisioning.server.connection_limits import LONGEST_S, ConnectionLimits, Stage
 from appliance.provisioning.server.paced_server import PacedServer
 from tests.bench.fleet import Line
-from tests.clock import run_real
 
 pytestmark = pytest.mark.realtime
 MAX_BUSY = 4
@@ -98,43 +97,37 @@ async def running(
                 server.should_exit = True
 
 
-def test_those_that_are_too_many_wait_their_turn_and_are_served(tmp_path: Path):
+async def test_those_that_are_too_many_wait_their_turn_and_are_served(tmp_path: Path):
     slow = Slow()
 
-    async def main() -> list[int]:
-        waits = {Stage.READY: 60.0}
-        async with running(tmp_path, slow, most=3 * ASKERS, waits=waits, max_busy=MAX_BUSY) as server:
-            asked = await asyncio.gather(*(ask(server.url, server.trust) for _ in range(ASKERS)))
-            # One that never says anything keeps nobody from leaving.
-            silent, held = await asyncio.open_connection(*server.address)
-        await silent.read()
-        held.close()
-        return asked
-
-    assert run_real(main) == [200] * ASKERS
+    waits = {Stage.READY: 60.0}
+    async with running(tmp_path, slow, most=3 * ASKERS, waits=waits, max_busy=MAX_BUSY) as server:
+        asked = await asyncio.gather(*(ask(server.url, server.trust) for _ in range(ASKERS)))
+        # One that never says anything keeps nobody from leaving.
+        silent, held = await asyncio.open_connection(*server.address)
+    await silent.read()
+    held.close()
+    assert asked == [200] * ASKERS
     assert 1 < slow.most <= 2 * MAX_BUSY
 
 
 @pytest.mark.parametrize(
     "words", [b"", b"GET / HTTP/1.1\r\nhost", b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n1"]
 )
-def test_those_who_keep_it_waiting_make_way(tmp_path: Path, words: bytes):
-    async def main() -> None:
-        async with running(tmp_path, reads_all) as server:
-            halves = [await server.half(words) for _ in range(3 * MOST)]
-            assert len(server.room) <= MOST // 2
-            silent = [await asyncio.open_connection(*server.address) for _ in range(3 * MOST)]
-            for _ in range(5):
-                assert await ask(server.url, server.trust) == 200
-                assert len(server.room) <= MOST
-            for reader, writer in [*halves[:MOST], *silent[:MOST]]:
-                with suppress(ConnectionError):
-                    assert await reader.read() == b""
-                writer.close()
-            for _, writer in [*halves, *silent]:
-                writer.close()
-
-    run_real(main)
+async def test_those_who_keep_it_waiting_make_way(tmp_path: Path, words: bytes):
+    async with running(tmp_path, reads_all) as server:
+        halves = [await server.half(words) for _ in range(3 * MOST)]
+        assert len(server.room) <= MOST // 2
+        silent = [await asyncio.open_connection(*server.address) for _ in range(3 * MOST)]
+        for _ in range(5):
+            assert await ask(server.url, server.trust) == 200
+            assert len(server.room) <= MOST
+        for reader, writer in [*halves[:MOST], *silent[:MOST]]:
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+            writer.close()
+        for _, writer in [*halves, *silent]:
+            writer.close()
 
 
 async def trickle(writer: asyncio.StreamWriter) -> None:
@@ -148,53 +141,44 @@ async def trickle(writer: asyncio.StreamWriter) -> None:
 
 
 @pytest.mark.parametrize("asked_before", [False, True])
-def test_a_head_that_trickles_in_is_not_waited_for(tmp_path: Path, asked_before: bool):
+async def test_a_head_that_trickles_in_is_not_waited_for(tmp_path: Path, asked_before: bool):
 
-    async def main() -> None:
-        async with running(tmp_path, waits={Stage.REQUEST: 0.4}) as server, asyncio.timeout(5):
-            reader, writer = await server.half(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" if asked_before else b"")
-            if asked_before:
-                await reader.readuntil(b"\r\n\r\n")
-                await server.until(Stage.IDLE)
-            async with asyncio.TaskGroup() as group:
-                group.create_task(trickle(writer))
-                with suppress(ConnectionError):
-                    await reader.read()
-                writer.close()
-
-    run_real(main)
+    async with running(tmp_path, waits={Stage.REQUEST: 0.4}) as server, asyncio.timeout(5):
+        reader, writer = await server.half(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" if asked_before else b"")
+        if asked_before:
+            await reader.readuntil(b"\r\n\r\n")
+            await server.until(Stage.IDLE)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(trickle(writer))
+            with suppress(ConnectionError):
+                await reader.read()
+            writer.close()
 
 
-def test_who_says_nothing_and_who_stops_in_the_handshake_are_not_waited_for(tmp_path: Path):
+async def test_who_says_nothing_and_who_stops_in_the_handshake_are_not_waited_for(tmp_path: Path):
 
-    async def main() -> None:
-        async with running(tmp_path, waits={Stage.SILENT: 0.3, Stage.HANDSHAKE: 0.3}) as server, asyncio.timeout(5):
-            for words in (b"", b"\x16\x03\x01\x02\x00\x01"):
-                reader, writer = await asyncio.open_connection(*server.address)
-                writer.write(words)
-                with suppress(ConnectionError):
-                    await reader.read()
-                writer.close()
-            await server.until(Stage.HANDSHAKE, 0)
-
-    run_real(main)
+    async with running(tmp_path, waits={Stage.SILENT: 0.3, Stage.HANDSHAKE: 0.3}) as server, asyncio.timeout(5):
+        for words in (b"", b"\x16\x03\x01\x02\x00\x01"):
+            reader, writer = await asyncio.open_connection(*server.address)
+            writer.write(words)
+            with suppress(ConnectionError):
+                await reader.read()
+            writer.close()
+        await server.until(Stage.HANDSHAKE, 0)
 
 
-def test_an_answer_that_nobody_reads_is_not_held_for_ever(tmp_path: Path):
+async def test_an_answer_that_nobody_reads_is_not_held_for_ever(tmp_path: Path):
 
     async def long(scope, receive, send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         for _ in range(1000):
             await send({"type": "http.response.body", "body": b"x" * 65536, "more_body": True})
 
-    async def main() -> None:
-        async with running(tmp_path, long, waits={Stage.WORK: 0.3}) as server, asyncio.timeout(5):
-            _, writer = await server.half(REQUEST)
-            await server.until(Stage.WORK)
-            await server.until(Stage.WORK, 0)
-            writer.close()
-
-    run_real(main)
+    async with running(tmp_path, long, waits={Stage.WORK: 0.3}) as server, asyncio.timeout(5):
+        _, writer = await server.half(REQUEST)
+        await server.until(Stage.WORK)
+        await server.until(Stage.WORK, 0)
+        writer.close()
 
 
 class Short(socket.socket):
@@ -209,37 +193,30 @@ class Short(socket.socket):
         return super().accept()
 
 
-def test_with_too_many_open_files_it_goes_on_when_it_has_some_again(tmp_path: Path, caplog):
-    async def main() -> None:
-        listener = Short(socket.AF_INET, socket.SOCK_STREAM)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        async with running(tmp_path, listener=listener) as server:
-            assert await ask(server.url, server.trust) == 200
-            assert listener.failures == 0
-
-    run_real(main)
+async def test_with_too_many_open_files_it_goes_on_when_it_has_some_again(tmp_path: Path, caplog):
+    listener = Short(socket.AF_INET, socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    async with running(tmp_path, listener=listener) as server:
+        assert await ask(server.url, server.trust) == 200
+        assert listener.failures == 0
     assert "Too many open files" in caplog.text
 
 
-def test_the_newest_is_greeted_first_and_who_has_waited_too_long_is_closed(tmp_path: Path):
+async def test_the_newest_is_greeted_first_and_who_has_waited_too_long_is_closed(tmp_path: Path):
     """While all are busy; the device of the oldest has given up by the time that there is room."""
     busy = True
 
-    async def main() -> None:
-        nonlocal busy
-        async with (
-            running(tmp_path, waits={Stage.READY: 0.3}, line_room=lambda: 0 if busy else 9) as server,
-            asyncio.timeout(5),
-        ):
-            old = asyncio.create_task(ask(server.url, server.trust))
-            await server.until(Stage.READY)
-            await server.until(Stage.READY, 0)
-            with pytest.raises((OSError, EOFError)):
-                await old
-            new = asyncio.create_task(ask(server.url, server.trust))
-            await server.until(Stage.READY)
-            busy = False
-            assert await new == 200
-
-    run_real(main)
+    async with (
+        running(tmp_path, waits={Stage.READY: 0.3}, line_room=lambda: 0 if busy else 9) as server,
+        asyncio.timeout(5),
+    ):
+        old = asyncio.create_task(ask(server.url, server.trust))
+        await server.until(Stage.READY)
+        await server.until(Stage.READY, 0)
+        with pytest.raises((OSError, EOFError)):
+            await old
+        new = asyncio.create_task(ask(server.url, server.trust))
+        await server.until(Stage.READY)
+        busy = False
+        assert await new == 200

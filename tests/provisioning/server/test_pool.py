@@ -7,7 +7,6 @@ from appliance.provisioning.server.circuit_breaker import FAILURES, FIRST_PAUSE_
 from appliance.provisioning.server.enrol_rate_limiter import ALLOWED, REMEMBERED, WINDOW_S, EnrolRateLimiter
 from appliance.provisioning.server.pool import LINE_S, MAX_MINTS, UpstreamPool
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
-from tests.clock import run_virtual
 from tests.provisioning.worlds import NOW, FakeUpstream
 
 DOWN = UpstreamError(ProblemCode.UPSTREAM_UNAVAILABLE, "down")
@@ -25,113 +24,92 @@ async def code_of(upstream: Upstream, holder: str = "kitchen") -> tuple[ProblemC
     return None, None
 
 
-def test_a_device_keeps_to_one_key_and_the_devices_are_spread():
-    async def main() -> None:
-        members = [FakeUpstream() for _ in range(3)]
-        pool = UpstreamPool(members)
-        for number in range(300):
-            for _ in range(2):
-                await pool.mint(spec(f"device{number}"))
-        held = [{one.holder for one in member.specs} for member in members]
-        assert sum(map(len, held)) == 300
-        assert all(60 < len(holders) < 140 for holders in held)
-        await pool.aclose()
-        assert all(member.closed for member in members)
-
-    run_virtual(main)
+async def test_a_device_keeps_to_one_key_and_the_devices_are_spread():
+    members = [FakeUpstream() for _ in range(3)]
+    pool = UpstreamPool(members)
+    for number in range(300):
+        for _ in range(2):
+            await pool.mint(spec(f"device{number}"))
+    held = [{one.holder for one in member.specs} for member in members]
+    assert sum(map(len, held)) == 300
+    assert all(60 < len(holders) < 140 for holders in held)
+    await pool.aclose()
+    assert all(member.closed for member in members)
 
 
-def test_a_further_key_moves_only_those_that_move_to_it():
-    async def main() -> None:
-        two, three = [FakeUpstream(), FakeUpstream()], [FakeUpstream(), FakeUpstream(), FakeUpstream()]
-        for number in range(100):
-            await UpstreamPool(two).mint(spec(f"device{number}"))
-            await UpstreamPool(three).mint(spec(f"device{number}"))
-        for before, after in zip(two, three, strict=False):
-            assert {one.holder for one in after.specs} <= {one.holder for one in before.specs}
-
-    run_virtual(main)
+async def test_a_further_key_moves_only_those_that_move_to_it():
+    two, three = [FakeUpstream(), FakeUpstream()], [FakeUpstream(), FakeUpstream(), FakeUpstream()]
+    for number in range(100):
+        await UpstreamPool(two).mint(spec(f"device{number}"))
+        await UpstreamPool(three).mint(spec(f"device{number}"))
+    for before, after in zip(two, three, strict=False):
+        assert {one.holder for one in after.specs} <= {one.holder for one in before.specs}
 
 
-def test_while_a_service_fails_it_is_asked_once_in_a_while_and_devices_are_told_when_to_come_again():
-    async def main() -> None:
-        member = FakeUpstream(DOWN)
-        pool = UpstreamPool([member])
-        for _ in range(FAILURES):
-            assert (await code_of(pool))[0] is ProblemCode.UPSTREAM_UNAVAILABLE
-        assert [await code_of(pool) for _ in range(50)] == [(ProblemCode.UPSTREAM_UNAVAILABLE, 2)] * 50
-        assert len(member.specs) == FAILURES
-        await asyncio.sleep(FIRST_PAUSE_S)
+async def test_while_a_service_fails_it_is_asked_once_in_a_while_and_devices_are_told_when_to_come_again():
+    member = FakeUpstream(DOWN)
+    pool = UpstreamPool([member])
+    for _ in range(FAILURES):
+        assert (await code_of(pool))[0] is ProblemCode.UPSTREAM_UNAVAILABLE
+    assert [await code_of(pool) for _ in range(50)] == [(ProblemCode.UPSTREAM_UNAVAILABLE, 2)] * 50
+    assert len(member.specs) == FAILURES
+    await asyncio.sleep(FIRST_PAUSE_S)
+    await code_of(pool)
+    assert len(member.specs) == FAILURES + 1
+    assert await code_of(pool) == (ProblemCode.UPSTREAM_UNAVAILABLE, 4)
+    member.failure = None
+    await asyncio.sleep(2 * FIRST_PAUSE_S)
+    assert await code_of(pool) == (None, None)
+    assert [await code_of(pool) for _ in range(3)] == [(None, None)] * 3
+
+
+async def test_a_request_that_is_rejected_says_nothing_about_the_service():
+    member = FakeUpstream(UpstreamError(ProblemCode.UPSTREAM_REJECTED, "no such model"))
+    pool = UpstreamPool([member])
+    for _ in range(3 * FAILURES):
         await code_of(pool)
-        assert len(member.specs) == FAILURES + 1
-        assert await code_of(pool) == (ProblemCode.UPSTREAM_UNAVAILABLE, 4)
-        member.failure = None
-        await asyncio.sleep(2 * FIRST_PAUSE_S)
-        assert await code_of(pool) == (None, None)
-        assert [await code_of(pool) for _ in range(3)] == [(None, None)] * 3
-
-    run_virtual(main)
+    assert len(member.specs) == 3 * FAILURES
 
 
-def test_a_request_that_is_rejected_says_nothing_about_the_service():
-    async def main() -> None:
-        member = FakeUpstream(UpstreamError(ProblemCode.UPSTREAM_REJECTED, "no such model"))
-        pool = UpstreamPool([member])
-        for _ in range(3 * FAILURES):
-            await code_of(pool)
-        assert len(member.specs) == 3 * FAILURES
-
-    run_virtual(main)
+async def test_one_key_that_fails_does_not_stop_the_others():
+    bad, good = FakeUpstream(DOWN), FakeUpstream()
+    pool = UpstreamPool([bad, good])
+    codes = [(await code_of(pool, f"device{number}"))[0] for number in range(60)]
+    assert codes.count(None) == len(good.specs) > 15
+    assert len(bad.specs) == FAILURES
 
 
-def test_one_key_that_fails_does_not_stop_the_others():
-    async def main() -> None:
-        bad, good = FakeUpstream(DOWN), FakeUpstream()
-        pool = UpstreamPool([bad, good])
-        codes = [(await code_of(pool, f"device{number}"))[0] for number in range(60)]
-        assert codes.count(None) == len(good.specs) > 15
-        assert len(bad.specs) == FAILURES
+async def test_no_more_wait_than_the_line_is_long():
+    class Slow(FakeUpstream):
+        async def mint(self, spec: MintSpec) -> str:
+            await asyncio.sleep(1.0)
+            return await super().mint(spec)
 
-    run_virtual(main)
-
-
-def test_no_more_wait_than_the_line_is_long():
-    async def main() -> None:
-        class Slow(FakeUpstream):
-            async def mint(self, spec: MintSpec) -> str:
-                await asyncio.sleep(1.0)
-                return await super().mint(spec)
-
-        pool = UpstreamPool([Slow()])
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(code_of(pool)) for _ in range(2 * MAX_MINTS + 7)]
-        codes = [task.result()[0] for task in tasks]
-        assert codes.count(None) == 2 * MAX_MINTS
-        assert codes.count(ProblemCode.UPSTREAM_UNAVAILABLE) == 7
-
-    run_virtual(main)
+    pool = UpstreamPool([Slow()])
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(code_of(pool)) for _ in range(2 * MAX_MINTS + 7)]
+    codes = [task.result()[0] for task in tasks]
+    assert codes.count(None) == 2 * MAX_MINTS
+    assert codes.count(ProblemCode.UPSTREAM_UNAVAILABLE) == 7
 
 
-def test_whoever_waits_too_long_in_line_is_sent_away_and_speaks_of_no_fault():
-    async def main() -> None:
-        class Slow(FakeUpstream):
-            async def mint(self, spec: MintSpec) -> str:
-                await asyncio.sleep(3.0)
-                return await super().mint(spec)
+async def test_whoever_waits_too_long_in_line_is_sent_away_and_speaks_of_no_fault():
+    class Slow(FakeUpstream):
+        async def mint(self, spec: MintSpec) -> str:
+            await asyncio.sleep(3.0)
+            return await super().mint(spec)
 
-        pool, loop = UpstreamPool([Slow()]), asyncio.get_running_loop()
-        begun = loop.time()
-        async with asyncio.TaskGroup() as group:
-            first = [group.create_task(code_of(pool)) for _ in range(MAX_MINTS)]
-            await asyncio.sleep(0)
-            for _ in range(2 * FAILURES):
-                group.create_task(code_of(pool))
-            assert (await code_of(pool))[0] is ProblemCode.UPSTREAM_UNAVAILABLE
-            assert loop.time() - begun == pytest.approx(LINE_S)
-        assert {task.result()[0] for task in first} == {None}
-        assert (await code_of(pool))[0] is None
-
-    run_virtual(main)
+    pool, loop = UpstreamPool([Slow()]), asyncio.get_running_loop()
+    begun = loop.time()
+    async with asyncio.TaskGroup() as group:
+        first = [group.create_task(code_of(pool)) for _ in range(MAX_MINTS)]
+        await asyncio.sleep(0)
+        for _ in range(2 * FAILURES):
+            group.create_task(code_of(pool))
+        assert (await code_of(pool))[0] is ProblemCode.UPSTREAM_UNAVAILABLE
+        assert loop.time() - begun == pytest.approx(LINE_S)
+    assert {task.result()[0] for task in first} == {None}
+    assert (await code_of(pool))[0] is None
 
 
 def test_the_one_who_tries_is_replaced_when_he_gives_up():

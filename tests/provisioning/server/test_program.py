@@ -28,7 +28,6 @@ from appliance.provisioning.server.program import listen
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import DATABASE_FILE, SIGNING_KEY_FILE
 from appliance.provisioning.server.store import Store, open_engine
-from tests.clock import run_real
 from tests.provisioning.server.loopback import token_service
 from tests.provisioning.worlds import API_KEY, DEVICE, KEY, PEM, TOKEN, server_settings
 
@@ -62,10 +61,10 @@ def _signing_key(directory: Path) -> str:
     return keys.public_key_text(keys.private_key((directory / SIGNING_KEY_FILE).read_text()))
 
 
-def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, caplog, monkeypatch):
+async def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, caplog, monkeypatch):
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "secrets"))
 
-    async def main() -> None:
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "httpcore2"):
         async with token_service(tmp_path / "upstream-ca.pem") as service:
             config = tmp_path / "provisiond.toml"
             config.write_text(
@@ -94,43 +93,34 @@ def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_path, 
                 for secret in (TOKEN, API_KEY):
                     assert secret.encode() not in log
                 assert DEVICE.encode() in log
-
-    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "httpcore2"):
-        run_real(main)
     assert not (tmp_path / "secrets").exists(), "TLS keeps its secrets"
     assert "httpcore2" in {record.name.partition(".")[0] for record in caplog.records}
     assert TOKEN not in caplog.text
 
 
-def test_a_closed_terminal_ends_it_in_order(tmp_path):
-    async def main() -> None:
-        config = tmp_path / "provisiond.toml"
-        config.write_text("")
-        async with running(config, tmp_path / "tls") as process:
-            assert process.stdout
-            await process.stdout.readline()
-            process.send_signal(signal.SIGHUP)
-            await asyncio.wait_for(process.communicate(), 20)
-            assert process.returncode == ExitCode.OK
-
-    run_real(main)
+async def test_a_closed_terminal_ends_it_in_order(tmp_path):
+    config = tmp_path / "provisiond.toml"
+    config.write_text("")
+    async with running(config, tmp_path / "tls") as process:
+        assert process.stdout
+        await process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == ExitCode.OK
 
 
-def test_ctrl_c_while_it_is_being_imported_ends_it_with_130_and_no_words():
-    async def main() -> None:
-        # The libraries take a second: the signal comes as soon as the first of them is being read.
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-v", "-m", "appliance.provisioning.server", stdout=PIPE, stderr=PIPE
-        )
-        assert process.stderr
-        while b"import 'uvicorn'" not in (line := await process.stderr.readline()):
-            assert line
-        process.send_signal(signal.SIGINT)
-        _, rest = await asyncio.wait_for(process.communicate(), 20)
-        assert process.returncode == 130
-        assert b"Traceback" not in rest
-
-    run_real(main)
+async def test_ctrl_c_while_it_is_being_imported_ends_it_with_130_and_no_words():
+    # The libraries take a second: the signal comes as soon as the first of them is being read.
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-v", "-m", "appliance.provisioning.server", stdout=PIPE, stderr=PIPE
+    )
+    assert process.stderr
+    while b"import 'uvicorn'" not in (line := await process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    _, rest = await asyncio.wait_for(process.communicate(), 20)
+    assert process.returncode == 130
+    assert b"Traceback" not in rest
 
 
 def test_a_wrong_setting_ends_it_with_78_and_a_line(tmp_path, capsys):

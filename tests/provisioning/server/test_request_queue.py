@@ -13,7 +13,6 @@ from appliance.provisioning.server.connection_limits import VISIT
 from appliance.provisioning.server.ports import MintSpec
 from appliance.provisioning.server.request_queue import LONGEST, PATIENCE_S, RETRY_AFTER_S, RequestQueue
 from appliance.provisioning.server.schema import SESSION, USAGE
-from tests.clock import run_virtual
 from tests.provisioning.worlds import ASKED, DEVICE, KEY, FakeUpstream, post, refused, signed_headers, world
 
 
@@ -22,83 +21,70 @@ def now() -> float:
 
 
 @pytest.mark.parametrize(("each_s", "expected"), [(0.1, [0, 1, 2, 3, 4]), (1.2, [0, 1, 2])])
-def test_they_are_served_in_the_order_of_their_coming_and_none_that_is_too_old(each_s: float, expected: list[int]):
-    async def main() -> None:
-        line, order = RequestQueue(at_once=1), []
+async def test_they_are_served_in_the_order_of_their_coming_and_none_that_is_too_old(
+    each_s: float, expected: list[int]
+):
+    line, order = RequestQueue(at_once=1), []
 
-        async def work(number: int) -> None:
-            if await line.enter(now()):
-                order.append(number)
-                await asyncio.sleep(each_s)
-                line.leave()
-
-        async with asyncio.TaskGroup() as group:
-            for number in range(5):
-                group.create_task(work(number))
-        assert order == expected
-
-    run_virtual(main)
-
-
-def test_whoever_has_waited_too_long_is_sent_away_in_time():
-    async def main() -> None:
-        line, begun = RequestQueue(at_once=1), now()
-        assert await line.enter(begun)
-        assert not await line.enter(begun - 1.0)
-        assert now() == pytest.approx(begun + PATIENCE_S - 1.0)
-        assert not await line.enter(begun - PATIENCE_S)
-        line.leave()
-        assert await line.enter(now())
-
-    run_virtual(main)
-
-
-def test_the_oldest_makes_way_when_the_line_is_full():
-    async def main() -> None:
-        line = RequestQueue(at_once=1)
-        assert await line.enter(now())
-        async with asyncio.TaskGroup() as group:
-            waiting = [group.create_task(line.enter(now())) for _ in range(LONGEST)]
-            await asyncio.sleep(0)
-            assert line.room < 0
-            waiting.append(group.create_task(line.enter(now())))
-            await asyncio.sleep(0.01)
-            assert [one.done() for one in waiting] == [True] + [False] * LONGEST
-            assert waiting[0].result() is False
-            for _ in range(LONGEST):
-                line.leave()
-                await asyncio.sleep(0)
-        assert all(one.result() for one in waiting[1:])
-
-    run_virtual(main)
-
-
-def test_one_that_is_cancelled_takes_nobody_s_place():
-    async def main() -> None:
-        line = RequestQueue(at_once=1)
-        assert await line.enter(now())
-        waiting = asyncio.create_task(line.enter(now()))
-        let_in = asyncio.create_task(line.enter(now()))
-        await asyncio.sleep(0)
-        line.leave()
-        for one in (waiting, let_in):
-            one.cancel()
-        await asyncio.wait([waiting, let_in])
-        assert await line.enter(now())
-
-    run_virtual(main)
-
-
-def test_whoever_waits_for_somebody_else_makes_room():
-    async def main() -> None:
-        line = RequestQueue(at_once=1)
-        assert await line.enter(now())
-        with line.elsewhere():
-            assert await line.enter(now())
+    async def work(number: int) -> None:
+        if await line.enter(now()):
+            order.append(number)
+            await asyncio.sleep(each_s)
             line.leave()
-        assert not await line.enter(now() - PATIENCE_S + 0.1)
 
-    run_virtual(main)
+    async with asyncio.TaskGroup() as group:
+        for number in range(5):
+            group.create_task(work(number))
+    assert order == expected
+
+
+async def test_whoever_has_waited_too_long_is_sent_away_in_time():
+    line, begun = RequestQueue(at_once=1), now()
+    assert await line.enter(begun)
+    assert not await line.enter(begun - 1.0)
+    assert now() == pytest.approx(begun + PATIENCE_S - 1.0)
+    assert not await line.enter(begun - PATIENCE_S)
+    line.leave()
+    assert await line.enter(now())
+
+
+async def test_the_oldest_makes_way_when_the_line_is_full():
+    line = RequestQueue(at_once=1)
+    assert await line.enter(now())
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(line.enter(now())) for _ in range(LONGEST)]
+        await asyncio.sleep(0)
+        assert line.room < 0
+        waiting.append(group.create_task(line.enter(now())))
+        await asyncio.sleep(0.01)
+        assert [one.done() for one in waiting] == [True] + [False] * LONGEST
+        assert waiting[0].result() is False
+        for _ in range(LONGEST):
+            line.leave()
+            await asyncio.sleep(0)
+    assert all(one.result() for one in waiting[1:])
+
+
+async def test_one_that_is_cancelled_takes_nobody_s_place():
+    line = RequestQueue(at_once=1)
+    assert await line.enter(now())
+    waiting = asyncio.create_task(line.enter(now()))
+    let_in = asyncio.create_task(line.enter(now()))
+    await asyncio.sleep(0)
+    line.leave()
+    for one in (waiting, let_in):
+        one.cancel()
+    await asyncio.wait([waiting, let_in])
+    assert await line.enter(now())
+
+
+async def test_whoever_waits_for_somebody_else_makes_room():
+    line = RequestQueue(at_once=1)
+    assert await line.enter(now())
+    with line.elsewhere():
+        assert await line.enter(now())
+        line.leave()
+    assert not await line.enter(now() - PATIENCE_S + 0.1)
 
 
 def test_those_who_are_sent_away_are_asked_to_come_back_at_many_moments():
@@ -108,44 +94,38 @@ def test_those_who_are_sent_away_are_asked_to_come_back_at_many_moments():
     assert len(seconds) > 20
 
 
-def test_a_device_that_cannot_be_served_learns_so_before_anything_is_done_for_it():
-    async def main() -> None:
-        server = world()
-        for _ in range(1000):  # all that work is busy, for ever
-            server.parts.line._inside += 1
+async def test_a_device_that_cannot_be_served_learns_so_before_anything_is_done_for_it():
+    server = world()
+    for _ in range(1000):  # all that work is busy, for ever
+        server.parts.line._inside += 1
+    begun = now()
+    answer = await post(server.transport, signed_headers())
+    problem = refused(answer, ProblemCode.OVERLOADED)
+    assert problem.retry_after
+    assert RETRY_AFTER_S[0] <= problem.retry_after <= RETRY_AFTER_S[1]
+    assert now() - begun == pytest.approx(PATIENCE_S)
+    assert "signature" in answer.headers
+    server.parts.line._inside = 0
+    # Nothing was counted: the very same request is good.
+    assert (await post(server.transport, signed_headers(), ASKED)).status_code == 200
+
+
+async def test_a_slow_service_is_not_in_the_way_of_what_needs_none():
+    class Slow(FakeUpstream):
+        async def mint(self, spec: MintSpec) -> str:
+            await asyncio.sleep(3.0)
+            return await super().mint(spec)
+
+    many = {f"device-{number}": keys.private_key(keys.new_private_key()) for number in range(40)}
+    known = {DEVICE: KEY, **many}
+    server = world(Slow(), devices={name: keys.public_key_text(key) for name, key in known.items()})
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(server.token(device=name, key=key)) for name, key in many.items()]
+        await asyncio.sleep(1.0)
         begun = now()
-        answer = await post(server.transport, signed_headers())
-        problem = refused(answer, ProblemCode.OVERLOADED)
-        assert problem.retry_after
-        assert RETRY_AFTER_S[0] <= problem.retry_after <= RETRY_AFTER_S[1]
-        assert now() - begun == pytest.approx(PATIENCE_S)
-        assert "signature" in answer.headers
-        server.parts.line._inside = 0
-        # Nothing was counted: the very same request is good.
-        assert (await post(server.transport, signed_headers(), ASKED)).status_code == 200
-
-    run_virtual(main)
-
-
-def test_a_slow_service_is_not_in_the_way_of_what_needs_none():
-    async def main() -> None:
-        class Slow(FakeUpstream):
-            async def mint(self, spec: MintSpec) -> str:
-                await asyncio.sleep(3.0)
-                return await super().mint(spec)
-
-        many = {f"device-{number}": keys.private_key(keys.new_private_key()) for number in range(40)}
-        known = {DEVICE: KEY, **many}
-        server = world(Slow(), devices={name: keys.public_key_text(key) for name, key in known.items()})
-        async with asyncio.TaskGroup() as group:
-            asked = [group.create_task(server.token(device=name, key=key)) for name, key in many.items()]
-            await asyncio.sleep(1.0)
-            begun = now()
-            assert (await server.ask("GET", "/v1/device")).status_code == 200
-            assert now() == begun
-        assert [one.result().status_code for one in asked] == [200] * 40
-
-    run_virtual(main)
+        assert (await server.ask("GET", "/v1/device")).status_code == 200
+        assert now() == begun
+    assert [one.result().status_code for one in asked] == [200] * 40
 
 
 class Going:
@@ -162,20 +142,19 @@ class Going:
 
 
 @pytest.mark.parametrize(("looks", "counted"), [(0, 0), (1, 1)])
-def test_nothing_is_minted_for_a_device_that_has_gone_and_what_was_counted_is_taken_back(looks: int, counted: int):
-    async def main() -> None:
-        server = world()
-        visit = Going(looks)
+async def test_nothing_is_minted_for_a_device_that_has_gone_and_what_was_counted_is_taken_back(
+    looks: int, counted: int
+):
+    server = world()
+    visit = Going(looks)
 
-        async def app(scope, receive, send) -> None:
-            await server.app({**scope, "state": {VISIT: visit}}, receive, send)
+    async def app(scope, receive, send) -> None:
+        await server.app({**scope, "state": {VISIT: visit}}, receive, send)
 
-        # Without an answer, as there is nobody to answer, or with one that goes nowhere.
-        with suppress(AssertionError):
-            await post(httpx2.ASGITransport(app), signed_headers())
-        assert server.upstream.specs == []
-        rows = server.work(lambda c: c.execute(select(SESSION.c.state)).scalars().all())
-        assert rows == ["refunded"] * counted
-        assert server.work(lambda c: c.execute(select(USAGE.c.sessions)).scalars().all()) == [0] * counted
-
-    run_virtual(main)
+    # Without an answer, as there is nobody to answer, or with one that goes nowhere.
+    with suppress(AssertionError):
+        await post(httpx2.ASGITransport(app), signed_headers())
+    assert server.upstream.specs == []
+    rows = server.work(lambda c: c.execute(select(SESSION.c.state)).scalars().all())
+    assert rows == ["refunded"] * counted
+    assert server.work(lambda c: c.execute(select(USAGE.c.sessions)).scalars().all()) == [0] * counted

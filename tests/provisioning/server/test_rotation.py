@@ -17,7 +17,6 @@ from appliance.provisioning.server.app import create_app
 from appliance.provisioning.server.key_check import own_key
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.store import Store, open_engine
-from tests.clock import run_virtual
 from tests.provisioning.worlds import (
     ASKED,
     OPEN,
@@ -82,7 +81,7 @@ def named(response: httpx2.Response) -> list[str]:
     return [key.kid for key in NamingAnswer.model_validate_json(response.content).server_keys]
 
 
-def test_the_next_key_signs_once_every_device_says_that_it_knows_it(admin, here):
+async def test_the_next_key_signs_once_every_device_says_that_it_knows_it(admin, here):
     _, before = admin("show")
     assert (before["announced"], before["previous"], before["unheard"]) == (None, None, None)
     code, announced = admin("announce")
@@ -91,30 +90,30 @@ def test_the_next_key_signs_once_every_device_says_that_it_knows_it(admin, here)
     assert new not in {None, old}
     assert admin("announce") == (code, announced)
 
-    def ask(trusted: str) -> httpx2.Response:
-        response: httpx2.Response = run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: trusted}))
+    async def ask(trusted: str) -> httpx2.Response:
+        response: httpx2.Response = await here.token(headers={TRUSTED_KEYS_HEADER: trusted})
         return response
 
     # Whatever a device asks of a server that has not been started again: nobody has told it.
-    assert named(ask(old)) == [old]
+    assert named(await ask(old)) == [old]
     code, words = admin("rotate")
     assert code == ExitCode.DATA
     assert "enrol again: 1; wait" in words
     start_again(here)
-    assert named(ask(old)) == [old, new]
+    assert named(await ask(old)) == [old, new]
     assert admin("show")[1]["unheard"] == 1  # the answer may have been lost
-    ask(f"{old}, {new}")
+    await ask(f"{old}, {new}")
     rotated = {"signs": new, "announced": None, "previous": old, "unheard": 0}
     assert admin("rotate") == (ExitCode.OK, rotated)
     assert admin("rotate")[0] == ExitCode.NO_INPUT
 
 
-def test_an_older_device_counts_as_told_by_the_one_answer_that_it_reads(admin, here):
+async def test_an_older_device_counts_as_told_by_the_one_answer_that_it_reads(admin, here):
     admin("announce")
     start_again(here)
-    run_virtual(here.token)
+    await here.token()
     assert admin("rotate")[0] == ExitCode.DATA
-    run_virtual(lambda: here.ask("GET", "/v1/device"))
+    await here.ask("GET", "/v1/device")
     assert admin("rotate")[0] == ExitCode.OK
 
 
@@ -126,19 +125,16 @@ def test_every_device_that_may_come_back_has_to_be_told(admin, here):
         assert admin("rotate")[0] == (ExitCode.DATA if waits else ExitCode.OK)
 
 
-def test_a_device_that_was_left_behind_is_answered_with_the_key_that_it_knows(admin, here):
+async def test_a_device_that_was_left_behind_is_answered_with_the_key_that_it_knows(admin, here):
     old = admin("announce")[1]["signs"]
     new = admin("rotate", "--leave-behind")[1]["signs"]
     start_again(here)
 
-    async def main() -> None:
-        behind = await here.token(headers={TRUSTED_KEYS_HEADER: old})
-        assert (signed_with(behind), named(behind)) == (old, [new, old])
-        assert signed_with(await here.token(headers={TRUSTED_KEYS_HEADER: f"{new},{old}"})) == new
-        assert signed_with(await here.token()) == new
-        assert signed_with(await here.token(headers={TRUSTED_KEYS_HEADER: "of another server"})) == new
-
-    run_virtual(main)
+    behind = await here.token(headers={TRUSTED_KEYS_HEADER: old})
+    assert (signed_with(behind), named(behind)) == (old, [new, old])
+    assert signed_with(await here.token(headers={TRUSTED_KEYS_HEADER: f"{new},{old}"})) == new
+    assert signed_with(await here.token()) == new
+    assert signed_with(await here.token(headers={TRUSTED_KEYS_HEADER: "of another server"})) == new
 
 
 def test_a_rotation_can_be_undone_and_done_again(admin, here):
@@ -153,47 +149,47 @@ def test_a_rotation_can_be_undone_and_done_again(admin, here):
     assert actions == ["server-key-announced", "server-key-rotated", "server-key-restored", "server-key-rotated"]
 
 
-def test_the_previous_key_is_dropped_once_every_device_knows_a_newer_one(admin, here):
+async def test_the_previous_key_is_dropped_once_every_device_knows_a_newer_one(admin, here):
     assert admin("drop")[0] == ExitCode.NO_INPUT
     admin("announce")
     new = admin("rotate", "--leave-behind")[1]["signs"]
     start_again(here)
     assert admin("drop")[0] == ExitCode.DATA
-    run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: new}))
+    await here.token(headers={TRUSTED_KEYS_HEADER: new})
     newest = admin("announce")[1]["announced"]
     assert admin("drop")[1] == {"signs": new, "announced": newest, "previous": None, "unheard": 1}
     start_again(here)
-    assert named(run_virtual(here.token)) == [new, newest]
+    assert named(await here.token()) == [new, newest]
 
 
-def test_after_a_theft_both_keys_are_exchanged_at_once_and_the_server_starts(admin, here):
+async def test_after_a_theft_both_keys_are_exchanged_at_once_and_the_server_starts(admin, here):
     old = admin("show")[1]["signs"]
-    run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: old}))
+    await here.token(headers={TRUSTED_KEYS_HEADER: old})
     admin("announce")
     new = admin("rotate", "--leave-behind")[1]["signs"]
     assert admin("drop", "--leave-behind")[0] == ExitCode.OK
     assert admin("show")[1]["signs"] == new
     start_again(here)
     assert here.work(lambda c: own_key(c, here.settings)) is not None
-    assert signed_with(run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: old}))) == new
+    assert signed_with(await here.token(headers={TRUSTED_KEYS_HEADER: old})) == new
 
 
-def test_undone_is_only_a_rotation_after_which_no_other_key_was_announced(admin, here):
+async def test_undone_is_only_a_rotation_after_which_no_other_key_was_announced(admin, here):
     admin("announce")
     start_again(here)
-    run_virtual(lambda: here.ask("GET", "/v1/device"))
+    await here.ask("GET", "/v1/device")
     admin("rotate")
     announced = admin("announce")[1]
     start_again(here)
-    run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: ",".join(map(str, announced.values()))}))
+    await here.token(headers={TRUSTED_KEYS_HEADER: ",".join(map(str, announced.values()))})
     code, words = admin("undo")
     assert (code, "`keys rotate`" in words) == (ExitCode.DATA, True)
     assert admin("show") == (ExitCode.OK, {**announced, "unheard": 0})
 
 
-def test_devices_that_two_rotations_leave_behind_do_not_keep_the_server_from_starting(admin, here):
+async def test_devices_that_two_rotations_leave_behind_do_not_keep_the_server_from_starting(admin, here):
     old = admin("show")[1]["signs"]
-    run_virtual(lambda: here.token(headers={TRUSTED_KEYS_HEADER: old}))
+    await here.token(headers={TRUSTED_KEYS_HEADER: old})
     for _ in range(2):
         admin("announce")
         code, shown = admin("rotate", "--leave-behind")
@@ -223,47 +219,41 @@ def test_a_rotation_that_a_power_cut_ends_is_finished_by_doing_it_again(admin, h
     assert (shown["signs"], shown["previous"]) == (announced["announced"], announced["signs"])
 
 
-def test_every_signed_answer_with_a_body_names_the_keys(admin, here):
+async def test_every_signed_answer_with_a_body_names_the_keys(admin, here):
     both = admin("announce")[1]
     start_again(here)
 
-    async def main() -> None:
-        rotate = {"public_key": {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43}, "proof": "short"}
-        answers = [
-            await here.token(),
-            await here.ask("GET", "/v1/device"),
-            await here.ask("GET", "/v1/nothing"),
-            await here.ask("POST", "/v1/device/rotate", rotate),
-            await here.token(device="nobody"),
-            await here.enrol(here.claim(), keys.private_key(keys.new_private_key())),
-        ]
-        here.parts.drain.begin()
-        answers.append(await here.token())
-        assert [answer.status_code for answer in answers] == [200, 200, 404, 422, 401, 201, 503]
-        for answer in answers:
-            assert named(answer) == [both["signs"], both["announced"]]
-            assert signed_with(answer) == both["signs"]
-
-    run_virtual(main)
+    rotate = {"public_key": {"kty": "OKP", "crv": "Ed25519", "x": "A" * 43}, "proof": "short"}
+    answers = [
+        await here.token(),
+        await here.ask("GET", "/v1/device"),
+        await here.ask("GET", "/v1/nothing"),
+        await here.ask("POST", "/v1/device/rotate", rotate),
+        await here.token(device="nobody"),
+        await here.enrol(here.claim(), keys.private_key(keys.new_private_key())),
+    ]
+    here.parts.drain.begin()
+    answers.append(await here.token())
+    assert [answer.status_code for answer in answers] == [200, 200, 404, 422, 401, 201, 503]
+    for answer in answers:
+        assert named(answer) == [both["signs"], both["announced"]]
+        assert signed_with(answer) == both["signs"]
 
 
-def test_an_older_device_takes_an_answer_that_names_keys_and_does_not_read_them():
+async def test_an_older_device_takes_an_answer_that_names_keys_and_does_not_read_them():
     """It knows neither the field nor the header; the signature has the form that it asks for."""
     before = {
         name: (field.annotation, field) for name, field in TokenResponse.model_fields.items() if name != "server_keys"
     }
     older = create_model("Older", __config__=ConfigDict(extra="ignore"), **before)  # type: ignore[call-overload]
 
-    async def main() -> None:
-        made = world(previous_key=keys.private_key(keys.new_private_key()))
-        headers = signed_headers()
-        response = await post(made.transport, headers)
-        asked = signatures.SignedRequest("POST", f"{SERVER}{TOKENS_PATH}", headers, ASKED)
-        answered = signatures.SignedAnswer(response.status_code, dict(response.headers), response.content)
-        signatures.verify_answer(answered, asked, {keys.thumbprint(made.key): made.key.public_key()})
-        assert older.model_validate_json(response.content).model_dump()["token"].get_secret_value() == TOKEN
-
-    run_virtual(main)
+    made = world(previous_key=keys.private_key(keys.new_private_key()))
+    headers = signed_headers()
+    response = await post(made.transport, headers)
+    asked = signatures.SignedRequest("POST", f"{SERVER}{TOKENS_PATH}", headers, ASKED)
+    answered = signatures.SignedAnswer(response.status_code, dict(response.headers), response.content)
+    signatures.verify_answer(answered, asked, {keys.thumbprint(made.key): made.key.public_key()})
+    assert older.model_validate_json(response.content).model_dump()["token"].get_secret_value() == TOKEN
 
 
 def test_the_next_key_of_a_credential_lies_beside_it_and_is_not_made_here(tmp_path, monkeypatch):

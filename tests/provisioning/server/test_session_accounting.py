@@ -23,7 +23,6 @@ from appliance.provisioning.server import devices, fleet_counts, policy, quota, 
 from appliance.provisioning.server.admin import actions
 from appliance.provisioning.server.schema import SESSION, USAGE
 from appliance.provisioning.server.timestamps import milliseconds
-from tests.clock import run_virtual
 from tests.provisioning.server.test_tokens import FREE, usage
 from tests.provisioning.worlds import DEVICE, KEY, NOW, World, refused, server_settings, world
 
@@ -56,73 +55,58 @@ async def talk(here: World, seconds: int) -> Quota:
 @pytest.mark.parametrize(
     ("seconds", "counts_s"), [(0, 60), (1, 60), (60, 60), (61, 120), (155, 180), (960, 960), (9000, 960)]
 )
-def test_a_conversation_counts_with_its_started_minutes_as_soon_as_its_end_is_reported(seconds, counts_s):
-    async def main() -> None:
-        here = limited(minutes_month=100)
-        left = await talk(here, seconds)
+async def test_a_conversation_counts_with_its_started_minutes_as_soon_as_its_end_is_reported(seconds, counts_s):
+    here = limited(minutes_month=100)
+    left = await talk(here, seconds)
+    assert usage(here) == [(TODAY, 1, counts_s)]
+    assert left.minutes_left_month == 100 - counts_s // 60
+
+
+async def test_what_is_reported_late_or_twice_counts_once_and_never_with_less_than_before():
+    here = limited()
+    session = (await begin(here)).session_id
+    for seconds, counts_s in ((30, 60), (200, 240), (100, 240), (200, 240)):
+        await report(here, session, seconds=seconds)
         assert usage(here) == [(TODAY, 1, counts_s)]
-        assert left.minutes_left_month == 100 - counts_s // 60
-
-    run_virtual(main)
-
-
-def test_what_is_reported_late_or_twice_counts_once_and_never_with_less_than_before():
-    async def main() -> None:
-        here = limited()
-        session = (await begin(here)).session_id
-        for seconds, counts_s in ((30, 60), (200, 240), (100, 240), (200, 240)):
-            await report(here, session, seconds=seconds)
-            assert usage(here) == [(TODAY, 1, counts_s)]
-        row = here.work(lambda c: c.execute(select(SESSION)).one())
-        assert (row.reported_s, row.outcome) == (200, "ended")
-
-    run_virtual(main)
+    row = here.work(lambda c: c.execute(select(SESSION)).one())
+    assert (row.reported_s, row.outcome) == (200, "ended")
 
 
-def test_twenty_conversations_a_day_are_twenty_conversations():
-    async def main() -> None:
-        here = limited(sessions_day=20, burst=12)
-        for left in reversed(range(20)):
-            # As after each conversation: a token in advance, of which nobody makes use for ten minutes.
-            spare = (await begin(here, "prefetch")).session_id
-            here.later(minutes=10)
-            await report(here, spare, reason=UNUSED)
-            assert (await talk(here, 20)).sessions_left_today == left
-        refused(await here.token(), ProblemCode.QUOTA_SESSIONS)
-        assert usage(here) == [(TODAY, 20, 20 * 60)]
-
-    run_virtual(main)
+async def test_twenty_conversations_a_day_are_twenty_conversations():
+    here = limited(sessions_day=20, burst=12)
+    for left in reversed(range(20)):
+        # As after each conversation: a token in advance, of which nobody makes use for ten minutes.
+        spare = (await begin(here, "prefetch")).session_id
+        here.later(minutes=10)
+        await report(here, spare, reason=UNUSED)
+        assert (await talk(here, 20)).sessions_left_today == left
+    refused(await here.token(), ProblemCode.QUOTA_SESSIONS)
+    assert usage(here) == [(TODAY, 20, 20 * 60)]
 
 
 @pytest.mark.parametrize("says_goodbye", [True, False])
-def test_restarts_are_no_conversations(says_goodbye):
-    async def main() -> None:
-        here = limited(sessions_day=20, burst=12, concurrent=8)
-        for _ in range(30):
-            spare = (await begin(here, "prefetch")).session_id
-            here.later(seconds=15)
-            if says_goodbye:
-                await report(here, spare, reason=UNUSED)
-        left = (await begin(here)).quota
-        assert left
-        assert left.sessions_left_today == (19 if says_goodbye else 18)
-
-    run_virtual(main)
-
-
-def test_a_token_that_was_taken_for_unused_counts_once_it_is_used():
-    async def main() -> None:
-        here = limited()
+async def test_restarts_are_no_conversations(says_goodbye):
+    here = limited(sessions_day=20, burst=12, concurrent=8)
+    for _ in range(30):
         spare = (await begin(here, "prefetch")).session_id
-        assert (await begin(here, "prefetch")).session_id != spare
-        assert usage(here) == [(TODAY, 1, 1500)]
-        await report(here, spare, type="started")
-        assert usage(here) == [(TODAY, 2, 3000)]
-        await report(here, spare, reason=UNUSED)
-        await report(here, spare, seconds=61)
-        assert usage(here) == [(TODAY, 2, 1500 + 120)]
+        here.later(seconds=15)
+        if says_goodbye:
+            await report(here, spare, reason=UNUSED)
+    left = (await begin(here)).quota
+    assert left
+    assert left.sessions_left_today == (19 if says_goodbye else 18)
 
-    run_virtual(main)
+
+async def test_a_token_that_was_taken_for_unused_counts_once_it_is_used():
+    here = limited()
+    spare = (await begin(here, "prefetch")).session_id
+    assert (await begin(here, "prefetch")).session_id != spare
+    assert usage(here) == [(TODAY, 1, 1500)]
+    await report(here, spare, type="started")
+    assert usage(here) == [(TODAY, 2, 3000)]
+    await report(here, spare, reason=UNUSED)
+    await report(here, spare, seconds=61)
+    assert usage(here) == [(TODAY, 2, 1500 + 120)]
 
 
 LIES: tuple[Mapping[str, object], ...] = ({"seconds": 0}, {"reason": UNUSED}, {"type": "error"})
@@ -130,45 +114,39 @@ LIES: tuple[Mapping[str, object], ...] = ({"seconds": 0}, {"reason": UNUSED}, {"
 
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("purpose", ["new", "resume", "prefetch"])
-def test_a_device_that_lies_gets_no_more_tokens_than_the_day_allows(lie, purpose):
-    async def main() -> None:
-        here = limited(sessions_day=20, minutes_month=400, burst=0, unused_day=30)
-        sessions = 0
-        for _ in range(120):
-            response = await here.token(purpose=purpose)
-            if response.status_code != 200:
-                break
-            sessions += 1
-            await report(here, response.json()["session_id"], **lie)
-        assert 20 <= sessions <= 20 + 30
-        assert usage(here)[0][1] <= 20
-        assert usage(here)[0][2] >= 60 * usage(here)[0][1], "each costs a minute at least"
-
-    run_virtual(main)
+async def test_a_device_that_lies_gets_no_more_tokens_than_the_day_allows(lie, purpose):
+    here = limited(sessions_day=20, minutes_month=400, burst=0, unused_day=30)
+    sessions = 0
+    for _ in range(120):
+        response = await here.token(purpose=purpose)
+        if response.status_code != 200:
+            break
+        sessions += 1
+        await report(here, response.json()["session_id"], **lie)
+    assert 20 <= sessions <= 20 + 30
+    assert usage(here)[0][1] <= 20
+    assert usage(here)[0][2] >= 60 * usage(here)[0][1], "each costs a minute at least"
 
 
-def test_what_is_left_is_the_same_wherever_it_is_asked_for_and_is_what_the_server_does():
-    async def main() -> None:
-        here = limited(sessions_day=100, burst=2)
+async def test_what_is_left_is_the_same_wherever_it_is_asked_for_and_is_what_the_server_does():
+    here = limited(sessions_day=100, burst=2)
 
-        async def view() -> Quota:
-            quota = DeviceView.model_validate_json((await here.ask("GET", "/v1/device")).content).quota
-            assert quota
-            return quota
+    async def view() -> Quota:
+        quota = DeviceView.model_validate_json((await here.ask("GET", "/v1/device")).content).quota
+        assert quota
+        return quota
 
-        assert (await view()).used_up is None
-        assert (await begin(here)).quota == await view()
-        last = (await begin(here)).quota
-        assert last == await view()
-        assert last
-        assert (last.sessions_left_today, last.used_up) == (98, ProblemCode.RATE_LIMITED)
-        wait_s = refused(await here.token(), ProblemCode.RATE_LIMITED).retry_after
-        assert last.used_up_until == datetime.fromtimestamp(NOW.timestamp() + (wait_s or 0), UTC)
-        here.later(seconds=wait_s or 0)
-        assert (await view()).used_up is None
-        assert (await here.token()).status_code == 200
-
-    run_virtual(main)
+    assert (await view()).used_up is None
+    assert (await begin(here)).quota == await view()
+    last = (await begin(here)).quota
+    assert last == await view()
+    assert last
+    assert (last.sessions_left_today, last.used_up) == (98, ProblemCode.RATE_LIMITED)
+    wait_s = refused(await here.token(), ProblemCode.RATE_LIMITED).retry_after
+    assert last.used_up_until == datetime.fromtimestamp(NOW.timestamp() + (wait_s or 0), UTC)
+    here.later(seconds=wait_s or 0)
+    assert (await view()).used_up is None
+    assert (await here.token()).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -186,20 +164,17 @@ def test_what_is_left_is_the_same_wherever_it_is_asked_for_and_is_what_the_serve
         ),
     ],
 )
-def test_the_days_of_quotas_are_those_of_the_time_zone(zone, at, day, resets_at):
-    async def main() -> None:
-        here = limited(sessions_day=1, time_zone=zone)
-        here.now = at
-        quota = (await begin(here)).quota
-        assert quota
-        assert quota.resets_at == resets_at
-        assert usage(here)[0][0] == day
-        wait_s = refused(await here.token(), ProblemCode.QUOTA_SESSIONS).retry_after
-        here.later(seconds=wait_s or 0)
-        assert here.now == resets_at
-        assert (await here.token()).status_code == 200
-
-    run_virtual(main)
+async def test_the_days_of_quotas_are_those_of_the_time_zone(zone, at, day, resets_at):
+    here = limited(sessions_day=1, time_zone=zone)
+    here.now = at
+    quota = (await begin(here)).quota
+    assert quota
+    assert quota.resets_at == resets_at
+    assert usage(here)[0][0] == day
+    wait_s = refused(await here.token(), ProblemCode.QUOTA_SESSIONS).retry_after
+    here.later(seconds=wait_s or 0)
+    assert here.now == resets_at
+    assert (await here.token()).status_code == 200
 
 
 @pytest.mark.parametrize(

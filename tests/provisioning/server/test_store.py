@@ -9,7 +9,6 @@ from sqlalchemy import Connection, event, insert, select, update
 
 from appliance.provisioning.server.schema import POLICY
 from appliance.provisioning.server.store import GROUP, POSTGRES_THREADS, Store, StoreUnavailable
-from tests.clock import run_real
 
 pytestmark = pytest.mark.realtime
 
@@ -41,47 +40,44 @@ async def while_busy(store: Store, works) -> list[object]:
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
 
-def test_what_waits_is_written_together(store: Store):
+async def test_what_waits_is_written_together(store: Store):
     commits: list[object] = []
     event.listen(store.engine, "commit", commits.append)
     wanted = [f"p{number:02}" for number in range(2 * GROUP)]
-    assert run_real(lambda: while_busy(store, [partial(write, name=name) for name in wanted])) == wanted
+    assert await while_busy(store, [partial(write, name=name) for name in wanted]) == wanted
     assert store.transact_here(names) == wanted
     assert len(commits) < POSTGRES_THREADS + GROUP
 
 
-def test_one_that_fails_is_undone_alone(store: Store):
+async def test_one_that_fails_is_undone_alone(store: Store):
     def fail(connection: Connection) -> None:
         write(connection, "undone")
         raise ValueError("mine")
 
     works = [partial(write, name="a"), fail, partial(write, name="b"), partial(write, name="a")]
-    a, failed, b, twice = run_real(lambda: while_busy(store, works))
+    a, failed, b, twice = await while_busy(store, works)
     assert (a, b) == ("a", "b")
     assert isinstance(failed, ValueError)
     assert isinstance(twice, StoreUnavailable)
     assert store.transact_here(names) == ["a", "b"]
 
 
-def test_whoever_does_not_wait_any_more_takes_nothing_from_the_others(store: Store):
-    async def main() -> None:
-        free = threading.Event()
-        async with asyncio.TaskGroup() as group:
-            for _ in range(POSTGRES_THREADS):
-                group.create_task(store.transact(partial(wait, until=free)))
-                await asyncio.sleep(0)
-            gone = group.create_task(store.transact(partial(write, name="gone")))
-            stays = group.create_task(store.transact(partial(write, name="stays")))
+async def test_whoever_does_not_wait_any_more_takes_nothing_from_the_others(store: Store):
+    free = threading.Event()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(POSTGRES_THREADS):
+            group.create_task(store.transact(partial(wait, until=free)))
             await asyncio.sleep(0)
-            gone.cancel()
-            await asyncio.sleep(0)
-            free.set()
-        assert stays.result() == "stays"
+        gone = group.create_task(store.transact(partial(write, name="gone")))
+        stays = group.create_task(store.transact(partial(write, name="stays")))
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.sleep(0)
+        free.set()
+    assert stays.result() == "stays"
 
-    run_real(main)
 
-
-def test_two_groups_that_wait_for_each_other_fail_nobody(store: Store):
+async def test_two_groups_that_wait_for_each_other_fail_nobody(store: Store):
     """PostgreSQL ends one of them: what it held is done again, each by itself."""
     if store.engine.dialect.name == "sqlite":
         pytest.skip("one transaction at a time")
@@ -101,6 +97,6 @@ def test_two_groups_that_wait_for_each_other_fail_nobody(store: Store):
         between = [partial(lock, name="neither")] * (GROUP - 2)
         return [partial(lock, name=one, first=True), *between, partial(lock, name=other)]
 
-    came = run_real(lambda: while_busy(store, [*crossed("a", "b"), *crossed("b", "a")]))
+    came = await while_busy(store, [*crossed("a", "b"), *crossed("b", "a")])
     assert [came[0], came[GROUP - 1], came[GROUP], came[-1]] == ["a", "b", "b", "a"]
     assert set(came) == {"a", "b", "neither"}

@@ -19,94 +19,79 @@ FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0}
 
 
 @pytest.mark.parametrize("clock_off", [0, -86_400 * 400, 86_400 * 400])
-def test_a_request_that_somebody_took_down_suspends_nobody(clock_off):
+async def test_a_request_that_somebody_took_down_suspends_nobody(clock_off):
     """It is the device's own; only who has its key can sign another one."""
 
-    async def main() -> None:
-        here = world(limits={**FREE, "clone_conflicts_day": 3})
-        taken_down = []
+    here = world(limits={**FREE, "clone_conflicts_day": 3})
+    taken_down = []
 
-        async def token() -> None:
-            here.now += timedelta(seconds=clock_off)
-            here.sequence += 1
-            taken_down.append(signed_headers(here.sequence, at=here.now))
-            here.now -= timedelta(seconds=clock_off)
-            assert (await post(here.transport, taken_down[-1])).status_code == 200
-            here.later(seconds=10)
+    async def token() -> None:
+        here.now += timedelta(seconds=clock_off)
+        here.sequence += 1
+        taken_down.append(signed_headers(here.sequence, at=here.now))
+        here.now -= timedelta(seconds=clock_off)
+        assert (await post(here.transport, taken_down[-1])).status_code == 200
+        here.later(seconds=10)
 
-        for _ in range(6):
-            await token()
-        for _ in range(4):
-            # Of a device whose clock is ahead, one of them looks like another device's.
-            for headers in taken_down[: -1 if clock_off <= 0 else 1]:
-                refused(await post(here.transport, headers), ProblemCode.SEQUENCE_CONFLICT)
+    for _ in range(6):
         await token()
-        told = [row.action for row in here.work(lambda c: list(audit.last(c, 10)))]
-        assert told == ([] if clock_off <= 0 else ["sequence-conflict"])
+    for _ in range(4):
+        # Of a device whose clock is ahead, one of them looks like another device's.
+        for headers in taken_down[: -1 if clock_off <= 0 else 1]:
+            refused(await post(here.transport, headers), ProblemCode.SEQUENCE_CONFLICT)
+    await token()
+    told = [row.action for row in here.work(lambda c: list(audit.last(c, 10)))]
+    assert told == ([] if clock_off <= 0 else ["sequence-conflict"])
 
-    run_virtual(main)
 
-
-def test_a_copy_whose_clock_is_ahead_is_noticed_by_what_the_device_signs():
-    async def main() -> None:
-        here = world(limits={**FREE, "clone_conflicts_day": 3})
-        ahead = NOW + timedelta(days=9000)
-        assert (await post(here.transport, signed_headers(100, at=ahead))).status_code == 200
-        for number in (50, 51, 52):
-            here.later(seconds=1)
-            refused(await here.token(sequence=number), ProblemCode.SEQUENCE_CONFLICT)
-        refused(await here.token(sequence=101), ProblemCode.DEVICE_SUSPENDED)
-
-    run_virtual(main)
+async def test_a_copy_whose_clock_is_ahead_is_noticed_by_what_the_device_signs():
+    here = world(limits={**FREE, "clone_conflicts_day": 3})
+    ahead = NOW + timedelta(days=9000)
+    assert (await post(here.transport, signed_headers(100, at=ahead))).status_code == 200
+    for number in (50, 51, 52):
+        here.later(seconds=1)
+        refused(await here.token(sequence=number), ProblemCode.SEQUENCE_CONFLICT)
+    refused(await here.token(sequence=101), ProblemCode.DEVICE_SUSPENDED)
 
 
 @pytest.mark.parametrize("action", [audit.Action.SUSPENDED, None])
 @pytest.mark.parametrize("suspends_after", [0, 3])
-def test_a_device_fills_no_audit_whatever_it_is_sent_in_its_name(action, suspends_after):
-    async def main() -> None:
-        here = world(limits={**FREE, "clone_conflicts_day": suspends_after})
-        if action:
-            here.work(lambda c: devices.move(c, DEVICE, action, here.ms, "admin"))
-        else:
-            here.work(lambda c: c.execute(update(DEVICES).values(status="pending")))
-        await here.token(sequence=1000)
-        before = here.work(lambda c: len(list(audit.last(c, 1000))))
-        for number in range(1, 200):
-            here.later(milliseconds=3)
-            refused(await here.token(sequence=number), ProblemCode.SEQUENCE_CONFLICT)
-        assert here.work(lambda c: len(list(audit.last(c, 1000)))) - before <= 3
-        # The first one of the next day is told again.
-        here.later(hours=25)
-        refused(await here.token(sequence=500), ProblemCode.SEQUENCE_CONFLICT)
-        assert here.work(lambda c: list(audit.last(c, 1)))[0].at == here.ms
-
-    run_virtual(main)
+async def test_a_device_fills_no_audit_whatever_it_is_sent_in_its_name(action, suspends_after):
+    here = world(limits={**FREE, "clone_conflicts_day": suspends_after})
+    if action:
+        here.work(lambda c: devices.move(c, DEVICE, action, here.ms, "admin"))
+    else:
+        here.work(lambda c: c.execute(update(DEVICES).values(status="pending")))
+    await here.token(sequence=1000)
+    before = here.work(lambda c: len(list(audit.last(c, 1000))))
+    for number in range(1, 200):
+        here.later(milliseconds=3)
+        refused(await here.token(sequence=number), ProblemCode.SEQUENCE_CONFLICT)
+    assert here.work(lambda c: len(list(audit.last(c, 1000)))) - before <= 3
+    # The first one of the next day is told again.
+    here.later(hours=25)
+    refused(await here.token(sequence=500), ProblemCode.SEQUENCE_CONFLICT)
+    assert here.work(lambda c: list(audit.last(c, 1)))[0].at == here.ms
 
 
-def test_a_device_that_is_turned_away_may_not_ask_for_ever_and_others_go_on():
-    async def main() -> None:
-        here = world(limits=FREE)
-        here.work(lambda c: c.execute(update(DEVICES).values(status="suspended")))
-        for _ in range(30):
-            refused(await here.token(), ProblemCode.DEVICE_SUSPENDED)
-        assert refused(await here.token(), ProblemCode.RATE_LIMITED).retry_after
-        # One kind is not in the way of another.
-        for _ in range(30):
-            assert (await here.ask("GET", "/v1/device")).status_code == 200
-        refused(await here.ask("GET", "/v1/device"), ProblemCode.RATE_LIMITED)
-
-    run_virtual(main)
+async def test_a_device_that_is_turned_away_may_not_ask_for_ever_and_others_go_on():
+    here = world(limits=FREE)
+    here.work(lambda c: c.execute(update(DEVICES).values(status="suspended")))
+    for _ in range(30):
+        refused(await here.token(), ProblemCode.DEVICE_SUSPENDED)
+    assert refused(await here.token(), ProblemCode.RATE_LIMITED).retry_after
+    # One kind is not in the way of another.
+    for _ in range(30):
+        assert (await here.ask("GET", "/v1/device")).status_code == 200
+    refused(await here.ask("GET", "/v1/device"), ProblemCode.RATE_LIMITED)
 
 
-def test_what_is_sent_again_in_a_devices_name_slows_down_nothing():
-    async def main() -> None:
-        here = world(limits=FREE)
-        assert (await here.ask("GET", "/v1/device", sequence=5)).status_code == 200
-        for _ in range(40):
-            refused(await here.ask("GET", "/v1/device", sequence=4), ProblemCode.SEQUENCE_CONFLICT)
-        assert (await here.ask("GET", "/v1/device", sequence=6)).status_code == 200
-
-    run_virtual(main)
+async def test_what_is_sent_again_in_a_devices_name_slows_down_nothing():
+    here = world(limits=FREE)
+    assert (await here.ask("GET", "/v1/device", sequence=5)).status_code == 200
+    for _ in range(40):
+        refused(await here.ask("GET", "/v1/device", sequence=4), ProblemCode.SEQUENCE_CONFLICT)
+    assert (await here.ask("GET", "/v1/device", sequence=6)).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -121,6 +106,7 @@ def test_what_is_sent_again_in_a_devices_name_slows_down_nothing():
     ],
 )
 def test_only_a_configured_proxy_says_where_a_request_comes_from(monkeypatch, tmp_path, proxies, peer, told, seen):
+    # Not on a loop: Google's client, which is made and dropped here, would leave a task on it.
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
     made = make_certificate(tmp_path)
     settings = server_settings(
@@ -146,16 +132,13 @@ def test_only_a_configured_proxy_says_where_a_request_comes_from(monkeypatch, tm
     assert came_from == [seen]
 
 
-def test_guesses_from_one_ipv6_network_count_as_one():
-    async def main() -> None:
-        here = world()
-        guess, key = "zzzzzz.0000000000000000", keys.private_key(keys.new_private_key())
-        for number in range(1, 6):
-            here.transport = httpx2.ASGITransport(here.app, client=(f"2001:db8::{number}", 1))
-            refused(await here.enrol(guess, key), ProblemCode.CLAIM_INVALID)
-        here.transport = httpx2.ASGITransport(here.app, client=("2001:db8::6", 1))
-        refused(await here.enrol(guess, key), ProblemCode.RATE_LIMITED)
-        here.transport = httpx2.ASGITransport(here.app, client=("2001:db8:0:1::1", 1))
+async def test_guesses_from_one_ipv6_network_count_as_one():
+    here = world()
+    guess, key = "zzzzzz.0000000000000000", keys.private_key(keys.new_private_key())
+    for number in range(1, 6):
+        here.transport = httpx2.ASGITransport(here.app, client=(f"2001:db8::{number}", 1))
         refused(await here.enrol(guess, key), ProblemCode.CLAIM_INVALID)
-
-    run_virtual(main)
+    here.transport = httpx2.ASGITransport(here.app, client=("2001:db8::6", 1))
+    refused(await here.enrol(guess, key), ProblemCode.RATE_LIMITED)
+    here.transport = httpx2.ASGITransport(here.app, client=("2001:db8:0:1::1", 1))
+    refused(await here.enrol(guess, key), ProblemCode.CLAIM_INVALID)

@@ -12,7 +12,6 @@ from appliance.errors import ConfigurationError
 from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.upstream import ALWAYS_LOCKED, FIELDS, GeminiUpstream, LockPolicy, token_config
-from tests.clock import run_real
 from tests.provisioning.server.loopback import token_service
 from tests.provisioning.worlds import API_KEY, NOW, TOKEN, dead_address, server_settings
 
@@ -53,39 +52,38 @@ def test_a_token_holds_only_fields_that_the_server_chooses():
         ({"has_tools": False}, {"tools"}),
     ],
 )
-def test_the_wire_carries_one_use_both_times_and_a_mask_of_just_what_is_locked(tmp_path, monkeypatch, chosen, mask):
+async def test_the_wire_carries_one_use_both_times_and_a_mask_of_just_what_is_locked(
+    tmp_path, monkeypatch, chosen, mask
+):
     # Each of these would send the key elsewhere.
     monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
     monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "true")
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "https://elsewhere.test")
     monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "v9")
 
-    async def main() -> None:
-        async with token_service(tmp_path / "ca.pem") as service:
-            settings = server_settings(upstream={"base_url": service.url, "ca_file": tmp_path / "ca.pem"})
-            async with aclosing(GeminiUpstream(settings, API_KEY)) as upstream:
-                for _ in range(2):
-                    assert await upstream.mint(replace(SPEC, **chosen)) == TOKEN
-        (line, headers, body), again = service.requests
-        assert again[2] == body
-        assert line == "POST /v1alpha/auth_tokens HTTP/1.1"
-        assert headers["x-goog-api-key"] == API_KEY
-        assert body["uses"] == 1
-        assert datetime.fromisoformat(body["newSessionExpireTime"]) == SPEC.new_session_expires_at
-        assert datetime.fromisoformat(body["expireTime"]) == SPEC.expires_at
-        assert body["bidiGenerateContentSetup"]["model"] == "models/gemini-3.8-live"
-        assert set(body["fieldMask"].split(",")) == mask | {
-            "model",
-            "generationConfig.responseModalities",
-            *ALWAYS_LOCKED,
-        }
-        assert "_" not in body["fieldMask"]
-
-    run_real(main)
+    async with token_service(tmp_path / "ca.pem") as service:
+        settings = server_settings(upstream={"base_url": service.url, "ca_file": tmp_path / "ca.pem"})
+        async with aclosing(GeminiUpstream(settings, API_KEY)) as upstream:
+            for _ in range(2):
+                assert await upstream.mint(replace(SPEC, **chosen)) == TOKEN
+    (line, headers, body), again = service.requests
+    assert again[2] == body
+    assert line == "POST /v1alpha/auth_tokens HTTP/1.1"
+    assert headers["x-goog-api-key"] == API_KEY
+    assert body["uses"] == 1
+    assert datetime.fromisoformat(body["newSessionExpireTime"]) == SPEC.new_session_expires_at
+    assert datetime.fromisoformat(body["expireTime"]) == SPEC.expires_at
+    assert body["bidiGenerateContentSetup"]["model"] == "models/gemini-3.8-live"
+    assert set(body["fieldMask"].split(",")) == mask | {
+        "model",
+        "generationConfig.responseModalities",
+        *ALWAYS_LOCKED,
+    }
+    assert "_" not in body["fieldMask"]
 
 
 @pytest.mark.realtime
-def test_whatever_goes_wrong_is_told_by_its_code_and_no_log_holds_a_secret(tmp_path, caplog):
+async def test_whatever_goes_wrong_is_told_by_its_code_and_no_log_holds_a_secret(tmp_path, caplog):
     quoting = json.dumps({"error": {"code": 403, "status": "PERMISSION_DENIED", "message": f"api_key:{API_KEY}"}})
     expected = [
         (400, quoting, ProblemCode.UPSTREAM_REJECTED),
@@ -104,7 +102,7 @@ def test_whatever_goes_wrong_is_told_by_its_code_and_no_log_holds_a_secret(tmp_p
         (0, "", ProblemCode.UPSTREAM_UNAVAILABLE),
     ]
 
-    async def main() -> None:
+    with caplog.at_level(logging.DEBUG):
         async with token_service(tmp_path / "ca.pem") as service:
             access = {"base_url": service.url, "ca_file": tmp_path / "ca.pem", "timeout_s": 0.5}
             async with aclosing(GeminiUpstream(server_settings(upstream=access), API_KEY)) as upstream:
@@ -117,28 +115,20 @@ def test_whatever_goes_wrong_is_told_by_its_code_and_no_log_holds_a_secret(tmp_p
                     assert caught.value.code is code, (status, body)
                     assert API_KEY not in str(caught.value)
                 assert API_KEY not in repr(upstream)
-
-    with caplog.at_level(logging.DEBUG):
-        run_real(main)
     assert API_KEY not in caplog.text
     assert TOKEN not in caplog.text
 
 
 @pytest.mark.realtime
-def test_a_dead_service_and_one_with_another_certificate_are_unavailable(tmp_path):
-    async def main() -> None:
-        async with token_service(tmp_path / "ca.pem") as service:
-            with dead_address() as dead:
-                for url in (dead, service.url):
-                    async with aclosing(
-                        GeminiUpstream(server_settings(upstream={"base_url": url}), API_KEY)
-                    ) as upstream:
-                        with pytest.raises(UpstreamError) as caught:
-                            await upstream.mint(SPEC)
-                        assert caught.value.code is ProblemCode.UPSTREAM_UNAVAILABLE
-        assert service.requests == []
-
-    run_real(main)
+async def test_a_dead_service_and_one_with_another_certificate_are_unavailable(tmp_path):
+    async with token_service(tmp_path / "ca.pem") as service:
+        with dead_address() as dead:
+            for url in (dead, service.url):
+                async with aclosing(GeminiUpstream(server_settings(upstream={"base_url": url}), API_KEY)) as upstream:
+                    with pytest.raises(UpstreamError) as caught:
+                        await upstream.mint(SPEC)
+                    assert caught.value.code is ProblemCode.UPSTREAM_UNAVAILABLE
+    assert service.requests == []
 
 
 def test_certificates_that_are_none_are_a_wrong_setting(tmp_path):

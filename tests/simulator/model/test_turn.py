@@ -8,7 +8,6 @@ import pytest
 
 from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import VoiceActivity
-from tests.clock import run_virtual
 from tests.simulator.inmemory import SETUP, Message, service, until
 from tests.simulator.raw import QUESTION
 
@@ -16,20 +15,17 @@ OLD = {**SETUP, "model": "models/gemini-3.1-flash-live-preview"}
 """A model that sends no voice activity."""
 
 
-def told(setup: Message = SETUP, **options: Any) -> list[str]:
+async def told(setup: Message = SETUP, **options: Any) -> list[str]:
     """The kinds of all that the service sends about one question."""
 
-    async def main() -> list[Message]:
-        async with service(**options) as running, running.open(setup) as session:
-            await session.send(QUESTION)
-            messages = await until(session, "turnComplete")
-            with suppress(TimeoutError):
-                while True:
-                    async with asyncio.timeout(5):
-                        messages.append(await session.receive())
-            return messages
-
-    return [kind(message) for message in run_virtual(main)]
+    async with service(**options) as running, running.open(setup) as session:
+        await session.send(QUESTION)
+        messages = await until(session, "turnComplete")
+        with suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(5):
+                    messages.append(await session.receive())
+    return [kind(message) for message in messages]
 
 
 def kind(message: Message) -> str:
@@ -45,10 +41,10 @@ def kind(message: Message) -> str:
         (OLD, VoiceActivity.SENT, True),
     ],
 )
-def test_whether_the_person_is_heard_is_told_as_the_model_does_or_as_chosen(
+async def test_whether_the_person_is_heard_is_told_as_the_model_does_or_as_chosen(
     setup: Message, activity: VoiceActivity, sent: bool
 ):
-    kinds = told(setup, voice_activity=activity)
+    kinds = await told(setup, voice_activity=activity)
     assert kinds.count("voiceActivity") == (2 if sent else 0)
     assert "modelTurn" in kinds
 
@@ -71,8 +67,8 @@ def test_whether_the_person_is_heard_is_told_as_the_model_does_or_as_chosen(
         (TranscriptTiming.NEVER, ["voiceActivity", "voiceActivity", "modelTurn", "turnComplete"]),
     ],
 )
-def test_the_transcript_comes_when_it_is_to(transcripts: TranscriptTiming, order: list[str]):
-    kinds = told(transcripts=transcripts)
+async def test_the_transcript_comes_when_it_is_to(transcripts: TranscriptTiming, order: list[str]):
+    kinds = await told(transcripts=transcripts)
     seen = [one for one in kinds if one in order]
     first_audio = seen.index("modelTurn")
     assert [*seen[: first_audio + 1], *(one for one in seen[first_audio:] if one != "modelTurn")] == order
