@@ -1,1 +1,1 @@
-"""Settings: their schema, where they come from, and how they are loaded."""
+"""Settings: their schema, their sources and their values in force."""

@@ -1,4 +1,4 @@
-"""The daemon's settings in force, and where each value came from."""
+"""The daemon's settings in force, and the origin of each value."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,17 +15,17 @@ from appliance.errors import ConfigurationError
 from appliance.private import advice, others_may_read
 
 _NO_SETTINGS: Final = frozenset({"APPLIANCE_DEBUG", "APPLIANCE_PYTHON"})
-"""Variables for who works on the appliance: errors with their traceback, and the Python to make environments with."""
+"""Variables for developers: errors with their traceback, and the Python to make environments with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """The settings in force, and for each value that is not a default, where it came from."""
+    """The settings in force, and the origin of each value that is not a default."""
 
     settings: Settings
     origins: Mapping[Key, str]
     exposed: tuple[str, ...] = ()
-    """One line for each file of which others may read a secret, for whoever runs this."""
+    """Warnings, one line for each file with a secret that other users may read."""
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
         """Yield (dotted key, value with secrets masked, origin) for every setting."""
@@ -34,21 +34,23 @@ class Effective:
 
 
 def load(files: Sequence[Path], overrides: Tree | None = None) -> Effective:
-    """Read all sources, later ones winning: files and their drop-ins, credentials, environment, ``overrides``.
+    """Read all sources, later ones taking precedence: files and drop-ins, credentials, environment, ``overrides``.
 
     Raises:
-        ConfigurationError: One line for each mistake, with file, key, what is wrong and what was perhaps meant.
+        ConfigurationError: One line per mistake, with file, key, the mistake and a suggestion.
     """
     read_files = [(path, read_file(path, Settings)) for file in files for path in _with_drop_ins(file)]
     layers = [(str(path), tree) for path, tree in read_files]
     layers += [
         ("credential", _credentials()),
-        (ENVIRONMENT, variables(Settings, besides=_NO_SETTINGS)),
+        (ENVIRONMENT, variables(Settings, ignored=_NO_SETTINGS)),
         ("command line", overrides or {}),
     ]
     exposed = [path for path, tree in read_files if _holds_key(tree) and others_may_read(path)]
-    told = tuple(f"others may read {path}, and provisioning.device_key is in it: {advice(path)}" for path in exposed)
-    return Effective(*resolve(Settings, layers), told)
+    warnings = tuple(
+        f"others may read {path}, which contains provisioning.device_key: {advice(path)}" for path in exposed
+    )
+    return Effective(*resolve(Settings, layers), warnings)
 
 
 def _holds_key(tree: Tree) -> bool:
@@ -60,7 +62,7 @@ def _credentials() -> Tree:
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     if not directory:
         return {}
-    # Without an empty prefix the environment's would be expected on the file names, and the secret silently missed.
+    # Without an empty prefix, file names would need the environment's, and the secret would be missed silently.
     return read(
         "credential",
         lambda: NestedSecretsSettingsSource(
@@ -76,7 +78,7 @@ def _with_drop_ins(file: Path) -> Iterator[Path]:
     yield file
     directory = Path(f"{file}.d")
     try:
-        names = sorted(os.listdir(directory))  # noqa: PTH208  Path.glob passes over what it may not read
+        names = sorted(os.listdir(directory))  # noqa: PTH208  Path.glob skips directories that it may not read
     except FileNotFoundError:
         return
     except OSError as error:

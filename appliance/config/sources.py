@@ -1,6 +1,6 @@
-"""Layers of settings: read from files and variables, merged in order, checked, and told in one line where wrong.
+"""Layers of settings: read from files and variables, merged in order and validated; every mistake is one line.
 
-For every program of the appliance; knows no settings of its own.
+For every program of the appliance; it knows no particular settings.
 """
 
 import difflib
@@ -18,13 +18,13 @@ from appliance.errors import ConfigurationError
 
 DEFAULT: Final = "default"
 ENVIRONMENT: Final = "environment"
-"""What the layer of `variables` is called."""
+"""Name of the layer of `variables`."""
 Tree = dict[str, Any]
 Key = tuple[str, ...]
 
 
 class LayeredSettings(BaseSettings):
-    """The base of a program's settings: takes nothing from anywhere but `resolve`."""
+    """Base of a program's settings, which come from `resolve` only."""
 
     @classmethod
     def settings_customise_sources(
@@ -35,7 +35,7 @@ class LayeredSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Return the one source that holds what has been merged."""
+        """Return the single source that holds the merged layers."""
         del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
@@ -62,13 +62,13 @@ S = TypeVar("S", bound=LayeredSettings)
 def resolve(
     settings: type[S], layers: Sequence[tuple[str, Tree]], missing: Mapping[str, str] | None = None
 ) -> tuple[S, Mapping[Key, str]]:
-    """Merge named layers, later ones winning; return the settings and, for every value set, the name of its layer.
+    """Merge named layers, later ones taking precedence; return the settings, and the layer of every value set.
 
-    ``missing`` says what to do where a required setting is in no layer.
+    ``missing`` gives the advice for required settings that are in no layer.
 
     Raises:
-        ConfigurationError: One line for each mistake, with layer, key, what is wrong and what was perhaps meant; never
-            with the value, which may be a secret.
+        ConfigurationError: One line per mistake, with layer, key, the mistake and a suggestion; never with the value,
+            which may be a secret.
     """
     try:
         origins = {key: name for name, tree in layers for key in _keys(tree)}
@@ -78,69 +78,68 @@ def resolve(
     try:
         return settings(**merged), origins
     except ValidationError as error:
-        told = missing or {}
-        raise ConfigurationError(*(_mistake(settings, one, origins, told) for one in error.errors())) from None
+        raise ConfigurationError(*(_line(settings, one, origins, missing or {}) for one in error.errors())) from None
 
 
 def _too_deep() -> ConfigurationError:
-    return ConfigurationError("sections are nested too deeply: there are no such settings")
+    return ConfigurationError("sections are nested too deeply: no setting is there")
 
 
 def read_file(path: Path, settings: type[BaseSettings]) -> Tree:
-    """Read a settings file, in which relative paths count from the file; raises ConfigurationError."""
+    """Read a settings file; relative paths in it count from the file. Raises ConfigurationError."""
     try:
-        return _rooted(_read_toml(path), [settings], path.absolute().parent)
+        return _with_absolute_paths(_read_toml(path), [settings], path.absolute().parent)
     except RecursionError:
         raise _too_deep() from None
 
 
-def _rooted(tree: Tree, models: Sequence[type[BaseModel]], directory: Path) -> Tree:
-    """Return a section with all paths in it absolute; ``models`` are what it may be."""
-    rooted: Tree = {}
+def _with_absolute_paths(tree: Tree, models: Sequence[type[BaseModel]], directory: Path) -> Tree:
+    """Return a section with absolute paths; ``models`` are its possible variants."""
+    found: Tree = {}
     for name, value in tree.items():
         kinds = [model.model_fields[name].annotation for model in models if name in model.model_fields]
         if isinstance(value, dict):
             below = [model for kind in kinds for model in _models_in(kind)]
-            rooted[name] = _rooted(value, below, directory)
+            found[name] = _with_absolute_paths(value, below, directory)
         elif isinstance(value, str) and value and any(Path in (kind, *get_args(kind)) for kind in kinds):
-            rooted[name] = str(directory / value)
+            found[name] = str(directory / value)
         else:
-            rooted[name] = value
-    return rooted
+            found[name] = value
+    return found
 
 
 def _read_toml(path: Path) -> Tree:
-    """Read a file, with or without the byte order mark that some editors write; raises ConfigurationError."""
+    """Read a file, with or without a byte order mark; raises ConfigurationError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}: is not text in UTF-8: save it as UTF-8") from None
-    except (ValueError, RecursionError) as error:  # no TOML, a number of thousands of digits, or of brackets
+        raise ConfigurationError(f"{path}: is not UTF-8 text: save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:  # invalid TOML, or thousands of digits or brackets
         raise ConfigurationError(f"{path}: is not valid TOML: {error}") from error
 
 
 def read(name: str, make: Callable[[], PydanticBaseSettingsSource]) -> Tree:
-    """Make and read one of pydantic-settings' sources; raises ConfigurationError under its ``name``."""
+    """Make and read one of pydantic-settings' sources; raises ConfigurationError with its ``name``."""
     try:
         return make()()
     except OSError as error:
         raise ConfigurationError(f"{name}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{name}: is not text in UTF-8") from None
+        raise ConfigurationError(f"{name}: is not UTF-8 text") from None
     except (SettingsError, RecursionError) as error:
-        raise ConfigurationError(f"{name}: {error}; lists and whole sections are written as JSON") from error
+        raise ConfigurationError(f"{name}: {error}; write lists and whole sections as JSON") from error
 
 
-def variables(settings: type[BaseSettings], besides: Collection[str] = ()) -> Tree:
+def variables(settings: type[BaseSettings], ignored: Collection[str] = ()) -> Tree:
     """Read the environment; raises ConfigurationError.
 
-    Variables that name no setting are kept, to be complained of, but for those named ``besides``: pydantic-settings
-    passes over them in silence.
+    Variables that name no setting are kept, to be reported as mistakes; pydantic-settings would skip them silently.
+    Those in ``ignored`` are left out.
     """
     prefix = settings.model_config["env_prefix"].lower()
-    found = [name.lower() for name in os.environ if name.lower().startswith(prefix) and name not in besides]
+    found = [name.lower() for name in os.environ if name.lower().startswith(prefix) and name not in ignored]
     names = [name.removeprefix(prefix) for name in found]
     unknown = {name: "" for name in names if name.partition(_delimiter(settings))[0] not in settings.model_fields}
     return unknown | read(ENVIRONMENT, lambda: EnvSettingsSource(settings))
@@ -169,17 +168,17 @@ def _keys(tree: Tree, above: Key = ()) -> Iterator[Key]:
             yield (*above, name)
 
 
-def _mistake(
+def _line(
     settings: type[BaseSettings], detail: ErrorDetails, origins: Mapping[Key, str], missing: Mapping[str, str]
 ) -> str:
-    """Return one line for one of pydantic's errors."""
+    """Return one of pydantic's errors as one line."""
     key, known = _resolved(settings, tuple(str(part) for part in detail["loc"] if part != "[key]"))
     if detail["type"] == "missing" and key[0] in missing:
         return f"{key[0]}: missing; {missing[key[0]]}"
     origin = _origin(key, origins)
     if detail["type"] == "extra_forbidden":
-        meant = _meant(key, known)
-        hint = f"did you mean {_spelled(settings, meant, origin)}?" if meant else f"known here: {_names(known)}"
+        near = _nearest(key, known)
+        hint = f"did you mean {_spelled(settings, near, origin)}?" if near else f"known here: {_names(known)}"
         return f"{origin}: {_spelled(settings, key, origin)}: there is no such setting; {hint}"
     where = f"{origin}: {'.'.join(key)}"
     if detail["type"] == "union_tag_invalid":
@@ -191,15 +190,15 @@ def _mistake(
     return f"{where}: {message[0].lower()}{message[1:]}"
 
 
-def _meant(key: Key, known: Sequence[Key]) -> Key | None:
-    """Return what was perhaps meant, of what is ``known`` where ``key`` ends; underscores may stand for dots."""
+def _nearest(key: Key, known: Sequence[Key]) -> Key | None:
+    """Return the most similar of the keys ``known`` where ``key`` ends; underscores may stand for dots."""
     flat = {"_".join(one): one for one in known}
     near = difflib.get_close_matches(key[-1], flat, n=1)
     return (*key[:-1], *flat[near[0]]) if near else None
 
 
 def _spelled(settings: type[BaseSettings], key: Key, origin: str) -> str:
-    """Return a key as it is written in the layer ``origin``."""
+    """Return a key as written in the layer ``origin``."""
     if origin != ENVIRONMENT:
         return ".".join(key)
     return f"{settings.model_config['env_prefix']}{_delimiter(settings).join(key)}".upper()
@@ -214,7 +213,7 @@ def _delimiter(settings: type[BaseSettings]) -> str:
 
 
 def _origin(key: Key, origins: Mapping[Key, str]) -> str:
-    """Return what set ``key``; where nothing did, although it is required, what set its neighbours."""
+    """Return the layer of ``key``; for a required key that is missing, that of its neighbours."""
     for length in range(len(key), 0, -1):
         for at, name in origins.items():
             if at[:length] == key[:length]:
@@ -223,7 +222,7 @@ def _origin(key: Key, origins: Mapping[Key, str]) -> str:
 
 
 def _resolved(settings: type[BaseSettings], loc: Key) -> tuple[Key, list[Key]]:
-    """Return ``loc`` without the tags of unions, and the keys known where it ends."""
+    """Return ``loc`` without the tags of variants, and the keys known where it ends."""
     key: Key = ()
     models: list[type[BaseModel]] = [settings]
     for part in loc:

@@ -115,7 +115,7 @@ def test_a_mistake_in_the_environment_is_told_as_such(monkeypatch: pytest.Monkey
         ("APPLIANCE_DEBUGGING", "APPLIANCE_DEBUGGING: there is no such setting; known here: button, caps, "),
         (
             "APPLIANCE_TOOLS__ENABLED",
-            'error parsing value for field "tools" from source "EnvSettingsSource"; lists and ',
+            'error parsing value for field "tools" from source "EnvSettingsSource"; write lists and ',
         ),
     ],
 )
@@ -129,7 +129,7 @@ def test_a_variable_that_names_no_setting_or_is_not_json_is_told(monkeypatch: py
 
 def test_a_variable_of_nothing_but_brackets_is_one_line(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("APPLIANCE_TOOLS__ENABLED", "[" * 20_000)
-    with pytest.raises(ConfigurationError, match=r"^environment: .*; lists and whole sections are written as JSON$"):
+    with pytest.raises(ConfigurationError, match=r"^environment: .*; write lists and whole sections as JSON$"):
         load([])
 
 
@@ -159,7 +159,7 @@ def test_a_file_that_is_missing_or_not_toml_is_named(tmp_path: Path):
         ("[caps]\nday = " + "9" * 5_000, "is not valid TOML: "),
         ("a = " + "[" * 20_000, "is not valid TOML: "),
         (f"[{'.'.join('a' * 20_000)}]", "nested too deeply"),
-        ("\udcff", "is not text in UTF-8: save it as UTF-8"),
+        ("\udcff", "is not UTF-8 text: save it as UTF-8"),
     ],
 )
 def test_a_file_that_is_beyond_reading_is_one_line(tmp_path: Path, text: str, says: str):
@@ -190,7 +190,7 @@ def test_a_credential_that_cannot_be_read_is_told(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     credential = tmp_path / "provisioning__device_key"
     credential.write_bytes(b"\xff")
-    with pytest.raises(ConfigurationError, match="credential: is not text in UTF-8"):
+    with pytest.raises(ConfigurationError, match="credential: is not UTF-8 text"):
         load([])
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credential))
     with pytest.raises(ConfigurationError, match="credential: secrets_dir must reference a directory"):
