@@ -6,6 +6,7 @@ Prints one line of JSON when it is ready: ``{"url": "https://127.0.0.1:8443", "c
 
 import argparse
 import errno
+import gc
 import json
 import logging
 import resource
@@ -50,6 +51,8 @@ GRACE_S = 0.3
 """What an answer under way may still take at the end; a device without one asks again."""
 BACKLOG = 1024
 """Connections that wait to be taken in, or for the server to start; more have to try again, which their kernels do."""
+GC_THRESHOLD = 20_000
+"""Objects between two collections. Python's default of 700 collects several times in each request."""
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 OTHER_FILES = 256
 """Open files that are not devices' connections: the database's, the upstream's, the libraries' own."""
@@ -135,6 +138,9 @@ def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
         _complain(f"cannot listen on {address}: {reason}")
         return ExitCode.UNAVAILABLE
     ready = {"url": _url(listener), "ca_file": str(ca_file) if ca_file else None, "metrics_port": metrics_port}
+    # The libraries' objects stay as long as the program: without this, every full collection walks through them all.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     _AnnouncingServer(config, listener, json.dumps(ready), shared).run(sockets=[])
     return ExitCode.OK
 
