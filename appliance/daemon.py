@@ -16,10 +16,10 @@ from appliance.audio.capture.dispatcher import CaptureDispatcher
 from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.uplink import Uplink
 from appliance.audio.echo.guard import EchoGuard
-from appliance.audio.level import measure
+from appliance.audio.level import rms_dbfs
 from appliance.audio.playback.playback import Playback, Reports
 from appliance.audio.ports import Block, Microphone, Speaker
-from appliance.audio.sounds.sounds import PhrasesOnly, Sounds
+from appliance.audio.sounds import PhrasesOnly, Sounds
 from appliance.button.adapter import ButtonAdapter, Gesture
 from appliance.button.ports import Button
 from appliance.config.schema import Settings
@@ -67,7 +67,7 @@ from appliance.tools.registry import Registry
 from appliance.tools.runner import ToolRunner
 from appliance.units import UPLINK, Epoch, Seconds
 from appliance.wake.ports import Detection, WakeEngine
-from appliance.wake.runner import Place, WakeWordRunner
+from appliance.wake.runner import WakeWordRunner
 from appliance.wallclock import local_now
 
 START_S: Final = 10.0
@@ -106,8 +106,8 @@ class Adapters:
     """Runs the audio worker that microphone and speaker need; None if they need none."""
     enrolment: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
     """Runs the token manager and calls back once the device is enrolled; None if tokens need neither."""
-    place: Place = Place.THREAD
-    """Where the wake engine is loaded and computes."""
+    wake_in_thread: bool = True
+    """Whether the wake engine is loaded and runs in a thread."""
 
 
 def _today() -> date:
@@ -261,9 +261,11 @@ class Appliance:
     async def _run_wake(self) -> None:
         if self._chosen.wake is None:
             return
-        load, place = self._chosen.wake, self._chosen.place
-        engine = await asyncio.to_thread(load) if place is Place.THREAD else load()
-        self._wake_runner = WakeWordRunner(engine, self._on_detection, self._observers.on_scores, place)
+        load, in_thread = self._chosen.wake, self._chosen.wake_in_thread
+        engine = await asyncio.to_thread(load) if in_thread else load()
+        self._wake_runner = WakeWordRunner(
+            engine, self._on_detection, self._observers.on_scores, run_in_thread=in_thread
+        )
         self._wake.report_alive()
         try:
             await self._wake_runner.run()
@@ -302,7 +304,7 @@ class Appliance:
         self._observers.on_block(block)
         context = self.conversation.context
         if context.state in _PERSON_MAY_SPEAK or context.overlap is not Overlap.NONE:
-            level, duration = measure(block.samples).rms, UPLINK.duration(len(block.samples))
+            level, duration = rms_dbfs(block.samples), UPLINK.duration(len(block.samples))
             self._double_talk.feed(level, duration)
             if context.state in _PERSON_MAY_SPEAK and not self.uplink.may_echo:
                 self._session.listen(level, duration)

@@ -1,4 +1,4 @@
-"""How loud, clipped, shifted or dead a stretch of int16 samples is: pure arithmetic for doctor, meter and demo."""
+"""Level, clipping, offset and deadness of int16 samples. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,32 +9,37 @@ from appliance.units import Dbfs, Pcm
 
 FULL_SCALE: Final = 32768
 DIGITAL_SILENCE: Final = Dbfs(-120.0)
-"""Stands for minus infinity, which JSON does not have; below what 16 bits can hold."""
+"""Stands for minus infinity, which JSON does not have; lower than 16 bits can represent."""
 SILENT_BELOW: Final = Dbfs(-75.0)
-"""About six steps of 16 bits: less than the noise of any open microphone, near or far from speech."""
+"""About six steps of 16 bits: less than the noise of any open microphone."""
 CLIPPED_FROM: Final = 32700
 """Some converters flatten a little below full scale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What `measure` found. 0 dBFS is the level of a full-scale square wave; a full-scale sine has -3."""
+    """Result of `measure`. 0 dBFS is the level of a full-scale square wave; a full-scale sine has -3."""
 
     rms: Dbfs
-    """Without the DC offset, so that a shifted dead input is not loud."""
+    """See `rms_dbfs`."""
     peak: Dbfs
-    """The farthest sample from zero."""
+    """Level of the sample farthest from zero."""
     clipped: float
     """Fraction of samples at full scale, 0 to 1."""
     dc: float
     """Mean, as a fraction of full scale, -1 to 1."""
     stuck: int
-    """Longest run of identical samples: a microphone that is muted or dead repeats itself."""
+    """Longest run of identical samples: a muted or dead microphone repeats itself."""
 
     @property
     def silent(self) -> bool:
         """Whether nobody could hear anything in it."""
         return self.rms < SILENT_BELOW
+
+
+def rms_dbfs(samples: Pcm) -> Dbfs:
+    """Return the root mean square without the DC offset, so that a shifted dead input is not loud."""
+    return _dbfs(float(samples.std())) if len(samples) else DIGITAL_SILENCE
 
 
 def measure(samples: Pcm) -> Level:
@@ -44,7 +49,7 @@ def measure(samples: Pcm) -> Level:
     wide = samples.astype(np.float64)
     distance = np.abs(wide)
     return Level(
-        rms=_dbfs(float(wide.std())),
+        rms=rms_dbfs(samples),
         peak=_dbfs(float(distance.max())),
         clipped=float(np.mean(distance >= CLIPPED_FROM)),
         dc=float(wide.mean()) / FULL_SCALE,

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.level import measure
+from appliance.audio.level import rms_dbfs
 from appliance.conversation import Moment
 from appliance.core.events import WakeDetected
 from appliance.core.state import NOT_SENDING, Gate, gate
@@ -115,7 +115,7 @@ def unsent_speech_s(microphone: Pcm, conversations: Sequence[Span], accounted: S
     """
     detector, frames = VoiceActivityDetector(_WORDS), 0
     for start in range(0, len(microphone) - _FRAME + 1, _FRAME):
-        detector.feed(measure(microphone[start : start + _FRAME]).rms, _FRAME_S)
+        detector.feed(rms_dbfs(microphone[start : start + _FRAME]), _FRAME_S)
         middle = start + _FRAME // 2
         if _within(middle, conversations) and not _within(middle, accounted):
             frames += detector.speaks and detector.since_s is not None

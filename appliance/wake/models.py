@@ -1,12 +1,13 @@
-"""Where the graphs of a wake word are, and whether they are the files that were measured.
+"""Finds the graphs of a wake word, and verifies them.
 
-Every graph is checked by sha256 before it is run. Nothing is downloaded: the graphs come from the package openwakeword
-0.5.1, which is looked up and never imported (its code would bring in scikit-learn), or from `OWN_FOLDER`.
+Every graph is checked by sha256 before it runs. Nothing is downloaded: the graphs come from the package openwakeword
+0.5.1, which is located and never imported (its code would import scikit-learn), or from `OWN_FOLDER`.
 """
 
 import difflib
+import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
@@ -14,13 +15,13 @@ from pathlib import Path
 from typing import Final
 
 from appliance.errors import WakeModelError
-from appliance.wake.digests import beside, verify
+from appliance.text import decoded
 
 OWN_FOLDER: Final = Path("/etc/voice-appliance/models")
-"""Graphs of the installer's own, looked at first; each has its digest beside it, as ``sha256sum`` writes it."""
+"""The user's own graphs, which take precedence; each has its digest beside it, as ``sha256sum`` writes it."""
 PACKAGE: Final = "openwakeword"
 PACKAGE_VERSION: Final = "0.5.1"
-"""The last one that carries the graphs; 0.4.0, which plain pip picks on Python 3.12 and later, carries others."""
+"""The last version that contains the graphs; 0.4.0, which plain pip picks on Python 3.12 and later, has others."""
 REMEDY: Final = f"pip install --no-deps {PACKAGE}=={PACKAGE_VERSION}"
 
 _MELSPECTROGRAM: Final = "melspectrogram.onnx"
@@ -40,11 +41,10 @@ _SHA256: Final[Mapping[str, str]] = {
     "hey_mycroft_v0.1.onnx": "c2a311e8fa1338de89c31b3b46dc4dffd4af2f9a8d6ddead48893c2d301b1f18",
     "hey_rhasspy_v0.1.onnx": "5a9b3ed3be2910e35780e097905aa9f35a9c10038df47914cf2b3ec4d670f6ea",
 }
-"""Of the ONNX files in the wheel of openwakeword 0.5.1."""
-
-
+"""Digests of the ONNX files in the wheel of openwakeword 0.5.1."""
+_DIGEST: Final = re.compile(r"\b[0-9A-Fa-f]{64}\b")
 _LOCATION: Final = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
-"""In an ONNX file: the entry of a tensor that names the file which holds its numbers; then its length, and the name."""
+"""In an ONNX file: the entry of a tensor that names its weights file; then the length of the name, and the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Graphs:
 
 
 def known_models(own_folder: Path = OWN_FOLDER) -> tuple[str, ...]:
-    """Return the names that `load` takes beside a path: the package's words and those in ``own_folder``."""
+    """Return the names that `load` accepts: the package's words and those in ``own_folder``."""
     own = (path.stem for path in own_folder.glob("*.onnx") if path.name not in _SHA256)
     return *_WORDS, *sorted(own)
 
@@ -79,7 +79,7 @@ def load(model: str, own_folder: Path = OWN_FOLDER) -> Graphs:
     A graph may keep its weights in files beside it, as PyTorch exports it; each of them is verified too.
 
     Raises:
-        WakeModelError: The name is unknown, or a graph is missing or is not the file that it should be.
+        WakeModelError: The name is unknown, or a graph is missing or altered.
     """
     if "/" in model:
         name, classifier = Path(model).stem, Path(model)
@@ -99,7 +99,7 @@ def _classifier(model: str, own_folder: Path) -> Path:
     if model not in known:
         other = own_folder / f"{model}{_TFLITE}"
         if other.is_file():
-            return other  # to say what to do instead
+            return other  # its error message says what to do
         likely = difflib.get_close_matches(model, known, n=1)
         meant = f"did you mean {likely[0]}? " if likely else ""
         raise WakeModelError(f'there is no wake word "{model}": {meant}known are {", ".join(known)}')
@@ -114,13 +114,13 @@ def _find(file: str, own_folder: Path) -> Path:
 def _package_folder() -> Path:
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise WakeModelError(f"{PACKAGE}, which carries the wake-word graphs, is not installed: {REMEDY}")
+        raise WakeModelError(f"{PACKAGE}, which contains the wake-word graphs, is not installed: {REMEDY}")
     try:
         version = metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:
         version = "of unknown version"
     if version != PACKAGE_VERSION:
-        raise WakeModelError(f"{PACKAGE} {version} is installed, which carries other wake-word graphs: {REMEDY}")
+        raise WakeModelError(f"{PACKAGE} {version} is installed, which contains other wake-word graphs: {REMEDY}")
     return Path(spec.submodule_search_locations[0], "resources", "models")
 
 
@@ -130,7 +130,7 @@ def _graph(path: Path) -> Graph:
         raise WakeModelError(f"{path} is a TensorFlow Lite graph: set wake.model to the ONNX file of the same word")
     if content.startswith(b"version https://git-lfs"):
         raise WakeModelError(f"{path} only says where the graph is: run git lfs pull where it comes from")
-    verify(path, content, _SHA256.get(path.name))
+    _verify(path, content, _SHA256.get(path.name))
     return Graph(content, {name: _weights(path, name) for name in _kept_elsewhere(content)})
 
 
@@ -145,7 +145,7 @@ def _weights(graph: Path, name: str) -> bytes:
     if path is None or not path.is_file():
         raise WakeModelError(f"{graph} keeps its weights in {name}: put that beside it, with its digest")
     content = _read(path)
-    verify(path, content, None, beside(graph))
+    _verify(path, content, None, _digest_file(graph))
     return content
 
 
@@ -154,3 +154,48 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise WakeModelError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _verify(path: Path, content: bytes, expected: str | None, *more: Path) -> None:
+    """Compare the content of a file with its digest.
+
+    Where ``expected`` is None, the digest is read from the file beside it or from one of ``more``, as ``sha256sum``
+    writes it, with or without ``--tag``, for one file or several.
+
+    Raises:
+        WakeModelError: The digest differs, or there is none.
+    """
+    expected = expected or _expected_digest(path, (_digest_file(path), *more))
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected:
+        raise WakeModelError(f"{path} is altered: its sha256 is {found[:8]}…, not {expected[:8]}…")
+
+
+def _digest_file(path: Path) -> Path:
+    """Return the file in which the digest of a file is expected."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _expected_digest(path: Path, files: Sequence[Path]) -> str:
+    remedy = f"sha256sum {path} > {files[0]}"
+    there = [file for file in files if file.is_file()]
+    if not there:
+        raise WakeModelError(f"{path} has no digest beside it: {remedy}")
+    for file in there:
+        if (digest := _digest_in(file, path.name, sole=file == files[0])) is not None:
+            return digest
+    raise WakeModelError(f"{there[0]} holds no sha256 of {path.name}: {remedy}")
+
+
+def _digest_in(file: Path, name: str, *, sole: bool) -> str | None:
+    """Return the digest of ``name``; with ``sole``, the only one in the file even where no line names it."""
+    try:
+        text = decoded(file.read_bytes())
+    except OSError as error:
+        raise WakeModelError(f"cannot read {file}: {error.strerror}") from error
+    digests = {line: found[0] for line in text.splitlines() if (found := _DIGEST.search(line))}
+    ends = re.compile(rf"(?<![^\s*(/\\]){re.escape(name)}(?=\s*$|\))")
+    named = [digest for line, digest in digests.items() if ends.search(line)]
+    if not named and sole and len(digests) == 1:
+        named = [*digests.values()]
+    return named[0].lower() if named else None

@@ -1,8 +1,8 @@
-"""openWakeWord's graphs on the ONNX runtime, computed as its streaming path does, without its package.
+"""openWakeWord's graphs on the ONNX runtime, computed like its streaming path, without its package.
 
 For every hop of 80 ms: samples → 8 mel frames → one embedding of the last 76 mel frames → one score of the last
 embeddings. Source: dscripka/openWakeWord v0.5.1, ``openwakeword/utils.py``, ``AudioFeatures._streaming_features``.
-Scores are the same within 1e-4; memory and start-up are a fraction, for scikit-learn is not imported.
+Scores are the same within 1e-4; without scikit-learn, it starts faster and needs a fraction of the memory.
 """
 
 import math
@@ -23,12 +23,12 @@ from appliance.wake.ports import Detection, Score
 HOP: Final = 1280
 """Samples from one score to the next."""
 SMALL_GAP: Final = UPLINK.frames(Seconds(0.2))
-"""A loss of up to this many samples, shorter than a syllable, mutes nothing."""
+"""Longest loss, in samples, that does not mute scores: shorter than a syllable."""
 QUIET: Final = "ORT_DISABLE_TELEMETRY"
-"""The environment variable that keeps the ONNX runtime from reporting home."""
+"""Environment variable that turns the ONNX runtime's telemetry off."""
 
 _CONTEXT: Final = 480
-"""Samples before a hop that its mel frames need as well."""
+"""Samples before a hop that its mel frames also need."""
 _MEL_FRAMES: Final = 76
 """Mel frames in one embedding."""
 _MEL_BINS: Final = 32
@@ -36,8 +36,8 @@ _MEL_STEP: Final = 8
 """Mel frames in a hop."""
 _FEATURES: Final = 96
 """Length of an embedding."""
-_HUSH: Final = 10.0
-"""Standard deviation of the noise that fills the buffers, in steps of int16: a quiet room."""
+_QUIET_ROOM: Final = 10.0
+"""Standard deviation of the noise that fills the buffers, in int16 steps: a quiet room."""
 
 _Floats = npt.NDArray[np.float32]
 
@@ -48,12 +48,12 @@ class OpenWakeWordEngine:
     ``end_sample`` of a detection is the end of the hop that decided it. The word itself ends near it: measured against
     its acoustic end, the median is 20 ms before it, and 95 % are within 150 ms after it.
 
-    A score is 0 as long as the buffers hold what nobody said: for the first hops, and after a loss of more than
+    A score is 0 while the buffers hold something that nobody said: for the first hops, and after a loss of more than
     `SMALL_GAP` samples. Cold buffers would give phantom words with scores up to 1.
     """
 
     def __init__(self, graphs: Graphs, rule: Rule) -> None:
-        """Load the graphs and warm them up: tenths of a second of computing on a laptop, seconds on a small Pi.
+        """Load the graphs and warm them up: takes tenths of a second on a laptop, seconds on a small Pi.
 
         Raises:
             WakeModelError: The ONNX runtime is not installed, or a graph is not usable.
@@ -101,22 +101,22 @@ class OpenWakeWordEngine:
 
     def _warm_up(self) -> None:
         """Fill the buffers with a quiet room, the same one every time."""
-        noise = np.random.default_rng(0).normal(0.0, _HUSH, (self._pipeline.memory + 1, HOP)).astype(np.int16)
+        noise = np.random.default_rng(0).normal(0.0, _QUIET_ROOM, (self._pipeline.memory + 1, HOP)).astype(np.int16)
         for hop in noise:
             self._pipeline.score(hop)
 
 
 class _Pipeline:
-    """The three graphs and what each remembers of the stream."""
+    """The three graphs, each with its part of the stream."""
 
     def __init__(self, graphs: Graphs) -> None:
         self._melspectrogram = _Graph("melspectrogram", graphs.melspectrogram)
         self._embedding = _Graph("embedding", graphs.embedding)
         self._classifier = _Graph(graphs.model, graphs.classifier)
         self.window = _window(self._classifier)
-        """Embeddings that one score is made of."""
+        """Embeddings in one score."""
         self.memory = self.window + math.ceil(_MEL_FRAMES / _MEL_STEP)
-        """Hops until nothing of what was heard before is left."""
+        """Hops after which no earlier audio is left."""
         self._samples: _Floats = np.zeros((1, _CONTEXT + HOP), np.float32)
         self._mel: _Floats = np.zeros((1, _MEL_FRAMES, _MEL_BINS, 1), np.float32)
         self._embeddings: _Floats = np.zeros((1, self.window, _FEATURES), np.float32)
@@ -133,7 +133,7 @@ class _Pipeline:
 class _Graph:
     """One ONNX graph with one input, computed on the calling thread only.
 
-    A second thread, or threads that spin, cost three times the processor time and gain nothing.
+    A second thread, or spinning threads, take three times the CPU time and gain nothing.
     """
 
     def __init__(self, name: str, graph: Graph) -> None:
@@ -173,7 +173,7 @@ def _window(classifier: _Graph) -> int:
 
 
 def _runtime() -> tuple[ModuleType, Mapping[type[Exception], type[ApplianceError]]]:
-    """Import the ONNX runtime; return it and what its exceptions become.
+    """Import the ONNX runtime; return it, with the translation of its exceptions.
 
     It takes 0.2 s, which a device without a wake word does not pay. The official builds report their use to Microsoft,
     and keep a device id and a database in the home folder for it, unless `QUIET` is set before the import (source: the

@@ -1,4 +1,4 @@
-"""What the conversation needs of a wake-word engine."""
+"""Port of the conversation to a wake-word engine."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,14 +13,14 @@ class Detection:
     model: str
     """Name of the word, for example ``hey_jarvis``."""
     end_sample: SampleIndex
-    """Index just after the last sample of the word, as near as the engine can tell."""
+    """Index just after the last sample of the word, as exact as the engine knows it."""
     score: float
     """0 to 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What the engine thought of one hop (80 ms): for pictures and tuning."""
+    """The engine's score of one hop (80 ms): for plots and tuning."""
 
     model: str
     end_sample: SampleIndex
@@ -31,7 +31,7 @@ class WakeEngine(Protocol):
     """A synchronous, deterministic detector without a clock; called from one thread at a time."""
 
     def feed(self, start: SampleIndex, samples: Pcm) -> tuple[list[Detection], list[Score]]:
-        """Take the next 16 kHz mono samples, any number of them; ``start`` tells of a gap.
+        """Take the next 16 kHz mono samples, any number of them; ``start`` shows a gap.
 
         Returns the words that ended in them and every hop's score.
         """

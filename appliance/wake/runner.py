@@ -1,17 +1,13 @@
-"""Brings microphone blocks to a wake-word engine, and what it heard back to the loop.
+"""Runs a wake-word engine on the microphone blocks, and delivers its detections on the loop.
 
-Whether a detection counts is not decided here: the core ignores it where the wake word is disarmed.
+Whether a detection counts is decided elsewhere: the core ignores it while the wake word is disarmed.
 """
 
 import asyncio
-import statistics
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import Enum
 from math import inf
 from typing import Final
 
@@ -22,36 +18,9 @@ from appliance.units import UPLINK, Seconds
 from appliance.wake.ports import Detection, Score, WakeEngine
 
 QUEUE_SAMPLES: Final = UPLINK.frames(Seconds(2.0))
-"""The most audio that waits for the engine; when there is more, the oldest blocks are dropped and counted."""
-TOLD_S: Final = 60.0
-"""That the engine is too slow is told no more often."""
-TIMED_HOPS: Final = 750
-"""Hops that `WakeWordRunner.pace` looks back on: one minute."""
-
-
-class Place(Enum):
-    """Where the engine computes."""
-
-    THREAD = "thread"
-    """In a thread of its own: on a Pi, a hop takes a good part of its 80 ms."""
-    INLINE = "inline"
-    """In `WakeWordRunner.feed`: for an engine that takes no time, and for virtual time."""
-
-
-@dataclass(frozen=True, slots=True)
-class InferenceTiming:
-    """How long the engine takes for a hop of 80 ms, over the last `TIMED_HOPS`."""
-
-    hops: int
-    p50_ms: float
-    p95_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    detections: list[Detection]
-    scores: list[Score]
-    took_ms: float
+"""Audio that waits for the engine; when there is more, the oldest blocks are dropped and counted."""
+LOG_S: Final = 60.0
+"""Least time between two log lines about an engine that is too slow."""
 
 
 class WakeWordRunner:
@@ -65,50 +34,46 @@ class WakeWordRunner:
         engine: WakeEngine,
         on_detection: Callable[[Detection], None],
         on_scores: Callable[[list[Score]], None] | None = None,
-        place: Place = Place.THREAD,
+        *,
+        run_in_thread: bool = True,
     ) -> None:
+        """On a Pi a hop takes a good part of its 80 ms, hence the thread.
+
+        Without one, the engine runs in `feed`: for an engine that takes no time, and for virtual time.
+        """
         self._engine = engine
         self._on_detection = on_detection
         self._on_scores = on_scores
-        self._place = place
+        self._run_in_thread = run_in_thread
         self._queue = _BlockQueue()
-        self._hop_ms: deque[float] = deque(maxlen=TIMED_HOPS)
-        self._told_dropped, self._told_at = 0, -inf
+        self._logged_dropped, self._logged_at = 0, -inf
         self._ended = asyncio.Event()
         self._error: WakeModelError | None = None
 
     @property
     def dropped_samples(self) -> int:
-        """Samples that the engine was too slow for."""
+        """Samples dropped because the engine was too slow."""
         return self._queue.dropped_samples
 
-    @property
-    def pace(self) -> InferenceTiming | None:
-        """The engine's time per hop, or None before the second hop."""
-        if len(self._hop_ms) < 2:
-            return None
-        ventiles = statistics.quantiles(self._hop_ms, n=20, method="inclusive")
-        return InferenceTiming(len(self._hop_ms), ventiles[9], ventiles[18])
-
     def feed(self, block: Block) -> None:
-        """Take the next block; after `run` has ended, it goes nowhere."""
+        """Take the next block; after `run` has ended, it is ignored."""
         if self._ended.is_set():
             return
-        if self._place is Place.THREAD:
+        if self._run_in_thread:
             self._queue.put(block)
-            self._tell_dropped()
+            self._log_dropped()
             return
         try:
-            heard = self._listen(block)
+            result = self._engine.feed(block.start, block.samples)
         except Exception as error:  # noqa: BLE001  the root of the engine, as in _work
             self._fail(error)
         else:
-            self._deliver(heard)
+            self._deliver(*result)
 
-    def _tell_dropped(self) -> None:
+    def _log_dropped(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self.dropped_samples > self._told_dropped and now >= self._told_at + TOLD_S:
-            self._told_dropped, self._told_at = self.dropped_samples, now
+        if self.dropped_samples > self._logged_dropped and now >= self._logged_at + LOG_S:
+            self._logged_dropped, self._logged_at = self.dropped_samples, now
             log.event("wake.too-slow", level="warning", dropped_samples=self.dropped_samples)
 
     async def run(self) -> None:
@@ -129,8 +94,8 @@ class WakeWordRunner:
 
     @contextmanager
     def _working(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-        """Keep the thread, if there is one, at work."""
-        if self._place is Place.INLINE:
+        """Run the thread, if there is one."""
+        if not self._run_in_thread:
             yield
             return
         thread = threading.Thread(target=self._work, args=(loop,), name="wake")
@@ -142,41 +107,34 @@ class WakeWordRunner:
             thread.join()
 
     def _work(self, loop: asyncio.AbstractEventLoop) -> None:
-        """The thread."""
+        """Body of the thread."""
         try:
             while (block := self._queue.get()) is not None:
-                heard = self._listen(block)
-                if heard.scores or heard.detections:
-                    loop.call_soon_threadsafe(self._deliver, heard)
+                detections, scores = self._engine.feed(block.start, block.samples)
+                if detections or scores:
+                    loop.call_soon_threadsafe(self._deliver, detections, scores)
         except Exception as error:  # noqa: BLE001  the root of the thread
             loop.call_soon_threadsafe(self._fail, error)
 
-    def _listen(self, block: Block) -> _Heard:
-        began = time.perf_counter()
-        detections, scores = self._engine.feed(block.start, block.samples)
-        return _Heard(detections, scores, (time.perf_counter() - began) * 1000)
-
-    def _deliver(self, heard: _Heard) -> None:
+    def _deliver(self, detections: list[Detection], scores: list[Score]) -> None:
         if self._ended.is_set():
             return
-        hops = len(heard.scores)
-        self._hop_ms.extend([heard.took_ms / hops] * hops if hops else ())
-        if heard.scores and self._on_scores is not None:
-            self._on_scores(heard.scores)
-        for detection in heard.detections:
+        if scores and self._on_scores is not None:
+            self._on_scores(scores)
+        for detection in detections:
             self._on_detection(detection)
 
     def _fail(self, error: Exception) -> None:
         if not isinstance(error, WakeModelError):
-            told = WakeModelError(f"the wake-word engine failed: {error!r}")
-            told.__cause__ = error
-            error = told
+            failure = WakeModelError(f"the wake-word engine failed: {error!r}")
+            failure.__cause__ = error
+            error = failure
         self._error = error
         self._ended.set()
 
 
 class _BlockQueue:
-    """Blocks on their way to the thread, at most `QUEUE_SAMPLES`; when full, the oldest are dropped and counted.
+    """Blocks for the thread, at most `QUEUE_SAMPLES`; when full, the oldest are dropped and counted.
 
     The newest block is always kept, whatever its length.
     """

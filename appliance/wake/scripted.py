@@ -1,4 +1,4 @@
-"""A wake-word engine that hears words where it is told to: for tests, the simulator and demonstrations."""
+"""A wake-word engine that detects words at given samples: for tests, the simulator and demonstrations."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -11,7 +11,7 @@ HOP: Final = 1280
 
 
 class ScriptedEngine:
-    """A `WakeEngine` that hears a word end at each of the given samples, unless that sample was lost.
+    """A `WakeEngine` that detects a word at each of the given samples, unless that sample was lost.
 
     The score of the hop that a word ends in is 1, of all others 0.
     """

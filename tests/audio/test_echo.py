@@ -11,7 +11,7 @@ from appliance.audio.echo.guard import LONGEST_S, REVERBERATION_S, EchoGuard
 from appliance.audio.echo.onset import speech_onset
 from appliance.audio.ports import Block
 from appliance.audio.resample import Resampler
-from appliance.audio.sounds.sounds import PhrasesOnly
+from appliance.audio.sounds import PhrasesOnly
 from appliance.core.events import Trouble
 from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
 

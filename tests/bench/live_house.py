@@ -25,7 +25,6 @@ from appliance.simulator.options import DEFAULT_API_KEY
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Registry
 from appliance.units import Seconds
-from appliance.wake.runner import Place
 from tests.daemon.household import Light, Manager
 from tests.daemon.simulated import Loudspeaker, Room
 from tests.live.fakes import FakeStore
@@ -145,7 +144,7 @@ class House:
             lessons=FakeStore(),
             registry=registry,
             manager=Manager(),
-            place=Place.INLINE,
+            wake_in_thread=False,
         )
         appliance = Appliance(settings, adapters, Observers(on_moment=self._see))
         async with asyncio.TaskGroup() as tasks:

@@ -22,7 +22,6 @@ from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import Pcm, SampleIndex, Seconds
 from appliance.wake.ports import WakeEngine
-from appliance.wake.runner import Place
 from appliance.wake.scripted import ScriptedEngine
 from tests.audio.room import stream
 from tests.audio.speaker import TimedSpeaker
@@ -194,7 +193,7 @@ class Household:
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
     wake: Callable[[], WakeEngine] | None = None
     """Loads something else than what hears ``words``."""
-    place: Place = Place.INLINE
+    wake_in_thread: bool = False
     awaited: EnrolmentAwaitingTokens | None = None
     """Where tokens come from instead, once the device is enrolled."""
 
@@ -224,7 +223,7 @@ class Household:
             lessons=FakeStore(),
             registry=registry,
             manager=self.manager,
-            place=self.place,
+            wake_in_thread=self.wake_in_thread,
         )
         daemon.append(Appliance(settings, adapters, Observers()))
         async with asyncio.TaskGroup() as tasks:

@@ -24,7 +24,6 @@ from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.wake.ports import Detection, Score
-from appliance.wake.runner import Place
 from tests.daemon.household import Button, Light, Manager
 from tests.daemon.line import SimulatedConnector, SimulatedTokens
 from tests.live.fakes import FakeStore
@@ -216,7 +215,7 @@ class Home:
             lessons=FakeStore(),
             registry=Registry((*own, *self.tools), self.settings.tools),
             manager=Manager(),
-            place=Place.INLINE,
+            wake_in_thread=False,
         )
         observers = Observers(on_moment=lambda moment: self.on_moment(moment))  # noqa: PLW0108  it may be another later
         daemon.append(Appliance(self.settings, adapters, observers))

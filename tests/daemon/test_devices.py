@@ -8,7 +8,6 @@ import pytest
 from appliance.button.ports import Edge
 from appliance.core.state import State
 from appliance.daemon import START_S
-from appliance.wake.runner import Place
 from appliance.wake.scripted import ScriptedEngine
 from tests.daemon.household import Household, reach
 
@@ -35,7 +34,7 @@ async def test_a_wake_word_that_loads_for_long_is_no_fault_of_the_microphone():
         assert loaded.wait(30)
         return ScriptedEngine(())
 
-    household = Household(wake=load, place=Place.THREAD)
+    household = Household(wake=load, wake_in_thread=True)
 
     async with household.living() as appliance:
         await asyncio.sleep(START_S + 2)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from appliance.audio.sounds.sounds import PhrasesOnly
+from appliance.audio.sounds import PhrasesOnly
 from appliance.conversation import Moment
 from appliance.core.events import ReplyAudible, ReplyStarted, Trouble
 from appliance.core.state import Policy, State

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from appliance.audio.sounds.sounds import Sounds
+from appliance.audio.sounds import Sounds
 from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.events import LinkLost, PlaybackDrained, Trouble

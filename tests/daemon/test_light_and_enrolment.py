@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audio.sounds.sounds import Sounds
+from appliance.audio.sounds import Sounds
 from appliance.button.ports import Edge
 from appliance.config.schema import Prefetch, Provisioning
 from appliance.core.events import Fault, Trouble

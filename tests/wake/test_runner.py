@@ -10,7 +10,7 @@ from appliance.audio.ports import Block
 from appliance.errors import WakeModelError
 from appliance.units import Pcm, SampleIndex, Seconds
 from appliance.wake.ports import Detection, Score
-from appliance.wake.runner import QUEUE_SAMPLES, Place, WakeWordRunner
+from appliance.wake.runner import QUEUE_SAMPLES, WakeWordRunner
 from appliance.wake.scripted import ScriptedEngine
 from tests.wake.sounds import silence
 
@@ -48,10 +48,10 @@ class HeldEngine:
         return [], [Score("held", SampleIndex(start + len(samples)), 0.0)]
 
 
-async def while_running(listener: WakeWordRunner, body: Callable[[], Awaitable[None]]) -> None:
-    """Run the listener for as long as ``body`` takes."""
+async def while_running(runner: WakeWordRunner, body: Callable[[], Awaitable[None]]) -> None:
+    """Run it for as long as ``body`` takes."""
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(listener.run())
+        running = group.create_task(runner.run())
         await body()
         running.cancel()
 
@@ -59,27 +59,27 @@ async def while_running(listener: WakeWordRunner, body: Callable[[], Awaitable[N
 async def test_inline_the_word_is_told_before_feed_returns():
     heard: list[Detection] = []
 
-    listener = WakeWordRunner(ScriptedEngine([400]), heard.append, place=Place.INLINE)
+    runner = WakeWordRunner(ScriptedEngine([400]), heard.append, run_in_thread=False)
 
     async def body():
-        listener.feed(block(0))
+        runner.feed(block(0))
         assert heard == []
-        listener.feed(block(1))
+        runner.feed(block(1))
         assert [detection.end_sample for detection in heard] == [400]
 
-    await while_running(listener, body)
+    await while_running(runner, body)
 
 
 async def test_scores_are_told_hop_by_hop_and_before_the_word_they_made():
     told: list[object] = []
 
-    listener = WakeWordRunner(ScriptedEngine([1_270]), told.append, told.append, Place.INLINE)
+    runner = WakeWordRunner(ScriptedEngine([1_270]), told.append, told.append, run_in_thread=False)
 
     async def body():
         for number in range(8):
-            listener.feed(block(number))
+            runner.feed(block(number))
 
-    await while_running(listener, body)
+    await while_running(runner, body)
     assert told == [
         [Score("scripted", SampleIndex(1_280), 1.0)],
         Detection("scripted", SampleIndex(1_270), 1.0),
@@ -90,39 +90,26 @@ async def test_scores_are_told_hop_by_hop_and_before_the_word_they_made():
 async def test_after_the_end_nothing_is_told():
     heard: list[Detection] = []
 
-    listener = WakeWordRunner(ScriptedEngine([100]), heard.append, place=Place.INLINE)
+    runner = WakeWordRunner(ScriptedEngine([100]), heard.append, run_in_thread=False)
 
     async def body():
         await asyncio.sleep(1)
 
-    await while_running(listener, body)
-    listener.feed(block(0))
+    await while_running(runner, body)
+    runner.feed(block(0))
     assert heard == []
 
 
 async def test_inline_a_failed_engine_ends_the_run_and_spares_the_microphone():
-    listener = WakeWordRunner(BrokenEngine(ZeroDivisionError("oops")), lambda _: None, place=Place.INLINE)
+    runner = WakeWordRunner(BrokenEngine(ZeroDivisionError("oops")), lambda _: None, run_in_thread=False)
 
     async def capture() -> None:
-        listener.feed(block(0))
-        listener.feed(block(1))
+        runner.feed(block(0))
+        runner.feed(block(1))
 
     with pytest.raises(WakeModelError, match=r"^the wake-word engine failed: ZeroDivisionError\('oops'\)$") as raised:
-        await asyncio.gather(listener.run(), capture())
+        await asyncio.gather(runner.run(), capture())
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
-
-
-async def test_the_pace_is_known_from_the_second_hop_on():
-    listener = WakeWordRunner(ScriptedEngine([]), lambda _: None, place=Place.INLINE)
-    listener.feed(block(0))
-    before = listener.pace
-    assert before is None
-    for number in range(1, 4 * 2_000):
-        listener.feed(block(number))
-    pace = listener.pace
-    assert pace is not None
-    assert pace.hops == 750
-    assert 0 < pace.p50_ms <= pace.p95_ms
 
 
 @pytest.mark.realtime
@@ -135,16 +122,16 @@ async def test_the_thread_hears_the_word_and_the_loop_is_told():
         heard.append((detection.end_sample, threading.get_ident()))
         told.set()
 
-    listener = WakeWordRunner(ScriptedEngine([5_000]), on_detection)
+    runner = WakeWordRunner(ScriptedEngine([5_000]), on_detection)
 
     async def body():
         for number in range(20):
-            listener.feed(block(number))
+            runner.feed(block(number))
         async with asyncio.timeout(30):
             await told.wait()
 
-    await while_running(listener, body)
-    assert listener.dropped_samples == 0
+    await while_running(runner, body)
+    assert runner.dropped_samples == 0
     assert heard == [(5_000, threading.get_ident())]
 
 
@@ -162,21 +149,21 @@ async def test_blocks_wait_for_the_thread_in_order_and_the_oldest_go_when_there_
         if scores[-1].end_sample == (fit + 4) * PERIOD:
             done.set()
 
-    listener = WakeWordRunner(engine, lambda _: None, on_scores)
+    runner = WakeWordRunner(engine, lambda _: None, on_scores)
 
     async def body():
-        listener.feed(block(0))
+        runner.feed(block(0))
         async with asyncio.timeout(30):
             await asyncio.to_thread(engine.busy.wait)
         for number in range(1, fit + 4):
-            listener.feed(block(number))
-        assert listener.dropped_samples == 3 * PERIOD
+            runner.feed(block(number))
+        assert runner.dropped_samples == 3 * PERIOD
         assert [record.fields["dropped_samples"] for record in caplog.records] == [str(PERIOD)]
         engine.go_on.set()
         async with asyncio.timeout(30):
             await done.wait()
 
-    await while_running(listener, body)
+    await while_running(runner, body)
     assert engine.starts == [0, *range(4 * PERIOD, (fit + 4) * PERIOD, PERIOD)]
     assert len(engine.threads) == 1
     assert threading.get_ident() not in engine.threads
@@ -187,10 +174,10 @@ async def test_what_the_thread_finds_out_too_late_is_not_told():
     engine = HeldEngine()
     told: list[object] = []
 
-    listener = WakeWordRunner(engine, told.append, told.append)
+    runner = WakeWordRunner(engine, told.append, told.append)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(listener.run())
-        listener.feed(block(0))
+        running = group.create_task(runner.run())
+        runner.feed(block(0))
         async with asyncio.timeout(30):
             await asyncio.to_thread(engine.busy.wait)
         running.cancel()
@@ -202,10 +189,10 @@ async def test_what_the_thread_finds_out_too_late_is_not_told():
 
 @pytest.mark.realtime
 async def test_a_failed_engine_ends_the_run_from_its_thread():
-    listener = WakeWordRunner(BrokenEngine(WakeModelError("the graph is gone")), lambda _: None)
-    listener.feed(block(0))
+    runner = WakeWordRunner(BrokenEngine(WakeModelError("the graph is gone")), lambda _: None)
+    runner.feed(block(0))
     async with asyncio.timeout(30):
         with pytest.raises(WakeModelError, match=r"^the graph is gone$"):
-            await listener.run()
-    listener.feed(block(1))
-    assert listener.dropped_samples == 0
+            await runner.run()
+    runner.feed(block(1))
+    assert runner.dropped_samples == 0

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from statistics import median
-from typing import Final
 
 import numpy as np
 
+from appliance.audio.level import rms_dbfs
 from appliance.live.ports import (
     GenerationComplete,
     Grounding,
@@ -324,7 +324,7 @@ class Watchdogs:
     def _audio(self, pcm: bytes, now: Seconds) -> Diagnosis | None:
         if self._audible:
             return None
-        if _dbfs(pcm) < self._limits.mute_dbfs:
+        if rms_dbfs(np.frombuffer(pcm, "<i2")) < self._limits.mute_dbfs:
             self._mute_s += REPLY.duration(len(pcm) // 2)
             return self._mute() if self._mute_s >= self._limits.mute_s else None
         self._audible = True
@@ -384,13 +384,3 @@ class Watchdogs:
             return None
         self._working_since = None
         return Diagnosis(Symptom.STUCK, Action.ROTATE)
-
-
-_FULL_SCALE: Final = 32_768.0
-
-
-def _dbfs(pcm: bytes) -> float:
-    """Return the level of s16le samples; of digital silence, -inf."""
-    samples = np.frombuffer(pcm, "<i2").astype(np.float64)
-    power = float(np.mean(samples**2)) if samples.size else 0.0
-    return 10 * float(np.log10(power / _FULL_SCALE**2)) if power else float("-inf")

@@ -1,1 +1,0 @@
-"""Earcons and recorded phrases."""
