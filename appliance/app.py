@@ -19,6 +19,7 @@ from appliance.audio.worker.messages import PERIODS_MS, Opened, WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.button.keyboard import KeyboardButton as KeyboardSwitch
 from appliance.button.ports import Button
+from appliance.clock import local_now
 from appliance.config.devices import (
     AlsaMicrophone,
     AlsaSpeaker,
@@ -56,7 +57,6 @@ from appliance.tools.builtin import builtin
 from appliance.tools.registry import Registry
 from appliance.wake.detector import rule_for
 from appliance.wake.ports import WakeEngine
-from appliance.wallclock import local_now
 
 
 def serve(settings: Settings) -> None:

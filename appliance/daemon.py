@@ -22,6 +22,7 @@ from appliance.audio.ports import Block, Microphone, Speaker
 from appliance.audio.sounds import PhrasesOnly, Sounds
 from appliance.button.adapter import ButtonAdapter, Gesture
 from appliance.button.ports import Button
+from appliance.clock import local_now, timeout
 from appliance.config.schema import Settings
 from appliance.conversation import Conversation, Moment, Parts
 from appliance.core.effects import Ignored
@@ -62,13 +63,11 @@ from appliance.service.control_socket import ControlSocket
 from appliance.service.device_supervisor import DeviceSupervisor
 from appliance.service.ports import ServiceManager
 from appliance.service.watchdog import Freshness, Watchdog
-from appliance.timeout import timeout
 from appliance.tools.registry import Registry
 from appliance.tools.runner import ToolRunner
 from appliance.units import UPLINK, Epoch, Seconds
 from appliance.wake.ports import Detection, WakeEngine
 from appliance.wake.runner import WakeWordRunner
-from appliance.wallclock import local_now
 
 START_S: Final = 10.0
 """How long the microphone waits for the wake word, which may still be loading. After as long again, a microphone or

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.button.ports import Edge
+from appliance.clock import loop_time
 from appliance.core.events import ButtonPressed, ButtonReleased, Event, Press
 from appliance.units import SampleIndex, Seconds
 
@@ -85,7 +86,7 @@ class ButtonAdapter:
             self._stuck = None
 
     def _check(self) -> None:
-        self._report(self._gesture.check(Seconds(asyncio.get_running_loop().time())))
+        self._report(self._gesture.check(loop_time()))
 
     def _report(self, happened: Pressed | Released | None) -> None:
         match happened:

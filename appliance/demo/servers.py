@@ -10,9 +10,9 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
+from appliance.clock import timeout
 from appliance.errors import ApplianceError, ExitCode
 from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
-from appliance.timeout import timeout
 
 START_S: Final = 30.0
 """A slow Raspberry Pi takes ten seconds to import a server's modules."""

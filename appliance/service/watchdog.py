@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from appliance import log
+from appliance.clock import loop_time
 from appliance.service.ports import ServiceManager
 from appliance.units import Seconds
 
@@ -62,7 +63,7 @@ class Watchdog:
             await asyncio.sleep(watchdog_s * (RETRY_SHARE if self._withheld else FEED_SHARE))
 
     def _check(self) -> None:
-        now = Seconds(asyncio.get_running_loop().time())
+        now = loop_time()
         failing = [check.name for check in self._checks if not check.healthy(now)]
         if not failing:
             self._manager.watchdog()

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from typing import Final
 
+from appliance.clock import loop_time
 from appliance.simulator.connection_context import ConnectionContext
 from appliance.simulator.contract.locks import Lock
 from appliance.simulator.contract.messages import INVALID_ARGUMENT, ContractError, invalid, parse
@@ -18,7 +19,6 @@ from appliance.simulator.scenario.steps import TriggerPoint
 from appliance.simulator.service import Service
 from appliance.simulator.session_context import Admission, SessionContext
 from appliance.simulator.user_side import UserSide
-from appliance.units import Seconds
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _admitted(payload: bytes, caller: Caller, service: Service) -> Admission:
     setup = parse_setup(lock.applied(content, service.options.global_lock))
     snapshot = service.handles.resume(setup.handle) if setup.handle else None
     if token is not None:
-        token.begin_session(Seconds(asyncio.get_running_loop().time()), resumed=snapshot is not None)
+        token.begin_session(loop_time(), resumed=snapshot is not None)
     return Admission(setup, token, snapshot)
 
 

@@ -11,13 +11,13 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
+from appliance.clock import timeout
 from appliance.simulator.connection import serve_connection
 from appliance.simulator.contract.messages import ABNORMAL, NORMAL, Message, encode
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.ports import Caller
 from appliance.simulator.record import SessionRecord
 from appliance.simulator.service import Service
-from appliance.timeout import timeout
 from appliance.units import Pcm
 
 _CAPACITY: Final = 256

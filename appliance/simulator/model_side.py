@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from appliance.clock import loop_time
 from appliance.simulator.contract.messages import (
     Message,
     invalid,
@@ -86,7 +87,7 @@ class ModelSide:
         No other turn begins until the person has finished.
         """
         self._person_speaks = True
-        if not await self._discard() and asyncio.get_running_loop().time() < self._playing_until:
+        if not await self._discard() and loop_time() < self._playing_until:
             self._playing_until = 0.0
             self._record.turns[-1].interrupted = True
             await self._session.send(server_content(interrupted=True))

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 import trustme
 
+from appliance.clock import timeout
 from appliance.errors import ExitCode, InputError
 from appliance.simulator import token_endpoint
 from appliance.simulator.connection import serve_connection
@@ -21,7 +22,6 @@ from appliance.simulator.record import SessionRecord
 from appliance.simulator.service import Service
 from appliance.simulator.websocket import WebSocket, read_caller
 from appliance.storage.atomic import temporary_directory, write_atomically
-from appliance.timeout import timeout
 from appliance.units import Pcm
 
 _UPGRADE: Final = b"GET "

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from appliance.clock import loop_time
 from appliance.simulator.connection_context import ConnectionContext
 from appliance.simulator.contract.messages import Message, encode, kind
 from appliance.simulator.contract.setup import Setup
@@ -34,7 +35,7 @@ class SessionContext:
     scenario: ScenarioRunner
     service: Service
     tasks: asyncio.TaskGroup
-    opened_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+    opened_at: float = field(default_factory=loop_time)
 
     @property
     def setup(self) -> Setup:
@@ -48,5 +49,5 @@ class SessionContext:
 
     def note(self, sender: str, *kinds: str) -> None:
         """Record a message of either side."""
-        at_s = asyncio.get_running_loop().time() - self.opened_at
+        at_s = loop_time() - self.opened_at
         self.record.note(MessageRecord(round(at_s, 4), sender, " ".join(kinds)))

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.resample import Resampler
+from appliance.clock import loop_time
 from appliance.simulator.contract.messages import (
     ContractError,
     Message,
@@ -24,7 +25,7 @@ from appliance.simulator.model_side import ModelSide
 from appliance.simulator.options import VoiceActivity
 from appliance.simulator.scenario.steps import TriggerPoint
 from appliance.simulator.session_context import SessionContext
-from appliance.units import UPLINK, AudioFormat, Hz, Pcm, Seconds
+from appliance.units import UPLINK, AudioFormat, Hz, Pcm
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class UserSide:
         """Act on one message of the client; raises ContractError."""
         token = self._session.admission.token
         if token is not None:
-            token.check(Seconds(asyncio.get_running_loop().time()))
+            token.check(loop_time())
         name, content = parse(payload)
         self._session.note("client", kind(name, content))
         self._history_open = self._history_open and name == "clientContent"
@@ -149,7 +150,7 @@ class UserSide:
     async def _hear(self, pcm: Pcm) -> None:
         if self._detector is not None:
             self._record.take(pcm)
-            deaf = asyncio.get_running_loop().time() < self._session.connection.deaf_until
+            deaf = loop_time() < self._session.connection.deaf_until
             await self._apply_edges(self._detector.feed(np.zeros_like(pcm) if deaf else pcm))
         elif self._activity_open:
             self._record.take(pcm)

@@ -20,6 +20,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from appliance.clock import loop_time
 from appliance.simulator.contract.messages import ABNORMAL
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.ports import Caller
@@ -140,7 +141,7 @@ class WebSocket:
             fitting = reason.encode(errors="replace")[:_MAX_REASON_BYTES].decode(errors="ignore")
             self._protocol.send_close(code, fitting)
             await self._flush()
-            self._closing_until = asyncio.get_running_loop().time() + _CLOSING_S
+            self._closing_until = loop_time() + _CLOSING_S
             if self._read_timeout is not None:
                 self._read_timeout.reschedule(self._closing_until)
 
@@ -206,7 +207,7 @@ class WebSocket:
 
     async def _read_in_time(self) -> bool:
         """Feed the protocol once; False at the end of the stream, or after the idle or closing timeout."""
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         if self._protocol.state is not State.OPEN and self._closing_until is None and self._sending:
             self._closing_until = now + _CLOSING_S
         try:

@@ -26,7 +26,7 @@ def builtin(
     """Return the built-in tools.
 
     Args:
-        now: The wall clock, with its time zone (`appliance.wallclock.local_now`).
+        now: The wall clock, with its time zone (`appliance.clock.local_now`).
         end: Ends the conversation after the reply.
         set_gain: Sets the gain of playback, 0 to 1.
         forget: Erases this conversation, so that the next one starts anew.

@@ -13,6 +13,7 @@ from typing import Final
 
 from appliance import log
 from appliance.audio.ports import Block
+from appliance.clock import loop_time
 from appliance.errors import WakeModelError
 from appliance.units import UPLINK, Seconds
 from appliance.wake.ports import Detection, Score, WakeEngine
@@ -71,7 +72,7 @@ class WakeWordRunner:
             self._deliver(*result)
 
     def _log_dropped(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         if self.dropped_samples > self._logged_dropped and now >= self._logged_at + LOG_S:
             self._logged_dropped, self._logged_at = self.dropped_samples, now
             log.event("wake.too-slow", level="warning", dropped_samples=self.dropped_samples)

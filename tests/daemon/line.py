@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 from google.genai import types
 
+from appliance.clock import timeout
 from appliance.core.state import Mode
 from appliance.errors import LinkCause, LinkError, ProvisioningError
 from appliance.live.failures import ConnectionFailure, FailureKind, Phase, judge
@@ -42,7 +43,6 @@ from appliance.simulator.in_memory_server import (
     UpgradeRefusedError,
 )
 from appliance.simulator.ports import Caller
-from appliance.timeout import timeout
 from appliance.units import Seconds
 from tests.simulator.raw import setup
 

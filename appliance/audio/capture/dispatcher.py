@@ -1,11 +1,11 @@
 """Carries microphone blocks to everyone who listens: the ring first, then the uplink, then the others."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.uplink import Uplink
 from appliance.audio.ports import Block, Microphone
+from appliance.clock import loop_time
 from appliance.units import Seconds
 
 
@@ -45,7 +45,7 @@ class CaptureDispatcher:
 
     def _take(self, block: Block) -> None:
         self._ring.append(block)
-        self._last_block_at = Seconds(asyncio.get_running_loop().time())
+        self._last_block_at = loop_time()
         self._uplink.notify()
         for listener in self._listeners:
             listener(block)

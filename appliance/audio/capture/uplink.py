@@ -16,6 +16,7 @@ from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.resume_point import ResumePoint
 from appliance.audio.capture.spans import AttachedSink, Losses, Span, UplinkCounts, beginning, behind
 from appliance.audio.ports import UplinkSink
+from appliance.clock import loop_time
 from appliance.core.state import Gate, Mode
 from appliance.errors import LinkError
 from appliance.units import UPLINK, SampleIndex, Seconds
@@ -198,7 +199,7 @@ class Uplink:
 
     def handle_came(self, unknown: int) -> None:
         """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
-        self._known.handle_came(self._behind(unknown), Seconds(asyncio.get_running_loop().time()))
+        self._known.handle_came(self._behind(unknown), loop_time())
 
     def requeue(self, samples: int, *, to_handle: bool = False) -> Seconds:
         """Detach a lost link; repeat its last ``samples``, and those on their way; return how long that takes.
@@ -272,7 +273,7 @@ class Uplink:
             await self._wait()
         elif span.mode is Mode.PUSH_TO_TALK and not line.in_activity:
             await line.start_activity(span)
-        elif asyncio.get_running_loop().time() < self._next_audio_at:
+        elif loop_time() < self._next_audio_at:
             await self._wait(self._next_audio_at)
         else:
             await self._send(line, span, size)
@@ -280,7 +281,7 @@ class Uplink:
     async def _pause(self, line: AttachedSink) -> None:
         """Tell a hands-free link once that the stream pauses."""
         due = None if line.last_audio_at is None else line.last_audio_at + STREAM_PAUSE_S
-        if due is None or asyncio.get_running_loop().time() < due:
+        if due is None or loop_time() < due:
             await self._wait(due)
             return
         await line.sink.send_audio_stream_end()

@@ -17,6 +17,7 @@ import numpy as np
 from appliance.audio.playback.position import PlayoutPosition, Reply
 from appliance.audio.ports import MAX_AHEAD_S, Edge, Mixer, PlayedPeriod
 from appliance.audio.ring import SampleRing
+from appliance.clock import loop_time
 from appliance.units import REPLY, Epoch, Pcm, Seconds
 
 _AHEAD: Final = REPLY.frames(MAX_AHEAD_S)
@@ -146,7 +147,7 @@ class Playback:
 
     def await_more(self) -> None:
         """Count the time until an unfinished reply is stalled from now."""
-        self._stalled, self._received_at = None, self._now()
+        self._stalled, self._received_at = None, loop_time()
         self._changed.set()
 
     def flush(self) -> None:
@@ -155,7 +156,7 @@ class Playback:
         The device's buffer and the fade add to what is heard until `Reports.on_silent`.
         """
         if self._mixer is None:
-            self._silent_at = self._now()
+            self._silent_at = loop_time()
         else:
             self._mixer.flush()
             self._flushing = True
@@ -205,7 +206,7 @@ class Playback:
         """Report until cancelled."""
         while True:
             self._changed.clear()
-            now = self._now()
+            now = loop_time()
             due = min(
                 self._report_audible(now),
                 self._report_drained(now),
@@ -226,7 +227,7 @@ class Playback:
         self._anchors.clear()
         self._anchor()
         mixer.set_gain(self._volume)
-        self.alive_at = self._now()
+        self.alive_at = loop_time()
         self._received_at = max(self.alive_at, audible_at)  # a reply cannot stall before it can be heard
         if any(reply.played for reply in self._unfinished()):
             self._resumed += 1
@@ -236,7 +237,7 @@ class Playback:
 
     def played(self, period: PlayedPeriod) -> None:
         """Account for a period that the mixer has played."""
-        now = self._now()
+        now = loop_time()
         while len(self._anchors) > 1 and self._anchors[1][0] <= period.start:
             self._anchors.popleft()
         mixer_at, buffer_at = self._anchors[0]
@@ -261,11 +262,11 @@ class Playback:
 
     def heartbeat(self) -> None:
         """Note that the speaker is alive."""
-        self.alive_at = self._now()
+        self.alive_at = loop_time()
 
     def disconnect(self) -> None:
         """Go back to the first sample that was not heard: the mixer is gone."""
-        now = self._now()
+        now = loop_time()
         self._mixer = self.alive_at = None
         self._position.forget_unheard(now)
         unheard = [reply.begin + reply.played for reply in self._unfinished() if reply.played < reply.received]
@@ -280,9 +281,6 @@ class Playback:
         self._changed.set()
 
     # Replies
-
-    def _now(self) -> Seconds:
-        return Seconds(asyncio.get_running_loop().time())
 
     def _unfinished(self) -> list[Reply]:
         """Return the replies that are not heard to their end, the one being played first."""
@@ -311,7 +309,7 @@ class Playback:
 
     def _append(self, reply: Reply, samples: Pcm) -> int:
         """Store as much as there is room for, and feed the mixer; return how much was stored."""
-        now, oldest = self._now(), self._unfinished()[0]
+        now, oldest = loop_time(), self._unfinished()[0]
         unheard = self._buffer.end - oldest.begin - self._position.heard_of(oldest, now)
         count = min(len(samples), self._buffer.capacity - unheard)
         if not count:

@@ -13,7 +13,7 @@ from typing import Final
 from appliance import log
 from appliance.audio.worker.messages import MAX_BYTES, Message, Order, WireError, pack, unpack
 from appliance.audio.worker.stderr_log import StderrLog
-from appliance.timeout import timeout
+from appliance.clock import timeout
 from appliance.units import Seconds
 
 MAX_ORDERS: Final = 400

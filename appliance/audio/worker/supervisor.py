@@ -36,6 +36,7 @@ from appliance.audio.worker.messages import (
     pieces,
 )
 from appliance.audio.worker.process import WorkerProcess, start
+from appliance.clock import loop_time
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 
 COMMAND: Final = (sys.executable, "-m", "appliance.audio.worker")
@@ -240,7 +241,7 @@ class WorkerSupervisor:
 
     def _take_heartbeat(self, heartbeat: Heartbeat) -> None:
         """Note that the worker is alive, and log losses."""
-        now = asyncio.get_running_loop().time()
+        now = loop_time()
         if self._started_at is None:
             self._started_at = now
         self.heartbeat = heartbeat

@@ -16,6 +16,7 @@ from google.genai import errors, types
 from google.genai.live import AsyncSession
 
 from appliance import log
+from appliance.clock import timeout
 from appliance.config.schema import Live
 from appliance.core.state import Mode
 from appliance.live.gemini.delivery import DeliveryTracker
@@ -35,7 +36,6 @@ from appliance.live.ports import (
     Traffic,
 )
 from appliance.net.tls import client_context
-from appliance.timeout import timeout
 from appliance.units import UPLINK, Seconds
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"

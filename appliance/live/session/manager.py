@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from appliance import log
+from appliance.clock import timeout
 from appliance.core.effects import CloseLink, OpenLink, Session
 from appliance.core.events import (
     Continuity,
@@ -35,7 +36,6 @@ from appliance.live.session.callbacks import Callbacks, Candour, Playback, Sessi
 from appliance.live.session.diagnosis import Action, Diagnosis, Symptom
 from appliance.live.session.pending_messages import PendingMessages
 from appliance.live.session.receiver import Dependencies, Receiver
-from appliance.timeout import timeout
 from appliance.units import Dbfs, Seconds
 
 DRAIN_S: Final = 0.5

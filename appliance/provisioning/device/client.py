@@ -15,6 +15,7 @@ from typing import Final, Self
 from pydantic import BaseModel, ValidationError
 
 from appliance import log
+from appliance.clock import loop_time
 from appliance.config.schema import Provisioning
 from appliance.core.state import Mode
 from appliance.errors import ConfigurationError, ProvisioningUnreachable
@@ -151,7 +152,7 @@ class ProvisioningClient:
     async def _send(self, wanted: "Target | _Rotation") -> tuple[Answer, Seconds]:
         number = self._sequence.take()
         target = wanted.target(number) if isinstance(wanted, _Rotation) else wanted
-        sent_at = _now()
+        sent_at = loop_time()
         answer = await self._exchange.ask(target, self._own.key, Signer(self.device_id, number), self._lasting)
         self._exchange.check(answer, self._own.trusted)
         self._trust(answer.server_keys)
@@ -209,7 +210,7 @@ class ProvisioningClient:
             model=response.model,
             api_version=response.api_version,
             base_url=response.base_url,
-            session_from=_now(),
+            session_from=loop_time(),
             new_session_until=Seconds(sent_at + new_session_s),
             expires_at=Seconds(sent_at + lifetime_s),
             session_id=response.session_id,
@@ -238,7 +239,3 @@ class _Rotation:
 
 def _target(method: str, path: str, body: BaseModel | None = None) -> Target:
     return Target(method, path, b"" if body is None else body.model_dump_json(exclude_none=True).encode())
-
-
-def _now() -> Seconds:
-    return Seconds(asyncio.get_running_loop().time())

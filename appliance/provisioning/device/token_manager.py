@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from appliance import log
+from appliance.clock import loop_time
 from appliance.config.schema import Prefetch
 from appliance.core.backoff import Backoff
 from appliance.core.state import Mode
@@ -155,7 +156,7 @@ class TokenManager:
             self._asking -= 1
             self._changed.set()
         if token.session_id is not None:
-            self.sessions.handed_out(token.session_id, _now())
+            self.sessions.handed_out(token.session_id, loop_time())
         self._on_tools(token.locks.tools)
         return token
 
@@ -168,13 +169,13 @@ class TokenManager:
     def _take(self) -> LiveToken | None:
         """Take the token that was fetched in advance, for whatever mode; None: there is none that is still good."""
         spare = self._spare
-        if spare is None or _now() >= spare.last_moment:
+        if spare is None or loop_time() >= spare.last_moment:
             return None
         self._spare = None
         return spare.token
 
     def _serves(self, mode: Mode) -> bool:
-        return self._spare is not None and self._spare.serves(mode, _now())
+        return self._spare is not None and self._spare.serves(mode, loop_time())
 
     async def _ask(self, mode: Mode, *, resume: bool) -> LiveToken:
         try:
@@ -198,18 +199,18 @@ class TokenManager:
         if token.session_id is None:
             yield
             return
-        self.sessions.opened(token.session_id, _now())
+        self.sessions.opened(token.session_id, loop_time())
         self._changed.set()
         try:
             yield
         finally:
-            self.sessions.closed(token.session_id, _now())
+            self.sessions.closed(token.session_id, loop_time())
             self._changed.set()
 
     # In the background
 
     async def _run(self) -> None:
-        self._rest_until = Seconds(_now() + self._random() * BOOT_SPREAD_S)
+        self._rest_until = Seconds(loop_time() + self._random() * BOOT_SPREAD_S)
         self._standing_at = self._rest_until
         try:
             while True:
@@ -217,7 +218,7 @@ class TokenManager:
                 if self._standing.is_news:
                     with self._contained():
                         await self._standing.keep()
-                if _now() >= self._rest_until:
+                if loop_time() >= self._rest_until:
                     await self._do_one()
                 await self._pause()
         finally:
@@ -225,14 +226,14 @@ class TokenManager:
 
     def _look_round(self) -> None:
         """Note what has become due by itself."""
-        if self.sessions.settle(_now()):
+        if self.sessions.settle(loop_time()):
             self._wanted, self._refills = self._prefetch is not Prefetch.NEVER, 0
         spare = self._spare
         if spare is None:
             return
-        if self._renews and _now() >= spare.until:
+        if self._renews and loop_time() >= spare.until:
             self._wanted, self._refills = True, self._refills + 1
-        if _now() >= spare.last_moment:
+        if loop_time() >= spare.last_moment:
             self._throw_away()
 
     @property
@@ -250,7 +251,7 @@ class TokenManager:
         with self._contained():
             if self.sessions.due:
                 await self._report(self.sessions.due[0])
-            elif _now() >= self._standing_at:
+            elif loop_time() >= self._standing_at:
                 await self._ask_standing()
             elif self._fills:
                 await self._fill()
@@ -266,15 +267,15 @@ class TokenManager:
             frame = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{frame.filename}:{frame.lineno}"
             log.event("provisioning.broken", level="error", error=type(error).__name__, where=where)
-            self._rest_until = Seconds(_now() + _REFUSED_S * (1 + self._random()))
+            self._rest_until = Seconds(loop_time() + _REFUSED_S * (1 + self._random()))
 
     @property
     def _fills(self) -> bool:
         """Whether a token is to be fetched in advance, now."""
-        if not self._wanted or self._asking or self.sessions.in_use or _now() < self._fills_from:
+        if not self._wanted or self._asking or self.sessions.in_use or loop_time() < self._fills_from:
             return False
         spare = self._spare
-        if spare is not None and spare.mode is self._mode and _now() < spare.until:
+        if spare is not None and spare.mode is self._mode and loop_time() < spare.until:
             return False
         quota = self._client.quota
         return quota is None or not (
@@ -304,9 +305,9 @@ class TokenManager:
             self.sessions.due.popleft()
 
     async def _ask_standing(self) -> None:
-        self._standing_at = Seconds(_now() + STANDING_AGAIN_S)
+        self._standing_at = Seconds(loop_time() + STANDING_AGAIN_S)
         view = await self._client.standing(BACKGROUND_S)
-        self._standing_at = Seconds(_now() + STANDING_S * (1 - self._random() / 4))
+        self._standing_at = Seconds(loop_time() + STANDING_S * (1 - self._random() / 4))
         self._recovered()
         log.event("provisioning.standing", status=view.status, device=view.device_id)
         self._standing.stands(view)
@@ -321,7 +322,7 @@ class TokenManager:
             self._standing.refused(error)
             self._spare_server(error)
             if isinstance(error, NoAnswer):
-                self._lost_until = Seconds(_now() + LOST_S)
+                self._lost_until = Seconds(loop_time() + LOST_S)
             raise
         finally:
             self._filled.set()
@@ -335,7 +336,7 @@ class TokenManager:
 
     def _spare_server(self, error: ProvisioningError) -> None:
         """Fetch no token in advance for as long as the server asks."""
-        self._fill_at = max(self._fill_at, Seconds(_now() + self._asked_s(error)))
+        self._fill_at = max(self._fill_at, Seconds(loop_time() + self._asked_s(error)))
 
     def _asked_s(self, error: ProvisioningError) -> float:
         """Return how long the server asks to be left alone, and somewhat more: not all come back at once."""
@@ -347,7 +348,7 @@ class TokenManager:
         if error.action is not LinkAction.WAIT_QUOTA:  # a quota is one of tokens
             wait_s = max(wait_s, self._asked_s(error))
         self._failures += 1
-        self._rest_until = Seconds(_now() + wait_s)
+        self._rest_until = Seconds(loop_time() + wait_s)
         log.event("provisioning.put-off", level="debug", reason=str(error), code=error.code, wait_s=round(wait_s))
 
     async def _pause(self) -> None:
@@ -358,11 +359,11 @@ class TokenManager:
         if self.sessions.settles_at is not None:
             moments.append(self.sessions.settles_at)
         if self._spare is not None:
-            soon = self._renews or (self._wanted and _now() < self._spare.until)
+            soon = self._renews or (self._wanted and loop_time() < self._spare.until)
             moments.append(self._spare.until if soon else self._spare.last_moment)
         if self.sessions.due or self._fills:
-            moments.append(_now())
-        elif self._wanted and self._fills_from > _now():
+            moments.append(loop_time())
+        elif self._wanted and self._fills_from > loop_time():
             moments.append(self._fills_from)
         until = max(self._rest_until, Seconds(min(moments)))
         with suppress(TimeoutError):
@@ -374,12 +375,12 @@ class TokenManager:
         """Tell what has not been told, if the server answers at once."""
         self.sessions.end()
         self._throw_away()
-        until = _now() + _FAREWELL_S
+        until = loop_time() + _FAREWELL_S
         with self._contained():
-            while self.sessions.due and _now() < until:
+            while self.sessions.due and loop_time() < until:
                 report = self.sessions.due.popleft()
                 with suppress(TokenRefused):
-                    await self._client.report(report.session_id, report.event, until - _now())
+                    await self._client.report(report.session_id, report.event, until - loop_time())
                     self._standing.served(self._client.quota)
         if self._standing.is_news:
             await self._standing.keep()
@@ -387,7 +388,3 @@ class TokenManager:
 
 def _is_low(left: int | None, least: int) -> bool:
     return left is not None and left <= least
-
-
-def _now() -> Seconds:
-    return Seconds(asyncio.get_running_loop().time())

@@ -17,6 +17,7 @@ from typing import Final, NoReturn
 
 import uvicorn
 
+from appliance.clock import loop_time
 from appliance.provisioning.server.connection import Connection
 from appliance.provisioning.server.connection_limits import ConnectionLimits, Peer, Stage, origin_of
 
@@ -102,10 +103,7 @@ class PacedServer(uvicorn.Server):
                 self._rest()
                 return
             self._seat(connection, origin_of(address[0]))
-            if (
-                len(self._room) >= self._room.most
-                and self._room.longest_waiting(asyncio.get_running_loop().time()) is None
-            ):
+            if len(self._room) >= self._room.most and self._room.longest_waiting(loop_time()) is None:
                 self._rest()
                 return
 

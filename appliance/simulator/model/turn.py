@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum
 from typing import Final
 
+from appliance.clock import loop_time
 from appliance.simulator.contract.messages import Message, model_turn, server_content, speech, tool_call
 from appliance.simulator.model.turn_plan import Answer, Interruption, TurnPlan
 from appliance.simulator.record import TurnRecord
@@ -94,11 +95,11 @@ class ModelTurn:
             return
         audio, speed = self.plan.audio, self.plan.speed
         burst = max(1, REPLY.frames(self.plan.burst_ms / 1000) // CHUNK) * CHUNK
-        started_at = asyncio.get_running_loop().time()
+        started_at = loop_time()
         for start in range(0, len(audio), CHUNK):
             await _sleep_until(started_at + REPLY.duration(start // burst * burst) / speed)
             await self._send_chunk(start)
-            now = asyncio.get_running_loop().time()
+            now = loop_time()
             self.playing_until = max(self.playing_until, now) + REPLY.duration(len(audio[start : start + CHUNK]))
             if start == 0:
                 on_first_audio()
@@ -135,4 +136,4 @@ class ModelTurn:
 
 
 async def _sleep_until(at: float) -> None:
-    await asyncio.sleep(at - asyncio.get_running_loop().time())
+    await asyncio.sleep(at - loop_time())

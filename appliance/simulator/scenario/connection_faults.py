@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 from typing_extensions import override
 
+from appliance.clock import loop_time
 from appliance.simulator.connection_context import ConnectionContext
 from appliance.simulator.contract.messages import DEADLINE, INTERNAL_ERROR, REASONS, encode, go_away, speech
 from appliance.simulator.scenario.steps import DurationS, Step, TriggerPoint
@@ -229,7 +230,7 @@ class HearNothing(ConnectionFault):
 
     @override
     async def apply(self, connection: ConnectionContext) -> None:
-        connection.deaf_until = asyncio.get_running_loop().time() + self.for_s
+        connection.deaf_until = loop_time() + self.for_s
 
 
 class OfferHandle(ConnectionFault):
