@@ -58,14 +58,14 @@ class WavSpeaker(Section):
 
 
 class Playback(Section):
-    """How replies are played."""
+    """Playback of replies."""
 
     prebuffer_ms: int = Field(default=60, ge=0, le=1000)
     """Milliseconds of audio collected before a reply starts to play. Raise it if answers stutter on an uneven network;
     every answer then starts that much later."""
     ring_s: int = Field(default=120, ge=5, le=600)
-    """The most reply audio that waits to be played. While it is full, nothing is received, not even that the service
-    has noticed an interruption; few replies are longer than the default."""
+    """Seconds of reply audio kept until they are played. When the buffer is full, receiving pauses, even for the
+    service's notice of an interruption; few replies are longer than the default."""
     stall_s: float = Field(default=6.0, ge=0.5, le=60)
     """Seconds without new audio, in the middle of a reply, until the reply counts as broken off."""
     earcons: bool = True

@@ -42,8 +42,8 @@ class Conversation(Section):
     """Turns and how long to wait, in seconds unless the name says otherwise."""
 
     barge_in: BargeIn = BargeIn.WAKE_WORD
-    """What interrupts a reply, besides the button: "voice", "wake-word" or "button". "voice" is only for rooms where
-    the microphone does not pick up the speaker (a headset, an array with echo cancellation). With all three, a sentence
+    """Means of interrupting a reply: "voice", "wake-word" or "button"; the button always works. Use "voice" only if the
+    microphone does not pick up the speaker (a headset, an array with echo cancellation). With all three, a sentence
     that has begun when the reply starts is still sent to its end."""
     preroll_ms: int = Field(default=200, ge=0, le=2000)
     """Milliseconds of audio sent from before the end of the wake word, or from before the press. Raise it if first
@@ -75,8 +75,8 @@ class Conversation(Section):
     thinking_s: float = Field(default=30.0, ge=2, le=120)
     """Longest wait for an answer once there are signs of one."""
     memory_s: float = Field(default=300.0, ge=0, le=6600)
-    """How long a finished conversation is remembered: until then, the next one continues it. 0: every conversation
-    starts anew."""
+    """Time for which a finished conversation is remembered: until then, the next one continues it. 0: every
+    conversation starts anew."""
     min_hold_ms: int = Field(default=250, ge=50, le=1000)
     """Milliseconds from which a press counts as push-to-talk. A shorter one is a tap, which ends the conversation."""
 
@@ -100,7 +100,7 @@ Sensitivity = Literal["high", "low"]
 
 
 class Live(Section):
-    """How the Live service is set up. A token may lock some of these to other values."""
+    """Set-up of the Live service. A token may lock some of these to other values."""
 
     voice: str = "Kore"
     """One of the service's prebuilt voices."""
@@ -116,10 +116,11 @@ class Live(Section):
     vocabulary: tuple[str, ...] = ()
     """Names and words that the service should expect. Add those that it keeps mishearing."""
     start_sensitivity: Sensitivity | None = None
-    """How readily the service takes sound for speech: "high" or "low". Empty: the service's default. "low" helps in a
-    noisy room. Not used with the button."""
+    """Sensitivity to the start of speech: "high" or "low". Empty: the service's default. "low" helps in a noisy room.
+    Not used with the button."""
     end_sensitivity: Sensitivity | None = None
-    """How readily the service takes a pause for the end of speech: "high" or "low". Empty: the service's default."""
+    """Sensitivity to the end of speech: with "high", a shorter pause ends a turn than with "low". Empty: the service's
+    default."""
     silence_ms: int | None = Field(default=None, ge=100, le=5000)
     """Milliseconds of silence that end a turn. Empty: the service's default. Raise it for people who pause while they
     speak; every answer then comes that much later."""
@@ -128,10 +129,9 @@ class Live(Section):
     may_stay_silent: bool = False
     """Let the model leave unanswered what is not meant for it. Newer models do so anyway."""
     temperature: float | None = Field(default=None, ge=0, le=2)
-    """How varied the answers are. Empty: the service's default."""
+    """Variety of the answers, from 0 (least) to 2. Empty: the service's default."""
     thinking_level: Literal["minimal", "low", "medium", "high"] | None = None
-    """How much the model may think before it answers. Empty, or a level that the model does not have: the model's
-    default."""
+    """Amount of thinking before an answer. Empty, or a level that the model does not have: the model's default."""
     affective_dialog: bool = False
     """Answer in the mood of the speaker's voice. Ignored by models that cannot."""
     google_search: bool = False
@@ -164,7 +164,7 @@ class Prefetch(Enum):
 
 
 class Provisioning(Section):
-    """Where tokens come from. `appliance enrol` stores most of this; values set here take precedence."""
+    """The provisioning server. `appliance enrol` stores most of this; values set here take precedence."""
 
     url: str = ""
     """Base address of the provisioning server. Empty: as enrolled."""
@@ -240,15 +240,15 @@ class Settings(LayeredSettings):
     speaker: AnySpeaker = AlsaSpeaker()
     """The destination of replies."""
     playback: Playback = Playback()
-    """How replies are played."""
+    """Playback of replies."""
     wake: AnyWake = OpenWakeWord()
     """The wake word."""
     conversation: Conversation = Conversation()
     """Turns and how long to wait, in seconds unless the name says otherwise."""
     live: Live = Live()
-    """How the Live service is set up. A token may lock some of these to other values."""
+    """Set-up of the Live service. A token may lock some of these to other values."""
     provisioning: Provisioning = Provisioning()
-    """Where tokens come from. `appliance enrol` stores most of this; values set here take precedence."""
+    """The provisioning server. `appliance enrol` stores most of this; values set here take precedence."""
     indicator: AnyIndicator = GpioIndicator()
     """The lights."""
     button: AnyButton = GpioButton()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Severity(Enum):
-    """How serious a finding is."""
+    """Seriousness of a finding."""
 
     OK = "ok"
     NOTE = "note"
@@ -28,7 +28,7 @@ class Finding:
     severity: Severity
     found: str
     advice: str = ""
-    """What to do; empty if nothing."""
+    """Remedy; empty if none is needed."""
 
 
 Check = Callable[["Settings"], Finding]

@@ -281,10 +281,10 @@ class HistorySeed:
 class ToolBehavior(Enum):
     """Whether the model waits for a tool."""
 
-    QUICK = "quick"
-    """It does, where it may choose, and speaks with the result in hand."""
-    SLOW = "slow"
-    """It does not, where it may choose: the conversation goes on meanwhile."""
+    BLOCKING = "blocking"
+    """The model waits for the result before it speaks, if it supports the choice."""
+    NON_BLOCKING = "non-blocking"
+    """The conversation goes on meanwhile, if the model supports the choice."""
 
 
 class Scheduling(Enum):
@@ -313,7 +313,7 @@ class ToolDeclaration:
     name: str
     description: str
     parameters: Mapping[str, Any]
-    pace: ToolBehavior = ToolBehavior.QUICK
+    behavior: ToolBehavior = ToolBehavior.BLOCKING
 
 
 # Links

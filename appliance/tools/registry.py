@@ -52,9 +52,9 @@ def tool(function: Function) -> Tool:
     if not description:
         raise TypeError(f"tool {name} has no docstring")
     arguments = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-    pace = ToolBehavior.SLOW if inspect.iscoroutinefunction(function) else ToolBehavior.QUICK
+    behavior = ToolBehavior.NON_BLOCKING if inspect.iscoroutinefunction(function) else ToolBehavior.BLOCKING
     schema = _untitled(arguments.model_json_schema())
-    return Tool(function, arguments, ToolDeclaration(name, description, schema, pace))
+    return Tool(function, arguments, ToolDeclaration(name, description, schema, behavior))
 
 
 class Registry:
@@ -97,8 +97,8 @@ class Registry:
         except ValidationError as error:
             return answer(call, status="error", retryable=True, message=_in_words(error))
         result = await self._run(allowed.function, arguments, call)
-        slow = allowed.declaration.pace is ToolBehavior.SLOW
-        return replace(result, scheduling=Scheduling.WHEN_IDLE) if slow else result
+        waits = allowed.declaration.behavior is ToolBehavior.BLOCKING
+        return result if waits else replace(result, scheduling=Scheduling.WHEN_IDLE)
 
     async def _run(self, function: Function, arguments: BaseModel, call: ToolCall) -> ToolResult:
         limit = asyncio.timeout(self._timeout_s)

@@ -134,7 +134,7 @@ def _behavior(tool: ToolDeclaration, asked: _Asked) -> types.Behavior | None:
     """Return whether the model is to wait for the tool, where it may be told."""
     if not asked.keeps(OptionalFeature.TOOL_BEHAVIOR):
         return None
-    if tool.pace is ToolBehavior.SLOW and asked.has(Feature.TOOL_SCHEDULING):
+    if tool.behavior is ToolBehavior.NON_BLOCKING and asked.has(Feature.TOOL_SCHEDULING):
         return types.Behavior.NON_BLOCKING
     return types.Behavior(asked.known.tool_behavior) if asked.known.tool_behavior else None
 

@@ -108,7 +108,7 @@ def test_tools_block_only_where_that_can_be_said(model, behavior):
     ("model", "behavior"), [(PLAIN, "NON_BLOCKING"), (OLDER, "NON_BLOCKING"), (THINKING, None), (OLD, None)]
 )
 def test_a_slow_tool_does_not_hold_the_model_up_where_that_can_be_said(model, behavior):
-    slow = ToolDeclaration("fetch", "Fetches.", {}, ToolBehavior.SLOW)
+    slow = ToolDeclaration("fetch", "Fetches.", {}, ToolBehavior.NON_BLOCKING)
     (tool,) = said(live_config(Live(), model, HANDS_FREE, (slow,)))["tools"]
     assert tool["function_declarations"][0].get("behavior") == behavior
 
