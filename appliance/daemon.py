@@ -47,14 +47,13 @@ from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
 from appliance.indicator.ports import Light
 from appliance.live.connecting.connector import Connector, Sources
-from appliance.live.ports import LinkConnector, TokenSource, Turn
+from appliance.live.ports import LinkConnector, Store, TokenSource, Turn
 from appliance.live.session.activity import SessionActivity
 from appliance.live.session.callbacks import Callbacks, Candour
 from appliance.live.session.double_talk import DoubleTalkDetector
 from appliance.live.session.manager import SessionManager
 from appliance.live.session.receiver import Dependencies
 from appliance.live.session.watchdogs import Limits
-from appliance.live.store import Store
 from appliance.live.transcript_recorder import TranscriptRecorder
 from appliance.live.usage.pricing import Caps
 from appliance.live.usage.recorder import UsageRecorder

@@ -1,4 +1,4 @@
-"""What the conversation needs of a Live connection, free of any SDK type."""
+"""Ports of the Live session, free of any SDK type: tokens, tools, links, and the state kept across restarts."""
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from appliance.audio.ports import UplinkSink
 from appliance.core.state import Mode
+from appliance.live.messages import LinkMessage
 from appliance.units import Seconds
 
 GOOGLE_SEARCH: Final = "google_search"
@@ -64,180 +65,7 @@ class TokenSource(Protocol):
         """Count a link as open with this token until the context is left."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyAudio:
-    """Audio of the model: s16le, 24 kHz mono."""
-
-    pcm: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class GenerationComplete:
-    """The model has sent the last audio of its turn."""
-
-
-class TurnReason(Enum):
-    """Why the model's turn is over, where that is not because it was finished."""
-
-    MORE_INPUT = "more-input"
-    """The model expects the person to go on."""
-    FAILED = "failed"
-    """The model's output was useless, for example a malformed tool call."""
-    REFUSED = "refused"
-    """The service does not let it answer that, or does not let it say what it was about to."""
-
-
-@dataclass(frozen=True, slots=True)
-class TurnComplete:
-    """The model's turn is over, audio or not."""
-
-    reason: TurnReason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingForInput:
-    """The model says nothing because it expects the person to go on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """The service has discarded the model's turn because the person spoke."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechStarted:
-    """The service hears the person."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpeechEnded:
-    """The service has heard the person stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeardText:
-    """A piece of what the person said. Never logged by default."""
-
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class SpokenText:
-    """A piece of what the model says. Never logged by default."""
-
-    text: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCall:
-    """The model asks for a tool."""
-
-    id: str
-    name: str
-    arguments: Mapping[str, Any] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallsCancelled:
-    """The model no longer wants these results."""
-
-    ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HandleUpdated:
-    """A new resumption handle; None where the session cannot be resumed now."""
-
-    handle: str | None = field(repr=False)
-    consumed: int | None = None
-    """How many of our messages after the set-up its session knows; None: the service does not tell."""
-
-
-@dataclass(frozen=True, slots=True)
-class GoAway:
-    """The service will end the connection in this many seconds."""
-
-    time_left: Seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Grounding:
-    """The model has used the service's own search."""
-
-    sources: tuple[str, ...] = field(repr=False)
-    """Addresses; they may tell what was asked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Thinking:
-    """The model is at work on its turn, and what it sends is not to be heard."""
-
-
-class Interaction(Enum):
-    """Whether a request is dealt with; a model that thinks long may take several turns for one."""
-
-    IN_PROGRESS = "in-progress"
-    IDLE = "idle"
-
-
-@dataclass(frozen=True, slots=True)
-class StatusReported:
-    """How the service sees the conversation; not every model tells."""
-
-    status: Interaction
-
-
-@dataclass(frozen=True, slots=True)
-class TokenCount:
-    """A number of tokens by what they stand for."""
-
-    text: int = 0
-    audio: int = 0
-    other: int = 0
-    """Images, video, and what the service does not say."""
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.text + self.audio + self.other
-
-    def __add__(self, more: "TokenCount") -> "TokenCount":
-        return TokenCount(self.text + more.text, self.audio + more.audio, self.other + more.other)
-
-
-@dataclass(frozen=True, slots=True)
-class UsageReported:
-    """Tokens billed for a turn. The prompt is the whole context: each turn is billed for it anew."""
-
-    total_tokens: int
-    """As the service counts, which may leave out thoughts."""
-    prompt: TokenCount = TokenCount()
-    response: TokenCount = TokenCount()
-    thoughts: int = 0
-
-
-LinkMessage = (
-    ReplyAudio
-    | GenerationComplete
-    | TurnComplete
-    | WaitingForInput
-    | Interrupted
-    | SpeechStarted
-    | SpeechEnded
-    | HeardText
-    | SpokenText
-    | ToolCall
-    | ToolCallsCancelled
-    | HandleUpdated
-    | GoAway
-    | UsageReported
-    | Grounding
-    | Thinking
-    | StatusReported
-)
-
-
-# What is said in writing
+# Text
 
 
 class Role(Enum):
@@ -404,3 +232,13 @@ class LinkConnector(Protocol):
         Raises:
             LinkError: It cannot be opened, with the cause.
         """
+
+
+class Store(Protocol):
+    """Keeps a small JSON object across restarts."""
+
+    def load(self) -> object:
+        """Return the last saved value; None if there is none, or it is unusable."""
+
+    async def save(self, value: Mapping[str, Any]) -> None:
+        """Replace the saved value; a failure to write is logged and ignored."""

@@ -6,16 +6,8 @@ Kept in memory only, see `memory`.
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.live.ports import (
-    Grounding,
-    HeardText,
-    Interrupted,
-    LinkMessage,
-    Role,
-    SpokenText,
-    Turn,
-    TurnComplete,
-)
+from appliance.live.messages import Grounding, HeardText, Interrupted, LinkMessage, SpokenText, TurnComplete
+from appliance.live.ports import Role, Turn
 from appliance.live.transcript import Piece, Transcript, heard_part, interruption_note
 from appliance.units import Epoch
 

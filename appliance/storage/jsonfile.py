@@ -1,4 +1,4 @@
-"""Small JSON objects that outlive the program: one file each, replaced as a whole. Implements `live.store.Store`."""
+"""Small JSON objects that outlive the program: one file each, replaced as a whole. Implements `live.ports.Store`."""
 
 import asyncio
 import json

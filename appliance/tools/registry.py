@@ -14,7 +14,8 @@ from pydantic_core import to_jsonable_python
 from appliance import log
 from appliance.config.schema import Tools
 from appliance.errors import ConfigurationError, ToolError
-from appliance.live.ports import Scheduling, ToolBehavior, ToolCall, ToolDeclaration, ToolResult
+from appliance.live.messages import ToolCall
+from appliance.live.ports import Scheduling, ToolBehavior, ToolDeclaration, ToolResult
 
 Function = Callable[..., object]
 """Keyword arguments in, a JSON value or an awaitable of one out; every parameter is annotated.

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from appliance import log
-from appliance.live.ports import ToolCall, ToolResult
+from appliance.live.messages import ToolCall
+from appliance.live.ports import ToolResult
 from appliance.tools.registry import answer
 
 BOUND: Final = 32

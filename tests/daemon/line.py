@@ -25,17 +25,9 @@ from appliance.live.failures import ConnectionFailure, FailureKind, Phase, judge
 from appliance.live.gemini.connection import MAX_STRANGE
 from appliance.live.gemini.delivery import DeliveryTracker
 from appliance.live.gemini.translate import translate
+from appliance.live.messages import LinkMessage
 from appliance.live.model_capabilities import Feature, capabilities
-from appliance.live.ports import (
-    HistorySeed,
-    LinkMessage,
-    LiveToken,
-    OptionalFeature,
-    Request,
-    SeedMethod,
-    ToolResult,
-    Traffic,
-)
+from appliance.live.ports import HistorySeed, LiveToken, OptionalFeature, Request, SeedMethod, ToolResult, Traffic
 from appliance.simulator.in_memory_server import (
     ConnectionEndedError,
     SimulatedService,

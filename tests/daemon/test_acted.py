@@ -7,7 +7,7 @@ import numpy as np
 
 from appliance.core.state import State
 from appliance.daemon import Appliance
-from appliance.live.ports import SpeechEnded, SpeechStarted, ToolCall, TurnComplete
+from appliance.live.messages import SpeechEnded, SpeechStarted, ToolCall, TurnComplete
 from appliance.units import UPLINK
 from tests.audio.room import stream
 from tests.daemon.household import Household, reach

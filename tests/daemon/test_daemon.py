@@ -10,7 +10,7 @@ from appliance.button.ports import Edge
 from appliance.core.state import Mode, State
 from appliance.daemon import Appliance
 from appliance.errors import LinkCause, TokenRefused
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     HandleUpdated,
     Interrupted,

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.button.ports import Edge
 from appliance.core.state import State
-from appliance.live.ports import GenerationComplete, SpeechEnded, SpeechStarted, TurnComplete
+from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStarted, TurnComplete
 from tests.daemon.household import Household, reach
 from tests.daemon.test_daemon import TONE, woken
 

@@ -11,7 +11,7 @@ from appliance.core.events import Trouble
 from appliance.core.state import Mode, State
 from appliance.daemon import Appliance
 from appliance.errors import LinkAction, LinkCause, LinkError
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     HandleUpdated,
     HeardText,

@@ -21,8 +21,9 @@ from appliance.button.ports import Edge
 from appliance.core.state import State
 from appliance.live.gemini.connection import GeminiConnection
 from appliance.live.gemini.transport import ConnectionMonitor
+from appliance.live.messages import LinkMessage
 from appliance.live.model_capabilities import capabilities
-from appliance.live.ports import LinkMessage, LiveToken, Request
+from appliance.live.ports import LiveToken, Request
 from appliance.units import Pcm, SampleIndex
 from appliance.wake.ports import Detection, Score
 from tests.clock import VirtualLoop

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.core.state import State
-from appliance.live.ports import GoAway, HandleUpdated, SpeechEnded, SpeechStarted
+from appliance.live.messages import GoAway, HandleUpdated, SpeechEnded, SpeechStarted
 from appliance.units import Pcm, Seconds
 from tests.audio.room import stream
 from tests.daemon.household import Household, reach

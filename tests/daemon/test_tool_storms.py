@@ -8,7 +8,7 @@ from appliance.conversation import Moment
 from appliance.core.events import ToolsCalled, Trouble
 from appliance.core.state import State
 from appliance.daemon import Appliance
-from appliance.live.ports import GenerationComplete, SpeechEnded, SpeechStarted, ToolCall, TurnComplete
+from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStarted, ToolCall, TurnComplete
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.scenario.file import Scenario

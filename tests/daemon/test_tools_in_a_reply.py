@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from appliance.core.events import Trouble
 from appliance.core.state import State
 from appliance.daemon import Appliance
-from appliance.live.ports import GenerationComplete, SpeechEnded, SpeechStarted, ToolCall, TurnComplete
+from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStarted, ToolCall, TurnComplete
 from tests.daemon.household import Household, reach
 from tests.daemon.test_daemon import TONE, woken
 

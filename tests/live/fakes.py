@@ -13,17 +13,8 @@ from appliance.core.events import Event, ServerInterrupted
 from appliance.core.state import Mode
 from appliance.errors import ApplianceError, LinkAction, LinkCause, LinkError
 from appliance.live.connecting.connector import Connector, Sources
-from appliance.live.ports import (
-    HistorySeed,
-    LinkMessage,
-    LiveToken,
-    OptionalFeature,
-    Request,
-    ToolCall,
-    ToolResult,
-    Traffic,
-    Turn,
-)
+from appliance.live.messages import LinkMessage, ToolCall
+from appliance.live.ports import HistorySeed, LiveToken, OptionalFeature, Request, ToolResult, Traffic, Turn
 from appliance.live.session.activity import SessionActivity
 from appliance.live.session.callbacks import Callbacks, Candour
 from appliance.live.session.manager import SessionManager

@@ -9,7 +9,8 @@ import pytest
 from google.genai import types
 
 from appliance.live.gemini.translate import LONGEST_TEXT, translate
-from appliance.live.ports import Grounding, HeardText, Role, SpokenText, TurnComplete
+from appliance.live.messages import Grounding, HeardText, SpokenText, TurnComplete
+from appliance.live.ports import Role
 from appliance.live.transcript_recorder import LONGEST_TURN, MOST_SOURCES, TranscriptRecorder
 from appliance.units import Epoch
 from tests.live.loopback import live_service, say, set_up
@@ -22,7 +23,8 @@ import asyncio, resource, sys
 from pathlib import Path
 from appliance.core.state import Mode
 from appliance.live.gemini.connection import GeminiConnector
-from appliance.live.ports import LiveToken, Request, TurnComplete
+from appliance.live.messages import TurnComplete
+from appliance.live.ports import LiveToken, Request
 from appliance.live.transcript_recorder import TranscriptRecorder
 from appliance.config.schema import Live
 from appliance.units import Seconds

@@ -1,6 +1,7 @@
 """Whose words were said, and of an answer that was cut off, which were heard."""
 
-from appliance.live.ports import Grounding, HeardText, Interrupted, Role, SpokenText, Turn, TurnComplete
+from appliance.live.messages import Grounding, HeardText, Interrupted, SpokenText, TurnComplete
+from appliance.live.ports import Role, Turn
 from appliance.live.transcript_recorder import TranscriptRecorder, TruncatedReply
 from appliance.units import Epoch
 

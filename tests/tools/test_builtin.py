@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta, timezone
 
 from appliance.config.schema import Tools
-from appliance.live.ports import ToolCall
+from appliance.live.messages import ToolCall
 from appliance.tools.builtin import BUILT_IN, builtin
 from appliance.tools.registry import Registry
 from tests.clock import run_virtual

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from appliance.config.schema import Tools
 from appliance.errors import ConfigurationError, ToolError
-from appliance.live.ports import ToolCall, ToolResult
+from appliance.live.messages import ToolCall
+from appliance.live.ports import ToolResult
 from appliance.tools.registry import Function, Registry, tool
 
 

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from appliance.live.ports import ToolCall, ToolResult
+from appliance.live.messages import ToolCall
+from appliance.live.ports import ToolResult
 from appliance.tools.registry import answer
 from appliance.tools.runner import BOUND, ToolRunner
 

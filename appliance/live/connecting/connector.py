@@ -22,8 +22,7 @@ from appliance.live.connecting.resumption import HANDLE, Handle, ResumeStrategy,
 from appliance.live.connecting.setup_fallback import ModelLimitations, drop_next, restored
 from appliance.live.failures import USER_TROUBLE, WAITS, action_of
 from appliance.live.model_capabilities import capabilities
-from appliance.live.ports import HistorySeed, Link, LinkConnector, LiveToken, Request, SeedMethod, TokenSource
-from appliance.live.store import Store
+from appliance.live.ports import HistorySeed, Link, LinkConnector, LiveToken, Request, SeedMethod, Store, TokenSource
 from appliance.live.transcript import Transcript
 from appliance.units import Seconds
 

@@ -23,10 +23,10 @@ from appliance.live.gemini.delivery import DeliveryTracker
 from appliance.live.gemini.setup import config_hash, live_config, present
 from appliance.live.gemini.translate import FOREIGN, Phase, classify, translate
 from appliance.live.gemini.transport import ConnectionMonitor
+from appliance.live.messages import LinkMessage
 from appliance.live.model_capabilities import Capabilities, Feature, capabilities
 from appliance.live.ports import (
     HistorySeed,
-    LinkMessage,
     LiveToken,
     OptionalFeature,
     Request,

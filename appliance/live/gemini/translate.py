@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from appliance.errors import LinkCause, LinkError
 from appliance.live.failures import ConnectionFailure, FailureKind, Phase, judge, shown
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     GoAway,
     Grounding,

@@ -8,7 +8,7 @@ from typing import Final
 
 from appliance.core.state import Mode
 from appliance.live.connecting.rotation import Busy, Notice, RotationDue, RotationInputs, due
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     GoAway,
     HandleUpdated,
@@ -23,11 +23,11 @@ from appliance.live.ports import (
     Thinking,
     ToolCall,
     ToolCallsCancelled,
-    Traffic,
     TurnComplete,
     TurnReason,
     WaitingForInput,
 )
+from appliance.live.ports import Traffic
 from appliance.live.session.diagnosis import Action, Diagnosis, Symptom
 from appliance.live.session.voice_activity import VoiceActivityDetector
 from appliance.live.session.watchdogs import Limits, Watchdogs

@@ -8,7 +8,8 @@ from typing import Protocol
 from appliance.audio.ports import UplinkSink
 from appliance.core.events import Event
 from appliance.errors import ApplianceError
-from appliance.live.ports import ToolCall, Turn
+from appliance.live.messages import ToolCall
+from appliance.live.ports import Turn
 from appliance.units import Epoch, Seconds
 
 

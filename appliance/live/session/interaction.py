@@ -1,6 +1,6 @@
 """Whether the service is done with a request, as it tells where a model may take several turns for one. Pure."""
 
-from appliance.live.ports import Interaction, LinkMessage, StatusReported, TurnComplete
+from appliance.live.messages import Interaction, LinkMessage, StatusReported, TurnComplete
 
 
 class InteractionState:

@@ -25,8 +25,7 @@ from appliance.core.events import (
 from appliance.core.state import Mode
 from appliance.errors import LinkError
 from appliance.live.connecting.connector import Connector, OpenedLink
-from appliance.live.model_capabilities import Feature, capabilities
-from appliance.live.ports import (
+from appliance.live.messages import (
     Grounding,
     HandleUpdated,
     LinkMessage,
@@ -38,6 +37,7 @@ from appliance.live.ports import (
     UsageReported,
     WaitingForInput,
 )
+from appliance.live.model_capabilities import Feature, capabilities
 from appliance.live.session.activity import SessionActivity
 from appliance.live.session.callbacks import Callbacks, Playback
 from appliance.live.session.diagnosis import Diagnosis

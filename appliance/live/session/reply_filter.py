@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 
 from appliance.core.events import ReplyEnded, ReplyStarted, ServerInterrupted
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     HeardText,
     Interrupted,

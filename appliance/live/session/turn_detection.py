@@ -4,7 +4,7 @@ from enum import Enum
 
 from appliance.core.events import UserSilent, UserSpeech
 from appliance.core.state import Mode
-from appliance.live.ports import HeardText, Interrupted, LinkMessage, SpeechEnded, SpeechStarted, TurnComplete
+from appliance.live.messages import HeardText, Interrupted, LinkMessage, SpeechEnded, SpeechStarted, TurnComplete
 
 
 class _Person(Enum):

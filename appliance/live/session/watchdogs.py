@@ -13,7 +13,7 @@ from statistics import median
 import numpy as np
 
 from appliance.audio.level import rms_dbfs
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     Grounding,
     HeardText,

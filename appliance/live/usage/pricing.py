@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from appliance.core.events import Trouble
-from appliance.live.ports import TokenCount, UsageReported
+from appliance.live.messages import TokenCount, UsageReported
 
 CURRENCY: Final = "USD"
 WARN_AT: Final = 0.8

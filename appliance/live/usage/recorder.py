@@ -7,8 +7,8 @@ from typing import Final
 
 from appliance import log
 from appliance.core.events import Trouble
-from appliance.live.ports import UsageReported
-from appliance.live.store import Store
+from appliance.live.messages import UsageReported
+from appliance.live.ports import Store
 from appliance.live.usage.pricing import CURRENCY, TOLD, Caps, Level, allowance, price_of, restored
 
 SETTLE_S: Final = 2.0

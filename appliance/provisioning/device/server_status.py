@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from appliance.errors import LinkAction, ProvisioningError, TokenRefused
-from appliance.live.store import Store
+from appliance.live.ports import Store
 from appliance.provisioning.common.protocol import DeviceView, Quota
 
 

@@ -19,8 +19,7 @@ from appliance.config.schema import Prefetch
 from appliance.core.backoff import Backoff
 from appliance.core.state import Mode
 from appliance.errors import LinkAction, ProvisioningError, ProvisioningUnreachable, TokenRefused
-from appliance.live.ports import LiveToken
-from appliance.live.store import Store
+from appliance.live.ports import LiveToken, Store
 from appliance.provisioning.common.protocol import Purpose
 from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.http import NoAnswer

@@ -17,19 +17,8 @@ from appliance.core.events import (
 )
 from appliance.core.state import Mode
 from appliance.errors import LinkAction, LinkCause, LinkError, ProvisioningUnreachable, TokenRefused
-from appliance.live.ports import (
-    HandleUpdated,
-    HeardText,
-    HistorySeed,
-    Locks,
-    OptionalFeature,
-    ReplyAudio,
-    Role,
-    SeedMethod,
-    SpokenText,
-    Turn,
-    TurnComplete,
-)
+from appliance.live.messages import HandleUpdated, HeardText, ReplyAudio, SpokenText, TurnComplete
+from appliance.live.ports import HistorySeed, Locks, OptionalFeature, Role, SeedMethod, Turn
 from appliance.units import Seconds
 from tests.live.fakes import TOKEN, FakeConnector, FakeLink, FakeTokens, Household, closing, opening, settle
 

@@ -18,17 +18,8 @@ from appliance.config.schema import Live
 from appliance.core.state import Mode
 from appliance.errors import ConfigurationError, LinkCause, LinkError
 from appliance.live.gemini.connection import MAX_STRANGE, GeminiConnection, GeminiConnector
-from appliance.live.ports import (
-    HeardText,
-    Link,
-    LinkConnector,
-    LinkMessage,
-    LiveToken,
-    ReplyAudio,
-    Request,
-    ToolResult,
-    TurnComplete,
-)
+from appliance.live.messages import HeardText, LinkMessage, ReplyAudio, TurnComplete
+from appliance.live.ports import Link, LinkConnector, LiveToken, Request, ToolResult
 from appliance.units import Seconds
 from tests.live.loopback import TOKEN, Script, Service, live_service, say, saying, set_up, turn
 

@@ -12,7 +12,7 @@ from websockets.http11 import Response
 
 from appliance.errors import LinkAction, LinkCause, LinkError
 from appliance.live.gemini.translate import MOST_CALLS, Phase, classify, translate
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     GoAway,
     Grounding,

@@ -4,7 +4,7 @@ import pytest
 
 from appliance.core.state import Mode
 from appliance.live.connecting.rotation import MAX_AGE_S, Busy, Swap
-from appliance.live.ports import (
+from appliance.live.messages import (
     GoAway,
     HandleUpdated,
     HeardText,
@@ -17,9 +17,9 @@ from appliance.live.ports import (
     Thinking,
     ToolCall,
     ToolCallsCancelled,
-    Traffic,
     TurnComplete,
 )
+from appliance.live.ports import Traffic
 from appliance.live.session.activity import LATE_S, SessionActivity
 from appliance.live.session.diagnosis import Action, Diagnosis, Symptom
 from appliance.units import Dbfs, Seconds

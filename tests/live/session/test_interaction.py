@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.live.ports import GenerationComplete, Interaction, LinkMessage, StatusReported, TurnComplete
+from appliance.live.messages import GenerationComplete, Interaction, LinkMessage, StatusReported, TurnComplete
 from appliance.live.session.interaction import InteractionState
 
 WORKING, IDLE = (StatusReported(status) for status in (Interaction.IN_PROGRESS, Interaction.IDLE))

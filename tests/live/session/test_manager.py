@@ -14,15 +14,8 @@ from appliance.core.events import (
 )
 from appliance.errors import ApplianceError, LinkAction, LinkCause, LinkError, ProvisioningUnreachable, TokenRefused
 from appliance.live.connecting.connector import trouble_of
-from appliance.live.ports import (
-    GenerationComplete,
-    HandleUpdated,
-    HeardText,
-    ReplyAudio,
-    ToolCall,
-    ToolResult,
-    TurnComplete,
-)
+from appliance.live.messages import GenerationComplete, HandleUpdated, HeardText, ReplyAudio, ToolCall, TurnComplete
+from appliance.live.ports import ToolResult
 from appliance.live.session.manager import DRAIN_S
 from tests.live.fakes import (
     FakeConnector,

@@ -14,26 +14,22 @@ from appliance.core.events import (
     UserSpeech,
 )
 from appliance.core.state import Mode
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     GoAway,
     Grounding,
     HeardText,
-    HistorySeed,
     Interrupted,
     ReplyAudio,
-    Role,
-    SeedMethod,
     SpeechEnded,
     SpeechStarted,
     SpokenText,
     ToolCall,
     ToolCallsCancelled,
-    ToolResult,
-    Turn,
     TurnComplete,
     UsageReported,
 )
+from appliance.live.ports import HistorySeed, Role, SeedMethod, ToolResult, Turn
 from appliance.live.session.callbacks import Candour, SessionCounts
 from appliance.units import Seconds
 from tests.live.fakes import FakePlayback, Household, closing, opening, settle

@@ -22,7 +22,7 @@ from appliance.core.events import (
 from appliance.core.state import Mode
 from appliance.errors import LinkAction, LinkCause, LinkError
 from appliance.live.connecting.rotation import MAX_AGE_S
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     GoAway,
     HandleUpdated,
@@ -32,11 +32,10 @@ from appliance.live.ports import (
     SpeechStarted,
     TokenCount,
     ToolCall,
-    ToolResult,
-    Traffic,
     TurnComplete,
     UsageReported,
 )
+from appliance.live.ports import ToolResult, Traffic
 from appliance.live.usage.pricing import Caps
 from appliance.units import Dbfs, Seconds
 from tests.live.fakes import MODEL, FakeConnector, FakeUplink, Household, closing, opening, settle

@@ -2,7 +2,7 @@ import pytest
 
 from appliance.core.events import UserSilent, UserSpeech
 from appliance.core.state import Mode
-from appliance.live.ports import HeardText, Interrupted, LinkMessage, SpeechEnded, SpeechStarted, TurnComplete
+from appliance.live.messages import HeardText, Interrupted, LinkMessage, SpeechEnded, SpeechStarted, TurnComplete
 from appliance.live.session.turn_detection import TurnDetection
 
 SAID = HeardText("hello")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.live.ports import (
+from appliance.live.messages import (
     GenerationComplete,
     Grounding,
     HeardText,

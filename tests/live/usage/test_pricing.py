@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.live.ports import TokenCount, UsageReported
+from appliance.live.messages import TokenCount, UsageReported
 from appliance.live.usage.pricing import (
     PRICES,
     TOLD,

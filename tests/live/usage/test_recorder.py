@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from appliance.core.events import Trouble
-from appliance.live.ports import TokenCount, UsageReported
+from appliance.live.messages import TokenCount, UsageReported
 from appliance.live.usage.pricing import Caps
 from appliance.live.usage.recorder import SETTLE_S, UsageRecorder
 from tests.live.fakes import MODEL, TODAY, FakeStore
