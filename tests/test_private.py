@@ -23,8 +23,8 @@ from appliance.provisioning.server.database import open_store
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import load
 from appliance.storage.private_dir import PrivateDirectory
-from tests.provisioning.devices import join
-from tests.provisioning.worlds import server_settings
+from tests.support.devices import join
+from tests.support.provisioning import server_settings
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.units import AudioFormat, Epoch, Hz, Pcm
 from appliance.virtual_card.card import RING, Fault, Hardware, Sample, VirtualCard
-from tests.audio.enginehouse import household
 from tests.audio.tones import tone
-from tests.virtual_card.fixture import PlugIn
+from tests.support.audio_engine import household
+from tests.support.virtual_card import PlugIn
 
 pytestmark = pytest.mark.realtime
 

@@ -29,7 +29,7 @@ from appliance.live.ports import (
     ToolResult,
     Turn,
 )
-from tests.live.loopback import TOKEN, Service, live_service, say, set_up
+from tests.support.live_service import TOKEN, Service, live_service, say, set_up
 
 pytestmark = pytest.mark.realtime
 

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from appliance.units import REPLY, UPLINK, Pcm
-from tests.daemon.simulated import Home
+from tests.support.simulated_home import Home
 
 _REVERBERATION_S: Final = 0.4
 """Until an echo is down by 60 dB."""

@@ -9,9 +9,9 @@ from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.live.messages import SpeechEnded, SpeechStarted, ToolCall, TurnComplete
 from appliance.units import UPLINK
-from tests.audio.room import stream
-from tests.daemon.household import Household, reach
 from tests.daemon.test_daemon import WORD
+from tests.support.household import Household, reach
+from tests.support.uplink import stream
 
 
 async def asked_again(words: tuple[int, ...], story: Callable[[Household, Appliance], Awaitable[None]]) -> int:

@@ -20,8 +20,8 @@ from appliance.live.messages import (
     ToolCall,
     TurnComplete,
 )
-from tests.audio.room import stream
-from tests.daemon.household import Household, reach
+from tests.support.household import Household, reach
+from tests.support.uplink import stream
 
 WORD = 16_000
 TONE = ReplyAudio((np.sin(np.arange(24_000) / 20) * 8000).astype("<i2").tobytes())

@@ -9,7 +9,7 @@ from appliance.button.ports import Edge
 from appliance.core.state import State
 from appliance.daemon import START_S
 from appliance.wake.scripted import ScriptedEngine
-from tests.daemon.household import Household, reach
+from tests.support.household import Household, reach
 
 
 async def test_a_button_whose_pin_was_busy_is_a_fault_until_it_has_it():

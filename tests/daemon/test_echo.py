@@ -17,8 +17,8 @@ from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.units import Pcm
 from tests.clock import run_virtual
 from tests.daemon.echo import Echo
-from tests.daemon.household import reach
-from tests.daemon.simulated import Home, settings_with
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
 
 LONGEST_S = 120.0
 

@@ -22,10 +22,10 @@ from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.expectation import UNUSUAL, Action, Expectation
 from appliance.simulator.scenario.file import Scenario, load, shipped
-from tests.daemon.household import reach
-from tests.daemon.line import MODEL
-from tests.daemon.simulated import Home, settings_with
-from tests.simulator.client import said
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+from tests.support.simulated_link import MODEL
+from tests.support.simulator import said
 
 T = TypeVar("T")
 PAUSE_S = 0.2

@@ -13,9 +13,9 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.scenario.file import Scenario
 from appliance.tools.registry import Function
-from tests.daemon.household import reach
-from tests.daemon.simulated import Home, settings_with
-from tests.simulator.client import said
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+from tests.support.simulator import said
 
 MODEL = "gemini-3.8-live-extended-thinking"
 SPOKEN = said(1.5)

@@ -30,10 +30,10 @@ from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
 from tests.daemon.echo import Echo
-from tests.daemon.household import reach
-from tests.daemon.simulated import Home, settings_with
 from tests.daemon.trailing import check_trailing_audio
-from tests.simulator.client import said
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+from tests.support.simulator import said
 
 SCRIPTS: Final = 10_000
 SHARDS: Final = 20

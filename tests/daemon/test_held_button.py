@@ -7,8 +7,8 @@ import pytest
 from appliance.button.ports import Edge
 from appliance.core.state import State
 from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStarted, TurnComplete
-from tests.daemon.household import Household, reach
 from tests.daemon.test_daemon import TONE, woken
+from tests.support.household import Household, reach
 
 
 async def ask(household: Household) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 from appliance.button.ports import Edge
 from appliance.core.state import State
-from tests.daemon.household import Household, reach
+from tests.support.household import Household, reach
 
 
 async def test_while_somebody_holds_the_button_a_text_has_to_wait():

@@ -18,10 +18,10 @@ from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.enrolment import enrol
 from appliance.provisioning.device.token_manager import TokenManager
 from appliance.storage.private_dir import PrivateDirectory
-from tests.daemon.household import Household, reach
-from tests.live.fakes import FakeStore
-from tests.provisioning.devices import join, place
-from tests.provisioning.worlds import World, world
+from tests.support.devices import join, place
+from tests.support.household import Household, reach
+from tests.support.live import FakeStore
+from tests.support.provisioning import World, world
 
 LOUD: dict[str, dict[str, object]] = {"speaker": {"volume": 1.0}}
 

@@ -14,8 +14,8 @@ from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.options import SimulatorOptions
-from tests.daemon.household import reach
-from tests.daemon.simulated import Home, settings_with
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
 
 Story = Callable[[Home, Appliance], Awaitable[None]]
 

@@ -16,9 +16,9 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
 from appliance.units import UPLINK, Epoch, Seconds
 from tests.daemon.echo import Echo
-from tests.daemon.household import reach
-from tests.daemon.simulated import Home, settings_with
-from tests.simulator.client import said
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+from tests.support.simulator import said
 
 STORY = Reply(said(9.0, seed=4), text="once upon a time there was a voice in a box", question="tell me a story")
 INTERRUPTS = "START_OF_ACTIVITY_INTERRUPTS"

@@ -22,10 +22,10 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
 from appliance.units import UPLINK
-from tests.daemon.household import reach
-from tests.daemon.line import relayed
-from tests.daemon.simulated import Home, settings_with
-from tests.simulator.client import said
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+from tests.support.simulated_link import relayed
+from tests.support.simulator import said
 
 ANSWER: Final = Reply(said(1.0), text="yes", question="is it so")
 SPEECH_S: Final = 3.0

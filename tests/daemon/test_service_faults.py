@@ -26,9 +26,9 @@ from appliance.live.messages import (
     UsageReported,
 )
 from appliance.units import REPLY, Seconds
-from tests.audio.room import stream
-from tests.daemon.household import Household, reach
 from tests.daemon.test_daemon import TONE, WORD
+from tests.support.household import Household, reach
+from tests.support.uplink import stream
 
 MUTE = ReplyAudio(bytes(48_000))
 SPOKEN = (SpeechStarted(), SpeechEnded())

@@ -27,7 +27,7 @@ from appliance.live.ports import LiveToken, Request
 from appliance.units import Pcm, SampleIndex
 from appliance.wake.ports import Detection, Score
 from tests.clock import VirtualLoop
-from tests.daemon.household import Connector, HearingLink, Household, reach
+from tests.support.household import Connector, HearingLink, Household, reach
 
 PACKAGE = str(Path(appliance.__file__).parent)
 MODEL = "gemini-3.8-live"

@@ -9,9 +9,9 @@ from appliance.core.state import State
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.model.replies import Reply, ToolStep
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
-from tests.daemon.household import reach
-from tests.daemon.simulated import Home, settings_with
-from tests.simulator.client import said
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+from tests.support.simulator import said
 
 YES = Reply(said(0.8), text="yes", question="is it so")
 NOON = Reply(said(0.8, seed=5), text="it is noon", question="how late is it", tool=ToolStep("get_time"))

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from appliance.core.state import State
 from appliance.live.messages import GoAway, HandleUpdated, SpeechEnded, SpeechStarted
 from appliance.units import Pcm, Seconds
-from tests.audio.room import stream
-from tests.daemon.household import Household, reach
+from tests.support.household import Household, reach
+from tests.support.uplink import stream
 
 WORD = 16_000
 BEGIN = WORD - 3200

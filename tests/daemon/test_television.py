@@ -13,9 +13,9 @@ from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
-from tests.daemon.household import reach
-from tests.daemon.simulated import Home, settings_with
-from tests.simulator.client import said
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+from tests.support.simulator import said
 
 BOTH = (VoiceActivity.SENT, VoiceActivity.UNSENT)
 ANSWER = Reply(said(0.8), text="yes, indeed", question="is it so")

@@ -7,8 +7,8 @@ from appliance.core.events import Trouble
 from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStarted, ToolCall, TurnComplete
-from tests.daemon.household import Household, reach
 from tests.daemon.test_daemon import TONE, woken
+from tests.support.household import Household, reach
 
 
 async def talk(

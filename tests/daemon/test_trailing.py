@@ -13,11 +13,11 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import load
 from appliance.units import Seconds
-from tests.daemon.household import reach
-from tests.daemon.line import SimulatedLink
-from tests.daemon.simulated import Home, settings_with
 from tests.daemon.trailing import check_trailing_audio
-from tests.simulator.client import said
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+from tests.support.simulated_link import SimulatedLink
+from tests.support.simulator import said
 
 YES = Reply(said(0.8), text="yes", question="is it so")
 

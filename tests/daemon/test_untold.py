@@ -12,9 +12,9 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import Scenario
-from tests.daemon.household import reach
-from tests.daemon.simulated import Home, settings_with
-from tests.simulator.client import said
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+from tests.support.simulator import said
 
 ANSWER = Reply(said(1.0), text="yes, indeed", question="is it so")
 FOLLOW_UP_S = 4.0

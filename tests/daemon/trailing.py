@@ -15,7 +15,7 @@ from appliance.conversation import Moment
 from appliance.core.events import OverlapEnded, ReplyStarted
 from appliance.core.state import Mode, State
 from appliance.units import UPLINK
-from tests.daemon.line import SimulatedLink
+from tests.support.simulated_link import SimulatedLink
 
 SILENCE_S: Final = 0.6
 """The simulator takes it for the end of a turn."""

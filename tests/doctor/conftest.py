@@ -1,5 +1,5 @@
 """Fixtures of the doctor's tests."""
 
-from tests.virtual_card.fixture import _turn, plug_in
+from tests.support.virtual_card import _turn, plug_in
 
 __all__ = ["_turn", "plug_in"]

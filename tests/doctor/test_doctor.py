@@ -24,8 +24,8 @@ from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
 from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
 from appliance.virtual_card.card import Fault, Hardware, Sample
-from tests.virtual_card.fixture import PlugIn
-from tests.wake import onnxfiles
+from tests.support import onnx_files
+from tests.support.virtual_card import PlugIn
 
 VIRTUAL = Settings(
     microphone=AlsaMicrophone(device="virtual_mic"),
@@ -125,7 +125,7 @@ def test_the_wake_word_is_loaded():
 def test_a_graph_that_cannot_be_computed_is_a_problem(tmp_path: Path):
     path = tmp_path / "odd.onnx"
     path.write_bytes(b"no graph")
-    path.with_name("odd.onnx.sha256").write_text(f"{onnxfiles.digest(path)}  odd.onnx\n")
+    path.with_name("odd.onnx.sha256").write_text(f"{onnx_files.digest(path)}  odd.onnx\n")
     finding = devices.wake_word(Settings(wake=OpenWakeWord(model=str(path))))
     assert finding.severity is Severity.PROBLEM
     assert "the graph odd cannot be used" in finding.found

@@ -13,7 +13,7 @@ from appliance.live.messages import Grounding, HeardText, SpokenText, TurnComple
 from appliance.live.ports import Role
 from appliance.live.transcript_recorder import LONGEST_TURN, MOST_SOURCES, TranscriptRecorder
 from appliance.units import Epoch
-from tests.live.loopback import live_service, say, set_up
+from tests.support.live_service import live_service, say, set_up
 
 MEGABYTES = 15
 ROOM_MIB = 200

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.provisioning.worlds import OPEN
+from tests.support.provisioning import OPEN
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from appliance.provisioning.common.protocol import Purpose
 from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.token_manager import BOOT_SPREAD_S, TokenManager
 from appliance.provisioning.server.schema import SESSION
-from tests.live.fakes import FakeStore
-from tests.provisioning.worlds import DEVICE, NOW, PEM, SERVER, SERVER_KEYS, World, answer, world
+from tests.support.live import FakeStore
+from tests.support.provisioning import DEVICE, NOW, PEM, SERVER, SERVER_KEYS, World, answer, world
 
 Problem = tuple[int, Mapping[str, object]]
 """Status and body."""

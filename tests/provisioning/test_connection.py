@@ -17,7 +17,7 @@ from appliance.core.state import Mode
 from appliance.errors import ClockWrong, ProvisioningUnreachable
 from appliance.provisioning.common.protocol import Purpose
 from appliance.provisioning.device.client import ProvisioningClient
-from tests.provisioning.worlds import DEVICE, PEM, SERVER_KEYS, dead_address
+from tests.support.provisioning import DEVICE, PEM, SERVER_KEYS, dead_address
 
 pytestmark = pytest.mark.realtime
 

@@ -27,8 +27,8 @@ from appliance.provisioning.device.http import Answer, Target
 from appliance.provisioning.device.token_manager import PrefetchedToken, TokenManager
 from appliance.storage.jsonfile import JsonFile
 from appliance.storage.private_dir import PrivateDirectory
-from tests.provisioning.devices import join
-from tests.provisioning.worlds import TOKEN, FakeUpstream, World, answer, plain, world
+from tests.support.devices import join
+from tests.support.provisioning import TOKEN, FakeUpstream, World, answer, plain, world
 
 pytestmark = pytest.mark.realtime
 LOUD = ("", "appliance", "httpx2", "httpcore2", "google", "google_genai", "asyncio", "sqlalchemy.engine", "fastapi")

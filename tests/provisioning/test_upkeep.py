@@ -23,10 +23,10 @@ from appliance.provisioning.device.token_manager import (
     TokenManager,
 )
 from appliance.provisioning.server.settings import Limits
-from tests.live.fakes import FakeStore
-from tests.provisioning.devices import join, place
 from tests.provisioning.homes import BOOTED_S, BROKEN, Line, home, now, until
-from tests.provisioning.worlds import TOKEN, World, world
+from tests.support.devices import join, place
+from tests.support.live import FakeStore
+from tests.support.provisioning import TOKEN, World, world
 
 # What is told
 

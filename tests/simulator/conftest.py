@@ -9,7 +9,7 @@ import appliance
 from appliance.simulator.model.replies import Reply
 from appliance.simulator.options import SimulatorOptions
 from appliance.units import UPLINK, Pcm
-from tests.simulator.client import said
+from tests.support.simulator import said
 
 PACKAGE = Path(appliance.__file__).parent
 

@@ -10,8 +10,8 @@ from appliance.simulator.in_memory_server import (
 from appliance.simulator.model.replies import Reply, ToolStep
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.scenario.file import load
-from tests.simulator.client import said
-from tests.simulator.raw import content, setup
+from tests.support.simulator import said
+from tests.support.websocket import content, setup
 
 Message = dict[str, Any]
 SETUP: Message = setup()["setup"]

@@ -14,9 +14,9 @@ from appliance.live.failures import WAITS, ConnectionFailure, FailureKind, Phase
 from appliance.simulator.contract.locks import parse_lock
 from appliance.simulator.ports import Caller
 from appliance.units import UPLINK, Pcm
-from tests.simulator.client import loud, quiet, said
 from tests.simulator.inmemory import END, LONG, PRESSED, SETUP, START, TEXT, Message, ending, service, until
-from tests.simulator.raw import QUESTION, content, handles
+from tests.support.simulator import loud, quiet, said
+from tests.support.websocket import QUESTION, content, handles
 
 
 def keyed(key: str) -> Caller:

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from appliance.errors import InputError
 from appliance.simulator.fixture import StartSimulator, ThreadedSimulator, start_simulator
 from appliance.simulator.options import SimulatorOptions
-from tests.simulator.raw import PATH, setup
+from tests.support.websocket import PATH, setup
 
 __all__ = ["start_simulator"]
 

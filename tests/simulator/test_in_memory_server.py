@@ -15,7 +15,6 @@ from appliance.simulator.in_memory_server import (
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.ports import Caller
 from appliance.simulator.scenario.file import Scenario, load, parse
-from tests.simulator.client import loud, quiet
 from tests.simulator.inmemory import (
     END,
     LONG,
@@ -31,7 +30,8 @@ from tests.simulator.inmemory import (
     service,
     until,
 )
-from tests.simulator.raw import QUESTION, audio, handles, heard, result
+from tests.support.simulator import loud, quiet
+from tests.support.websocket import QUESTION, audio, handles, heard, result
 
 
 async def test_a_question_is_answered_as_on_the_wire():

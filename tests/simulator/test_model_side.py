@@ -5,7 +5,6 @@ import asyncio
 import numpy as np
 import pytest
 
-from tests.simulator.client import loud, quiet
 from tests.simulator.inmemory import (
     END,
     LONG,
@@ -23,7 +22,8 @@ from tests.simulator.inmemory import (
     service,
     until,
 )
-from tests.simulator.raw import QUESTION, audio, content, handles, heard, result
+from tests.support.simulator import loud, quiet
+from tests.support.websocket import QUESTION, audio, content, handles, heard, result
 
 
 async def test_a_session_cannot_be_resumed_while_the_model_generates():

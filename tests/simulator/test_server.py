@@ -18,7 +18,7 @@ from appliance.simulator.model.replies import Reply, ToolStep, load
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK
-from tests.simulator.client import (
+from tests.support.simulator import (
     AUTOMATIC,
     HASTY,
     connected,
@@ -28,7 +28,7 @@ from tests.simulator.client import (
     speak,
     turn,
 )
-from tests.simulator.raw import dial, talking, turn_complete
+from tests.support.websocket import dial, talking, turn_complete
 
 pytestmark = [
     pytest.mark.realtime,

@@ -10,8 +10,8 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from appliance.simulator.scenario.file import load, shipped
-from tests.simulator.client import loud, quiet
-from tests.simulator.raw import (
+from tests.support.simulator import loud, quiet
+from tests.support.websocket import (
     QUESTION,
     SCALE,
     Wire,

@@ -11,8 +11,8 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.scenario.file import load
 from appliance.units import REPLY as REPLY_FORMAT
 from appliance.units import Pcm
-from tests.simulator.client import loud, said
-from tests.simulator.raw import (
+from tests.support.simulator import loud, said
+from tests.support.websocket import (
     QUESTION,
     REPLY,
     SCALE,

@@ -14,7 +14,7 @@ from google.genai import errors
 
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.server import Simulator
-from tests.simulator.client import AUTOMATIC, connected, heard, loud, mint, offered_handle, quiet, speak, turn
+from tests.support.simulator import AUTOMATIC, connected, heard, loud, mint, offered_handle, quiet, speak, turn
 
 pytestmark = [
     pytest.mark.realtime,

@@ -14,7 +14,7 @@ from appliance.simulator.model.replies import Reply, ToolStep, load
 from appliance.simulator.options import ScheduledGoAway, SimulatorOptions
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK
-from tests.simulator.client import (
+from tests.support.simulator import (
     AUTOMATIC,
     HASTY,
     PUSH_TO_TALK,

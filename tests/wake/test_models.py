@@ -10,7 +10,7 @@ import pytest
 from appliance.errors import WakeModelError
 from appliance.wake import models
 from appliance.wake.models import Graph
-from tests.wake import onnxfiles
+from tests.support import onnx_files
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_a_file_in_the_own_folder_comes_before_the_package_and_is_held_to_the_sa
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
 def test_a_digest_is_read_however_it_was_written(tmp_path, written, encoding):
     path = own_model(tmp_path, "hey_marvin")
-    digest = onnxfiles.digest(path)
+    digest = onnx_files.digest(path)
     text = written.format(digest=digest, upper=digest.upper(), other="0" * 64)
     path.with_name("hey_marvin.onnx.sha256").write_bytes(text.encode(encoding))
     assert models.load("hey_marvin", tmp_path).classifier.content == b"a graph"
@@ -158,12 +158,12 @@ def test_a_file_without_the_digest_is_told_as_such(tmp_path, text):
 
 
 def digests(*paths: Path) -> str:
-    return "".join(f"{onnxfiles.digest(path)}  {path.name}\n" for path in paths)
+    return "".join(f"{onnx_files.digest(path)}  {path.name}\n" for path in paths)
 
 
 @needs_the_package
 def test_weights_beside_a_graph_come_with_it_and_are_verified_as_well(tmp_path):
-    path = onnxfiles.save(tmp_path, "hey_marvin", "as_exported.onnx.data")
+    path = onnx_files.save(tmp_path, "hey_marvin", "as_exported.onnx.data")
     weights, own = tmp_path / "as_exported.onnx.data", tmp_path / "hey_marvin.onnx.sha256"
     own.write_text(digests(path))
     with pytest.raises(WakeModelError, match=r"holds no sha256 of as_exported|as_exported\.onnx\.data has no digest"):
@@ -187,7 +187,7 @@ def test_no_graph_fetches_its_weights_from_another_folder(tmp_path, elsewhere):
     (tmp_path / "weights.data").touch()
     folder = tmp_path / "models"
     folder.mkdir()
-    path = onnxfiles.save(folder, "hey_marvin", "local.data")
+    path = onnx_files.save(folder, "hey_marvin", "local.data")
     path.write_bytes(path.read_bytes().replace(b"\x0alocal.data", bytes([len(elsewhere)]) + elsewhere.encode()))
     (folder / "hey_marvin.onnx.sha256").write_text(digests(path))
     with pytest.raises(WakeModelError, match="keeps its weights in"):

@@ -20,7 +20,7 @@ from appliance.wake.detector import THRESHOLDS, rule_for
 from appliance.wake.models import Graph, Graphs, load
 from appliance.wake.openwakeword import HOP, SMALL_GAP, OpenWakeWordEngine
 from appliance.wake.ports import Detection, Score
-from tests.wake import onnxfiles
+from tests.support import onnx_files
 from tests.wake.sounds import end_of_word, feed, noise, recording, silence, spoken
 
 pytestmark = pytest.mark.skipif(
@@ -238,9 +238,9 @@ def test_another_word_in_many_voices_is_not_alexa(recordings):
 def test_a_graph_with_its_weights_beside_it_scores_as_if_they_were_inside(tmp_path: Path):
     scores = []
     for name, weights_in in (("inside", None), ("beside", "as_exported.onnx.data")):
-        path = onnxfiles.save(tmp_path, name, weights_in)
+        path = onnx_files.save(tmp_path, name, weights_in)
         files = [path] if weights_in is None else [path, tmp_path / weights_in]
-        digests = "".join(f"{onnxfiles.digest(file)}  {file.name}\n" for file in files)
+        digests = "".join(f"{onnx_files.digest(file)}  {file.name}\n" for file in files)
         path.with_name(f"{path.name}.sha256").write_text(digests)
         scores.append(OpenWakeWordEngine(load(str(path)), rule_for(name)).feed(SampleIndex(0), silence(1.0))[1])
     assert [score.score for score in scores[0]] == [score.score for score in scores[1]]

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.core.state import Gate, Mode
 from appliance.units import SampleIndex
-from tests.audio.room import END, HANDS_FREE, PUSH_TO_TALK, START, STREAM_END, RecordingLink, running, stream
+from tests.support.uplink import END, HANDS_FREE, PUSH_TO_TALK, START, STREAM_END, RecordingLink, running, stream
 
 
 async def test_a_link_that_opens_three_seconds_late_hears_every_sample_and_soon_hears_them_live():

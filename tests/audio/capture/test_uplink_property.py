@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from appliance.audio.capture.spans import UplinkCounts
 from appliance.core.state import Gate, Mode
 from appliance.units import SampleIndex
-from tests.audio.room import END, PUSH_TO_TALK, START, STREAM_END, RecordingLink, Room, running, stream
+from tests.support.uplink import END, PUSH_TO_TALK, START, STREAM_END, RecordingLink, Room, running, stream
 
 INDEX_OF = {sample: index for index, sample in enumerate(stream(0, 65_536).tolist())}
 

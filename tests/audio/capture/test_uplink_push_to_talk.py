@@ -4,7 +4,7 @@ import asyncio
 
 from appliance.core.state import Gate
 from appliance.units import SampleIndex
-from tests.audio.room import END, PUSH_TO_TALK, START, RecordingLink, running, stream
+from tests.support.uplink import END, PUSH_TO_TALK, START, RecordingLink, running, stream
 
 
 async def test_a_press_that_is_over_before_the_link_opens_is_sent_whole_between_its_markers():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from appliance.audio.capture.resume_point import MARGIN_S
 from appliance.core.state import Gate
 from appliance.units import UPLINK
-from tests.audio.room import END, HANDS_FREE, PUSH_TO_TALK, START, RecordingLink, Room, running, stream
+from tests.support.uplink import END, HANDS_FREE, PUSH_TO_TALK, START, RecordingLink, Room, running, stream
 
 
 def balanced(room: Room) -> bool:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from appliance.audio.playback.fade import Fade
 from appliance.audio.playback.playback import Playback, PlaybackCounts, Reports
 from appliance.units import REPLY, Epoch, Pcm, Seconds
-from tests.audio.speaker import RATE, Plugged, TimedSpeaker
 from tests.audio.tones import tone
 from tests.clock import run_virtual
+from tests.support.speaker import RATE, Plugged, TimedSpeaker
 
 OLD, NEW = Epoch(1), Epoch(2)
 FADE = Fade(REPLY.rate_hz).length

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
-from tests.audio.enginehouse import household
+from tests.support.audio_engine import household
 
 pytestmark = pytest.mark.realtime
 

@@ -19,8 +19,8 @@ from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import COMMAND, WorkerSupervisor
 from appliance.units import Epoch, Seconds
 from appliance.virtual_card.card import RING, Fault, Hardware
-from tests.audio.enginehouse import LAP, counting, household, runs, sounded
-from tests.virtual_card.fixture import PlugIn
+from tests.support.audio_engine import LAP, counting, household, runs, sounded
+from tests.support.virtual_card import PlugIn
 
 pytestmark = pytest.mark.realtime
 

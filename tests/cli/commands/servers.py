@@ -15,8 +15,8 @@ import uvicorn
 
 from appliance.cli.main import main
 from appliance.provisioning.common import keys
-from tests.provisioning import devices
-from tests.provisioning.worlds import OPEN, SERVER_KEY, World, world
+from tests.support import devices
+from tests.support.provisioning import OPEN, SERVER_KEY, World, world
 
 Application = Callable[[Any, Any, Any], Any]
 

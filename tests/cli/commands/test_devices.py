@@ -11,7 +11,7 @@ from appliance.config.schema import Settings
 from appliance.errors import ExitCode
 from appliance.virtual_card.card import Fault
 from tests.audio.cards.test_devices import machine
-from tests.virtual_card.fixture import PlugIn
+from tests.support.virtual_card import PlugIn
 
 
 def settings(microphone: str = "", speaker: str = "") -> Settings:

@@ -16,7 +16,7 @@ from appliance.provisioning.device.enrolment import STANDING_FILE
 from appliance.provisioning.server import audit, devices
 from appliance.storage.private_dir import PrivateDirectory
 from tests.cli.commands.servers import Served
-from tests.provisioning.worlds import SERVER_KEY, dead_address
+from tests.support.provisioning import SERVER_KEY, dead_address
 
 pytestmark = pytest.mark.realtime
 

@@ -9,7 +9,7 @@ from appliance.errors import ExitCode
 from appliance.storage.private_dir import PrivateDirectory
 from tests.cli.commands.servers import Served
 from tests.cli.commands.test_enrol import Terminal, told
-from tests.provisioning.worlds import dead_address
+from tests.support.provisioning import dead_address
 
 pytestmark = pytest.mark.realtime
 

@@ -14,7 +14,7 @@ from appliance.config.devices import AlsaMicrophone, WavMicrophone
 from appliance.config.schema import Settings
 from appliance.errors import ExitCode, InputError, MicrophoneError
 from appliance.virtual_card.card import RING, Fault
-from tests.virtual_card.fixture import PlugIn
+from tests.support.virtual_card import PlugIn
 
 VIRTUAL = Settings(microphone=AlsaMicrophone(device="virtual_mic"))
 

@@ -18,8 +18,8 @@ from appliance.errors import ExitCode, InputError, ProvisioningUnreachable, Toke
 from appliance.live.ports import LinkConnector, LiveToken, TokenSource
 from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
 from appliance.virtual_card.card import Fault
-from tests.live.loopback import live_service, saying
-from tests.virtual_card.fixture import PlugIn
+from tests.support.live_service import live_service, saying
+from tests.support.virtual_card import PlugIn
 
 pytestmark = pytest.mark.realtime
 

@@ -20,7 +20,7 @@ from appliance.errors import LinkAction, LinkCause, LinkError, ProvisioningUnrea
 from appliance.live.messages import HandleUpdated, HeardText, ReplyAudio, SpokenText, TurnComplete
 from appliance.live.ports import HistorySeed, Locks, OptionalFeature, Role, SeedMethod, Turn
 from appliance.units import Seconds
-from tests.live.fakes import TOKEN, FakeConnector, FakeLink, FakeTokens, Household, closing, opening, settle
+from tests.support.live import TOKEN, FakeConnector, FakeLink, FakeTokens, Household, closing, opening, settle
 
 A = LinkAction
 OLD = "gemini-3.1-flash-live-preview"

@@ -21,7 +21,7 @@ from appliance.live.gemini.connection import MAX_STRANGE, GeminiConnection, Gemi
 from appliance.live.messages import HeardText, LinkMessage, ReplyAudio, TurnComplete
 from appliance.live.ports import Link, LinkConnector, LiveToken, Request, ToolResult
 from appliance.units import Seconds
-from tests.live.loopback import TOKEN, Script, Service, live_service, say, saying, set_up, turn
+from tests.support.live_service import TOKEN, Script, Service, live_service, say, saying, set_up, turn
 
 pytestmark = pytest.mark.realtime
 

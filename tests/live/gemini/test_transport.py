@@ -17,7 +17,7 @@ from appliance.live.gemini.connection import GeminiConnection
 from appliance.live.gemini.transport import SEND_BUFFER_BYTES, USER_TIMEOUT_MS, ConnectionMonitor
 from appliance.live.model_capabilities import capabilities
 from appliance.live.ports import Request
-from tests.live.loopback import live_service, set_up
+from tests.support.live_service import live_service, set_up
 
 pytestmark = pytest.mark.realtime
 

@@ -17,7 +17,7 @@ from appliance.live.connecting.connector import trouble_of
 from appliance.live.messages import GenerationComplete, HandleUpdated, HeardText, ReplyAudio, ToolCall, TurnComplete
 from appliance.live.ports import ToolResult
 from appliance.live.session.manager import DRAIN_S
-from tests.live.fakes import (
+from tests.support.live import (
     FakeConnector,
     FakePlayback,
     FakeTokens,

@@ -32,7 +32,7 @@ from appliance.live.messages import (
 from appliance.live.ports import HistorySeed, Role, SeedMethod, ToolResult, Turn
 from appliance.live.session.callbacks import Candour, SessionCounts
 from appliance.units import Seconds
-from tests.live.fakes import FakePlayback, Household, closing, opening, settle
+from tests.support.live import FakePlayback, Household, closing, opening, settle
 
 A, B, C = (ReplyAudio(bytes([n, n])) for n in (1, 2, 3))
 SECOND = ReplyAudio(bytes(48_000))

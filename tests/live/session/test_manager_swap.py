@@ -38,8 +38,8 @@ from appliance.live.messages import (
 from appliance.live.ports import ToolResult, Traffic
 from appliance.live.usage.pricing import Caps
 from appliance.units import Dbfs, Seconds
-from tests.live.fakes import MODEL, FakeConnector, FakeUplink, Household, closing, opening, settle
 from tests.live.session.test_watchdogs import LOUD, MUTE
+from tests.support.live import MODEL, FakeConnector, FakeUplink, Household, closing, opening, settle
 
 CALL = ToolCall("1", "get_time", {})
 RESULT = ToolResult("1", "get_time", {"time": "noon"})

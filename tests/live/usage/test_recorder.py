@@ -9,7 +9,7 @@ from appliance.core.events import Trouble
 from appliance.live.messages import TokenCount, UsageReported
 from appliance.live.usage.pricing import Caps
 from appliance.live.usage.recorder import SETTLE_S, UsageRecorder
-from tests.live.fakes import MODEL, TODAY, FakeStore
+from tests.support.live import MODEL, TODAY, FakeStore
 
 DOLLAR = UsageReported(0, response=TokenCount(audio=83_334))
 """At 12 USD a million."""

@@ -13,7 +13,7 @@ from appliance.provisioning.common.protocol import (
     TokenRequest,
     TokenResponse,
 )
-from tests.provisioning.worlds import NOW, TOKEN
+from tests.support.provisioning import NOW, TOKEN
 
 
 def response() -> TokenResponse:

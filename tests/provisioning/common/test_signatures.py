@@ -24,7 +24,7 @@ from appliance.provisioning.common.signatures import (
     SignedRequest,
     Signer,
 )
-from tests.provisioning.worlds import ASKED, DEVICE, KEY, PEM, SERVER_KEY
+from tests.support.provisioning import ASKED, DEVICE, KEY, PEM, SERVER_KEY
 
 URL = "https://provisioning.test:8443/v1/tokens"
 CREATED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

@@ -30,7 +30,7 @@ from appliance.provisioning.common.signatures import SIGNATURE_HEADERS
 from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.sequence import BLOCK, SequenceCounter
 from appliance.storage.private_dir import PrivateDirectory
-from tests.provisioning.worlds import (
+from tests.support.provisioning import (
     DEVICE,
     KEY,
     NOW,

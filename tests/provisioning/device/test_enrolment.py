@@ -23,8 +23,8 @@ from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.enrolment import Place, enrol, forget, rotate, standing
 from appliance.provisioning.server import audit, devices
 from appliance.storage.private_dir import PrivateDirectory
-from tests.provisioning.devices import Power, PowerCut, join, place
-from tests.provisioning.worlds import NOW, SERVER, TOKEN, World, answer, plain, world
+from tests.support.devices import Power, PowerCut, join, place
+from tests.support.provisioning import NOW, SERVER, TOKEN, World, answer, plain, world
 
 FACTS = DeviceFacts(model="Raspberry Pi 4", os="debian-12")
 

@@ -10,7 +10,7 @@ import pytest
 from appliance.errors import ClockWrong, ProvisioningUnreachable
 from appliance.provisioning.device.client import ProvisioningClient
 from tests.provisioning.homes import SETTINGS
-from tests.provisioning.worlds import DEVICE, NOW, answer
+from tests.support.provisioning import DEVICE, NOW, answer
 
 STANDING = {"device_id": DEVICE, "status": "active", "server_time": NOW.isoformat()}
 

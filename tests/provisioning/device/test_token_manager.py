@@ -18,7 +18,7 @@ from appliance.provisioning.device.token_manager import (
 from appliance.provisioning.server import audit, devices
 from appliance.provisioning.server.settings import Limits
 from tests.provisioning.homes import BOOTED_S, BROKEN, DRAINING, home, now, until
-from tests.provisioning.worlds import DEVICE, TOKEN
+from tests.support.provisioning import DEVICE, TOKEN
 
 # Tokens in advance
 

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.provisioning.server import migrate
 from appliance.provisioning.server.store import Store, open_engine
-from tests.provisioning.server.engines import new_database, postgres, programs
+from tests.support.databases import new_database, postgres, programs
 
 BOTH = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
 

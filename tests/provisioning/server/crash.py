@@ -21,7 +21,7 @@ from appliance.provisioning.server.policy import Policy
 from appliance.provisioning.server.schema import MINTED, REFUNDED, SESSION, USAGE
 from appliance.provisioning.server.sessions import Reservation
 from appliance.provisioning.server.store import Store, open_engine
-from tests.provisioning.worlds import DEVICE, KEY, server_settings
+from tests.support.provisioning import DEVICE, KEY, server_settings
 
 NOW = 1_795_176_000_000
 FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0}

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 
 from appliance.provisioning.common.protocol import Problem, ProblemCode
 from tests.clock import run_virtual
-from tests.provisioning.worlds import World, refused, world
+from tests.support.provisioning import World, refused, world
 
 EXAMPLES = 25
 _CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]

@@ -20,7 +20,7 @@ from appliance.provisioning.server.admin import actor
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import AUDIT
 from appliance.provisioning.server.store import Store, open_engine
-from tests.provisioning.worlds import OPEN, InThisThread, World, refused, server_settings, world
+from tests.support.provisioning import OPEN, InThisThread, World, refused, server_settings, world
 
 URL = "https://provisioning.test"
 

@@ -20,7 +20,7 @@ from appliance.provisioning.common.protocol import (
 from appliance.provisioning.server import migrate
 from appliance.provisioning.server.ports import UpstreamError
 from appliance.provisioning.server.store import Store, open_engine
-from tests.provisioning.worlds import (
+from tests.support.provisioning import (
     API_KEY,
     ASKED,
     DEVICE,

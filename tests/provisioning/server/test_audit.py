@@ -5,7 +5,7 @@ from sqlalchemy import delete, update
 
 from appliance.provisioning.server import audit
 from appliance.provisioning.server.schema import AUDIT, AUDIT_HEAD
-from tests.provisioning.worlds import memory_store
+from tests.support.provisioning import memory_store
 
 
 def written(count: int):

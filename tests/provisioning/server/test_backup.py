@@ -18,7 +18,7 @@ from appliance.provisioning.server.schema import METADATA
 from appliance.provisioning.server.settings import load_for_admin
 from appliance.provisioning.server.store import Store, open_engine
 from tests.clock import run_virtual
-from tests.provisioning.worlds import OPEN, InThisThread, World, refused, world
+from tests.support.provisioning import OPEN, InThisThread, World, refused, world
 
 Admin = Callable[..., tuple[int, str]]
 

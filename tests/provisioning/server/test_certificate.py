@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from appliance.errors import ConfigurationError
 from appliance.provisioning.server.certificate import NEAR, TOLD_EVERY, Certificate
-from tests.provisioning.worlds import NOW, World, world
+from tests.support.provisioning import NOW, World, world
 
 FILES = ("tls-certificate.pem", "tls-key.pem")
 

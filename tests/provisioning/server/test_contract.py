@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.provisioning.common.protocol import MAX_REQUEST_BYTES, Problem, ProblemCode
-from tests.provisioning.worlds import KEY, OPEN, SERVER, World, refused, world
+from tests.support.provisioning import KEY, OPEN, SERVER, World, refused, world
 
 FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0, "clone_conflicts_day": 0}
 

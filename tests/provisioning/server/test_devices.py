@@ -10,8 +10,8 @@ from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import DeviceView, ProblemCode
 from appliance.provisioning.server import audit, devices
 from appliance.provisioning.server.schema import DEVICE, SESSION, USAGE
-from tests.provisioning.worlds import DEVICE as KITCHEN
-from tests.provisioning.worlds import KEY, World, refused, world
+from tests.support.provisioning import DEVICE as KITCHEN
+from tests.support.provisioning import KEY, World, refused, world
 
 
 def new_key() -> keys.PrivateKey:

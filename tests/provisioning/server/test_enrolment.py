@@ -8,7 +8,7 @@ from appliance.provisioning.common.join import read_claim
 from appliance.provisioning.common.protocol import DeviceStatus, EnrolResponse, ProblemCode
 from appliance.provisioning.server import audit, claims, devices
 from appliance.provisioning.server.schema import CLAIM, DEVICE
-from tests.provisioning.worlds import SERVER_KEY, World, refused, world
+from tests.support.provisioning import SERVER_KEY, World, refused, world
 
 FACTS = {"name": "kitchen", "device": {"model": "Raspberry Pi 4", "serial_sha256": "ab" * 32, "os": "debian-13"}}
 

@@ -15,7 +15,7 @@ from appliance.provisioning.server.admin import show
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION, USAGE
 from appliance.provisioning.server.store import Store, open_engine
-from tests.provisioning.worlds import OPEN, InThisThread
+from tests.support.provisioning import OPEN, InThisThread
 
 DAY_MS = 86_400_000
 NOW_MS = 1_795_176_000_000

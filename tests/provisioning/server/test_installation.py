@@ -12,8 +12,8 @@ from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.settings import load
 from tests.provisioning.server.test_certificate import issue
 from tests.provisioning.server.test_operator_page import blocks
-from tests.provisioning.worlds import NOW
 from tests.service.test_unit import SERVER, SYSTEMD, service
+from tests.support.provisioning import NOW
 
 STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLS"

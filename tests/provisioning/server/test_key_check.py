@@ -11,7 +11,7 @@ from appliance.provisioning.server.schema import DEVICE
 from appliance.provisioning.server.store import Store, open_engine
 from tests.clock import run_virtual
 from tests.provisioning.server.test_certificate import issue
-from tests.provisioning.worlds import OPEN, InThisThread, World, server_settings, world
+from tests.support.provisioning import OPEN, InThisThread, World, server_settings, world
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 
 from appliance.provisioning.server.client_version import is_too_old
 from appliance.provisioning.server.metrics import Metrics, served
-from tests.provisioning.worlds import DEVICE, world
+from tests.support.provisioning import DEVICE, world
 
 pytestmark = pytest.mark.realtime
 

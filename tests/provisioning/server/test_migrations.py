@@ -11,8 +11,8 @@ from appliance.errors import ConfigurationError, ExitCode
 from appliance.provisioning.server import audit, devices, migrate
 from appliance.provisioning.server.schema import DEVICE, METADATA
 from appliance.provisioning.server.store import Store, StoreUnavailable, open_engine
-from tests.provisioning.worlds import DEVICE as KITCHEN
-from tests.provisioning.worlds import KEY
+from tests.support.provisioning import DEVICE as KITCHEN
+from tests.support.provisioning import KEY
 
 ENTRY = audit.Entry(1, "admin", audit.Action.CLAIM_CREATED, "k7m2qd")
 

@@ -16,7 +16,7 @@ from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import load_for_admin
 from appliance.provisioning.server.store import Store, open_engine
 from tests.clock import run_virtual
-from tests.provisioning.worlds import OPEN, FakeUpstream, InThisThread, World, server_settings
+from tests.support.provisioning import OPEN, FakeUpstream, InThisThread, World, server_settings
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/server.md"
 

@@ -15,7 +15,7 @@ import uvicorn
 
 from appliance.provisioning.server.connection_limits import LONGEST_S, ConnectionLimits, Stage
 from appliance.provisioning.server.paced_server import PacedServer
-from tests.bench.fleet import Line
+from tests.support.fleet import Line
 
 pytestmark = pytest.mark.realtime
 MAX_BUSY = 4

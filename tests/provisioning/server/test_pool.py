@@ -7,7 +7,7 @@ from appliance.provisioning.server.circuit_breaker import FAILURES, FIRST_PAUSE_
 from appliance.provisioning.server.enrol_rate_limiter import ALLOWED, REMEMBERED, WINDOW_S, EnrolRateLimiter
 from appliance.provisioning.server.pool import LINE_S, MAX_MINTS, UpstreamPool
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
-from tests.provisioning.worlds import NOW, FakeUpstream
+from tests.support.provisioning import NOW, FakeUpstream
 
 DOWN = UpstreamError(ProblemCode.UPSTREAM_UNAVAILABLE, "down")
 

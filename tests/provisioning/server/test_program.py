@@ -28,8 +28,8 @@ from appliance.provisioning.server.program import listen
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import DATABASE_FILE, SIGNING_KEY_FILE
 from appliance.provisioning.server.store import Store, open_engine
-from tests.provisioning.server.loopback import token_service
-from tests.provisioning.worlds import API_KEY, DEVICE, KEY, PEM, TOKEN, server_settings
+from tests.support.provisioning import API_KEY, DEVICE, KEY, PEM, TOKEN, server_settings
+from tests.support.token_service import token_service
 
 pytestmark = pytest.mark.realtime
 

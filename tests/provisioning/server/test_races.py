@@ -19,8 +19,8 @@ from appliance.provisioning.server.enrolment import Applicant, Enrolled
 from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.schema import DEVICE, SESSION, USAGE
 from appliance.provisioning.server.store import Store
-from tests.provisioning.worlds import ASKED, KEY, SERVER, server_settings, signed_headers
-from tests.provisioning.worlds import DEVICE as KITCHEN
+from tests.support.provisioning import ASKED, KEY, SERVER, server_settings, signed_headers
+from tests.support.provisioning import DEVICE as KITCHEN
 
 pytestmark = pytest.mark.realtime
 NOW = 1_795_176_000_000

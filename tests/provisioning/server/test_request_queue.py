@@ -13,7 +13,7 @@ from appliance.provisioning.server.connection_limits import VISIT
 from appliance.provisioning.server.ports import MintSpec
 from appliance.provisioning.server.request_queue import LONGEST, PATIENCE_S, RETRY_AFTER_S, RequestQueue
 from appliance.provisioning.server.schema import SESSION, USAGE
-from tests.provisioning.worlds import ASKED, DEVICE, KEY, FakeUpstream, post, refused, signed_headers, world
+from tests.support.provisioning import ASKED, DEVICE, KEY, FakeUpstream, post, refused, signed_headers, world
 
 
 def now() -> float:

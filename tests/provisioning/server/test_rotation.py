@@ -17,7 +17,7 @@ from appliance.provisioning.server.app import create_app
 from appliance.provisioning.server.key_check import own_key
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.store import Store, open_engine
-from tests.provisioning.worlds import (
+from tests.support.provisioning import (
     ASKED,
     OPEN,
     SERVER,
@@ -30,7 +30,7 @@ from tests.provisioning.worlds import (
     signed_headers,
     world,
 )
-from tests.provisioning.worlds import DEVICE as KITCHEN
+from tests.support.provisioning import DEVICE as KITCHEN
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from appliance.errors import ConfigurationError
 from appliance.provisioning.common import keys
 from appliance.provisioning.server.settings import load, load_for_admin
-from tests.provisioning.worlds import API_KEY, KEY, server_settings
+from tests.support.provisioning import API_KEY, KEY, server_settings
 
 DEVICES = f'[devices]\nkitchen = "{keys.public_key_text(KEY)}"\n'
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.fleet import enrol, make_devices
-from tests.bench.provisiond import Server, running_service, serving
-from tests.bench.siege import besieged, served_s
+from tests.benchmarks.siege import besieged, served_s
+from tests.support.fleet import enrol, make_devices
+from tests.support.provisiond import Server, running_service, serving
 
 pytestmark = [pytest.mark.realtime, pytest.mark.slow]
 ROUNDS = 5

@@ -13,7 +13,7 @@ from appliance.provisioning.server import audit, devices, program
 from appliance.provisioning.server.loopback_certificate import make_certificate
 from appliance.provisioning.server.schema import DEVICE as DEVICES
 from tests.clock import run_virtual
-from tests.provisioning.worlds import DEVICE, NOW, post, refused, server_settings, signed_headers, world
+from tests.support.provisioning import DEVICE, NOW, post, refused, server_settings, signed_headers, world
 
 FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0}
 

@@ -13,7 +13,7 @@ from appliance.provisioning.server import audit, devices, policy, sessions
 from appliance.provisioning.server.ports import UpstreamError
 from appliance.provisioning.server.schema import DEVICE as DEVICES
 from appliance.provisioning.server.schema import SESSION, USAGE
-from tests.provisioning.worlds import DEVICE, KEY, NOW, TOKEN, FakeUpstream, World, refused, world
+from tests.support.provisioning import DEVICE, KEY, NOW, TOKEN, FakeUpstream, World, refused, world
 
 FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0}
 COUNTING = ("reserved", "minted")

@@ -12,8 +12,8 @@ from appliance.errors import ConfigurationError
 from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.upstream import ALWAYS_LOCKED, FIELDS, GeminiUpstream, LockPolicy, token_config
-from tests.provisioning.server.loopback import token_service
-from tests.provisioning.worlds import API_KEY, NOW, TOKEN, dead_address, server_settings
+from tests.support.provisioning import API_KEY, NOW, TOKEN, dead_address, server_settings
+from tests.support.token_service import token_service
 
 SPEC = MintSpec("gemini-3.8-live", NOW + timedelta(minutes=1), NOW + timedelta(minutes=16))
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from appliance.simulator.contract.setup import DetectionSettings
 from appliance.simulator.model.speech_detector import Activity, Edge, SpeechDetector
 from appliance.units import UPLINK, Pcm
-from tests.simulator.client import loud, quiet
+from tests.support.simulator import loud, quiet
 
 START, END = Activity.START, Activity.END
 TOLERANCE = UPLINK.frames(0.04)

@@ -9,7 +9,7 @@ import pytest
 from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.options import VoiceActivity
 from tests.simulator.inmemory import SETUP, Message, service, until
-from tests.simulator.raw import QUESTION
+from tests.support.websocket import QUESTION
 
 OLD = {**SETUP, "model": "models/gemini-3.1-flash-live-preview"}
 """A model that sends no voice activity."""

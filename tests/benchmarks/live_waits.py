@@ -30,9 +30,9 @@ from appliance.simulator.scenario.file import Scenario
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK
 from appliance.virtual_card.card import VirtualCard
-from tests.bench.live_far_end import FarEnd
-from tests.bench.live_house import SILENT, House, any_token, mint, reach, until
-from tests.live.loopback import live_service, set_up
+from tests.benchmarks.live_far_end import FarEnd
+from tests.benchmarks.live_house import SILENT, House, any_token, mint, reach, until
+from tests.support.live_service import live_service, set_up
 
 LINKS: Final = 7
 """Opened for each median."""

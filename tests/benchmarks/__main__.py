@@ -8,12 +8,12 @@ from typing import Final
 
 from rich.console import Console
 
-from tests.bench.figures import Figure, report
+from tests.benchmarks.figures import Figure, report
 
 PARTS: Final = {
-    "audio": "tests.bench.audio",
-    "live": "tests.bench.live",
-    "provisioning": "tests.bench.provisioning",
+    "audio": "tests.benchmarks.audio",
+    "live": "tests.benchmarks.live",
+    "provisioning": "tests.benchmarks.provisioning",
 }
 """Each module has ``measure(progress) -> list[Figure]``."""
 

@@ -10,7 +10,7 @@ from appliance.provisioning.common.join import Join, read_claim
 from appliance.provisioning.device.enrolment import Place
 from appliance.provisioning.device.http import Transport
 from appliance.storage.private_dir import PrivateDirectory
-from tests.provisioning.worlds import SERVER, SERVER_KEY, World
+from tests.support.provisioning import SERVER, SERVER_KEY, World
 
 
 class PowerCut(BaseException):

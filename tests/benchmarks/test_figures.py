@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from tests.bench.figures import Figure, compared, report
+from tests.benchmarks.figures import Figure, compared, report
 
 
 @pytest.mark.parametrize(

@@ -25,15 +25,15 @@ import uvloop
 
 from appliance.provisioning.server.ports import MintSpec
 from appliance.provisioning.server.upstream import GeminiUpstream
-from tests.bench.figures import Figure, compared
-from tests.bench.fleet import BODY, Device, Line, encoded, enrol, make_devices, trusting
-from tests.bench.neighbours import busy_cores
-from tests.bench.overload import Served, overload
-from tests.bench.provisiond import Server, TokenService, running_service, serving
-from tests.bench.siege import besieged, served_s
-from tests.bench.storm import Storm, outage
-from tests.provisioning.server.engines import new_database, postgres, programs
-from tests.provisioning.worlds import API_KEY, server_settings
+from tests.benchmarks.figures import Figure, compared
+from tests.benchmarks.neighbours import busy_cores
+from tests.benchmarks.overload import Served, overload
+from tests.benchmarks.siege import besieged, served_s
+from tests.benchmarks.storm import Storm, outage
+from tests.support.databases import new_database, postgres, programs
+from tests.support.fleet import BODY, Device, Line, encoded, enrol, make_devices, trusting
+from tests.support.provisiond import Server, TokenService, running_service, serving
+from tests.support.provisioning import API_KEY, server_settings
 
 Say = Callable[[str], None]
 

@@ -25,9 +25,9 @@ from appliance.simulator.options import DEFAULT_API_KEY
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Registry
 from appliance.units import Seconds
-from tests.daemon.household import Light, Manager
-from tests.daemon.simulated import Loudspeaker, Room
-from tests.live.fakes import FakeStore
+from tests.support.household import Light, Manager
+from tests.support.live import FakeStore
+from tests.support.simulated_home import Loudspeaker, Room
 
 MODEL: Final = "gemini-3.8-live"
 LIFE_S: Final = 1800.0

@@ -36,7 +36,7 @@ from appliance.simulator.in_memory_server import (
 )
 from appliance.simulator.ports import Caller
 from appliance.units import Seconds
-from tests.simulator.raw import setup
+from tests.support.websocket import setup
 
 MODEL: Final = "gemini-3.8-live"
 UPGRADE_S: Final = 4.0

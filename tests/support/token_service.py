@@ -11,7 +11,7 @@ from typing import Any
 
 import trustme
 
-from tests.provisioning.worlds import TOKEN
+from tests.support.provisioning import TOKEN
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Strangers who open connections and do nothing useful with them, as a program of their own.
 
-``python -m tests.bench.strangers HOST PORT HALVES SILENT_PER_S`` holds HALVES TLS connections with half a request each,
-and makes SILENT_PER_S connections a second that say nothing, until its standard input ends. A half request whose
+``python -m tests.benchmarks.strangers HOST PORT HALVES SILENT_PER_S`` holds HALVES TLS connections with half a request
+each, and makes SILENT_PER_S connections a second that say nothing, until its standard input ends. A half request whose
 connection the server closes is made again. It prints a line once each of them has been sent.
 """
 

@@ -12,8 +12,8 @@ from http import HTTPStatus
 from itertools import cycle
 from typing import Final
 
-from tests.bench.fleet import Device, Line, encoded, trusting
-from tests.bench.provisiond import Server
+from tests.support.fleet import Device, Line, encoded, trusting
+from tests.support.provisiond import Server
 
 CALLERS: Final = 24
 """Devices that ask one after the other, without end, while capacity is measured."""

@@ -1,6 +1,6 @@
 """The other end as a program of its own, so that its work is not taken for ours: TLS on loopback, one script each.
 
-``python -m tests.bench.live_far_end SCRIPT`` prints its address as JSON, then what the script has to tell, line by
+``python -m tests.benchmarks.live_far_end SCRIPT`` prints its address as JSON, then what the script has to tell, line by
 line; it ends with its standard input.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from websockets.asyncio.server import ServerConnection
 
 from appliance.units import REPLY
-from tests.live.loopback import Script, live_service, say, set_up, turn
+from tests.support.live_service import Script, live_service, say, set_up, turn
 
 CHUNK_MS: Final = 40
 SESSION_MESSAGES: Final = 100
@@ -44,7 +44,7 @@ class FarEnd:
 @contextmanager
 def far_end(script: str) -> Iterator[FarEnd]:
     """Run one."""
-    command = [sys.executable, "-m", "tests.bench.live_far_end", script]
+    command = [sys.executable, "-m", "tests.benchmarks.live_far_end", script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         if program.stdin is None or program.stdout is None:
             raise AssertionError

@@ -47,9 +47,9 @@ from appliance.live.usage.recorder import UsageRecorder
 from appliance.net.event_loop import HappyEyeballsLoop
 from appliance.simulator.options import DEFAULT_API_KEY
 from appliance.units import UPLINK, Epoch, SampleIndex, Seconds
-from tests.bench.live_far_end import SESSION_MESSAGES
-from tests.bench.live_house import House, WarmToken, any_token, mint, reach, until
-from tests.live.fakes import FakeStore
+from tests.benchmarks.live_far_end import SESSION_MESSAGES
+from tests.benchmarks.live_house import House, WarmToken, any_token, mint, reach, until
+from tests.support.live import FakeStore
 
 WAKES: Final = 30
 TALK_S: Final = 20.0

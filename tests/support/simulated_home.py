@@ -24,9 +24,9 @@ from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.wake.ports import Detection, Score
-from tests.daemon.household import Button, Light, Manager
-from tests.daemon.line import SimulatedConnector, SimulatedTokens
-from tests.live.fakes import FakeStore
+from tests.support.household import Button, Light, Manager
+from tests.support.live import FakeStore
+from tests.support.simulated_link import SimulatedConnector, SimulatedTokens
 
 PERIOD: Final = 1280
 """Of the microphone: long, for the sake of speed."""

@@ -18,7 +18,7 @@ from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions
 from appliance.simulator.scenario.file import load
 from appliance.simulator.server import Simulator
 from appliance.units import Pcm
-from tests.simulator.client import loud, quiet, said
+from tests.support.simulator import loud, quiet, said
 
 Message = dict[str, Any]
 PATH = "/ws/google.ai.generativelanguage.v1alpha.GenerativeService.BidiGenerateContent"

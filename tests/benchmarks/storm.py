@@ -16,8 +16,8 @@ from typing import Final
 
 from appliance.core.backoff import Backoff
 from appliance.provisioning.common.signatures import SignatureInvalid
-from tests.bench.fleet import Device, Line, Reply, encoded, trusting
-from tests.bench.provisiond import Server, TokenService
+from tests.support.fleet import Device, Line, Reply, encoded, trusting
+from tests.support.provisiond import Server, TokenService
 
 SPREAD_S: Final = 120.0
 """Over how long devices come back: a fifth of what real ones take."""

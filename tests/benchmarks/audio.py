@@ -20,8 +20,8 @@ from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.units import Epoch, Pcm, Seconds
 from appliance.virtual_card.card import RING, Fault, VirtualCard
-from tests.audio.enginehouse import House, household
-from tests.bench.figures import Figure, compared
+from tests.benchmarks.figures import Figure, compared
+from tests.support.audio_engine import House, household
 
 Say = Callable[[str], None]
 
@@ -91,7 +91,7 @@ def _card() -> Iterator[VirtualCard]:
 def _seed_flush(card: VirtualCard) -> list[float]:
     """Return how long it goes on after its queue was emptied, in ms."""
     taken = []
-    command = [sys.executable, "-m", "tests.bench.seed", "play"]
+    command = [sys.executable, "-m", "tests.benchmarks.seed", "play"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as seed:
         if seed.stdin is None or seed.stdout is None:
             raise AssertionError
@@ -110,7 +110,7 @@ def _seed_flush(card: VirtualCard) -> list[float]:
 def _seed_lost(card: VirtualCard) -> int:
     del card  # it is found through the environment
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.seed", "record", "10"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "tests.benchmarks.seed", "record", "10"], capture_output=True, text=True, check=True
     )
     return int(done.stdout)
 
@@ -118,7 +118,7 @@ def _seed_lost(card: VirtualCard) -> int:
 def _idle_percent(card: VirtualCard, seconds: float) -> float:
     """Return how much of a core callbacks take that do nothing."""
     del card  # it is found through the environment
-    command = [sys.executable, "-m", "tests.bench.seed", "nothing", str(seconds)]
+    command = [sys.executable, "-m", "tests.benchmarks.seed", "nothing", str(seconds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout) / seconds * 100
 

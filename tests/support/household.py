@@ -23,9 +23,9 @@ from appliance.tools.registry import Function, Registry
 from appliance.units import Pcm, SampleIndex, Seconds
 from appliance.wake.ports import WakeEngine
 from appliance.wake.scripted import ScriptedEngine
-from tests.audio.room import stream
-from tests.audio.speaker import TimedSpeaker
-from tests.live.fakes import FakeLink, FakeStore, FakeTokens
+from tests.support.live import FakeLink, FakeStore, FakeTokens
+from tests.support.speaker import TimedSpeaker
+from tests.support.uplink import stream
 
 PERIOD = 320
 

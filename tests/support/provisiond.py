@@ -1,6 +1,6 @@
 """The provisioning server as it is run in the field, with a stand-in for Google's token service: programs of their own.
 
-``python -m tests.bench.provisiond CA_FILE`` is that stand-in: it prints its address, and answers with the status that
+``python -m tests.support.provisiond CA_FILE`` is that stand-in: it prints its address, and answers with the status that
 it last read from its standard input.
 """
 
@@ -20,8 +20,8 @@ import trustme
 
 from appliance.provisioning.common import keys
 from appliance.provisioning.server.settings import SIGNING_KEY_FILE
-from tests.provisioning.server.loopback import token_service
-from tests.provisioning.worlds import API_KEY
+from tests.support.provisioning import API_KEY
+from tests.support.token_service import token_service
 
 START_S: Final = 60.0
 STOP_S: Final = 20.0
@@ -44,7 +44,7 @@ class TokenService:
 def running_service(home: Path) -> Iterator[TokenService]:
     """Run the stand-in."""
     ca_file = home / "google-ca.pem"
-    command = [sys.executable, "-m", "tests.bench.provisiond", str(ca_file)]
+    command = [sys.executable, "-m", "tests.support.provisiond", str(ca_file)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
         if program.stdin is None or program.stdout is None:
             raise AssertionError

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from tests.bench.fleet import Device, Line, encoded, trusting
-from tests.bench.provisiond import Server
+from tests.support.fleet import Device, Line, encoded, trusting
+from tests.support.provisiond import Server
 
 HALVES = 1_000
 """Half requests that are held."""
@@ -20,7 +20,7 @@ SILENT_PER_S = 400
 def besieged(server: Server) -> Iterator[None]:
     """Have strangers at work while the block runs; it begins once they have done their worst."""
     parts = urlsplit(server.url)
-    command = [sys.executable, "-m", "tests.bench.strangers", str(parts.hostname), str(parts.port)]
+    command = [sys.executable, "-m", "tests.benchmarks.strangers", str(parts.hostname), str(parts.port)]
     command += [str(HALVES), str(SILENT_PER_S)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as strangers:
         if strangers.stdin is None or strangers.stdout is None:

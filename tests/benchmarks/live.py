@@ -13,12 +13,12 @@ from typing import TypeVar
 
 import numpy as np
 
-from tests.bench.figures import Figure, compared
-from tests.bench.live_cost import SESSIONS, TALK_S, connecting, growing, talking
-from tests.bench.live_far_end import FarEnd, far_end, simulator
-from tests.bench.live_speech import DROPS, SWAPS, Fate, Way, speech
-from tests.bench.live_waits import ANSWERS, dead_address_ms, first_chunk_ms, silence_ms, stall_ms
-from tests.bench.live_wire import is_possible
+from tests.benchmarks.figures import Figure, compared
+from tests.benchmarks.live_cost import SESSIONS, TALK_S, connecting, growing, talking
+from tests.benchmarks.live_far_end import FarEnd, far_end, simulator
+from tests.benchmarks.live_speech import DROPS, SWAPS, Fate, Way, speech
+from tests.benchmarks.live_waits import ANSWERS, dead_address_ms, first_chunk_ms, silence_ms, stall_ms
+from tests.benchmarks.live_wire import is_possible
 
 Say = Callable[[str], None]
 T = TypeVar("T")

@@ -28,9 +28,9 @@ from appliance.simulator.record import SessionRecord, session_audio
 from appliance.simulator.scenario.file import Scenario
 from appliance.simulator.server import Simulator
 from appliance.units import UPLINK, Pcm
-from tests.bench.live_house import House, any_token, mint, reach, until
-from tests.bench.live_wire import FAR, NEAR, delaying
-from tests.simulator.client import said
+from tests.benchmarks.live_house import House, any_token, mint, reach, until
+from tests.benchmarks.live_wire import FAR, NEAR, delaying
+from tests.support.simulator import said
 
 AT_ONCE: Final = 8
 """Trials. Many more, and the service is late to read what has arrived: with its end, that is lost."""
