@@ -1,1 +1,1 @@
-"""The audio path: capture, pre-roll, uplink, playback, and the adapters that are a microphone or a speaker."""
+"""The audio path: capture, uplink, playback, and the microphone and speaker adapters."""

@@ -1,11 +1,11 @@
-"""The contents of WAV files as real programs write them: the format, and where the samples lie.
+"""Parses WAV files as real programs write them: their format, and the offset of their samples.
 
-Responsible for reading what people have lying about (RIFF, RF64 and BW64; any rate, 1 to 8 channels, PCM of 8 to 32
-bits, float of 32 or 64), and for one clear line where it cannot be used. Sources: Microsoft, "Multiple channel audio
-data and WAVE files"; EBU Tech 3306 (RF64) and 3285 (Broadcast Wave).
+Reads RIFF, RF64 and BW64 of any rate, 1 to 8 channels, PCM of 8 to 32 bits, float of 32 or 64; a file that cannot be
+used is refused with one clear line. Sources: Microsoft, "Multiple channel audio data and WAVE files"; EBU Tech 3306
+(RF64) and 3285 (Broadcast Wave).
 
-libsndfile reads more formats, but not the files that matter here: of a recording whose writer could not go back to fill
-in a length, it finds no samples.
+libsndfile reads more formats, but finds no samples in a recording whose writer could not seek back to fill in a length,
+which matters here.
 """
 
 import shlex
@@ -25,9 +25,9 @@ _RATES: Final = range(4_000, 192_001)
 _CHANNELS: Final = range(1, 9)
 _FORMS: Final = frozenset({b"RIFF", b"RF64", b"BW64"})
 _ELSEWHERE: Final = 0xFFFF_FFFF
-"""A length that stands in the chunk ds64, or that its writer did not know."""
+"""Stands for a length in the chunk ds64, or for an unknown one."""
 _COMMON: Final = frozenset({b"fmt ", b"data", b"fact", b"LIST", b"bext", b"iXML", b"cue ", b"smpl", b"PEAK", b"id3 "})
-"""Chunks that tell the beginning of one from samples, or from the end of a text."""
+"""Known chunk names, which distinguish the start of a chunk from samples or padding."""
 
 _FORMAT_PCM: Final = 0x0001
 _FORMAT_FLOAT: Final = 0x0003
@@ -35,10 +35,10 @@ _FORMAT_EXTENSIBLE: Final = 0xFFFE
 
 
 class Encoding(Enum):
-    """How a sample is stored, little-endian; the values are bytes per sample and kind."""
+    """Storage format of a sample, little-endian; the values are bytes per sample and kind."""
 
     PCM8 = (1, "pcm")
-    """The only one without a sign."""
+    """Unsigned, unlike the others."""
     PCM16 = (2, "pcm")
     PCM24 = (3, "pcm")
     PCM32 = (4, "pcm")
@@ -53,7 +53,7 @@ class Encoding(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WavFile:
-    """A file that can be played: what is in it, and where its samples lie."""
+    """A file that can be played: its format, and the offset of its samples in bytes."""
 
     path: Path
     format: AudioFormat
@@ -63,7 +63,7 @@ class WavFile:
 
 
 def open_wav(path: Path) -> WavFile:
-    """Look at a WAV file without keeping it open; a data chunk that is cut short counts as far as it goes.
+    """Parse a WAV file without keeping it open; of a truncated data chunk, the part that is there counts.
 
     Raises:
         InputError: It is missing or cannot be played; the message says what to do.
@@ -84,7 +84,7 @@ def _parse(path: Path, file: BinaryIO, size: int) -> WavFile:
         raise InputError(f"{path} is empty: record or export it again")
     head = file.read(12)
     if head[:4] not in _FORMS or head[8:12] != b"WAVE":
-        # sox would believe the file's name
+        # not sox, which goes by the file's extension
         raise InputError(f"{path} is not a WAV file: convert it, for example with: ffmpeg -i {_name(path)} out.wav")
     found: tuple[AudioFormat, Encoding] | None = None
     long_length = _ELSEWHERE
@@ -107,17 +107,17 @@ def _parse(path: Path, file: BinaryIO, size: int) -> WavFile:
 
 
 def _unclaimed(file: BinaryIO, there: int) -> int:
-    """Return the bytes of samples where a length of 0 is said: all, where the writer could not go back to tell it.
+    """Return the bytes of samples in a chunk of length 0: all that follow, if the writer could not fill in the length.
 
-    A recorder that writes into a pipe cannot; others leave an empty chunk before the one that counts.
+    A recorder that writes to a pipe cannot; others leave an empty chunk before the real one.
     """
     return 0 if file.read(4) in _COMMON else there
 
 
 def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yield name and length of each chunk with the file standing at its content.
+    """Yield name and length of each chunk, with the file positioned at its content.
 
-    Chunks begin at even offsets; some writers forget the byte that makes up for an odd length.
+    Chunks begin at even offsets; some writers omit the padding byte after an odd length.
     """
     while len(header := file.read(8)) == 8:
         name, length = struct.unpack("<4sI", header)
@@ -133,7 +133,7 @@ def _parse_format(path: Path, content: bytes) -> tuple[AudioFormat, Encoding]:
         raise InputError(f"{path} is damaged: its format chunk is too short")
     tag, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", content)
     if tag == _FORMAT_EXTENSIBLE and len(content) >= 26:
-        (tag,) = struct.unpack_from("<H", content, 24)  # the sub-format begins with the tag that it stands for
+        (tag,) = struct.unpack_from("<H", content, 24)  # the sub-format begins with the tag
     if tag not in {_FORMAT_PCM, _FORMAT_FLOAT}:
         raise InputError(f"{path} is compressed (WAV format {tag:#06x}): {_convert(path)}")
     kind = "pcm" if tag == _FORMAT_PCM else "float"
@@ -157,7 +157,7 @@ def _name(path: Path) -> str:
 
 
 def decoded(content: bytes, encoding: Encoding) -> Pcm:
-    """Return int16 samples, shape (samples,): of wider PCM the upper 16 bits, of float the range -1 to 1."""
+    """Return int16 samples, shape (samples,): the upper 16 bits of wider PCM, or floats from -1 to 1 scaled."""
     match encoding:
         case Encoding.PCM8:
             shifted: Pcm = (np.frombuffer(content, np.uint8).astype(np.int16) - 128) << 8

@@ -1,1 +1,1 @@
-"""From the microphone's blocks to the chunks that are sent."""
+"""From microphone blocks to the chunks that are sent."""

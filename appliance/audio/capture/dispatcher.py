@@ -1,4 +1,4 @@
-"""Carries microphone blocks to everyone who listens: the ring first, then the uplink, then the others."""
+"""Delivers microphone blocks: to the buffer first, then to the uplink, then to the other listeners."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,30 +10,30 @@ from appliance.units import Seconds
 
 
 class CaptureDispatcher:
-    """Owner of the microphone while `run` runs. Listeners are called on the loop's thread, in order; they are quick."""
+    """Owns the microphone while `run` runs. Listeners are called on the loop's thread, in order, and must be quick."""
 
     def __init__(
         self,
         microphone: Microphone,
-        ring: MicrophoneBuffer,
+        buffer: MicrophoneBuffer,
         uplink: Uplink,
         listeners: Sequence[Callable[[Block], None]] = (),
     ) -> None:
         self._microphone = microphone
-        self._ring = ring
+        self._buffer = buffer
         self._uplink = uplink
         self._listeners = tuple(listeners)
         self._last_block_at: Seconds | None = None
 
     @property
     def last_block_at(self) -> Seconds | None:
-        """``loop.time()`` when the last block had been stored; None before the first. The watchdog looks at its age."""
+        """``loop.time()`` when the last block had been stored; None before the first. The watchdog checks its age."""
         return self._last_block_at
 
     @property
     def lost(self) -> int:
         """Samples that the microphone has lost so far."""
-        return self._ring.lost
+        return self._buffer.lost
 
     async def run(self) -> None:
         """Run the microphone until its input ends (a file).
@@ -44,7 +44,7 @@ class CaptureDispatcher:
         await self._microphone.run(self._take)
 
     def _take(self, block: Block) -> None:
-        self._ring.append(block)
+        self._buffer.append(block)
         self._last_block_at = loop_time()
         self._uplink.notify()
         for listener in self._listeners:

@@ -1,4 +1,4 @@
-"""What a microphone hears, over the last moments: for a person who sets it up. Pure."""
+"""The microphone's level over the last seconds, with advice: for setting it up. Pure."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from appliance.units import UPLINK, Dbfs, Pcm
 
 WINDOW_S: Final = 0.1
 FLOOR_OVER_S: Final = 10.0
-"""Speech pauses are in any ten seconds."""
+"""Any ten seconds contain pauses between words."""
 FLOOR_PERCENTILE: Final = 10
 LOUD_FLOOR: Final = Dbfs(-40.0)
 CLIPPING: Final = 0.001
-"""Of the samples: more is heard as rasping."""
+"""Largest fraction of clipped samples that is not heard as rasping."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelReading:
-    """The newest second, and the noise below it."""
+    """Level of the newest second, and of the noise below it."""
 
     level: Level
     floor: Dbfs
@@ -28,7 +28,7 @@ class LevelReading:
 
     @property
     def advice(self) -> str:
-        """What to do about it, in a few words; empty where all is well."""
+        """Advice in a few words; empty if the level is fine."""
         if self.level.peak <= DIGITAL_SILENCE:
             return "exact silence: muted, or the wrong device"
         if self.level.silent:
@@ -68,7 +68,7 @@ class LevelMeter:
 
     @property
     def reading(self) -> LevelReading:
-        """What there is to show."""
+        """The current reading."""
         newest = np.concatenate(list(self._second)) if self._second else np.zeros(0, np.int16)
         floor = float(np.percentile(self._floors, FLOOR_PERCENTILE)) if self._floors else DIGITAL_SILENCE
         return LevelReading(measure(newest), Dbfs(floor))

@@ -1,4 +1,4 @@
-"""Stretches of microphone audio that are the person's, and where they go: the uplink's books. Loop thread only."""
+"""Spans of microphone audio and the sink that they go to: the uplink's records. Loop thread only."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from appliance.units import SampleIndex
 
 @dataclass(frozen=True, slots=True)
 class UplinkCounts:
-    """Samples so far; captured and repeated ones together are those sent, those dropped and those that still wait."""
+    """Samples so far: captured + repeated = sent + dropped + still waiting."""
 
     captured: int
-    """In spans."""
+    """Samples in spans."""
     sent: int
     """Taken by a link."""
     repeated: int
-    """Sent samples that are to be sent once more."""
+    """Sent samples that are sent again."""
     taken_back: int
-    """Repeated samples that were sent over a lost link and that its session need not know."""
+    """Repeated samples that were sent over a lost link, and that its session may not have."""
     dropped: int
     """Overwritten before a link took them, or dropped or forgotten with the conversation."""
     spans: tuple[tuple[SampleIndex, SampleIndex], ...]
-    """The newest spans since `Uplink.reset`, 256 at most; an open one as far as it has come."""
+    """The newest spans since `Uplink.reset`, 256 at most; an open one up to the newest sample."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,18 +33,18 @@ class Span:
     start: int
     mode: Mode
     cursor: int
-    """The next sample that no link has; samples on their way to one count as taken until it fails."""
+    """The next sample that no link has; samples being sent count as taken unless sending fails."""
     stop: int | None = None
     """None while the span is open; may lie ahead of the newest sample."""
-    owes_end: bool = False
-    """activity_start was sent for it, or is being sent, and no link has taken activity_end yet."""
+    needs_end: bool = False
+    """Whether activity_start was sent for it, or is being sent, and no link has taken activity_end yet."""
 
     def bounds(self, newest: int) -> tuple[SampleIndex, SampleIndex]:
-        """Return where it begins and ends; while it is open, as far as it has come."""
+        """Return its begin and end; while it is open, it ends at the newest sample."""
         return SampleIndex(self.start), SampleIndex(max(newest, self.start) if self.stop is None else self.stop)
 
     def skip(self, to: int) -> int:
-        """Leave out what lies before a sample; return how many samples no link has had."""
+        """Skip the samples before ``to``; return how many of them no link has had."""
         end = to if self.stop is None else min(self.stop, to)
         skipped = max(0, end - self.cursor)
         self.cursor += skipped
@@ -53,7 +53,7 @@ class Span:
 
 @dataclass(slots=True)
 class AttachedSink:
-    """An attached sink and what it has been told."""
+    """An attached sink, and what was sent to it."""
 
     sink: UplinkSink
     in_activity: bool = False
@@ -62,39 +62,39 @@ class AttachedSink:
 
     async def start_activity(self, span: Span) -> None:
         """Begin a push-to-talk turn; raises LinkError."""
-        span.owes_end = True
+        span.needs_end = True
         await self.sink.send_activity_start()
         self.in_activity = True
 
     async def end_activity(self, span: Span) -> None:
-        """End it; raises LinkError."""
+        """End the turn; raises LinkError."""
         await self.sink.send_activity_end()
-        self.in_activity = span.owes_end = False
+        self.in_activity = span.needs_end = False
 
 
 class Losses:
-    """Counts samples that were dropped; ``on_dropped`` hears of them in sums, when `tell` is called."""
+    """Counts dropped samples; `report` passes the new ones to ``on_dropped``."""
 
     def __init__(self, on_dropped: Callable[[int], None] | None) -> None:
         self.count = 0
-        self._told = 0
+        self._reported = 0
         self._on_dropped = on_dropped
 
     def add(self, samples: int) -> None:
-        """Count these."""
+        """Count samples."""
         self.count += samples
 
-    def tell(self) -> None:
-        """Report what is new."""
-        new, self._told = self.count - self._told, self.count
+    def report(self) -> None:
+        """Report the samples since the last report."""
+        new, self._reported = self.count - self._reported, self.count
         if new and self._on_dropped is not None:
             self._on_dropped(new)
 
 
 def behind(spans: Iterable[Span], mode: Mode | None, samples: int, newest: int) -> int:
-    """Return where the last ``samples`` that were sent of these spans begin, ``newest`` where it is none of them.
+    """Return where the last ``samples`` that were sent of these spans begin; ``newest`` if none of them was.
 
-    The spans come newest first; one of another mode, and what came before it, does not count.
+    The spans come newest first; a span of another mode, and those before it, do not count.
     """
     at = newest
     for span in spans:
@@ -107,5 +107,5 @@ def behind(spans: Iterable[Span], mode: Mode | None, samples: int, newest: int) 
 
 
 def beginning(spans: Iterable[Span], at: int) -> int:
-    """Return where the span begins that ``at`` lies in or follows; ``at`` where there is none."""
+    """Return the start of the span that contains or precedes ``at``; ``at`` if there is none."""
     return max((span.start for span in spans if span.start <= at), default=at)

@@ -122,7 +122,7 @@ class Uplink:
                 self._dropped.add(span.stop - span.cursor)
                 span.stop = span.cursor  # should a link be lost now, that is where its turn ended
         self._spans.clear()
-        self._dropped.tell()
+        self._dropped.report()
         self._changed()
 
     def reset(self) -> None:
@@ -292,7 +292,7 @@ class Uplink:
 
         A link that came after the last sample is told of an empty activity: the service learns that the turn is over.
         """
-        if not span.owes_end:
+        if not span.needs_end:
             self._spans.popleft()
             self._changed()
         elif not line.in_activity:
@@ -323,7 +323,7 @@ class Uplink:
         self._sent += size
         self._known.sent(taken_to - size, Seconds(loop.time()))
         if size < self._longest_chunk:
-            self._dropped.tell()
+            self._dropped.report()
         if span.mode is Mode.HANDS_FREE:
             line.last_audio_at = loop.time()
 
@@ -368,7 +368,7 @@ class Uplink:
         span.stop = span.cursor if self.may_echo else max(at, span.cursor)
         self.may_echo = False
         self._captured += span.stop - span.start
-        if span.stop == span.start and not span.owes_end:
+        if span.stop == span.start and not span.needs_end:
             self._spans.pop()
             self._reported.pop()
 

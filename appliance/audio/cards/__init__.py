@@ -1,1 +1,1 @@
-"""ALSA's cards: finding one, what it can do, and who holds it."""
+"""ALSA sound cards: their names, formats and availability."""

@@ -1,7 +1,7 @@
-"""How late what is played comes back at the microphone: a generalised cross-correlation. Pure.
+"""Delay of an echo at the microphone, by generalised cross-correlation. Pure.
 
-The phase transform (Knapp and Carter, 1976), softened: each frequency counts almost alike, so that the peak is sharp
-whatever is spoken, and reverberation hardly blurs it.
+The phase transform (Knapp and Carter, 1976), softened: frequencies get almost equal weight, so that the peak is sharp
+for any speech, and reverberation hardly blurs it.
 """
 
 import math
@@ -16,17 +16,17 @@ from appliance.units import REPLY, UPLINK, Pcm, Seconds
 _LOWEST_HZ: Final = 200
 _HIGHEST_HZ: Final = 4000
 _WHITENING: Final = 0.8
-"""1 would let frequencies count that hold nothing but noise."""
+"""With 1, frequencies that hold only noise would count as well."""
 _CLEAR: Final = 16.0
-"""Peak against root mean square: the echo of speech reaches 20 to 100, other people's speech 14 at most, measured with
-about a hundred recordings in simulated rooms."""
+"""Least ratio of peak to root mean square. An echo of speech reaches 20 to 100, other speech at most 14, measured
+with about a hundred recordings in simulated rooms."""
 _EARLIER_S: Final = 0.3
-"""An echo may seem to come before its cause: a delay may be set too long."""
+"""An echo may seem to precede its cause, if the delay in the settings is too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """The echo comes back ``delay_s`` after it was played; ``clarity`` is how far the correlation peak stands out."""
+    """An echo: its delay, and the ratio of the correlation peak to the root mean square."""
 
     delay_s: Seconds
     clarity: float
@@ -35,7 +35,7 @@ class Echo:
 def find_echo(captured: Pcm, played: Pcm, longest_s: float) -> Echo | None:
     """Return the echo of ``played`` (24 kHz) in ``captured`` (16 kHz) with a delay of up to ``longest_s``.
 
-    Both begin at the same moment. None where there is none to be seen, as in silence or other people's speech.
+    Both begin at the same time. None where no echo is clear, as in silence or in other speech.
     """
     both_s = max(UPLINK.duration(len(captured)), REPLY.duration(len(played)))
     length_s = math.ceil(both_s + longest_s + _EARLIER_S)

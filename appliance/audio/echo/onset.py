@@ -1,4 +1,4 @@
-"""Whether and when a person speaks, beside an echo or alone, as far as loudness tells. Pure."""
+"""Detects by loudness whether and when a person speaks, over an echo or alone. Pure."""
 
 from typing import Final
 
@@ -10,21 +10,21 @@ from appliance.units import REPLY, UPLINK, AudioFormat, Pcm, Seconds
 
 _FRAME_S: Final = 0.02
 _DECAY: Final = 10 ** (-60 * _FRAME_S / 0.6 / 10)
-"""Power of an echo from frame to frame, once its cause is over, in a room that takes 0.6 s to be 60 dB softer."""
+"""Power of an echo from frame to frame after its cause has ended, with a reverberation time of 0.6 s."""
 _LOUDER: Final = 10.0
-"""Power of a person against that of the echo: 10 dB."""
+"""Ratio of a person's power to that of the echo: 10 dB."""
 _LEAST_POWER: Final = (32_768 * 10 ** (-50 / 20)) ** 2
 _ABOVE_NOISE: Final = 4.0
 _FAINT_POWER: Final = (32_768 * 10 ** (-65 / 20)) ** 2
 _WORD_FRAMES: Final = 8
 _FRAMES: Final = 4
-"""Speech is that loud for so many frames in a row."""
+"""Consecutive loud frames that are speech."""
 
 
 def speech_onset(captured: Pcm, played: Pcm, echo: Echo, from_s: float) -> Seconds | None:
-    """Return when somebody speaks beside the echo of ``played`` (24 kHz) in ``captured`` (16 kHz), ``from_s`` or later.
+    """Return when somebody speaks over the echo of ``played`` (24 kHz) in ``captured`` (16 kHz), ``from_s`` or later.
 
-    Both begin at the same moment, from which the times count. None where nobody does, as far as loudness tells.
+    Both begin at the same time, from which times count. None where nobody does, by loudness.
     """
     heard = _powers(captured, UPLINK)
     cause = np.zeros(len(heard))
@@ -45,7 +45,7 @@ def speech_onset(captured: Pcm, played: Pcm, echo: Echo, from_s: float) -> Secon
 
 
 def has_sound(captured: Pcm) -> bool:
-    """Return whether there is more than steady noise in 16 kHz samples, for long enough to be a word."""
+    """Return whether 16 kHz samples are louder than steady noise for long enough to be a word."""
     heard = _powers(captured, UPLINK)
     if not len(heard):
         return False

@@ -1,1 +1,1 @@
-"""From the reply's audio to the periods that the card takes."""
+"""From reply audio to the periods that the card plays."""

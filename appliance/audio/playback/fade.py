@@ -1,4 +1,4 @@
-"""Ramps where a sound would otherwise jump."""
+"""Fades, where a sound would otherwise start or stop with a click."""
 
 from typing import Final
 
@@ -8,15 +8,15 @@ import numpy.typing as npt
 from appliance.units import Hz, Pcm
 
 FADE_S: Final = 0.003
-"""3 ms of raised cosine leave no audible click (energy above 3 kHz 60 dB below that of a cut)."""
+"""3 ms of raised cosine leave no audible click (energy above 3 kHz is 60 dB below that of a hard cut)."""
 
 
 class Fade:
-    """The ramps at one rate."""
+    """The ramps at one sample rate."""
 
     def __init__(self, rate_hz: Hz) -> None:
         self.length: Final = round(rate_hz * FADE_S)
-        """Samples."""
+        """Length in samples."""
         angles = np.pi * np.arange(1, self.length + 1) / self.length
         self._falling: npt.NDArray[np.float32] = (0.5 + 0.5 * np.cos(angles)).astype(np.float32)
         self._rising = np.ascontiguousarray(self._falling[::-1])

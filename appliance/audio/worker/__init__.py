@@ -1,1 +1,1 @@
-"""The process that owns the sound cards, so that whatever PortAudio or a driver does can be killed."""
+"""The process that owns the sound cards, so that a hung PortAudio or driver can be killed."""
