@@ -19,7 +19,7 @@ from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import new_claim
 from appliance.provisioning.device.enrolment import Place
 from appliance.provisioning.server import identity
-from appliance.provisioning.server.database import open_store
+from appliance.provisioning.server.migrate import open_store
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import load
 from appliance.storage.private_dir import PrivateDirectory

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.net import event_loop
 from appliance.net.event_loop import HappyEyeballsLoop
-from appliance.provisioning.server.event_loop import ServerLoop
+from appliance.provisioning.server.program import ServerLoop
 
 pytestmark = pytest.mark.realtime
 

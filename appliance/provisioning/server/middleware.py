@@ -29,10 +29,13 @@ from appliance.provisioning.server.connection_limits import VISIT, RequestArriva
 from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.problems import body_of, headers_of
-from appliance.provisioning.server.request_body import read_already, whole_body
 from appliance.provisioning.server.request_queue import RequestQueue
 
 PROTOCOL: Final = "/v1/"
+BODY_S: Final = 5.0
+"""The longest wait for a request's body."""
+_LATE: Final = Refusal(ProblemCode.MALFORMED, "the body did not arrive")
+_LONG: Final = Refusal(ProblemCode.TOO_LARGE, f"a request is at most {MAX_REQUEST_BYTES} bytes")
 _HOST: Final = b"host"
 _TRUSTED: Final = TRUSTED_KEYS_HEADER.encode("ascii")
 _READ: Final = frozenset({_HOST, _TRUSTED, *(name.encode("ascii") for name in SIGNATURE_HEADERS)})
@@ -230,3 +233,32 @@ def _ready_made(refusal: Refusal, named: tuple[ServerKey, ...]) -> tuple[Message
     encoded = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
     start = {"type": "http.response.start", "status": int(STATUS[refusal.code]), "headers": encoded}
     return start, {"type": "http.response.body", "body": body}
+
+
+async def whole_body(receive: Receive) -> bytes | Refusal:
+    """Read the body, and no more than its bound."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    return _LATE
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > MAX_REQUEST_BYTES:
+                    return _LONG
+    except TimeoutError:
+        return _LATE
+    return bytes(body)
+
+
+def read_already(body: bytes) -> Receive:
+    """Return what hands the application a body that was read."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    return receive

@@ -4,6 +4,7 @@ Alembic is imported only where there is something to do: it takes longer than al
 """
 
 import io
+import logging
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,13 +12,16 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from appliance.errors import ConfigurationError
-from appliance.provisioning.server.store import StoreUnavailable, cause_of, first_line, is_misplaced
+from appliance.private import advice, others_may_read
+from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.store import Store, StoreUnavailable, cause_of, first_line, is_misplaced, open_engine
 
 HEAD: Final = "0004"
 """The newest revision in migrations/versions."""
 BASE: Final = "base"
 _LOCK: Final = 7_021_934
 """Any number: one process at a time migrates a PostgreSQL database."""
+_log: Final = logging.getLogger(__name__)
 
 
 def upgrade(engine: Engine, setting: str = "database_url") -> None:
@@ -64,3 +68,33 @@ def _alembic(step: str, connection: Connection, target: str) -> None:
         {"upgrade": command.upgrade, "downgrade": command.downgrade}[step](config, target)
     except util.CommandError as error:
         raise ConfigurationError(f"database_url: the database is of another version of this server: {error}") from None
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the database; ``close`` it.
+
+    Raises:
+        ConfigurationError: There is no place for one, or it is of a newer version than this.
+        StoreUnavailable: It cannot be reached, or does not do it now.
+    """
+    setting = "database_url"
+    if settings.database_url is None:
+        _make_state_dir(settings)
+        setting = f"state_dir: {settings.state_dir}"
+    store = Store(open_engine(settings.database()))
+    try:
+        upgrade(store.engine, setting)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _make_state_dir(settings: Settings) -> None:
+    directory = settings.directory()
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(f"state_dir: {directory} cannot be used: {error.strerror}") from error
+    if others_may_read(directory):
+        _log.warning("state_dir: others may read %s: %s", directory, advice(directory))

@@ -20,23 +20,22 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import uvicorn
 
 from appliance.console.argument_types import Parser, printable
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
+from appliance.net.event_loop import DetachedResolver
 from appliance.provisioning.common.protocol import MAX_REQUEST_BYTES
-from appliance.provisioning.server import devices, event_loop, metrics
+from appliance.provisioning.server import devices, metrics
 from appliance.provisioning.server.app import Parts, create_app, utc_now
-from appliance.provisioning.server.certificate import Certificate
+from appliance.provisioning.server.certificate import HOST, Certificate, make_certificate
 from appliance.provisioning.server.connection_limits import MAX_CONNECTIONS, ConnectionLimits
-from appliance.provisioning.server.database import open_store
-from appliance.provisioning.server.identity import next_key, previous_key, refuse_open
-from appliance.provisioning.server.key_check import own_key
+from appliance.provisioning.server.identity import next_key, own_key, previous_key, refuse_open
 from appliance.provisioning.server.log_throttle import LogThrottle
-from appliance.provisioning.server.loopback_certificate import HOST, make_certificate
 from appliance.provisioning.server.middleware import Drain
+from appliance.provisioning.server.migrate import open_store
 from appliance.provisioning.server.paced_server import PacedServer
 from appliance.provisioning.server.pool import UpstreamPool
 from appliance.provisioning.server.request_queue import RequestQueue
@@ -67,6 +66,22 @@ class Shared:
     drain: Drain = field(default_factory=Drain)
     counters: metrics.Metrics = field(default_factory=metrics.Metrics)
     line: RequestQueue = field(default_factory=RequestQueue)
+
+
+if TYPE_CHECKING:
+    from asyncio import SelectorEventLoop as _Loop
+else:
+    try:
+        from uvloop import Loop as _Loop
+    except ImportError:
+        from asyncio import SelectorEventLoop as _Loop
+
+
+class ServerLoop(DetachedResolver, _Loop):
+    """Makes an event loop for uvicorn, which takes it by `LOOP`."""
+
+
+LOOP = f"{ServerLoop.__module__}:{ServerLoop.__name__}"
 
 
 class _AnnouncingServer(PacedServer):
@@ -202,7 +217,7 @@ def _server_config(settings: Settings, shared: Shared, stack: ExitStack) -> uvic
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
         http="h11",
-        loop=event_loop.NAME,
+        loop=LOOP,
         ws="none",
         log_config=None,
         log_level=logging.WARNING,

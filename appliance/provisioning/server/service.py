@@ -48,9 +48,9 @@ from appliance.provisioning.server.client_version import is_too_old
 from appliance.provisioning.server.connection_limits import RequestArrival, origin_of
 from appliance.provisioning.server.enrol_rate_limiter import EnrolRateLimiter
 from appliance.provisioning.server.errors import Refusal, RequestRefused, refused
-from appliance.provisioning.server.group_commit import GroupCommit
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
+from appliance.provisioning.server.sessions import GroupCommit
 from appliance.provisioning.server.settings import Settings
 from appliance.provisioning.server.store import Store
 from appliance.provisioning.server.timestamps import milliseconds

@@ -5,9 +5,11 @@ token. So a crash at any moment leaves at worst a session that was counted and n
 takes them back: what is reserved for longer than a mint can take, nobody has received.
 """
 
+import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -17,6 +19,7 @@ from appliance.provisioning.server import quota, session_accounting
 from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.policy import Policy
 from appliance.provisioning.server.schema import MINTED, REFUNDED, RESERVED, SESSION, USAGE
+from appliance.provisioning.server.store import Store
 from appliance.provisioning.server.timestamps import UTC_NAME, day_of, new_id
 
 ABANDONED_MS: Final = 120_000
@@ -125,3 +128,36 @@ def sweep(connection: Connection, now: int, time_zone: str = UTC_NAME) -> int:
         refund(connection, session_id, time_zone)
     connection.execute(delete(SESSION).where(SESSION.c.at < now - KEPT_MS))
     return len(ids)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    minted: Minted
+    is_written: bool = False
+
+
+class GroupCommit:
+    """Settles sessions; for one event loop. Its line is as long as there are requests under way."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._in_turn = asyncio.Lock()
+        self._line: list[_Waiting] = []
+
+    async def settle(self, minted: Minted) -> bool:
+        """Note that a session has its token; False: it has been taken back, and the token must not be given out.
+
+        Raises:
+            StoreUnavailable.
+        """
+        mine = _Waiting(minted)
+        self._line.append(mine)
+        async with self._in_turn:
+            if mine in self._line:
+                # Whoever came while the one before wrote is written along.
+                group, self._line = self._line, []
+                work = partial(settle, minted=[one.minted for one in group])
+                settled = await self._store.transact(work)
+                for one in group:
+                    one.is_written = one.minted.session_id in settled
+        return mine.is_written

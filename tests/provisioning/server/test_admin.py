@@ -16,7 +16,7 @@ from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import read_join
 from appliance.provisioning.common.protocol import ProblemCode, Purpose
 from appliance.provisioning.server import policy
-from appliance.provisioning.server.admin import actor
+from appliance.provisioning.server.admin import actions
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import AUDIT
 from appliance.provisioning.server.store import Store, open_engine
@@ -226,9 +226,9 @@ def test_every_command_takes_json_behind_it_as_well(admin):
     ],
 )
 def test_the_person_behind_the_services_user_is_noted_too(admin, monkeypatch, tmp_path, login, sudo, person):
-    monkeypatch.setattr(actor, "LOGIN", tmp_path / "loginuid")
+    monkeypatch.setattr(actions, "LOGIN", tmp_path / "loginuid")
     if login is not None:
-        actor.LOGIN.write_text(login)
+        actions.LOGIN.write_text(login)
     monkeypatch.setenv("SUDO_UID", sudo)
     monkeypatch.setattr("os.getuid", lambda: 54321)
     admin("policies", "set", "kids")
@@ -240,7 +240,7 @@ def test_a_user_without_a_name_is_noted_by_its_number(admin, monkeypatch, tmp_pa
     for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("SUDO_UID", raising=False)
-    monkeypatch.setattr(actor, "LOGIN", tmp_path / "absent")
+    monkeypatch.setattr(actions, "LOGIN", tmp_path / "absent")
     monkeypatch.setattr("os.getuid", lambda: 54321)
     admin("policies", "set", "kids")
     (row,) = answer(admin("audit", "tail", "--json"))

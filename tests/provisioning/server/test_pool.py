@@ -3,9 +3,16 @@ import asyncio
 import pytest
 
 from appliance.provisioning.common.protocol import ProblemCode
-from appliance.provisioning.server.circuit_breaker import FAILURES, FIRST_PAUSE_S, LONGEST_PAUSE_S, CircuitBreaker
 from appliance.provisioning.server.enrol_rate_limiter import ALLOWED, REMEMBERED, WINDOW_S, EnrolRateLimiter
-from appliance.provisioning.server.pool import LINE_S, MAX_MINTS, UpstreamPool
+from appliance.provisioning.server.pool import (
+    FAILURES,
+    FIRST_PAUSE_S,
+    LINE_S,
+    LONGEST_PAUSE_S,
+    MAX_MINTS,
+    CircuitBreaker,
+    UpstreamPool,
+)
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
 from tests.support.provisioning import NOW, FakeUpstream
 

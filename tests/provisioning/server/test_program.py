@@ -23,7 +23,7 @@ from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import Purpose
 from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.server import migrate
-from appliance.provisioning.server.loopback_certificate import make_certificate
+from appliance.provisioning.server.certificate import make_certificate
 from appliance.provisioning.server.program import listen
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import DATABASE_FILE, SIGNING_KEY_FILE

@@ -14,7 +14,7 @@ from appliance.provisioning.common import keys, signatures
 from appliance.provisioning.common.protocol import TOKENS_PATH, TRUSTED_KEYS_HEADER, NamingAnswer, TokenResponse
 from appliance.provisioning.server import audit, devices, identity
 from appliance.provisioning.server.app import create_app
-from appliance.provisioning.server.key_check import own_key
+from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.store import Store, open_engine
 from tests.support.provisioning import (

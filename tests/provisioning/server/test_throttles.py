@@ -10,7 +10,7 @@ from sqlalchemy import update
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server import audit, devices, program
-from appliance.provisioning.server.loopback_certificate import make_certificate
+from appliance.provisioning.server.certificate import make_certificate
 from appliance.provisioning.server.schema import DEVICE as DEVICES
 from tests.clock import run_virtual
 from tests.support.provisioning import DEVICE, NOW, post, refused, server_settings, signed_headers, world

@@ -1,7 +1,10 @@
 """What an operator asks of the database, and does in it: one function for each command."""
 
+import os
+import pwd
 from argparse import Namespace
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Select, func, select
@@ -14,6 +17,9 @@ from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY, POLI
 from appliance.provisioning.server.settings import Settings
 from appliance.provisioning.server.timestamps import first_day
 
+LOGIN: Final = Path("/proc/self/loginuid")
+"""Whose login this process comes from, by number; sudo and su leave it. Not every kernel has it."""
+_NO_LOGIN: Final = 2**32 - 1
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 
@@ -169,3 +175,40 @@ def _rows(connection: Connection, wanted: Select[tuple[object, ...]]) -> list[Ro
 def _number(value: object) -> object:
     """Return a sum as a whole number: PostgreSQL makes it a decimal."""
     return value if value is None or isinstance(value, str) else int(str(value))
+
+
+def actor() -> str:
+    """Return the user that this process runs as, and the person behind it where that is another one.
+
+    The person is the one who has logged in; where the kernel does not know, the one whom sudo names. That is in the
+    environment, so whoever already is this user can put anybody there; the user itself comes from the kernel alone.
+    """
+    user = os.getuid()
+    login = _login()
+    if login is not None:
+        return _user_name(user) if login == user else f"{_user_name(user)}, login of {_user_name(login)}"
+    by_sudo = _user_number(os.environ.get("SUDO_UID", ""))
+    return (
+        _user_name(user) if by_sudo is None or by_sudo == user else f"{_user_name(user)}, sudo of {_user_name(by_sudo)}"
+    )
+
+
+def _login() -> int | None:
+    try:
+        number = _user_number(LOGIN.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return None if number == _NO_LOGIN else number
+
+
+def _user_number(text: str) -> int | None:
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= len(str(_NO_LOGIN)) else None
+
+
+def _user_name(number: int) -> str:
+    """Return a user's name and number; without a name where the system knows none, as in a container."""
+    try:
+        return f"{pwd.getpwuid(number).pw_name[:60]} (uid {number})"
+    except (KeyError, OverflowError):
+        return f"uid {number}"

@@ -22,7 +22,7 @@ from appliance.provisioning.server import audit, claims, identity
 from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.show import Row
 from appliance.provisioning.server.database_copy import copy, hold_still, is_fresh, opened, other_than
-from appliance.provisioning.server.key_check import own_key
+from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.schema import CLAIM
 from appliance.provisioning.server.settings import DATABASE_FILE, Settings, load_for_admin
 

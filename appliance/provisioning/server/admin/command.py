@@ -21,8 +21,7 @@ from appliance.provisioning.common.keys import thumbprint
 from appliance.provisioning.common.protocol import DeviceStatus
 from appliance.provisioning.server import audit, claims
 from appliance.provisioning.server.admin import actions, backup, fleet, rotation, show
-from appliance.provisioning.server.admin.actions import Operator
-from appliance.provisioning.server.admin.actor import actor
+from appliance.provisioning.server.admin.actions import Operator, actor
 from appliance.provisioning.server.admin.arguments import (
     address,
     joins,
@@ -35,8 +34,8 @@ from appliance.provisioning.server.admin.arguments import (
     tools,
 )
 from appliance.provisioning.server.admin.show import Answer, Form, Row
-from appliance.provisioning.server.database import open_store
-from appliance.provisioning.server.key_check import own_key
+from appliance.provisioning.server.identity import own_key
+from appliance.provisioning.server.migrate import open_store
 from appliance.provisioning.server.settings import Settings, load_for_admin
 from appliance.provisioning.server.store import Store
 from appliance.provisioning.server.timestamps import milliseconds

@@ -15,7 +15,7 @@ from appliance.provisioning.common.protocol import DeviceStatus
 from appliance.provisioning.server import audit, identity
 from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.show import Row
-from appliance.provisioning.server.key_check import own_key
+from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.schema import AUDIT, DEVICE
 from appliance.provisioning.server.settings import Settings
 

@@ -5,7 +5,7 @@ import pytest
 from appliance.errors import ConfigurationError, ExitCode
 from appliance.provisioning.common import keys
 from appliance.provisioning.server import audit, devices, identity
-from appliance.provisioning.server.key_check import own_key
+from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import DEVICE
 from appliance.provisioning.server.store import Store, open_engine
