@@ -48,7 +48,7 @@ from appliance.net import event_loop
 from appliance.observers import Observers
 from appliance.provisioning.device.await_enrolment import EnrolmentAwaitingTokens
 from appliance.provisioning.device.client import ProvisioningClient
-from appliance.provisioning.device.enrolment import STANDING_FILE
+from appliance.provisioning.device.enrolment import STATUS_FILE
 from appliance.provisioning.device.token_manager import TokenManager
 from appliance.service.notify import from_environment
 from appliance.service.signals import stop_signals
@@ -114,7 +114,7 @@ async def _choose(settings: Settings, registry: Registry) -> Adapters:
 
 def _tokens(settings: Settings, state: Path | None, registry: Registry) -> TokenManager:
     client = ProvisioningClient(settings.provisioning, state)
-    store = JsonFile(state / STANDING_FILE) if state else NullStore()
+    store = JsonFile(state / STATUS_FILE) if state else NullStore()
     return TokenManager(client, settings.provisioning.prefetch, store, registry.allow)
 
 

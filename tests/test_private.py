@@ -17,7 +17,7 @@ from appliance.errors import ConfigurationError, ExitCode, ProvisioningUnreachab
 from appliance.private import others_may_read
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import new_claim
-from appliance.provisioning.device.enrolment import Place
+from appliance.provisioning.device.enrolment import LocalDevice
 from appliance.provisioning.server import identity
 from appliance.provisioning.server.migrate import open_store
 from appliance.provisioning.server.program import main as provisiond
@@ -134,7 +134,7 @@ def test_settings_with_a_key_that_others_may_read_are_told(shared, capsys):
 
 def test_a_join_file_that_others_may_read_is_told(shared, tmp_path, capsys):
     string = join(new_claim().text(), url="https://127.0.0.1:9").text()
-    place = Place(PrivateDirectory(tmp_path), Settings().provisioning)
+    place = LocalDevice(PrivateDirectory(tmp_path), Settings().provisioning)
     for mode in (0o644, 0o600):
         file = write(shared / "join", string, mode)
         with pytest.raises(ProvisioningUnreachable):

@@ -16,7 +16,7 @@ from appliance.console.output import show, show_json
 from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 
 if TYPE_CHECKING:
-    from appliance.provisioning.device.enrolment import Place
+    from appliance.provisioning.device.enrolment import LocalDevice
 
 DEFAULT_CONFIG = Path("/etc/voice-appliance/appliance.toml")
 
@@ -199,30 +199,30 @@ def _selftest(arguments: argparse.Namespace) -> int:
     return selftest_command(_load(arguments).settings, as_json=arguments.json)
 
 
-def _place(arguments: argparse.Namespace) -> "Place":
-    from appliance.provisioning.device.enrolment import Place  # noqa: PLC0415  as above
+def _device(arguments: argparse.Namespace) -> "LocalDevice":
+    from appliance.provisioning.device.enrolment import LocalDevice  # noqa: PLC0415  as above
     from appliance.storage.private_dir import PrivateDirectory, state_directory  # noqa: PLC0415  as above
 
     settings = _load(arguments).settings
-    return Place(PrivateDirectory(arguments.state or state_directory()), settings.provisioning)
+    return LocalDevice(PrivateDirectory(arguments.state or state_directory()), settings.provisioning)
 
 
 def _enrol(arguments: argparse.Namespace) -> int:
     from appliance.cli.commands.identity import enrol_command  # noqa: PLC0415  as above
 
-    return enrol_command(_place(arguments), arguments.join_file, arguments.name)
+    return enrol_command(_device(arguments), arguments.join_file, arguments.name)
 
 
 def _rotate_key(arguments: argparse.Namespace) -> int:
     from appliance.cli.commands.identity import rotate_key_command  # noqa: PLC0415  as above
 
-    return rotate_key_command(_place(arguments))
+    return rotate_key_command(_device(arguments))
 
 
 def _forget(arguments: argparse.Namespace) -> int:
     from appliance.cli.commands.identity import forget_command  # noqa: PLC0415  as above
 
-    return forget_command(_place(arguments), ask=not arguments.yes)
+    return forget_command(_device(arguments), ask=not arguments.yes)
 
 
 def _say(arguments: argparse.Namespace) -> int:

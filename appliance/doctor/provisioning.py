@@ -10,9 +10,9 @@ from appliance.config.schema import Settings
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import ConfigurationError
 from appliance.private import advice, others_may_read
-from appliance.provisioning.device.enrolment import STANDING_FILE
-from appliance.provisioning.device.error_policy import reaction
-from appliance.provisioning.device.identity import credentials, is_key_file
+from appliance.provisioning.device.enrolment import STATUS_FILE
+from appliance.provisioning.device.error_policy import policy_for
+from appliance.provisioning.device.identity import is_key_file, load_credentials
 from appliance.storage.private_dir import PrivateDirectory, state_directory
 
 
@@ -23,7 +23,7 @@ def _utc_now() -> datetime:
 def enrolment(settings: Settings) -> Finding:
     """Check that there is an identity, complete and readable."""
     try:
-        own = credentials(settings.provisioning, PrivateDirectory(state_directory()))
+        own = load_credentials(settings.provisioning, PrivateDirectory(state_directory()))
     except ConfigurationError as error:
         return Finding("enrolment", Severity.PROBLEM, str(error), "run appliance enrol; use sudo to see all files")
     return Finding("enrolment", Severity.OK, f"{own.device_id} at {own.url}")
@@ -49,7 +49,7 @@ def secrets(settings: Settings) -> Finding:
 def standing(_: Settings, now: Callable[[], datetime] = _utc_now) -> Finding:
     """Report the server's last word on this device, as far as it is still valid."""
     try:
-        said = json.loads(PrivateDirectory(state_directory()).read(STANDING_FILE) or "{}")
+        said = json.loads(PrivateDirectory(state_directory()).read(STATUS_FILE) or "{}")
     except ConfigurationError as error:
         return Finding("provisioning", Severity.NOTE, str(error))
     except (ValueError, RecursionError):
@@ -70,7 +70,7 @@ def _refusal(refused: Mapping[str, object], quota: Mapping[str, object], now: da
     if refused.get("why") and not _is_over(refused.get("until"), now):
         return str(refused["why"])
     if quota.get("used_up") and not _is_over(quota.get("used_up_until"), now):
-        words = reaction(HTTPStatus.TOO_MANY_REQUESTS, str(quota["used_up"])).words.format(device="this device")
+        words = policy_for(HTTPStatus.TOO_MANY_REQUESTS, str(quota["used_up"])).message.format(device="this device")
         return f"the provisioning server {words}, until {quota.get('used_up_until')}"
     return None
 

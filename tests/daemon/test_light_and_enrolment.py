@@ -18,7 +18,7 @@ from appliance.provisioning.device.client import ProvisioningClient
 from appliance.provisioning.device.enrolment import enrol
 from appliance.provisioning.device.token_manager import TokenManager
 from appliance.storage.private_dir import PrivateDirectory
-from tests.support.devices import join, place
+from tests.support.devices import join, local_device
 from tests.support.household import Household, reach
 from tests.support.live import FakeStore
 from tests.support.provisioning import World, world
@@ -123,13 +123,13 @@ async def test_a_device_that_is_not_enrolled_shows_it_says_it_at_a_press_and_goe
         assert appliance.conversation.context.trouble is Trouble.NOT_ENROLLED
         await reach(appliance, State.FAULT)
         assert times_said(household, Trouble.NOT_ENROLLED) == 1
-        await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
+        await enrol(local_device(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
         await goes_on(household, appliance)
 
 
 async def test_a_device_whose_identity_another_program_uses_waits_for_it(tmp_path: Path):
     here = world(devices={})
-    await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
+    await enrol(local_device(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
     household = Household(awaited=tokens(here, tmp_path), settings=LOUD)
     with PrivateDirectory(tmp_path).locked():
         async with household.living() as appliance:
@@ -142,6 +142,6 @@ async def test_a_device_whose_identity_another_program_uses_waits_for_it(tmp_pat
 
 async def test_a_setting_that_is_wrong_is_no_enrolment_to_wait_for(tmp_path: Path):
     here = world(devices={})
-    await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
+    await enrol(local_device(here, tmp_path), join(here.claim()), DeviceFacts(model="Pi", os="debian-12"), None)
     with pytest.raises(ConfigurationError, match=r"provisioning\.url"):
         tokens(here, tmp_path, url="http://nas")

@@ -12,7 +12,7 @@ from appliance.doctor.finding import Finding, Severity
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import ServerKey
 from appliance.provisioning.device import identity
-from appliance.provisioning.device.enrolment import STANDING_FILE
+from appliance.provisioning.device.enrolment import STATUS_FILE
 from appliance.storage.private_dir import VARIABLE, PrivateDirectory
 
 EARLIER, LATER = "2026-11-20T12:00:00+00:00", "2026-11-20T12:00:01Z"
@@ -44,7 +44,7 @@ def enrolment(**settings: object) -> Finding:
 
 
 def standing(state: Path, said: object) -> Finding:
-    (state / STANDING_FILE).write_text(said if isinstance(said, str) else json.dumps(said))
+    (state / STATUS_FILE).write_text(said if isinstance(said, str) else json.dumps(said))
     return provisioning.standing(Settings(), lambda: NOW)
 
 
@@ -133,7 +133,7 @@ def test_what_the_server_has_said_last_is_told(state, said, severity, words):
 
 def test_a_server_that_was_never_heard_of_is_noted_and_so_is_a_file_that_cannot_be_read(state):
     assert "not been in touch" in provisioning.standing(Settings()).found
-    (state / STANDING_FILE).mkdir()
+    (state / STATUS_FILE).mkdir()
     finding = provisioning.standing(Settings())
     assert finding.severity is Severity.NOTE
     assert "cannot be used" in finding.found

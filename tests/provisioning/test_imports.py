@@ -5,8 +5,7 @@ import pytest
 
 SNIPPET = """
 import sys
-import appliance.provisioning.device.enrolment, appliance.provisioning.device.facts
-import appliance.provisioning.device.token_manager
+import appliance.provisioning.device.enrolment, appliance.provisioning.device.token_manager
 server = {"fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "psycopg", "appliance.provisioning.server"}
 foreign = {*server, "google"} & set(sys.modules)
 sys.exit(", ".join(sorted(foreign)) or 0)

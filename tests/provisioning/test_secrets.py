@@ -22,8 +22,8 @@ from appliance.provisioning.common.join import Join, read_claim, read_join
 from appliance.provisioning.common.protocol import ENROL_PATH, DeviceFacts, EnrolRequest, TokenResponse
 from appliance.provisioning.common.signatures import SignedAnswer, SignedRequest
 from appliance.provisioning.device import identity
-from appliance.provisioning.device.enrolment import STANDING_FILE, Place, enrol, forget, rotate, standing
-from appliance.provisioning.device.http import Answer, Target
+from appliance.provisioning.device.enrolment import STATUS_FILE, LocalDevice, enrol, fetch_status, forget, rotate_key
+from appliance.provisioning.device.http import Answer, ApiRequest
 from appliance.provisioning.device.token_manager import PrefetchedToken, TokenManager
 from appliance.storage.jsonfile import JsonFile
 from appliance.storage.private_dir import PrivateDirectory
@@ -159,7 +159,7 @@ async def bad(line: Moody, watch: Watch, work: Callable[[], Awaitable[object]], 
 async def life(here: World, state: Path, watch: Watch) -> Moody:
     """Enrol, hold a conversation, rotate and forget."""
     line = Moody(here)
-    place = Place(PrivateDirectory(state), Provisioning(), line)
+    place = LocalDevice(PrivateDirectory(state), Provisioning(), line)
     string = join(here.claim())
     watch.claim(string)
     watch.see(string, string.claim, place)
@@ -169,13 +169,13 @@ async def life(here: World, state: Path, watch: Watch) -> Moody:
     asked = EnrolRequest(claim=string.claim.text(), public_key=keys.jwk(keys.device_key(keys.new_private_key())))
     body = asked.model_dump_json().encode()
     request = SignedRequest("POST", here.settings.host, {}, body)
-    watch.see(asked, request, Target("POST", ENROL_PATH, body), Answer(200, TOKEN.encode(), {}, request))
+    watch.see(asked, request, ApiRequest("POST", ENROL_PATH, body), Answer(200, TOKEN.encode(), {}, request))
     watch.see(SignedAnswer(200, {}, TOKEN.encode()))
     await talk(place, line, watch)
-    await bad(line, watch, lambda: standing(place), MOODS | LIES)
-    await bad(line, watch, lambda: rotate(place), MOODS)
+    await bad(line, watch, lambda: fetch_status(place), MOODS | LIES)
+    await bad(line, watch, lambda: rotate_key(place), MOODS)
     watch.keys_of(state)
-    watch.see(await rotate(place), await standing(place))
+    watch.see(await rotate_key(place), await fetch_status(place))
     watch.keys_of(state)
     watch.said += files(state)
     watch.see(await forget(place))
@@ -183,15 +183,15 @@ async def life(here: World, state: Path, watch: Watch) -> Moody:
     return line
 
 
-async def talk(place: Place, line: Moody, watch: Watch) -> None:
+async def talk(place: LocalDevice, line: Moody, watch: Watch) -> None:
     client = place.client()
-    store = JsonFile(place.directory.path / STANDING_FILE)
+    store = JsonFile(place.directory.path / STATUS_FILE)
     async with TokenManager(client, Prefetch.ALWAYS, store, lambda _: None, lambda: 0.001) as tokens:
         await asyncio.sleep(0.2)
         token = await tokens.fetch(Mode.HANDS_FREE, resume=False)
         spare = PrefetchedToken(token, Mode.HANDS_FREE)
         with tokens.track_link(token):
-            watch.see(tokens, client, client._own, client._exchange, token, spare, tokens.sessions.due)
+            watch.see(tokens, client, client._credentials, client._http, token, spare, tokens.sessions.pending)
             watch.see(tokens.__dict__, client.__dict__, tokens.sessions.__dict__)
         await bad(line, watch, lambda: tokens.fetch(Mode.PUSH_TO_TALK, resume=True), MOODS | LIES)
         watch.said += files(place.directory.path)

@@ -19,12 +19,12 @@ from appliance.provisioning.device.sessions import LINGER_S, MAX_REPORTS, UNOPEN
 from appliance.provisioning.device.token_manager import (
     BACKGROUND_S,
     REPORT_TRIES,
-    STANDING_S,
+    STATUS_INTERVAL_S,
     TokenManager,
 )
 from appliance.provisioning.server.settings import Limits
 from tests.provisioning.homes import BOOTED_S, BROKEN, Line, home, now, until
-from tests.support.devices import join, place
+from tests.support.devices import join, local_device
 from tests.support.live import FakeStore
 from tests.support.provisioning import TOKEN, World, world
 
@@ -51,7 +51,7 @@ async def test_a_report_that_is_refused_is_not_in_the_way_of_the_next(caplog):
     with caplog.at_level(logging.INFO):
         async with home(Prefetch.NEVER) as here:
             await until(60)
-            here.tokens.sessions.unused("ses_of_nobody")
+            here.tokens.sessions.token_discarded("ses_of_nobody")
             token = await here.fetch()
             await here.talk(token)
             assert here.line.kinds[-3:] == ["new", "ended", "started"]
@@ -86,7 +86,7 @@ async def test_reports_that_cannot_be_sent_are_bounded():
         for _ in range(35):
             await here.talk(await here.fetch(), 50)
             await asyncio.sleep(100)
-            assert len(here.tokens.sessions.due) <= MAX_REPORTS
+            assert len(here.tokens.sessions.pending) <= MAX_REPORTS
         assert here.tokens.sessions.dropped > 0
 
 
@@ -95,7 +95,7 @@ async def test_the_last_reports_are_sent_at_the_end_refused_or_not():
         await until(BOOTED_S)
         await here.talk(await here.fetch())
         await asyncio.sleep(LINGER_S + 1)
-        here.tokens.sessions.unused("ses_of_nobody")
+        here.tokens.sessions.token_discarded("ses_of_nobody")
         await here.fetch(Mode.PUSH_TO_TALK)
     assert here.outcomes() == [("prefetch", "ended"), ("prefetch", "ended unused"), ("new", "ended unused")]
 
@@ -139,7 +139,7 @@ async def test_who_gives_up_waiting_leaves_nothing_locked(after_s):
         asked = now()
         assert (await here.fetch()).value == TOKEN
         assert now() - asked <= BACKGROUND_S
-        assert here.tokens._asking == 0
+        assert here.tokens._waiters == 0
 
 
 async def test_how_the_device_stands_is_asked_four_times_a_day_and_written_down():
@@ -148,7 +148,7 @@ async def test_how_the_device_stands_is_asked_four_times_a_day_and_written_down(
         times = here.line.times("standing")
         assert len(times) == 5
         gaps = [after - before for before, after in pairwise(times)]
-        assert all(0.75 * STANDING_S <= gap <= STANDING_S for gap in gaps)
+        assert all(0.75 * STATUS_INTERVAL_S <= gap <= STATUS_INTERVAL_S for gap in gaps)
         assert isinstance(here.store.value, dict)
         assert here.store.value["status"] == "active"
         assert here.store.value["limits"]["burst"] == 12
@@ -164,7 +164,7 @@ async def test_the_servers_next_key_is_learnt_without_anybody_asking(tmp_path):
     next_key = keys.private_key(keys.new_private_key())
 
     here = world(devices={})
-    await enrol(place(here, tmp_path), join(here.claim()), DeviceFacts(), None)
+    await enrol(local_device(here, tmp_path), join(here.claim()), DeviceFacts(), None)
     announced = World(here.settings, here.store, here.upstream, next_key=next_key)
     rotated = World(here.settings, here.store, here.upstream, key=next_key)
     line = Line(announced)

@@ -7,7 +7,7 @@ import httpx2
 from appliance.config.schema import Provisioning
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import Join, read_claim
-from appliance.provisioning.device.enrolment import Place
+from appliance.provisioning.device.enrolment import LocalDevice
 from appliance.provisioning.device.http import Transport
 from appliance.storage.private_dir import PrivateDirectory
 from tests.support.provisioning import SERVER, SERVER_KEY, World
@@ -65,13 +65,13 @@ class CutTransport(httpx2.AsyncBaseTransport):
         return response
 
 
-def place(
+def local_device(
     here: World, directory: Path, power: Power | None = None, carrier: Transport | None = None, **settings: object
-) -> Place:
+) -> LocalDevice:
     """Return where a device of ``here`` keeps its identity."""
     power = power or Power()
     transport = CutTransport(carrier or here.transport, power)
-    return Place(CutDirectory(directory, power), Provisioning.model_validate(settings), transport)
+    return LocalDevice(CutDirectory(directory, power), Provisioning.model_validate(settings), transport)
 
 
 def join(claim: str, server_key: keys.PrivateKey = SERVER_KEY, url: str = SERVER) -> Join:

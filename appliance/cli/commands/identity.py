@@ -14,15 +14,22 @@ from appliance.private import others_may_read
 from appliance.provisioning.common.join import Join, read_join
 from appliance.provisioning.common.protocol import DeviceStatus, Short
 from appliance.provisioning.device import identity
-from appliance.provisioning.device.enrolment import Place, enrol, forget, is_anything_left, rotate, standing
-from appliance.provisioning.device.facts import device_facts
+from appliance.provisioning.device.enrolment import (
+    LocalDevice,
+    can_forget,
+    device_facts,
+    enrol,
+    fetch_status,
+    forget,
+    rotate_key,
+)
 from appliance.text import decoded
 
 _MAX_BYTES: Final = 4096
 STDIN: Final = Path("-")
 
 
-def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int:
+def enrol_command(device: LocalDevice, join_file: Path | None, name: str | None) -> int:
     """Enrol with the join string in a file; without one, show the device's status, or ask for one on a terminal.
 
     Raises:
@@ -31,38 +38,38 @@ def enrol_command(place: Place, join_file: Path | None, name: str | None) -> int
         TokenRefused: The server knows the device, but gives it no tokens.
         ConfigurationError, ProvisioningError: As `enrol` and `standing`.
     """
-    if join_file is None and _is_enrolled(place):
-        url = identity.credentials(place.settings, place.directory).url
-        view = run(standing(place))
+    if join_file is None and _is_enrolled(device):
+        url = identity.load_credentials(device.settings, device.directory).url
+        view = run(fetch_status(device))
         return _show_status(view.status, view.device_id, f"{url}, which calls it {view.name}" if view.name else url)
-    done = run(enrol(place, _join(join_file), device_facts(), _checked(name)))
+    done = run(enrol(device, _join(join_file), device_facts(), _checked(name)))
     if done.status is not None:
         return _show_status(done.status, done.device_id, done.url)
     show(f"enrolled already, as {done.device_id} at {done.url}")
     return ExitCode.OK
 
 
-def rotate_key_command(place: Place) -> int:
+def rotate_key_command(device: LocalDevice) -> int:
     """Replace the key; raises as `rotate`."""
-    thumbprint = run(rotate(place))
+    thumbprint = run(rotate_key(device))
     show(f"this device has another key, {thumbprint}")
     return ExitCode.OK
 
 
-def forget_command(place: Place, *, ask: bool) -> int:
+def forget_command(device: LocalDevice, *, ask: bool) -> int:
     """Remove identity and state, once a person has agreed if ``ask``; show what is left to do.
 
     Raises:
         InputError: Nobody has agreed, or the daemon runs.
         ConfigurationError: A file cannot be removed.
     """
-    if not is_anything_left(place):
+    if not can_forget(device):
         show("there is nothing to forget: this device is not enrolled")
         return ExitCode.OK
-    who = _who(place)
+    who = _who(device)
     if ask:
         _confirm(who)
-    if run(forget(place)):
+    if run(forget(device)):
         show(f"forgotten: {who}; its server has revoked it")
     else:
         show(
@@ -72,8 +79,8 @@ def forget_command(place: Place, *, ask: bool) -> int:
     return ExitCode.OK
 
 
-def _is_enrolled(place: Place) -> bool:
-    return identity.is_given(place.settings) or identity.read(place.directory) is not None
+def _is_enrolled(device: LocalDevice) -> bool:
+    return identity.is_configured(device.settings) or identity.read(device.directory) is not None
 
 
 def _show_status(status: DeviceStatus, device_id: str, where: str) -> int:
@@ -128,9 +135,9 @@ def _prompt() -> str:
         return ""
 
 
-def _who(place: Place) -> str:
+def _who(device: LocalDevice) -> str:
     try:
-        found = identity.read(place.directory)
+        found = identity.read(device.directory)
     except ConfigurationError:
         return "a damaged identity"
     return f"{found.device_id} at {found.url}" if found else "the remains of an enrolment"

@@ -1,4 +1,4 @@
-"""Tokens of a device that may not be enrolled yet: the daemon waits for it, and says so."""
+"""Tokens of a device that may not be enrolled yet: the daemon waits for its enrolment."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,10 +14,10 @@ class EnrolmentAwaitingTokens:
     """Hands out tokens as soon as this device is enrolled. Implements `live.ports.TokenSource`.
 
     Args:
-        make: Makes the tokens of the identity that there is now.
+        make: Makes a token manager for the stored identity.
 
     Raises:
-        ConfigurationError: A setting is wrong, which enrolling does not mend.
+        ConfigurationError: A setting is wrong, and enrolling does not help.
     """
 
     def __init__(self, make: Callable[[], TokenManager]) -> None:
@@ -26,14 +26,14 @@ class EnrolmentAwaitingTokens:
         with suppress(NotEnrolled):
             self._next = make()
         self._tokens: TokenManager | None = None
-        self._why_not = ""
+        self._reason = ""
         self._tried = asyncio.Event()
 
     async def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until cancelled; ``on_ready`` is called once there is an identity.
 
         Raises:
-            EnrolmentError: There is none yet, or another program uses it: for instance `appliance enrol`.
+            EnrolmentError: There is none yet, or another program uses it, for instance `appliance enrol`.
         """
         made, self._next = self._next, None
         try:
@@ -42,8 +42,8 @@ class EnrolmentAwaitingTokens:
                 on_ready()
                 await asyncio.get_running_loop().create_future()
         except (NotEnrolled, InputError) as error:
-            self._why_not = str(error)
-            raise EnrolmentError(self._why_not) from error
+            self._reason = str(error)
+            raise EnrolmentError(self._reason) from error
         finally:
             self._tokens = None
             self._tried.set()
@@ -52,7 +52,7 @@ class EnrolmentAwaitingTokens:
         """Return a token; raises as `TokenManager.fetch`, and TokenRefused where this device is not enrolled."""
         await self._tried.wait()
         if self._tokens is None:
-            raise TokenRefused(self._why_not, LinkAction.NOT_ENROLLED)
+            raise TokenRefused(self._reason, LinkAction.NOT_ENROLLED)
         return await self._tokens.fetch(mode, resume=resume)
 
     def track_link(self, token: LiveToken) -> AbstractContextManager[None]:

@@ -1,10 +1,12 @@
-"""How a device comes to its identity, gets another key, and loses both. Safe against a power cut at every step.
+"""Enrolment, key rotation and forgetting of a device. Safe against a power cut at every step.
 
-The key is written before it is used, under the name of its claim; the server gives the same claim and key the same
-device however often they come; the identity is written last. So whatever is cut short is done by doing it again.
+The key is stored before it is used, under the name of its claim; the server gives the same claim and key the same
+device however often they come; the identity is stored last. So a step that was cut short is completed by repeating it.
 """
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
@@ -26,215 +28,254 @@ from appliance.provisioning.common.protocol import (
 from appliance.provisioning.common.signatures import Signer
 from appliance.provisioning.device import identity
 from appliance.provisioning.device.client import ProvisioningClient
-from appliance.provisioning.device.error_policy import refusal
-from appliance.provisioning.device.http import Answer, SignedHttpClient, Target, Transport
-from appliance.provisioning.device.identity import Identity, Trusted, is_key_file, key_file
+from appliance.provisioning.device.error_policy import error_for
+from appliance.provisioning.device.http import Answer, ApiRequest, SignedHttpClient, Transport
+from appliance.provisioning.device.identity import Identity, TrustedKeys, is_key_file, key_file
 from appliance.provisioning.device.sequence import FILE_NAME as SEQUENCE_FILE
 from appliance.provisioning.device.sequence import SequenceCounter
 from appliance.storage.atomic import final_name
 from appliance.storage.private_dir import PrivateDirectory
 
-STANDING_FILE: Final = "provisioning.json"
-"""What the server has said of this device, for `appliance doctor`."""
-_OWN_FILES: Final = frozenset({identity.FILE_NAME, SEQUENCE_FILE, STANDING_FILE, "usage.json", "models.json"})
+STATUS_FILE: Final = "provisioning.json"
+"""The server's last word on this device, for `appliance doctor`."""
+_OWN_FILES: Final = frozenset({identity.FILE_NAME, SEQUENCE_FILE, STATUS_FILE, "usage.json", "models.json"})
 """The appliance's files in the state directory, beside its keys."""
 
 
+_MAX_CHARACTERS: Final = 80
+"""Of a fact about the machine."""
+
+
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a device's identity is kept, and how its server is reached."""
+class LocalDevice:
+    """This device: the directory of its identity, and its settings."""
 
     directory: PrivateDirectory
     settings: Provisioning
     transport: Transport | None = None
-    """What carries the requests; None: TLS connections of its own."""
+    """Carries the requests instead of TLS connections, in tests."""
 
     def client(self) -> ProvisioningClient:
-        """Return a line to the server of this device; raises ConfigurationError."""
+        """Return a client for this device's server; raises ConfigurationError."""
         return ProvisioningClient(self.settings, self.directory.path, self.transport)
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What has come of it."""
+    """The result of `enrol`."""
 
     device_id: str
     url: str
     status: DeviceStatus | None
-    """None: this device had enrolled with the same claim before, and nobody was asked."""
+    """None: this device had enrolled with the same claim before, and the server was not asked."""
 
 
-async def enrol(place: Place, join: Join, facts: DeviceFacts, name: str | None) -> Enrolled:
-    """Become a device of the server that ``join`` names.
+def device_facts(root: Path = Path("/")) -> DeviceFacts:
+    """Return model, system and the digest of the serial number, for the operator's list; missing ones are left out."""
+    tree = root / "proc" / "device-tree"
+    serial = _line(tree / "serial-number")
+    return DeviceFacts(
+        model=_line(tree / "model"),
+        serial_sha256=hashlib.sha256(serial.encode()).hexdigest() if serial else None,
+        os=_os_release(root / "etc" / "os-release"),
+    )
+
+
+async def enrol(device: LocalDevice, join: Join, facts: DeviceFacts, name: str | None) -> Enrolled:
+    """Enrol this device at the server that ``join`` names.
 
     Raises:
-        InputError: It is one already, by another claim; or another program uses the identity.
+        InputError: It is enrolled already, by another claim; or another program uses the identity.
         ConfigurationError: The state directory, the address or the key of the settings cannot be used.
         ProvisioningUnreachable: The server does not answer.
-        ServerUntrusted: It answers with another key than ``join`` names; it has not heard the claim then.
-        TokenRefused: It does not accept the claim.
+        ServerUntrusted: The server's key is not the one in ``join``; the claim was not sent.
+        TokenRefused: The server does not accept the claim.
     """
-    with place.directory.locked():
-        before = identity.read(place.directory)
+    with device.directory.locked():
+        before = identity.read(device.directory)
         if before is not None:
             if before.claim != join.claim.id:
                 raise InputError(
-                    f"this device is enrolled already, as {before.device_id} at {before.url}: `appliance forget` first"
+                    f"this device is already enrolled as {before.device_id} at {before.url}: "
+                    "run `appliance forget` first"
                 )
             return Enrolled(before.device_id, before.url, None)
-        key, file = _key_for(place, join)
-        url = identity.checked_url(place.settings.url or join.url)
-        asked = EnrolRequest(claim=join.claim.text(), public_key=keys.jwk(key), device=facts, name=name)
-        numbers = SequenceCounter(place.directory)
-        target = Target("POST", ENROL_PATH, asked.model_dump_json(exclude_none=True).encode())
+        key, file = _key_for(device, join)
+        url = identity.checked_url(device.settings.url or join.url)
+        request = EnrolRequest(claim=join.claim.text(), public_key=keys.jwk(key), device=facts, name=name)
+        sequence = SequenceCounter(device.directory)
+        api_request = ApiRequest("POST", ENROL_PATH, request.model_dump_json(exclude_none=True).encode())
         async with (
-            SignedHttpClient(url, place.settings.ca_file, place.transport) as exchange,
-            exchange.patience(place.settings.timeout_s),
+            SignedHttpClient(url, device.settings.ca_file, device.transport) as http,
+            http.time_limit(device.settings.timeout_s),
         ):
-            trusted = await _proved(exchange, join, key, numbers.take())
-            signer = Signer(keys.thumbprint(key), numbers.take())
-            answer = await exchange.ask(target, key, signer, [join.server_key])
-            accepted = _read(exchange, answer, trusted)
-        made = Identity(
+            trusted = await _verified_server_key(http, join, key, sequence.next())
+            signer = Signer(keys.thumbprint(key), sequence.next())
+            answer = await http.send(api_request, key, signer, [join.server_key])
+            accepted = _parse_enrolment(http, answer, trusted)
+        enrolled = Identity(
             url=url,
             device_id=accepted.device_id,
             claim=join.claim.id,
             key_file=file,
             server_keys=accepted.server_keys,
         )
-        identity.write(place.directory, made)
-        _tidy(place.directory, file)
-        return Enrolled(made.device_id, url, accepted.status)
+        identity.write(device.directory, enrolled)
+        _remove_other_keys(device.directory, file)
+        return Enrolled(enrolled.device_id, url, accepted.status)
 
 
-async def standing(place: Place) -> DeviceView:
-    """Ask the server how this device stands; raises as `ProvisioningClient.standing`."""
-    async with place.client() as client:
-        return await client.standing(place.settings.timeout_s)
+async def fetch_status(device: LocalDevice) -> DeviceView:
+    """Return the server's view of this device; raises as `ProvisioningClient.fetch_status`."""
+    async with device.client() as client:
+        return await client.fetch_status(device.settings.timeout_s)
 
 
-async def rotate(place: Place) -> str:
-    """Give this device another key, and return its thumbprint; the old one is kept until the new one has worked.
+async def rotate_key(device: LocalDevice) -> str:
+    """Give this device a new key, and return its thumbprint; the old one is kept until the new one has worked.
 
     Raises:
-        InputError: There is no key (66), or not one that enrolment has made (65); or another program uses the identity.
+        InputError: There is no key (66), or enrolment did not make it (65); or another program uses the identity.
         ConfigurationError, ProvisioningError: As `ProvisioningClient`.
     """
-    before, given = identity.read(place.directory), identity.given_key(place.settings)
+    before, given = identity.read(device.directory), identity.configured_key(device.settings)
     if before is None and given is None:
         raise InputError("this device is not enrolled: appliance enrol --join-file FILE", ExitCode.NO_INPUT)
     if before is None or not before.key_file or given:
-        raise InputError("this device has no key of its own making: replace it where it comes from")
+        raise InputError("the key of this device comes from the settings: replace it there")
     new = keys.device_key(keys.new_private_key())
     name = keys.thumbprint(new)
     after = before.model_copy(update={"key_file": key_file(name[:12])})
-    async with place.client() as client:
-        place.directory.write(after.key_file, keys.private_key_pem(new))
-        await client.announce(new)
-    # From here on the server takes both, and the new one alone once it has seen it.
-    identity.write(place.directory, after)
+    async with device.client() as client:
+        device.directory.write(after.key_file, keys.private_key_pem(new))
+        await client.announce_key(new)
+    # From here on the server accepts both, and only the new one once it has seen it.
+    identity.write(device.directory, after)
     try:
-        await standing(place)
+        await fetch_status(device)
     except TokenRefused:
-        identity.write(place.directory, before)
+        identity.write(device.directory, before)
         raise
-    _tidy(place.directory, after.key_file)
+    _remove_other_keys(device.directory, after.key_file)
     return name
 
 
-def is_anything_left(place: Place) -> bool:
-    """Say whether there is anything to forget; raises ConfigurationError."""
-    return identity.is_given(place.settings) or any(map(_is_own, place.directory.names()))
+def can_forget(device: LocalDevice) -> bool:
+    """Say whether `forget` has anything to do; raises ConfigurationError."""
+    return identity.is_configured(device.settings) or any(map(_is_own, device.directory.names()))
 
 
-async def forget(place: Place) -> bool:
-    """Make this device one that has never enrolled; return whether the server knows.
+async def forget(device: LocalDevice) -> bool:
+    """Delete this device's identity and its state; return whether the server has deleted it too.
 
     Raises:
         InputError: Another program uses the identity.
         ConfigurationError: A file cannot be removed.
     """
-    knows = await _leave(place)
-    with place.directory.locked():
-        # The identity goes last: as long as it is there, this can be done again.
-        own = filter(_is_own, place.directory.names())
+    deleted = await _delete_on_server(device)
+    with device.directory.locked():
+        # The identity goes last: while it is there, this can be repeated.
+        own = filter(_is_own, device.directory.names())
         for name in sorted(own, key=lambda name: name == identity.FILE_NAME):
-            place.directory.remove(name)
-    return knows
+            device.directory.remove(name)
+    return deleted
 
 
 def _is_own(name: str) -> bool:
     return is_key_file(name) or final_name(name) in _OWN_FILES
 
 
-async def _leave(place: Place) -> bool:
+async def _delete_on_server(device: LocalDevice) -> bool:
     try:
-        async with place.client() as client:
-            await client.leave()
+        async with device.client() as client:
+            await client.delete_device()
     except (ProvisioningError, ConfigurationError):
         return False
     return True
 
 
-def _key_for(place: Place, join: Join) -> tuple[keys.PrivateKey, str]:
-    """Return the key to enrol with, and the file it is in ("": that of the settings).
+def _key_for(device: LocalDevice, join: Join) -> tuple[keys.PrivateKey, str]:
+    """Return the key to enrol with, and its file ("": the settings hold it).
 
     A key belongs to one claim: the server refuses it with another.
     """
-    given = identity.given_key(place.settings)
+    given = identity.configured_key(device.settings)
     if given is not None:
         return given, ""
     file = key_file(join.claim.id)
-    kept = identity.kept_key(place.directory, file)
+    kept = identity.stored_key(device.directory, file)
     if kept is not None:
         return kept, file
     pem = keys.new_private_key()
-    place.directory.write(file, pem)
+    device.directory.write(file, pem)
     return keys.device_key(pem), file
 
 
-async def _proved(exchange: SignedHttpClient, join: Join, key: keys.PrivateKey, number: int) -> Trusted:
-    """Return the key that ``join`` names, once the server has signed with it: before that, it does not hear the claim.
+async def _verified_server_key(http: SignedHttpClient, join: Join, key: keys.PrivateKey, number: int) -> TrustedKeys:
+    """Return the server's key that ``join`` names, once the server has signed with it; only then the claim is sent.
 
-    It is asked how this device stands. It does not know the device, and says so in an answer that names its keys.
+    The request is for this device's status. The server does not know the device, and names its keys in the refusal.
     """
     signer = Signer(keys.thumbprint(key), number)
-    answer = await exchange.ask(Target("GET", DEVICE_PATH), key, signer, [join.server_key])
+    answer = await http.send(ApiRequest("GET", DEVICE_PATH), key, signer, [join.server_key])
     signed = answer.parameters
     if signed is None:
-        raise exchange.strange(answer)
+        raise http.foreign_answer(answer)
     if signed.key_id != join.server_key:
         raise ServerUntrusted(
-            f"{exchange.url} answers with another key than the join string names: it is another server, somebody is in "
-            "between, or the server's key was replaced; ask who runs it for a new join string"
+            f"{http.url} answers with another key than the join string names: it is another server, somebody is in "
+            "between, or the server's key was replaced; ask its operator for a new join string"
         )
-    named = identity.trusted(answer.server_keys)
+    named = identity.trusted_keys(answer.server_keys)
     if join.server_key not in named:
         raise ServerUntrusted(
-            f"{exchange.url} does not show the key that the join string names, and so is not told the claim: if it is "
-            "an older version than this device, update it first"
+            f"{http.url} does not prove that it has the key that the join string names, so the claim was not sent: "
+            "if its version is older than this device's, update it first"
         )
     trusted = {join.server_key: named[join.server_key]}
-    exchange.check(answer, trusted)
+    http.verify(answer, trusted)
     problem = answer.problem
     if problem is not None and problem.code != ProblemCode.SIGNATURE_INVALID:
-        raise refusal(answer.status, problem, exchange.url, None)
+        raise error_for(answer.status, problem, http.url, None)
     return trusted
 
 
-def _read(exchange: SignedHttpClient, answer: Answer, trusted: Trusted) -> EnrolResponse:
-    """Return the server's word that this is a device; it names its keys, which are trusted from now on."""
-    exchange.check(answer, trusted)
+def _parse_enrolment(http: SignedHttpClient, answer: Answer, trusted: TrustedKeys) -> EnrolResponse:
+    """Verify and parse the answer to an enrolment; the keys that it names are trusted from now on."""
+    http.verify(answer, trusted)
     if not answer.is_success:
-        raise refusal(answer.status, answer.problem, exchange.url, None)
+        raise error_for(answer.status, answer.problem, http.url, None)
     try:
         return EnrolResponse.model_validate_json(answer.body)
     except ValidationError:
-        raise exchange.strange(answer) from None
+        raise http.foreign_answer(answer) from None
 
 
-def _tidy(directory: PrivateDirectory, kept: str) -> None:
-    """Remove keys that nobody needs any more."""
+def _remove_other_keys(directory: PrivateDirectory, kept: str) -> None:
+    """Remove every key but ``kept``."""
     for name in directory.names():
         if is_key_file(name) and name != kept:
             directory.remove(name)
+
+
+def _line(file: Path) -> str | None:
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return _printable(text.partition("\n")[0])
+
+
+def _os_release(file: Path) -> str | None:
+    try:
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    entries = dict(line.partition("=")[::2] for line in lines)
+    found = [entries.get(name, "").strip("\"'") for name in ("ID", "VERSION_ID")]
+    return _printable("-".join(part for part in found if part))
+
+
+def _printable(text: str) -> str | None:
+    """Return the printable characters of ``text``, if any; device trees end strings with a zero byte."""
+    return "".join(character for character in text if character.isprintable()).strip()[:_MAX_CHARACTERS] or None

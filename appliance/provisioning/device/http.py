@@ -1,7 +1,7 @@
-"""Signed requests to a provisioning server, and what comes back: over one HTTPS connection that is kept.
+"""Signed requests to a provisioning server and its signed answers, over one HTTPS connection that is kept alive.
 
 An answer counts only with the server's signature, for the very request that it answers. Everything else (no connection,
-a page of somebody in between, an answer that was recorded) is as if there were no answer.
+a captive portal's page, a replayed answer) is as if there were no answer.
 """
 
 import asyncio
@@ -37,25 +37,25 @@ from appliance.provisioning.common.protocol import (
     Problem,
     ServerKey,
 )
-from appliance.provisioning.device.identity import Trusted
+from appliance.provisioning.device.identity import TrustedKeys
 
 Transport = httpx2.AsyncBaseTransport
-"""What carries requests, where they are not to go over the network."""
+"""Carries requests instead of the network, in tests."""
 CLOCK_OFF_S: Final = 3600.0
-"""A clock that differs more than this from the server's is wrong; certificates are renewed days before they expire."""
+"""A clock that differs more than this from the server's is wrong. Certificates are renewed days before they expire."""
 _KEPT_ALIVE_S: Final = 60.0
-"""How long an unused connection is kept; the server keeps it longer, so that it is not closed under a request."""
+"""Keep-alive time of an unused connection; the server's is longer, so that it closes none under a request."""
 _CLOCK_CODES: Final = frozenset({9, 10})
 """OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
 
 
 class NoAnswer(ProvisioningUnreachable):
-    """The time for an answer is over: what was asked for may have been done all the same."""
+    """No answer came in time; the server may have acted on the request all the same."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What is asked for."""
+class ApiRequest:
+    """A request before it is signed; ``path`` is below the server's address."""
 
     method: str
     path: str
@@ -64,7 +64,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it came; it counts for nothing before `SignedHttpClient.check`."""
+    """An answer as received, not to be trusted before `SignedHttpClient.verify`."""
 
     status: int
     body: bytes = field(repr=False)
@@ -73,12 +73,12 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether what was asked for was done."""
+        """Whether the status is 2xx."""
         return self.status // 100 == 2
 
     @property
     def problem(self) -> Problem | None:
-        """What stood in the way; None: nothing, or it is not told as problem details."""
+        """The problem details of a failure; None: a success, or a body of another kind."""
         try:
             return None if self.is_success else Problem.model_validate_json(self.body)
         except ValidationError:
@@ -86,7 +86,7 @@ class Answer:
 
     @property
     def server_keys(self) -> tuple[ServerKey, ...]:
-        """The keys that the server names in it; empty: it names none."""
+        """The server's keys named in it, if any."""
         try:
             return NamingAnswer.model_validate_json(self.body).server_keys if self.body else ()
         except ValidationError:
@@ -94,17 +94,17 @@ class Answer:
 
     @property
     def parameters(self) -> signatures.AnswerParameters | None:
-        """What it says of its signature; None: it is not signed."""
+        """The parameters of its signature; None: it is not signed."""
         return signatures.answer_parameters(self.headers)
 
 
 class SignedHttpClient:
-    """A line to one server; an async context manager, for one request at a time.
+    """Exchanges signed messages with one server; an async context manager, for one request at a time.
 
     Args:
         url: Address of the server.
         ca_file: Certificates to trust instead of the system's.
-        transport: What carries the requests; None: TLS connections of its own.
+        transport: Carries the requests instead of TLS connections, for tests.
 
     Raises:
         ConfigurationError: The certificates cannot be used.
@@ -113,11 +113,11 @@ class SignedHttpClient:
     def __init__(self, url: str, ca_file: Path | None, transport: Transport | None = None) -> None:
         self.url = url
         self.clock_off_s: float | None = None
-        """How far the server's clock is ahead of this device's, by its newest signed answer; None: not known."""
+        """Seconds by which the server's clock is ahead, by its newest signed answer; None: not known."""
         self._http = httpx2.AsyncClient(
             transport=transport,
             verify=client_context(ca_file, "provisioning.ca_file") if transport is None else False,
-            # One time-out spans the whole exchange.
+            # `time_limit` spans the whole exchange.
             timeout=None,
             limits=httpx2.Limits(max_keepalive_connections=1, keepalive_expiry=_KEPT_ALIVE_S),
             # The environment has no say in where tokens come from.
@@ -138,46 +138,48 @@ class SignedHttpClient:
         await self._http.aclose()
 
     @asynccontextmanager
-    async def patience(self, seconds: float) -> AsyncIterator[None]:
-        """Bound what is done within; raises NoAnswer where the time is over."""
+    async def time_limit(self, seconds: float) -> AsyncIterator[None]:
+        """Limit the body to ``seconds``; raises NoAnswer after that."""
         try:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError:
             raise NoAnswer(f"the provisioning server {self.url} did not answer within {seconds:g} s") from None
 
-    async def ask(self, target: Target, key: PrivateKey, signer: signatures.Signer, known: Iterable[str]) -> Answer:
-        """Sign and send one request, and return what comes back.
+    async def send(
+        self, api_request: ApiRequest, key: PrivateKey, signer: signatures.Signer, known: Iterable[str]
+    ) -> Answer:
+        """Sign and send one request, and return the answer.
 
         Args:
-            target: What is asked for.
-            key: What signs.
-            signer: Whose request it is.
-            known: Thumbprints of the server's keys that this device trusts; the server answers with one of them if it
+            api_request: The request.
+            key: This device's key.
+            signer: This device, and the request's sequence number.
+            known: Thumbprints of the server's keys that this device trusts; the server signs with one of them if it
                 can.
 
         Raises:
             ProvisioningUnreachable: No connection, or an answer that is too long.
-            ClockWrong: The server's certificate is of another time, and so may this device's clock be.
+            ClockWrong: The server's certificate is not valid at this device's time.
         """
-        unsigned = signatures.SignedRequest(target.method, f"{self.url}{target.path}", {}, target.body)
+        unsigned = signatures.SignedRequest(api_request.method, f"{self.url}{api_request.path}", {}, api_request.body)
         headers = signatures.sign(unsigned, key, signer, datetime.now(UTC))
         request = signatures.SignedRequest(unsigned.method, unsigned.url, headers, unsigned.body)
         try:
-            return await self._send(request, {TRUSTED_KEYS_HEADER: ",".join(sorted(known))})
+            return await self._exchange(request, {TRUSTED_KEYS_HEADER: ",".join(sorted(known))})
         except (httpx2.RequestError, httpx2.InvalidURL, OSError) as error:
             raise self._unreachable(error) from None
 
-    def check(self, answer: Answer, trusted: Trusted) -> None:
-        """Return if ``answer`` is the server's; its signature's time is then the server's.
+    def verify(self, answer: Answer, trusted: TrustedKeys) -> None:
+        """Return if the server signed ``answer``; note the difference of the clocks.
 
         Raises:
-            ProvisioningUnreachable: Somebody else has answered.
+            ProvisioningUnreachable: It is no answer of a provisioning server.
             ServerUntrusted: The answer is signed, by a key that this device does not trust.
         """
         parameters = answer.parameters
         if parameters is None:
-            raise self.strange(answer)
+            raise self.foreign_answer(answer)
         if parameters.key_id not in trusted:
             raise ServerUntrusted(
                 f"{self.url} answers with the key {parameters.key_id[:8]}…, which this device does not trust: it is "
@@ -187,17 +189,17 @@ class SignedHttpClient:
             signed = signatures.SignedAnswer(answer.status, answer.headers, answer.body)
             signatures.verify_answer(signed, answer.request, trusted)
         except signatures.SignatureInvalid:
-            raise self.strange(answer) from None
+            raise self.foreign_answer(answer) from None
         self.clock_off_s = parameters.created - datetime.now(UTC).timestamp()
 
-    def strange(self, answer: Answer) -> ProvisioningUnreachable:
-        """Return what it means that ``answer`` is none of a provisioning server."""
+    def foreign_answer(self, answer: Answer) -> ProvisioningUnreachable:
+        """Return the error for an answer that is not a provisioning server's."""
         return ProvisioningUnreachable(
             f"{self.url} does not answer like the provisioning server of this device (status {answer.status}): "
-            "something in between answers in its place, or provisioning.url is wrong"
+            "something in between answers in its device, or provisioning.url is wrong"
         )
 
-    async def _send(self, request: signatures.SignedRequest, unsigned: Mapping[str, str]) -> Answer:
+    async def _exchange(self, request: signatures.SignedRequest, unsigned: Mapping[str, str]) -> Answer:
         kind = {"content-type": JSON} if request.body else {}
         headers = {**kind, **unsigned, **request.headers}
         async with self._http.stream(request.method, request.url, content=request.body, headers=headers) as response:
@@ -206,15 +208,15 @@ class SignedHttpClient:
                 received += chunk
                 if len(received) > MAX_ANSWER_BYTES:
                     raise ProvisioningUnreachable(f"{self.url} does not answer like a provisioning server: too much")
-            # Names are lower case; what comes twice is joined, and fits no signature.
+            # Names are lower case; a repeated header is joined, and fits no signature.
             return Answer(response.status_code, bytes(received), dict(response.headers), request)
 
     def _unreachable(self, error: Exception) -> ProvisioningError:
-        """Return what an exchange that broke off means."""
+        """Return the error for an exchange that failed below HTTP."""
         cause = _certificate_error(error)
         server = f"the provisioning server {self.url}"
         if cause is None:
-            return ProvisioningUnreachable(f"{server} cannot be reached ({_root(error)})")
+            return ProvisioningUnreachable(f"{server} cannot be reached ({_root_cause(error)})")
         if cause.verify_code not in _CLOCK_CODES:
             return ProvisioningUnreachable(
                 f"{server} has a certificate that is not trusted ({cause.verify_message}): if it is the server's own, "
@@ -223,7 +225,7 @@ class SignedHttpClient:
         if self.clock_off_s is not None and abs(self.clock_off_s) < CLOCK_OFF_S:
             return ProvisioningUnreachable(
                 f"{server} has a certificate that is not valid now ({cause.verify_message}), and this device's clock "
-                "is right: ask who runs it"
+                "is right: ask its operator"
             )
         return ClockWrong(
             f"{server} has a certificate that is not valid now ({cause.verify_message}): is this device's clock right?"
@@ -231,7 +233,7 @@ class SignedHttpClient:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """Return ``error`` and what it was raised for, outermost first."""
+    """Return ``error`` and its causes, outermost first."""
     chain = [error]
     while (below := chain[-1].__cause__ or chain[-1].__context__) is not None and below not in chain:
         chain.append(below)
@@ -242,7 +244,7 @@ def _certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | N
     return next((cause for cause in _chain(error) if isinstance(cause, ssl.SSLCertVerificationError)), None)
 
 
-def _root(error: BaseException) -> str:
-    """Return the innermost system error's words; they name neither key nor token."""
+def _root_cause(error: BaseException) -> str:
+    """Return the message of the innermost system error; it names neither key nor token."""
     system = [cause for cause in _chain(error) if isinstance(cause, OSError) and cause.strerror]
     return str(system[-1].strerror) if system else type(error).__name__

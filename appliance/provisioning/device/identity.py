@@ -1,7 +1,7 @@
-"""Who this device is to its provisioning server, and which keys of the server it trusts.
+"""The identity of this device at its provisioning server, and the server's keys that it trusts.
 
-Enrolment leaves this in the state directory (``identity.json``, and a key in a file of its own); what the settings say
-under ``provisioning`` counts more.
+Enrolment leaves it in the state directory (``identity.json``, and the key in a separate file); settings under
+``provisioning`` override it.
 """
 
 from collections.abc import Mapping
@@ -21,35 +21,35 @@ from appliance.storage.private_dir import PrivateDirectory
 FILE_NAME: Final = "identity.json"
 _KEY_FILE: Final = "device-key-{name}.pem"
 
-Trusted = Mapping[str, Ed25519PublicKey]
-"""Keys that a server signs its answers with, by thumbprint."""
+TrustedKeys = Mapping[str, Ed25519PublicKey]
+"""The keys that a server signs its answers with, by thumbprint."""
 
 
 class Identity(BaseModel):
-    """What enrolment has made of this device; holds no secret."""
+    """The result of enrolment; holds no secret."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     url: HttpsUrl
     device_id: DeviceId
     claim: str
-    """The public id of the claim that it enrolled with."""
+    """The public id of the claim that was used."""
     key_file: str
-    """The name of the file with its key, in the same directory; empty: the settings hold the key."""
+    """The name of the key's file in the same directory; empty: the settings hold the key."""
     server_keys: tuple[ServerKey, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """All that it takes to speak with the server."""
+    """Everything needed to talk to the server."""
 
     url: str
-    """Without a slash at its end."""
+    """Without a trailing slash."""
     device_id: str
     key: keys.PrivateKey = field(repr=False)
-    trusted: Trusted
+    trusted: TrustedKeys
     identity: Identity | None
-    """Where it comes from; None: the settings say it all."""
+    """The stored identity; None: the settings are complete."""
 
 
 def key_file(name: str) -> str:
@@ -58,17 +58,17 @@ def key_file(name: str) -> str:
 
 
 def is_key_file(name: str) -> bool:
-    """Say whether a file of this name holds a key of this device, perhaps one that is half written."""
+    """Say whether a file of this name holds a key of this device, perhaps a half-written one."""
     before, after = _KEY_FILE.split("{name}")
     final = final_name(name)
     return final.startswith(before) and final.endswith(after)
 
 
 def read(directory: PrivateDirectory) -> Identity | None:
-    """Return who this device is; None where it has not enrolled.
+    """Return the stored identity; None where this device has not enrolled.
 
     Raises:
-        NotEnrolled: What is there cannot be read.
+        NotEnrolled: The file is damaged.
     """
     text = directory.read(FILE_NAME)
     if text is None:
@@ -82,19 +82,19 @@ def read(directory: PrivateDirectory) -> Identity | None:
 
 
 def write(directory: PrivateDirectory, identity: Identity) -> None:
-    """Be this device from now on; raises ConfigurationError."""
+    """Store an identity; raises ConfigurationError."""
     directory.write(FILE_NAME, identity.model_dump_json(indent=2) + "\n")
 
 
-def credentials(settings: Provisioning, directory: PrivateDirectory) -> Credentials:
-    """Return what the settings say, and where they say nothing, what enrolment has left.
+def load_credentials(settings: Provisioning, directory: PrivateDirectory) -> Credentials:
+    """Return the settings' values, and the stored identity's where a setting is empty.
 
     Raises:
-        NotEnrolled: Something is in neither, or what enrolment has left is damaged.
+        NotEnrolled: A value is in neither, or the stored identity is damaged.
         ConfigurationError: A setting cannot be used.
     """
-    given = given_key(settings)
-    if given is not None and is_given(settings):
+    given = configured_key(settings)
+    if given is not None and is_configured(settings):
         url, device_id, key, enrolled = settings.url, settings.device_id, given, None
     else:
         enrolled = read(directory)
@@ -106,19 +106,21 @@ def credentials(settings: Provisioning, directory: PrivateDirectory) -> Credenti
         url=checked_url(url),
         device_id=_checked_device_id(device_id),
         key=key,
-        trusted=_said_keys(settings) if enrolled is None or settings.server_keys else trusted(enrolled.server_keys),
+        trusted=_configured_server_keys(settings)
+        if enrolled is None or settings.server_keys
+        else trusted_keys(enrolled.server_keys),
         identity=enrolled,
     )
 
 
-def is_given(settings: Provisioning) -> bool:
-    """Say whether the settings say it all: what enrolment has left is not looked at then."""
+def is_configured(settings: Provisioning) -> bool:
+    """Say whether the settings are complete: the stored identity is ignored then."""
     key = settings.device_key or settings.device_key_file
     return bool(settings.url and settings.device_id and settings.server_keys and key)
 
 
-def given_key(settings: Provisioning) -> keys.PrivateKey | None:
-    """Return the key that the settings hold or name; None: they do not. Raises ConfigurationError."""
+def configured_key(settings: Provisioning) -> keys.PrivateKey | None:
+    """Return the key that the settings hold or name, if any; raises ConfigurationError."""
     try:
         if settings.device_key is not None:
             return keys.device_key(settings.device_key.get_secret_value())
@@ -135,8 +137,8 @@ def given_key(settings: Provisioning) -> keys.PrivateKey | None:
     return None
 
 
-def kept_key(directory: PrivateDirectory, name: str) -> keys.PrivateKey | None:
-    """Return the key in a file of the directory; None: there is none. Raises ConfigurationError where it is no key."""
+def stored_key(directory: PrivateDirectory, name: str) -> keys.PrivateKey | None:
+    """Return the key in a file of the directory; None: there is none. Raises NotEnrolled where it is damaged."""
     text = directory.read(name)
     if text is None:
         return None
@@ -148,62 +150,62 @@ def kept_key(directory: PrivateDirectory, name: str) -> keys.PrivateKey | None:
         ) from None
 
 
-def trusted(server_keys: tuple[ServerKey, ...]) -> Trusted:
-    """Return a server's keys as they are used; one that does not bear the name it goes by is left out."""
+def trusted_keys(server_keys: tuple[ServerKey, ...]) -> TrustedKeys:
+    """Parse a server's keys; one whose thumbprint is not its ``kid`` is left out."""
     found = {}
-    for one in server_keys:
-        key = _public(one)
-        if key is not None and keys.thumbprint(key) == one.kid:
-            found[one.kid] = key
+    for named in server_keys:
+        key = _public(named)
+        if key is not None and keys.thumbprint(key) == named.kid:
+            found[named.kid] = key
     return found
 
 
 def checked_url(url: str) -> str:
-    """Return an address without a slash at its end; raises ConfigurationError where it is not https."""
+    """Return an address without its trailing slash; raises ConfigurationError where it is not https."""
     try:
         return TypeAdapter(HttpsUrl).validate_python(url).rstrip("/")
     except ValidationError:
-        raise ConfigurationError("provisioning.url: has to be an https address, without user name or query") from None
+        raise ConfigurationError("provisioning.url: must be an https address without user name or query") from None
 
 
-def _public(one: ServerKey) -> Ed25519PublicKey | None:
+def _public(named: ServerKey) -> Ed25519PublicKey | None:
     try:
-        key = keys.key_of(Jwk(kty="OKP", crv="Ed25519", x=one.x))
+        key = keys.key_of(Jwk(kty="OKP", crv="Ed25519", x=named.x))
     except ValueError:
         return None
     return key if isinstance(key, Ed25519PublicKey) else None
 
 
 def _not_enrolled(settings: Provisioning, given: keys.PrivateKey | None) -> str:
-    said = {
+    values = {
         "url": settings.url,
         "device_id": settings.device_id,
         "device_key": given,
         "server_keys": settings.server_keys,
     }
-    missing = ", ".join(f"provisioning.{name}" for name, value in said.items() if not value)
+    missing = ", ".join(f"provisioning.{name}" for name, value in values.items() if not value)
     return f"this device is not enrolled: appliance enrol --join-file FILE (or set {missing})"
 
 
 def _enrolled_key(directory: PrivateDirectory, enrolled: Identity) -> keys.PrivateKey:
-    key = kept_key(directory, enrolled.key_file) if enrolled.key_file else None
+    key = stored_key(directory, enrolled.key_file) if enrolled.key_file else None
     if key is None:
         raise NotEnrolled(
-            "provisioning.device_key: missing; the server knows this device by its key: set it as it was, or "
-            "`appliance forget`, and enrol with a new join string"
+            "provisioning.device_key: missing; set the key that this device enrolled with, or `appliance forget`, and "
+            "enrol with a new join string"
         )
     return key
 
 
-def _said_keys(settings: Provisioning) -> Trusted:
+def _configured_server_keys(settings: Provisioning) -> TrustedKeys:
     try:
-        said = [keys.public_key(text) for text in settings.server_keys]
+        named = [keys.public_key(text) for text in settings.server_keys]
     except ValueError:
-        said = []
-    found = {keys.thumbprint(key): key for key in said if isinstance(key, Ed25519PublicKey)}
+        named = []
+    found = {keys.thumbprint(key): key for key in named if isinstance(key, Ed25519PublicKey)}
     if not found:
         raise ConfigurationError(
-            "provisioning.server_keys: has to be the server's public keys, Ed25519, as 32 bytes in base64 or in PEM"
+            "provisioning.server_keys: must be the server's Ed25519 public keys, as 32 bytes in base64 or in PEM"
         )
     return found
 
@@ -213,5 +215,5 @@ def _checked_device_id(device_id: str) -> str:
         return TypeAdapter(DeviceId).validate_python(device_id)
     except ValidationError:
         raise ConfigurationError(
-            "provisioning.device_id: has to be 1 to 64 letters, digits, dots, dashes and underscores"
+            "provisioning.device_id: must be 1 to 64 letters, digits, dots, dashes and underscores"
         ) from None

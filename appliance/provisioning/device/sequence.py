@@ -1,8 +1,8 @@
-"""The sequence number of this device's signed requests: it only grows, also across restarts.
+"""The sequence number of this device's signed requests, which only grows, also across restarts.
 
-Numbers are taken in blocks. The file holds the first number after the block, so that a request costs no write to the
-card; a restart leaves the rest of its block unused. Wherever the file cannot be had (no state directory, a full or
-broken card) counting begins at 1, and the server's answer says above which number to go on.
+Numbers are reserved in blocks. The file holds the first number after the block, so that a request costs no write to the
+SD card; a restart leaves the rest of its block unused. Without the file (no state directory, a full or broken card)
+counting begins at 1, and the server's answer says above which number to go on.
 """
 
 from typing import Final
@@ -17,28 +17,28 @@ FILE_NAME: Final = "provisioning-sequence"
 
 
 class SequenceCounter:
-    """Hands out numbers. One writer for a directory (None: nothing is kept); not for use by several threads."""
+    """Counts requests. One writer for a directory (None: nothing is stored); for one thread."""
 
     def __init__(self, directory: PrivateDirectory | None) -> None:
         self._directory = directory
-        self._next = max(1, self._kept())
+        self._next = max(1, self._load())
         self._reserved_until = self._next
 
-    def take(self) -> int:
+    def next(self) -> int:
         """Return the next number; writes a small file once in `BLOCK` calls."""
         if self._next >= self._reserved_until:
             self._reserved_until = self._next + BLOCK
-            self._keep()
+            self._save()
         number = self._next
         self._next += 1
         return number
 
-    def go_above(self, number: int) -> None:
-        """Hand out only numbers above ``number`` from now on; a lower one changes nothing."""
+    def advance_past(self, number: int) -> None:
+        """Go on above ``number``; a lower one changes nothing."""
         self._next = max(self._next, number + 1)
 
-    def _kept(self) -> int:
-        """Return what the file holds; 0 where it holds nothing of use."""
+    def _load(self) -> int:
+        """Return the stored number; 0 where there is none, or none that is valid."""
         try:
             text = self._directory.read(FILE_NAME) if self._directory else None
             number = int(text or "0")
@@ -47,7 +47,7 @@ class SequenceCounter:
             return 0
         return number if 0 <= number <= MAX_SEQUENCE else 0
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         try:
             if self._directory is not None:
                 self._directory.write(FILE_NAME, f"{self._reserved_until}\n")

@@ -1,4 +1,4 @@
-"""The server's last word on this device, kept for `appliance doctor`: how it stands, what is left, a refusal."""
+"""The server's last word on this device, saved for `appliance doctor`: status, quota, a refusal."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ def _utc_now() -> datetime:
 
 
 class ServerStatus:
-    """Nothing of it is secret. ``store`` keeps it; written when there is news, and not by whoever waits for a token."""
+    """Collects what the server says; holds no secret. `save` it when nobody waits for a token."""
 
     def __init__(self, store: Store, wall: Callable[[], datetime] = _utc_now) -> None:
         self._store = store
@@ -23,38 +23,38 @@ class ServerStatus:
         self._quota: Quota | None = None
         self._refused: dict[str, Any] | None = None
         self._heard_at = wall()
-        self.is_news = False
-        """Something has been heard that is not written yet."""
+        self.is_unsaved = False
+        """Something has changed since `save`."""
 
-    def stands(self, view: DeviceView) -> None:
-        """The server has said how this device stands."""
+    def note_device(self, view: DeviceView) -> None:
+        """Take the server's view of this device."""
         self._view = view.model_dump(
             mode="json", include={"device_id", "status", "name", "limits", "latest_agent_version"}
         )
-        self._news()
+        self._changed()
 
-    def served(self, quota: Quota | None) -> None:
-        """The server has given a token, or taken a report."""
+    def note_quota(self, quota: Quota | None) -> None:
+        """Take the quota of a token or of a report; the last refusal is over."""
         self._quota, self._refused = quota, None
-        self._news()
+        self._changed()
 
-    def refused(self, error: ProvisioningError) -> None:
-        """It has not; a server that cannot serve now, or was not heard, has said nothing of this device."""
+    def note_refusal(self, error: ProvisioningError) -> None:
+        """Take a refusal of this device; other errors say nothing about it."""
         if not isinstance(error, TokenRefused) and error.action is not LinkAction.WAIT_QUOTA:
             return
         until = self._wall() + timedelta(seconds=error.retry_after_s) if error.retry_after_s else None
         self._refused = {"why": str(error), "until": until and until.isoformat(timespec="seconds")}
-        self._news()
+        self._changed()
 
-    async def keep(self) -> None:
-        """Write it down; what is heard meanwhile is news again."""
-        self.is_news = False
-        kept: dict[str, Any] = {"at": self._heard_at.isoformat(timespec="seconds"), **self._view}
+    async def save(self) -> None:
+        """Write to the store; a change meanwhile is unsaved again."""
+        self.is_unsaved = False
+        saved: dict[str, Any] = {"at": self._heard_at.isoformat(timespec="seconds"), **self._view}
         if self._quota is not None:
-            kept["quota"] = self._quota.model_dump(mode="json")
+            saved["quota"] = self._quota.model_dump(mode="json")
         if self._refused is not None:
-            kept["refused"] = self._refused
-        await self._store.save(kept)
+            saved["refused"] = self._refused
+        await self._store.save(saved)
 
-    def _news(self) -> None:
-        self._heard_at, self.is_news = self._wall(), True
+    def _changed(self) -> None:
+        self._heard_at, self.is_unsaved = self._wall(), True

@@ -12,7 +12,7 @@ from appliance.errors import ExitCode
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import read_join
 from appliance.provisioning.device import identity
-from appliance.provisioning.device.enrolment import STANDING_FILE
+from appliance.provisioning.device.enrolment import STATUS_FILE
 from appliance.provisioning.server import audit, devices
 from appliance.storage.private_dir import PrivateDirectory
 from tests.cli.commands.servers import Served
@@ -141,7 +141,7 @@ def test_a_claim_that_was_used_is_refused(served: Served, capsys):
     assert served.appliance("forget", "--yes") == ExitCode.OK
     capsys.readouterr()
     assert served.appliance("enrol", "--join-file", file) == ExitCode.REFUSED
-    assert "ask who runs it for a new join string" in told(capsys)
+    assert "ask its operator for a new join string" in told(capsys)
 
 
 def test_a_server_with_another_key_than_the_join_string_names_is_refused(served: Served, capsys):
@@ -247,5 +247,5 @@ def test_a_join_string_is_no_argument_and_is_not_repeated_when_it_is_given_as_on
 def test_what_the_server_says_of_it_is_kept_for_the_doctor_by_the_daemon_alone(served: Served):
     served.enrol()
     assert served.appliance("enrol") == ExitCode.OK
-    assert not (served.state / STANDING_FILE).exists()
+    assert not (served.state / STATUS_FILE).exists()
     assert json.loads((served.state / "identity.json").read_text())["url"] == served.front.url

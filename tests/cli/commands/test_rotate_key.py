@@ -62,7 +62,7 @@ def test_a_key_that_came_from_elsewhere_is_replaced_there(served: Served, capsys
     assert served.appliance("enrol", "--join-file", served.join_file(), device_key_file=given) == ExitCode.OK
     capsys.readouterr()
     assert served.appliance("rotate-key", device_key_file=given) == ExitCode.DATA
-    assert "replace it where it comes from" in told(capsys)
+    assert "comes from the settings: replace it there" in told(capsys)
 
 
 def test_it_waits_for_no_daemon(served: Served, capsys):

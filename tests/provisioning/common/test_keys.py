@@ -89,7 +89,7 @@ def test_a_key_for_which_everybody_can_sign_is_none(raw):
         keys.public_key(base64.b64encode(raw).decode())
     with pytest.raises(ValueError, match="everybody"):
         keys.public_key(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
-    assert identity.trusted((ServerKey(kid=keys.thumbprint(public), x=x),)) == {}
+    assert identity.trusted_keys((ServerKey(kid=keys.thumbprint(public), x=x),)) == {}
 
 
 def test_a_key_has_one_spelling():

@@ -171,7 +171,7 @@ async def test_with_a_state_directory_a_restart_costs_no_second_request(tmp_path
         async with ProvisioningClient(settings(), tmp_path, httpx2.MockTransport(handler)) as client:
             await client.fetch_token(Mode.HANDS_FREE, Purpose.NEW)
     assert numbers == ["1", str(1 + BLOCK)]
-    assert SequenceCounter(PrivateDirectory(tmp_path)).take() == 1 + 2 * BLOCK
+    assert SequenceCounter(PrivateDirectory(tmp_path)).next() == 1 + 2 * BLOCK
 
 
 async def test_it_jumps_once_only():

@@ -6,23 +6,23 @@ from appliance.errors import ClockWrong, ProvisioningUnreachable, ServerUntruste
 from appliance.indicator.patterns import BLINKS
 from appliance.live.connecting.connector import trouble_of
 from appliance.provisioning.common.protocol import STATUS, Problem, ProblemCode
-from appliance.provisioning.device.error_policy import TABLE, refusal
+from appliance.provisioning.device.error_policy import TABLE, error_for
 
 
-def reaction(status: int, problem: Problem | None = None):
-    return refusal(status, problem, "https://a.example", "kitchen")
+def error_of(status: int, problem: Problem | None = None):
+    return error_for(status, problem, "https://a.example", "kitchen")
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 413, 415, 418, 422, 426])
 def test_where_a_person_is_needed_the_device_does_not_try_again(status):
-    error = reaction(status)
+    error = error_of(status)
     assert isinstance(error, TokenRefused)
     assert not error.retried
 
 
 @pytest.mark.parametrize("status", [301, 408, 429, 500, 502, 503, 504])
 def test_what_passes_is_tried_again(status):
-    error = reaction(status)
+    error = error_of(status)
     assert isinstance(error, ProvisioningUnreachable)
     assert error.retried
     assert str(status) in str(error)
@@ -57,7 +57,7 @@ LIGHTS = {
 
 @pytest.mark.parametrize("code", ProblemCode)
 def test_every_code_has_its_light_and_words(code):
-    error = reaction(STATUS[code], Problem(code=code.value))
+    error = error_of(STATUS[code], Problem(code=code.value))
     trouble = trouble_of(error)
     assert trouble is LIGHTS[code]
     assert BLINKS[trouble]
@@ -73,7 +73,7 @@ def test_a_clock_that_is_wrong_and_a_server_that_is_another_have_lights_of_their
 
 @pytest.mark.parametrize("code", ProblemCode)
 def test_every_code_of_the_server_is_named_in_one_line(code):
-    error = reaction(STATUS[code], Problem(code=code.value))
+    error = error_of(STATUS[code], Problem(code=code.value))
     assert code in str(error)
     assert "\n" not in str(error)
     assert "https://a.example" in str(error)
@@ -81,17 +81,17 @@ def test_every_code_of_the_server_is_named_in_one_line(code):
 
 @pytest.mark.parametrize("code", ProblemCode)
 def test_a_device_that_has_no_name_yet_is_called_this_device(code):
-    words = str(refusal(STATUS[code], Problem(code=code.value), "https://a.example", None))
+    words = str(error_for(STATUS[code], Problem(code=code.value), "https://a.example", None))
     assert "None" not in words
     assert "''" not in words
-    assert ("this device" in words) is ("{device}" in TABLE[code].words or "this device" in TABLE[code].words)
+    assert ("this device" in words) is ("{device}" in TABLE[code].message or "this device" in TABLE[code].message)
 
 
 def test_a_wait_that_is_asked_for_is_told():
-    assert "30 s" in str(reaction(503, Problem(code="upstream-quota", retry_after=30)))
+    assert "30 s" in str(error_of(503, Problem(code="upstream-quota", retry_after=30)))
 
 
 def test_of_what_a_server_says_only_the_code_is_repeated():
-    error = reaction(401, Problem(code="signature-invalid", detail="call 555-1234\n", title="Win"))
+    error = error_of(401, Problem(code="signature-invalid", detail="call 555-1234\n", title="Win"))
     assert "555" not in str(error)
     assert "Win" not in str(error)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.provisioning.common.protocol import DeviceFacts
-from appliance.provisioning.device.facts import device_facts
+from appliance.provisioning.device.enrolment import device_facts
 
 
 def machine(root: Path, files: dict[str, bytes]) -> DeviceFacts:

@@ -42,9 +42,9 @@ async def test_a_certificate_of_another_time_is_the_clocks_fault_unless_that_is_
     with caplog.at_level(logging.WARNING):
         async with ProvisioningClient(SETTINGS, None, httpx2.MockTransport(handler)) as client:
             if known:
-                await client.standing(5.0)
+                await client.fetch_status(5.0)
             with pytest.raises(ProvisioningUnreachable) as caught:
-                await client.standing(5.0)
+                await client.fetch_status(5.0)
             assert type(caught.value) is expected
             assert said in str(caught.value)
     assert caplog.text.count("provisioning.clock-wrong") == (ahead is not None and abs(ahead) > timedelta(hours=1))

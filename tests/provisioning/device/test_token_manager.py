@@ -13,7 +13,7 @@ from appliance.provisioning.device.token_manager import (
     BACKGROUND_S,
     BOOT_SPREAD_S,
     IDLE_REFILLS,
-    SPARE_SESSIONS,
+    RESERVED_SESSIONS,
 )
 from appliance.provisioning.server import audit, devices
 from appliance.provisioning.server.settings import Limits
@@ -95,12 +95,12 @@ async def test_for_an_hour_there_is_always_one_also_while_the_next_one_cannot_be
 
 
 async def test_with_little_left_today_none_is_spent_on_what_nobody_may_need():
-    async with home(Prefetch.ALWAYS, limits=Limits(sessions_day=SPARE_SESSIONS + 1)) as here:
+    async with home(Prefetch.ALWAYS, limits=Limits(sessions_day=RESERVED_SESSIONS + 1)) as here:
         await until(BOOTED_S)
         await here.talk(await here.fetch())
         await until(2000)
         assert here.client.quota is not None
-        assert here.client.quota.sessions_left_today == SPARE_SESSIONS
+        assert here.client.quota.sessions_left_today == RESERVED_SESSIONS
         assert len(here.line.times("prefetch")) == 1
         assert (await here.fetch()).value == TOKEN
 
@@ -254,7 +254,7 @@ async def test_however_a_link_ends_it_is_closed(error):
     async with home() as here:
         with pytest.raises(type(error)), here.tokens.track_link(await here.fetch()):
             raise error
-        assert here.tokens.sessions.settles_at is not None
+        assert here.tokens.sessions.next_end_at is not None
 
 
 async def test_a_token_without_a_link_is_given_back():
