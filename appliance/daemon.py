@@ -48,12 +48,12 @@ from appliance.indicator.player import Player
 from appliance.indicator.ports import Light
 from appliance.live.connecting.connector import Connector, Sources
 from appliance.live.ports import LinkConnector, Store, TokenSource, Turn
-from appliance.live.session.activity import SessionActivity
-from appliance.live.session.callbacks import Callbacks, Candour
+from appliance.live.session.callbacks import Callbacks
 from appliance.live.session.double_talk import DoubleTalkDetector
+from appliance.live.session.machine import SessionMachine
 from appliance.live.session.manager import SessionManager
 from appliance.live.session.receiver import Dependencies
-from appliance.live.session.watchdogs import Limits
+from appliance.live.session.state import Limits
 from appliance.live.transcript_recorder import TranscriptRecorder
 from appliance.live.usage.pricing import Caps
 from appliance.live.usage.recorder import UsageRecorder
@@ -353,17 +353,22 @@ class Appliance:
 
     def _make_session_manager(self, settings: Settings) -> SessionManager:
         chosen, conversation, caps = self._chosen, settings.conversation, settings.caps
-        recollection = TranscriptRecorder()
+        recorder = TranscriptRecorder()
         sources = Sources(chosen.tokens, chosen.connector, chosen.lessons)
-        aides = Dependencies(
-            Connector(sources, recollection.transcript, memory_s=conversation.memory_s, today=_today),
-            SessionActivity(Limits(reply_s=conversation.answer_s, stuck_s=conversation.thinking_s)),
+        dependencies = Dependencies(
+            Connector(sources, recorder.transcript, memory_s=conversation.memory_s, today=_today),
+            SessionMachine(Limits(reply_s=conversation.answer_s, stuck_s=conversation.thinking_s)),
             UsageRecorder(Caps(caps.session, caps.day, caps.month), chosen.usage, _today),
-            recollection,
+            recorder,
         )
-        outlets = Callbacks(self._post, self._tools.offer, self._tools.forget, self._on_said, self._on_error)
-        candour = Candour.TELL if settings.live.tell_what_was_heard else Candour.KEEP
-        return SessionManager(aides, self.uplink, self._playback, outlets, candour)
+        callbacks = Callbacks(self._post, self._tools.offer, self._tools.forget, self._on_said, self._on_error)
+        return SessionManager(
+            dependencies,
+            self.uplink,
+            self._playback,
+            callbacks,
+            report_truncation=settings.live.tell_what_was_heard,
+        )
 
     def _make_playback(self, settings: Settings) -> Playback:
         reports = Reports(

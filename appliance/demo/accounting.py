@@ -10,7 +10,7 @@ from appliance.audio.level import rms_dbfs
 from appliance.conversation import Moment
 from appliance.core.events import WakeDetected
 from appliance.core.state import NOT_SENDING, Gate, gate
-from appliance.live.session.voice_activity import Loudness, VoiceActivityDetector
+from appliance.live.session.voice_activity import Loudness, VoiceActivity
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 
 Span = tuple[SampleIndex, SampleIndex]
@@ -113,12 +113,12 @@ def unsent_speech_s(microphone: Pcm, conversations: Sequence[Span], accounted: S
         accounted: Expected by the service, or the wake word itself. Speaker output that the microphone picks up counts
             as speech.
     """
-    detector, frames = VoiceActivityDetector(_WORDS), 0
+    voice, frames = VoiceActivity(_WORDS), 0
     for start in range(0, len(microphone) - _FRAME + 1, _FRAME):
-        detector.feed(rms_dbfs(microphone[start : start + _FRAME]), _FRAME_S)
+        voice = voice.after(rms_dbfs(microphone[start : start + _FRAME]), _FRAME_S)
         middle = start + _FRAME // 2
         if _within(middle, conversations) and not _within(middle, accounted):
-            frames += detector.speaks and detector.since_s is not None
+            frames += voice.speaks and voice.since_s is not None
     return Seconds(round(frames * _FRAME_S, 2))
 
 

@@ -37,10 +37,11 @@ from appliance.live.connecting.connector import Connector, Sources
 from appliance.live.gemini.connection import GeminiConnector
 from appliance.live.gemini.setup import live_config
 from appliance.live.ports import LiveToken, Request
-from appliance.live.session.activity import SessionActivity
 from appliance.live.session.callbacks import Callbacks
+from appliance.live.session.machine import SessionMachine
 from appliance.live.session.manager import SessionManager
 from appliance.live.session.receiver import Dependencies
+from appliance.live.session.state import Limits
 from appliance.live.transcript_recorder import TranscriptRecorder
 from appliance.live.usage.pricing import Caps
 from appliance.live.usage.recorder import UsageRecorder
@@ -207,7 +208,7 @@ async def _keeping(base_url: str, ca_file: Path, name: str = "auth_tokens/none")
     ring = MicrophoneBuffer(30.0)
     uplink = Uplink(ring)
     outlets = Callbacks(events.append, lambda _: None, lambda: None, lambda _: None, lambda _: None)
-    keeper = SessionManager(Dependencies(dialler, SessionActivity(), meter, recollection), uplink, ear, outlets)
+    keeper = SessionManager(Dependencies(dialler, SessionMachine(Limits()), meter, recollection), uplink, ear, outlets)
     async with asyncio.TaskGroup() as tasks:
         works = [tasks.create_task(keeper.run()), tasks.create_task(uplink.run())]
         yield _Desk(keeper, uplink, ring, ear, events)

@@ -15,11 +15,11 @@ from appliance.errors import ApplianceError, LinkAction, LinkCause, LinkError
 from appliance.live.connecting.connector import Connector, Sources
 from appliance.live.messages import LinkMessage, ToolCall
 from appliance.live.ports import HistorySeed, LiveToken, OptionalFeature, Request, ToolResult, Traffic, Turn
-from appliance.live.session.activity import SessionActivity
-from appliance.live.session.callbacks import Callbacks, Candour
+from appliance.live.session.callbacks import Callbacks
+from appliance.live.session.machine import SessionMachine
 from appliance.live.session.manager import SessionManager
 from appliance.live.session.receiver import Dependencies
-from appliance.live.session.watchdogs import Limits
+from appliance.live.session.state import Limits
 from appliance.live.transcript_recorder import TranscriptRecorder
 from appliance.live.usage.pricing import Caps
 from appliance.live.usage.recorder import UsageRecorder
@@ -274,21 +274,23 @@ class Household:
     lessons: FakeStore = field(default_factory=FakeStore)
     caps: Caps = field(default_factory=Caps)
     memory_s: float = 60.0
-    candour: Candour = Candour.TELL
+    report_truncation: bool = True
     lot: float = 0.5
 
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[SessionManager]:
         """Run a keeper; afterwards nothing is open or attached any more."""
-        outlets = Callbacks(self._post, self.calls.append, lambda: None, self.said.append, self.errors.append)
-        recollection = TranscriptRecorder()
+        callbacks = Callbacks(self._post, self.calls.append, lambda: None, self.said.append, self.errors.append)
+        recorder = TranscriptRecorder()
         sources = Sources(self.tokens, self.connector, self.lessons)
-        dialler = Connector(
-            sources, recollection.transcript, memory_s=self.memory_s, today=lambda: TODAY, random=lambda: self.lot
+        connector = Connector(
+            sources, recorder.transcript, memory_s=self.memory_s, today=lambda: TODAY, random=lambda: self.lot
         )
         meter = UsageRecorder(self.caps, self.usage, lambda: TODAY)
-        aides = Dependencies(dialler, SessionActivity(Limits()), meter, recollection)
-        keeper = SessionManager(aides, self.uplink, self.playback, outlets, self.candour)
+        dependencies = Dependencies(connector, SessionMachine(Limits()), meter, recorder)
+        keeper = SessionManager(
+            dependencies, self.uplink, self.playback, callbacks, report_truncation=self.report_truncation
+        )
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(keeper.run())
             yield keeper

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Protocol
 
 from appliance.audio.ports import UplinkSink
@@ -49,13 +48,6 @@ class Playback(Protocol):
 
     def heard(self, epoch: Epoch, now: Seconds) -> int:
         """Return how many samples of a reply have been heard."""
-
-
-class Candour(Enum):
-    """Whether the model is told how much of an interrupted answer was heard."""
-
-    TELL = "tell"
-    KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)

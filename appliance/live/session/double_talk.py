@@ -6,7 +6,7 @@ before may be let through to its end, also where the speaker reaches the microph
 
 from typing import Final
 
-from appliance.live.session.voice_activity import Loudness, VoiceActivityDetector
+from appliance.live.session.voice_activity import Loudness, VoiceActivity
 from appliance.units import Dbfs, Seconds
 
 ECHO_S: Final = 0.7
@@ -26,8 +26,8 @@ class DoubleTalkDetector:
     def __init__(self, silence_s: float | None = None) -> None:
         """``silence_s``: what the service is asked to take for the end of a turn."""
         self._pause_s = (SILENCE_S if silence_s is None else max(silence_s, SILENCE_S)) + MARGIN_S
-        self._before = VoiceActivityDetector(_SPEAKS)
-        self._after = VoiceActivityDetector(Loudness(spoken_s=0.0, pause_s=self._pause_s))
+        self._before = VoiceActivity(_SPEAKS)
+        self._after = VoiceActivity(Loudness(spoken_s=0.0, pause_s=self._pause_s))
         self._lasts_s = 0.0
         self._deaf_s = 0.0
         self._quiet_s: float | None = None
@@ -40,28 +40,28 @@ class DoubleTalkDetector:
     def sounded(self) -> None:
         """The speaker has played something until now: what follows may be its echo."""
         self._deaf_s = ECHO_S
-        self._before.reset()
+        self._before = self._before.reset()
 
     def feed(self, level: Dbfs, duration: Seconds) -> None:
         """Take the level of the next stretch of microphone audio."""
         self._lasts_s += duration
-        self._after.feed(level, duration)
+        self._after = self._after.after(level, duration)
         if self._quiet_s is not None:
             self._quiet_s += duration
         if self._deaf_s > 0:
             self._deaf_s -= duration
             return
-        self._before.feed(level, duration)
+        self._before = self._before.after(level, duration)
         if self._before.since_s == 0.0:
             self._quiet_s = 0.0
         if self._before.stopped_s is not None:
-            self._before.reset()
+            self._before = self._before.reset()
 
     def begins(self) -> bool:
         """The first sample of a reply is heard: return whether the person is speaking."""
         self._lasts_s = 0.0
         self._quiet_s = None
-        self._after.reset()
+        self._after = self._after.reset()
         return self._before.speaks
 
     @property

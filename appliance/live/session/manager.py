@@ -12,30 +12,22 @@ from functools import partial
 from typing import Final
 
 from appliance import log
-from appliance.clock import timeout
+from appliance.clock import loop_time, timeout
 from appliance.core.effects import CloseLink, OpenLink, Session
-from appliance.core.events import (
-    Continuity,
-    Event,
-    LinkDelayed,
-    LinkFailed,
-    LinkLost,
-    LinkOpened,
-    ServerInterrupted,
-    Unanswered,
-    UserSilent,
-    UserSpeech,
-)
+from appliance.core.events import Continuity, Event, LinkDelayed, LinkFailed, LinkLost, LinkOpened, TurnRefused
 from appliance.core.state import Mode
 from appliance.errors import ApplianceError, LinkCause, LinkError, ProvisioningError
 from appliance.live.connecting.connector import OpenedLink, trouble_of
 from appliance.live.connecting.rotation import Busy, Swap
+from appliance.live.messages import ToolCall
 from appliance.live.model_capabilities import Feature, capabilities
 from appliance.live.ports import HistorySeed, Link, Role, SeedMethod, ToolResult, Turn
-from appliance.live.session.callbacks import Callbacks, Candour, Playback, SessionCounts, Uplink
-from appliance.live.session.diagnosis import Action, Diagnosis, Symptom
+from appliance.live.session import facts
+from appliance.live.session.callbacks import Callbacks, Playback, SessionCounts, Uplink
 from appliance.live.session.pending_messages import PendingMessages
 from appliance.live.session.receiver import Dependencies, Receiver
+from appliance.live.session.state import busy, rotation_due, speech_begins
+from appliance.live.session.watchdogs import LatencyDriftDetector, SendStallDetector
 from appliance.units import Dbfs, Seconds
 
 DRAIN_S: Final = 0.5
@@ -62,22 +54,26 @@ class SessionManager:
 
     def __init__(
         self,
-        aides: Dependencies,
+        dependencies: Dependencies,
         uplink: Uplink,
         playback: Playback,
-        outlets: Callbacks,
-        candour: Candour = Candour.TELL,
+        callbacks: Callbacks,
+        *,
+        report_truncation: bool = True,
     ) -> None:
-        self._dialler = aides.dialler
-        self._vigil = aides.vigil
-        self._meter = aides.meter
-        self._recollection = aides.recollection
+        """``report_truncation``: tell the model how much of an interrupted answer was heard."""
+        self._session = dependencies.session
+        self._connector = dependencies.connector
+        self._usage = dependencies.usage
+        self._recorder = dependencies.recorder
         self._uplink = uplink
-        self._outlets = outlets
-        self._candour = candour
-        self._reader = Receiver(self, aides, playback, outlets)
+        self._callbacks = callbacks
+        self._report_truncation = report_truncation
+        self._receiver = Receiver(self, dependencies, playback, callbacks)
         self._tasks = asyncio.TaskGroup()
-        self._outbox = PendingMessages(self._tasks, lambda call: self._vigil.tool_done(call, _now()))
+        self._pending = PendingMessages(self._tasks, lambda call: self._take(facts.ToolAnswered(call)))
+        self._latency_drift = LatencyDriftDetector()
+        self._send_stall = SendStallDetector()
         self._changed = asyncio.Event()
         self._closed = asyncio.Event()
         self._closed.set()
@@ -87,32 +83,23 @@ class SessionManager:
         """The link is being closed, which nothing may cut short."""
         self._stalled = False
         """What was sent last has not arrived."""
-        self._stalls = 0
-        """So often since the last answer."""
-        self._answering = False
-        """There is something to hear of an answer over this link, and more to come; or a tool was called for it."""
-        self._text: str | None = None
-        """What was said in writing and has no answer."""
-        self._text_on: OpenedLink | None = None
-        """The link that it was sent over."""
         self._swaps = 0
 
     @property
     def counts(self) -> SessionCounts:
         """The counters as they stand."""
-        outbox = self._outbox
-        return SessionCounts(self._reader.dropped_bytes, outbox.results_dropped, outbox.texts_dropped, self._swaps)
+        pending, dropped_bytes = self._pending, self._receiver.dropped_bytes
+        return SessionCounts(dropped_bytes, pending.results_dropped, pending.texts_dropped, self._swaps)
 
     # Orders
 
     def open(self, order: OpenLink) -> None:
         """Open a link; `LinkOpened` or `LinkFailed` follows, perhaps after `LinkDelayed`."""
         if order.session is Session.CONTINUE_IF_RECENT:
-            self._vigil.conversation()
-            self._meter.conversation()
-            self._outbox.forget()
-            self._text = None
-            self._stalled, self._stalls = False, 0
+            self._take(facts.ConversationStarted())
+            self._usage.conversation()
+            self._pending.forget()
+            self._stalled = False
         self._wanted = order
         self._closed.clear()
         self._changed.set()
@@ -121,8 +108,8 @@ class SessionManager:
         """Close that link, or stop opening it."""
         if self._wanted is not None and self._wanted.link == order.link:
             self._wanted = None
-            self._outbox.forget()
-            self._dialler.conversation_ended()
+            self._pending.forget()
+            self._connector.conversation_ended()
             self._changed.set()
 
     async def closed(self) -> None:
@@ -131,62 +118,49 @@ class SessionManager:
 
     def discard(self) -> None:
         """Drop what still comes of the model's turn."""
-        self._cut_off()
-        self._reader.discard()
+        self.truncate_reply()
+        self._receiver.discard()
 
     def begin_speech(self, mode: Mode) -> None:
-        """The person takes the word by the wake word or the button."""
-        self.answered()
-        self._text = None
-        if mode is Mode.PUSH_TO_TALK:
-            self._vigil.person_begins(_now())
-        else:
-            self._vigil.turn_begins(_now())
+        """The person takes the turn by the wake word or the button."""
+        self._take(facts.TurnTaken(mode))
 
     def end_speech(self) -> None:
         """The button was released: from now on an answer is due."""
-        self._vigil.person_stops(_now())
+        self._take(facts.TurnEnded())
 
     def listen(self, level: Dbfs, duration: Seconds) -> None:
-        """Take the level of the next stretch of microphone audio while the person has the word."""
-        self._vigil.heard_here(level, duration)
+        """Take the level of the next stretch of microphone audio while it is the person's turn."""
+        self._take(facts.LevelMeasured(level, duration))
 
     def send_text(self, text: str) -> None:
         """Say something in writing, now or once the link is open; an answer is due."""
-        self._vigil.person_begins(_now())
-        self._vigil.person_stops(_now())
-        self._recollection.written(text)
-        self._uplink.answered()
-        self._text, self._text_on = text, self._opened
-        self._outbox.send_text(text)
+        self._recorder.written(text)
+        self._take(facts.TextSent(text))
+        self._pending.send_text(text)
 
     def resend_turn(self) -> None:
-        """Say once more what has no answer yet."""
-        self._vigil.repeated(Seconds(_now() + self._uplink.resend_turn()))
-        if self._text is not None and self._text_on is not self._opened:
-            self._text_on = self._opened
-            self._outbox.send_text(self._text)
+        """Send again what has no answer yet."""
+        self._take(facts.SpeechResent(Seconds(loop_time() + self._uplink.resend_turn())))
 
     def resend_unconfirmed(self) -> None:
-        """Send once more what may not have arrived; the person need not have finished."""
-        sent_at = Seconds(_now() + self._uplink.resend_turn())
-        if self._vigil.waiting:
-            self._vigil.repeated(sent_at)
+        """Send again what may not have arrived; the person need not have finished."""
+        self._take(facts.SpeechResent(Seconds(loop_time() + self._uplink.resend_turn()), finished=False))
 
     def forget(self) -> None:
         """Let the next conversation know nothing of this one."""
-        self._dialler.forget()
+        self._connector.forget()
 
     def send_tool_result(self, result: ToolResult) -> None:
         """Answer a tool call, now or once the link is open again."""
-        self._outbox.answer(result)
+        self._pending.answer(result)
 
     # Work
 
     async def run(self) -> None:
         """Open and close links as ordered, until cancelled."""
         async with self._tasks:
-            self._tasks.create_task(self._meter.run())
+            self._tasks.create_task(self._usage.run())
             while True:
                 if self._wanted is not None:
                     await self._keep(self._wanted)
@@ -215,8 +189,8 @@ class SessionManager:
 
     async def _serve(self, order: OpenLink) -> None:
         """Open a link and use it to its end; swap it for another as often as that is due."""
-        self._dialler.begin(order.session)
-        cap = self._meter.stop
+        self._connector.begin(order.session)
+        cap = self._usage.stop
         if cap is not None:
             self._end(order, LinkFailed(order.link, cap))
             return
@@ -224,7 +198,7 @@ class SessionManager:
         while self._wanted is order and left is not _Left.LOST:
             self._leaving = False
             try:
-                async with self._dialler.open(order.mode, partial(self._delayed, order, left)) as opened:
+                async with self._connector.open(order.mode, partial(self._delayed, order, left)) as opened:
                     if self._wanted is order:
                         left = await self._use(opened, order, left)
                     self._leaving = True
@@ -237,27 +211,27 @@ class SessionManager:
 
     async def _use(self, opened: OpenedLink, order: OpenLink, before: _Left | None) -> _Left:
         """Use an open link until it is lost or to be swapped."""
-        self._vigil.link_opened(_now())
-        if opened.continuity is Continuity.PARTIAL:
-            self._vigil.tools_gone()
+        continued = opened.continuity is not Continuity.PARTIAL
+        several_turns = capabilities(opened.model).has(Feature.STATUS)
         self._opened = opened
-        self._answering = self._answering and self._vigil.tool_ran
+        self._latency_drift = LatencyDriftDetector()
+        self._send_stall = SendStallDetector()
+        self._take(facts.ConnectionOpened(order.link, order.mode, continued, several_turns))
         self._uplink.attach(opened.link)
-        if self._text_on is None:
-            self._text_on = opened
-        self._outbox.opened(opened.link, opened.continuity)
+        self._pending.opened(opened.link, opened.continuity)
         if before is None:
-            self.post(order, LinkOpened(order.link, opened.continuity))
-        swapped = before is _Left.SWAP and opened.continuity is Continuity.PARTIAL
-        if (self._stalled or swapped) and not self._vigil.tool_ran:
+            self.post(LinkOpened(order.link, opened.continuity), order)
+        swapped = before is _Left.SWAP and not continued
+        if (self._stalled or swapped) and not self._session.state.tool_ran:
             self.resend_unconfirmed()  # unless a tool has acted upon it: what it has done is not to be done twice
         self._stalled = False
-        reading = self._tasks.create_task(self._reader.read(opened, order))
+        reading = self._tasks.create_task(self._receiver.read(opened, order))
         try:
             return await self._attend(reading, opened, order)
         finally:
             self._opened = None
-            self._outbox.closed()
+            self._take(facts.ConnectionClosed())
+            self._pending.closed()
             self._uplink.detach()
             reading.cancel()
             await asyncio.wait([reading])
@@ -272,29 +246,16 @@ class SessionManager:
                 return _Left.LOST
             if self._wanted is order and self._beat(opened, order):
                 self._swaps += 1
-                self._dialler.swap()
+                self._connector.swap()
                 return _Left.SWAP
 
     def _beat(self, opened: OpenedLink, order: OpenLink) -> bool:
         """Look after the link once; return whether to swap it."""
-        now = _now()
-        if self._vigil.speaks_unnoticed(order.mode):
-            self.speech_begins()
-            self._vigil.begins_here(now)
-            self.post(order, UserSpeech(order.link))
-        stopped_s = self._vigil.unnoticed_s(order.mode)
-        if stopped_s is not None:
-            self._vigil.person_stops(Seconds(now - stopped_s))
-            self._reader.person_stopped()
-            self.post(order, UserSilent(order.link))
-        elif self._vigil.overlooked(order.mode):
-            log.event("link.overlooked")
-            self._uplink.resend_turn(OVERLOOKED_S)
-        finding = self._vigil.check(opened.link.traffic(), now)
-        if finding is not None:
-            self.handle_diagnosis(order, finding)
-        swap = self._vigil.swap(now).swap
-        if swap is Swap.FORCED and self._vigil.busy & {Busy.MODEL, Busy.TOOL}:
+        now = loop_time()
+        stalled = self._send_stall.sample(opened.link.traffic(), now)
+        self._take(facts.SendingStalled() if stalled else facts.Ticked(), order)
+        swap = rotation_due(self._session.state, now).swap
+        if swap is Swap.FORCED and busy(self._session.state) & {Busy.MODEL, Busy.TOOL}:
             error = LinkError("the Live service is about to end the connection", LinkCause.ENDED)
             self._report_loss(order, error)
             return False
@@ -308,43 +269,39 @@ class SessionManager:
 
         Once a tool has acted upon that, only what has surely not arrived: what was done is not to be done twice.
         """
-        self._uplink.requeue(link.undelivered(), to_handle=not self._vigil.tool_ran)
+        self._uplink.requeue(link.undelivered(), to_handle=not self._session.state.tool_ran)
 
     def _delayed(self, order: OpenLink, left: _Left | None, error: ApplianceError) -> None:
         """An attempt has failed. One to swap a link is no secret any more: the conversation is to show it."""
         if left is None:
-            self._outlets.on_error(error)
-            self.post(order, LinkDelayed(order.link, trouble_of(error)))
+            self._callbacks.on_error(error)
+            self.post(LinkDelayed(order.link, trouble_of(error)), order)
         else:
             self._end(order, self._loss(order, error, resumable=True), error)
 
     def _report_loss(self, order: OpenLink, error: LinkError) -> None:
         """Report that an open link has ended, if it is wanted; the next attempt is planned by why."""
         if self._wanted is order:
-            self._end(order, self._loss(order, error, resumable=self._dialler.lost(error)), error)
+            self._end(order, self._loss(order, error, resumable=self._connector.lost(error)), error)
 
     def _loss(self, order: OpenLink, error: ApplianceError, *, resumable: bool) -> LinkLost:
-        return LinkLost(order.link, resumable, trouble_of(error), self._vigil.speech_begins)
+        return LinkLost(order.link, resumable, trouble_of(error), speech_begins(self._session.state))
 
     def _end(self, order: OpenLink, event: LinkFailed | LinkLost, error: ApplianceError | None = None) -> None:
         """Report the end of a link that nobody asked for; from then on it is no longer wanted."""
         if self._wanted is order:
             self._wanted = None
-            self._dialler.conversation_ended()
+            self._connector.conversation_ended()
             self._changed.set()
             if error is not None:
-                self._outlets.on_error(error)
-            self._outlets.post(event)
+                self._callbacks.on_error(error)
+            self._callbacks.post(event)
 
-    def _cut_off(self) -> None:
-        """Note what was heard of an answer, and tell the model, which believes that all of it was."""
-        cut = self._reader.cut_off()
-        if cut is None or cut.note is None or self._opened is None or self._candour is Candour.KEEP:
-            return
-        if capabilities(self._opened.model).has(Feature.CONTENT_AT_ANY_TIME):
-            self._outbox.add_history(HistorySeed(SeedMethod.CONTENT, (Turn(Role.PERSON, cut.note),)))
+    def _take(self, fact: facts.Fact, order: OpenLink | None = None) -> None:
+        for output in self._session.step(fact, loop_time()):
+            self.execute(output, order)
 
-    # For the reader
+    # For the receiver
 
     def handles(self, order: OpenLink) -> bool:
         """Return whether a handle that comes over the link of this order is of use: its session may be given up."""
@@ -354,52 +311,58 @@ class SessionManager:
         """Return whether anything is to be heard of the link of this order."""
         return self._wanted is order
 
-    def post(self, order: OpenLink, event: Event) -> None:
-        """Post an event, if that is wanted."""
+    def execute(self, output: facts.Output, order: OpenLink | None) -> None:  # noqa: C901  one case an output
+        """Carry out an output of the session machine; events are posted if the link is wanted."""
+        match output:
+            case facts.AnswerStarted():
+                self._uplink.answering(0 if self._opened is None else self._opened.link.undelivered())
+            case facts.AnswerEnded():
+                self._uplink.answered()
+            case facts.AnswerDelay(seconds):
+                if self._latency_drift.answered(seconds):
+                    self._take(facts.RotationWanted())
+            case facts.ResendText(text):
+                self._pending.send_text(text)
+            case facts.WordsMissed():
+                log.event("link.overlooked")
+                self._uplink.resend_turn(OVERLOOKED_S)
+            case ToolCall():
+                self._callbacks.on_tool_call(output)
+            case facts.CalledAgain(name):
+                log.event("tool.called-again", level="warning", tool=name)
+            case facts.Diagnosis(symptom, action):
+                log.event("link.finding", level="warning", kind=symptom.value, remedy=action.value)
+                if symptom is facts.Symptom.STALLED_UPLINK and order is not None:
+                    self._handle_stall(order)
+            case facts.ReplyChunk() | facts.FirstAudio() | facts.AudioDropped():
+                pass  # the receiver's
+            case _ if order is not None:
+                self.post(output, order)
+
+    def _handle_stall(self, order: OpenLink) -> None:
+        """Swap the link; if sending stalls again without an answer, give it up."""
+        if self._session.state.stalls <= 1:
+            self._stalled = True
+            return
+        if self._opened is not None:
+            self._requeue(self._opened.link)
+        self._report_loss(order, LinkError("what is sent does not leave, again", LinkCause.DROPPED))
+
+    def post(self, event: Event, order: OpenLink) -> None:
+        """Post an event, if the link is wanted."""
         if self._wanted is order:
-            if isinstance(event, ServerInterrupted):
-                self._cut_off()
-                self.answered()
-            self._outlets.post(event)
+            self._callbacks.post(event)
+            if isinstance(event, TurnRefused):
+                log.event("reply.refused", level="warning")
+
+    def truncate_reply(self) -> None:
+        """Note what was heard of an interrupted answer, and tell the model, which believes that all of it was."""
+        cut = self._receiver.truncate_reply()
+        if cut is None or cut.note is None or self._opened is None or not self._report_truncation:
+            return
+        if capabilities(self._opened.model).has(Feature.CONTENT_AT_ANY_TIME):
+            self._pending.add_history(HistorySeed(SeedMethod.CONTENT, (Turn(Role.PERSON, cut.note),)))
 
     def handle_came(self, unknown: int) -> None:
         """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
         self._uplink.handle_came(unknown)
-
-    def answering(self) -> None:
-        """There is something to hear in answer to what was said, or a tool is called for it."""
-        self._answering = True
-        self._uplink.answering(0 if self._opened is None else self._opened.link.undelivered())
-
-    def answered(self) -> None:
-        """That answer, if there is one, has all come or is cut off."""
-        if self._answering:
-            self._answering = False
-            self._stalls = 0
-            self._uplink.answered()
-            self._text = None
-
-    def speech_begins(self) -> None:
-        """The person speaks: what a tool has acted upon is over, and not to be asked again with what follows."""
-        if self._vigil.tool_ran:
-            self.answered()
-
-    def handle_diagnosis(self, order: OpenLink, finding: Diagnosis) -> None:
-        """Do something about what is wrong."""
-        log.event("link.finding", level="warning", kind=finding.kind.value, remedy=finding.remedy.value)
-        if finding.kind is Symptom.STALLED_UPLINK and not self._stalls:
-            self._stalled, self._stalls = True, 1
-        elif finding.kind is Symptom.STALLED_UPLINK:
-            if self._opened is not None:
-                self._requeue(self._opened.link)
-            error = LinkError("what is sent does not leave, again", LinkCause.DROPPED)
-            self._report_loss(order, error)
-        else:
-            if finding.kind is Symptom.FAILED_TURN:
-                self.post(order, UserSilent(order.link))  # the service has heard an end, and need not have told
-            heard = finding.kind is not Symptom.NO_REPLY or not self._vigil.doubtful
-            self.post(order, Unanswered(order.link, finding.remedy is Action.RETRY_UTTERANCE, heard))
-
-
-def _now() -> Seconds:
-    return Seconds(asyncio.get_running_loop().time())

@@ -3,8 +3,8 @@
 It decides nothing about what is sent. It only keeps a service that hears nothing from going unnoticed.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 from appliance.units import Dbfs, Seconds
 
@@ -14,7 +14,7 @@ _RISE_DB_S: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Loudness:
-    """What counts as speech."""
+    """The sound that counts as speech."""
 
     above_noise_db: float = 15.0
     at_least_dbfs: float = -55.0
@@ -24,49 +24,48 @@ class Loudness:
     """A shorter silence does not end it."""
 
 
-class VoiceActivityDetector:
-    """Listens from `reset` on for speech and for its end."""
+@dataclass(frozen=True, slots=True)
+class VoiceActivity:
+    """Speech since `reset`, and its end."""
 
-    def __init__(self, loudness: Loudness = Loudness()) -> None:
-        self._loudness = loudness
-        self._noise: float | None = None
-        self.reset()
+    loudness: Loudness = Loudness()
+    noise: float | None = None
+    """Level of the room, dBFS."""
+    spoken_s: float = 0.0
+    quiet_s: float = 0.0
 
-    def reset(self) -> None:
-        """Nothing was said yet; the noise of the room is still known."""
-        self._spoken_s = self._quiet_s = 0.0
+    def reset(self) -> Self:
+        """Return the activity without any speech; the noise of the room is still known."""
+        return replace(self, spoken_s=0.0, quiet_s=0.0)
 
-    def feed(self, level: Dbfs, duration: Seconds) -> None:
-        """Take the level of the next stretch of microphone audio, DC left out."""
-        noise = level if self._noise is None else min(level, self._noise + _RISE_DB_S * duration)
-        self._noise = noise
-        if level >= max(noise + self._loudness.above_noise_db, self._loudness.at_least_dbfs):
-            self._spoken_s += duration
-            self._quiet_s = 0.0
-        else:
-            self._quiet_s += duration
+    def after(self, level: Dbfs, duration: Seconds) -> Self:
+        """Return the activity after another stretch of microphone audio; the level is measured without DC."""
+        noise = level if self.noise is None else min(level, self.noise + _RISE_DB_S * duration)
+        if level >= max(noise + self.loudness.above_noise_db, self.loudness.at_least_dbfs):
+            return replace(self, noise=noise, spoken_s=self.spoken_s + duration, quiet_s=0.0)
+        return replace(self, noise=noise, quiet_s=self.quiet_s + duration)
 
     @property
     def speaks(self) -> bool:
         """Whether somebody speaks."""
-        return self._spoken_s >= self._loudness.spoken_s and self._quiet_s < self._loudness.pause_s
+        return self.spoken_s >= self.loudness.spoken_s and self.quiet_s < self.loudness.pause_s
 
     @property
     def stopped_s(self) -> float | None:
-        """How long ago somebody stopped speaking; None while nobody has, or may go on."""
-        return self.pause_s if self._spoken_s >= self._loudness.spoken_s else None
+        """Seconds since somebody stopped speaking; None while nobody has, or may go on."""
+        return self.pause_s if self.spoken_s >= self.loudness.spoken_s else None
 
     @property
     def pause_s(self) -> float | None:
-        """How long nobody has spoken, if that is too long for a pause between words; since `reset` at the most."""
-        return self._quiet_s if self._quiet_s >= self._loudness.pause_s else None
+        """Seconds without speech, if that is too long for a pause between words; since `reset` at the most."""
+        return self.quiet_s if self.quiet_s >= self.loudness.pause_s else None
 
     @property
     def begins(self) -> bool:
         """Whether there was a sound just now that may become speech."""
-        return self._spoken_s > 0.0 and self._quiet_s < self._loudness.pause_s
+        return self.spoken_s > 0.0 and self.quiet_s < self.loudness.pause_s
 
     @property
     def since_s(self) -> float | None:
-        """How long ago there was the last sound that counts; None: there was none."""
-        return self._quiet_s if self._spoken_s > 0.0 else None
+        """Seconds since the last sound that counts; None: there was none."""
+        return self.quiet_s if self.spoken_s > 0.0 else None

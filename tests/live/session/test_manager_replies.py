@@ -30,11 +30,11 @@ from appliance.live.messages import (
     UsageReported,
 )
 from appliance.live.ports import HistorySeed, Role, SeedMethod, ToolResult, Turn
-from appliance.live.session.callbacks import Candour, SessionCounts
+from appliance.live.session.callbacks import SessionCounts
 from appliance.units import Seconds
 from tests.support.live import FakePlayback, Household, closing, opening, settle
 
-A, B, C = (ReplyAudio(bytes([n, n])) for n in (1, 2, 3))
+A, B, C = (ReplyAudio(bytes([n, n, 0, 0])) for n in (1, 2, 3))
 SECOND = ReplyAudio(bytes(48_000))
 RESULT = ToolResult("1", "get_time", {"time": "noon"})
 
@@ -188,15 +188,15 @@ async def test_what_is_no_news_for_the_conversation_is_not_told():
 
 
 @pytest.mark.parametrize(
-    ("candour", "transcribed", "seeds"),
+    ("report_truncation", "transcribed", "seeds"),
     [
-        (Candour.TELL, True, ['(The person interrupted. Of your last answer they heard only: "One two")']),
-        (Candour.TELL, False, []),
-        (Candour.KEEP, True, []),
+        (True, True, ['(The person interrupted. Of your last answer they heard only: "One two")']),
+        (True, False, []),
+        (False, True, []),
     ],
 )
-async def test_the_model_is_told_what_was_heard_of_an_answer_that_was_cut_off(candour, transcribed, seeds):
-    house = Household(candour=candour)
+async def test_the_model_is_told_what_was_heard_of_an_answer_that_was_cut_off(report_truncation, transcribed, seeds):
+    house = Household(report_truncation=report_truncation)
     async with house.linked() as (_, link):
         if transcribed:
             link.say(SpokenText(" One two three four."))

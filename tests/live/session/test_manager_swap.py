@@ -38,7 +38,7 @@ from appliance.live.messages import (
 from appliance.live.ports import ToolResult, Traffic
 from appliance.live.usage.pricing import Caps
 from appliance.units import Dbfs, Seconds
-from tests.live.session.test_watchdogs import LOUD, MUTE
+from tests.live.session.story import LOUD, MUTE
 from tests.support.live import MODEL, FakeConnector, FakeUplink, Household, closing, opening, settle
 
 CALL = ToolCall("1", "get_time", {})

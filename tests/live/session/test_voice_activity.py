@@ -2,18 +2,18 @@
 
 import pytest
 
-from appliance.live.session.voice_activity import VoiceActivityDetector
+from appliance.live.session.voice_activity import VoiceActivity
 from appliance.units import Dbfs, Seconds
 
 BLOCK_S = 0.02
 
 
-def listening(*stretches: tuple[float, float]) -> VoiceActivityDetector:
+def listening(*stretches: tuple[float, float]) -> VoiceActivity:
     """A voice that has heard stretches of (dBFS, seconds)."""
-    voice = VoiceActivityDetector()
+    voice = VoiceActivity()
     for level, seconds in stretches:
         for _ in range(round(seconds / BLOCK_S)):
-            voice.feed(Dbfs(level), Seconds(BLOCK_S))
+            voice = voice.after(Dbfs(level), Seconds(BLOCK_S))
     return voice
 
 
@@ -45,16 +45,16 @@ def test_the_pauses_of_a_sentence_belong_to_it():
 
 def test_noise_that_begins_and_stays_is_taken_for_the_room_in_the_end():
     voice = listening((-60, 1.0), (-35, 12.0))
-    voice.reset()
+    voice = voice.reset()
     for _ in range(200):
-        voice.feed(Dbfs(-35), Seconds(BLOCK_S))
+        voice = voice.after(Dbfs(-35), Seconds(BLOCK_S))
     assert voice.stopped_s is None
 
 
 def test_a_reset_forgets_what_was_said_and_not_the_room():
     voice = listening((-60, 1.0), (-30, 1.0), (-60, 2.0))
-    voice.reset()
+    voice = voice.reset()
     assert voice.stopped_s is None
     for level in [-30] * 50 + [-60] * 100:
-        voice.feed(Dbfs(level), Seconds(BLOCK_S))
+        voice = voice.after(Dbfs(level), Seconds(BLOCK_S))
     assert voice.stopped_s is not None

@@ -1,3 +1,5 @@
+"""Which audio belongs to which reply, and which is dropped; a reply ends once, in every order of messages."""
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -20,26 +22,26 @@ from appliance.live.messages import (
     TurnComplete,
     UsageReported,
 )
-from appliance.live.session.reply_filter import STALE_S, ReplyChunk, ReplyFact, ReplyFilter
+from appliance.live.session.facts import AudioDropped, Fact, ReplyChunk, ReplyDiscarded
+from appliance.live.session.transitions import STALE_S
 from appliance.units import Epoch, Seconds
+from tests.live.session.story import LINK, Story
 
 A, B, C = (ReplyAudio(bytes([n, n])) for n in (1, 2, 3))
 SAID = HeardText("hello")
 CALL = ToolCall("1", "get_time", {})
 
 
-def fed(gate: ReplyFilter, *messages: LinkMessage, at: float = 0.0) -> list[ReplyFact]:
-    return [fact for message in messages for fact in gate.feed(message, Seconds(at))]
+ReplyFact = ReplyChunk | ReplyStarted | ReplyEnded | ServerInterrupted
 
 
-def opened() -> ReplyFilter:
-    gate = ReplyFilter()
-    gate.begin_link(7)
-    return gate
+def fed(story: Story, *facts: Fact) -> list[ReplyFact]:
+    """Return what follows for the replies."""
+    return [output for output in story.take(*facts) if isinstance(output, ReplyFact)]
 
 
 def started(epoch: int) -> ReplyStarted:
-    return ReplyStarted(7, epoch)
+    return ReplyStarted(LINK, epoch)
 
 
 def chunk(epoch: int, audio: ReplyAudio) -> ReplyChunk:
@@ -47,54 +49,58 @@ def chunk(epoch: int, audio: ReplyAudio) -> ReplyChunk:
 
 
 def test_a_reply_begins_with_its_first_audio_and_ends_once():
-    facts = fed(opened(), A, B, GenerationComplete(), TurnComplete())
-    assert facts == [started(1), chunk(1, A), chunk(1, B), ReplyEnded(7, 1)]
+    facts = fed(Story(), A, B, GenerationComplete(), TurnComplete())
+    assert facts == [started(1), chunk(1, A), chunk(1, B), ReplyEnded(LINK, 1)]
 
 
 def test_turn_complete_ends_a_reply_that_nothing_else_has_ended():
-    assert fed(opened(), A, TurnComplete()) == [started(1), chunk(1, A), ReplyEnded(7, 1)]
+    assert fed(Story(), A, TurnComplete()) == [started(1), chunk(1, A), ReplyEnded(LINK, 1)]
 
 
 def test_a_turn_without_audio_ends_once_and_with_no_epoch():
-    assert fed(opened(), GenerationComplete(), TurnComplete()) == [ReplyEnded(7, 0)]
+    assert fed(Story(), GenerationComplete(), TurnComplete()) == [ReplyEnded(LINK, 0)]
 
 
 def test_epochs_go_on_from_link_to_link():
-    gate = opened()
-    fed(gate, A)
-    gate.begin_link(8)
-    assert fed(gate, B) == [ReplyStarted(8, 2), chunk(2, B)]
+    story = Story()
+    fed(story, A)
+    story.reconnect(link=8)
+    assert fed(story, B) == [ReplyStarted(8, 2), chunk(2, B)]
 
 
 def test_after_an_interruption_nothing_is_admitted_until_the_turn_has_ended():
-    gate = opened()
-    facts = fed(gate, A, Interrupted(), B, TurnComplete(), C)
-    assert facts == [started(1), chunk(1, A), ServerInterrupted(7), started(2), chunk(2, C)]
-    assert gate.dropped_bytes == len(B.pcm)
+    story = Story()
+    assert fed(story, A, Interrupted()) == [started(1), chunk(1, A), ServerInterrupted(LINK)]
+    assert story.take(B) == [AudioDropped(len(B.pcm))]
+    assert fed(story, TurnComplete(), C) == [started(2), chunk(2, C)]
 
 
 @pytest.mark.parametrize("sign", [SAID, SpeechEnded(), CALL], ids=["transcript", "silence", "tool call"])
 def test_an_interruption_that_is_never_followed_by_an_end_does_not_mute_the_next_turn(sign):
-    facts = fed(opened(), A, Interrupted(), B, sign, C)
-    assert facts == [started(1), chunk(1, A), ServerInterrupted(7), started(2), chunk(2, C)]
+    facts = fed(Story(), A, Interrupted(), B, sign, C)
+    assert facts == [started(1), chunk(1, A), ServerInterrupted(LINK), started(2), chunk(2, C)]
 
 
 def test_nor_does_it_where_the_service_tells_nothing_at_all_before_the_next_turn():
-    gate = opened()
-    fed(gate, A, Interrupted())
-    assert fed(gate, B, at=STALE_S / 2) == fed(gate, B, at=STALE_S) == [], "it is still the old one"
-    assert fed(gate, C, at=2 * STALE_S) == [started(2), chunk(2, C)]
+    story = Story()
+    fed(story, A, Interrupted())
+    for _ in range(2):
+        story.now += STALE_S / 2
+        assert fed(story, B) == [], "it is still the old one"
+    story.now += STALE_S
+    assert fed(story, C) == [started(2), chunk(2, C)]
 
 
 def test_what_we_discard_does_not_begin_anew_after_a_pause():
-    gate = opened()
-    fed(gate, A)
-    gate.discard()
-    assert fed(gate, B, at=60.0) == []
+    story = Story()
+    fed(story, A)
+    story.take(ReplyDiscarded())
+    story.now += 60.0
+    assert fed(story, B) == []
 
 
 def test_an_end_that_comes_after_such_a_sign_is_not_taken_for_a_silent_turn():
-    assert fed(opened(), A, Interrupted(), SAID, TurnComplete()) == [started(1), chunk(1, A), ServerInterrupted(7)]
+    assert fed(Story(), A, Interrupted(), SAID, TurnComplete()) == [started(1), chunk(1, A), ServerInterrupted(LINK)]
 
 
 @pytest.mark.parametrize(
@@ -103,40 +109,39 @@ def test_an_end_that_comes_after_such_a_sign_is_not_taken_for_a_silent_turn():
     ids=["before any turn", "after a silent turn", "while it is played", "after the turn"],
 )
 def test_an_interruption_while_no_audio_is_sent_swallows_nothing(before):
-    gate = opened()
-    fed(gate, *before)
-    assert fed(gate, Interrupted()) == [ServerInterrupted(7)]
-    assert [type(fact) for fact in fed(gate, B, TurnComplete())] == [ReplyStarted, ReplyChunk, ReplyEnded]
+    story = Story()
+    fed(story, *before)
+    assert fed(story, Interrupted()) == [ServerInterrupted(LINK)]
+    assert [type(fact) for fact in fed(story, B, TurnComplete())] == [ReplyStarted, ReplyChunk, ReplyEnded]
 
 
 def test_an_interrupted_turn_has_no_other_end():
-    assert fed(opened(), Interrupted(), TurnComplete()) == [ServerInterrupted(7)]
+    assert fed(Story(), Interrupted(), TurnComplete()) == [ServerInterrupted(LINK)]
 
 
 @pytest.mark.parametrize("boundary", [[GenerationComplete(), TurnComplete()], [TurnComplete()]], ids=["both", "one"])
 def test_what_we_discard_is_dropped_until_its_turn_ends_and_is_not_reported(boundary):
-    gate = opened()
-    fed(gate, A)
-    gate.discard()
-    assert fed(gate, B, SAID, B, *boundary) == []
-    assert gate.dropped_bytes == 2 * len(B.pcm)
-    assert fed(gate, C) == [started(2), chunk(2, C)]
+    story = Story()
+    fed(story, A)
+    story.take(ReplyDiscarded())
+    assert fed(story, B, SAID, B, *boundary) == []
+    assert fed(story, C) == [started(2), chunk(2, C)]
 
 
 def test_the_services_interruption_of_what_we_have_discarded_is_no_news():
-    gate = opened()
-    fed(gate, A)
-    gate.discard()
-    assert fed(gate, B, Interrupted(), B, TurnComplete(), C) == [started(2), chunk(2, C)]
+    story = Story()
+    fed(story, A)
+    story.take(ReplyDiscarded())
+    assert fed(story, B, Interrupted(), B, TurnComplete(), C) == [started(2), chunk(2, C)]
 
 
 def test_with_no_audio_under_way_there_is_nothing_to_discard():
-    gate = opened()
-    gate.discard()
-    facts = fed(gate, A, GenerationComplete())
-    gate.discard()
-    facts += fed(gate, TurnComplete(), B)
-    assert facts == [started(1), chunk(1, A), ReplyEnded(7, 1), started(2), chunk(2, B)]
+    story = Story()
+    story.take(ReplyDiscarded())
+    facts = fed(story, A, GenerationComplete())
+    story.take(ReplyDiscarded())
+    facts += fed(story, TurnComplete(), B)
+    assert facts == [started(1), chunk(1, A), ReplyEnded(LINK, 1), started(2), chunk(2, B)]
 
 
 # Any conversation that the service may legally hold
@@ -147,7 +152,7 @@ Step = LinkMessage | str
 
 @dataclass(frozen=True)
 class Turn:
-    """Steps of one turn of the model, and what the gate is to make of them."""
+    """Steps of one turn of the model, and what the story is to make of them."""
 
     steps: tuple[Step, ...]
     expected: tuple[ReplyAudio | str, ...]
@@ -206,22 +211,19 @@ TURNS = st.lists(
 )
 
 
-def play(gate: ReplyFilter, steps: Iterable[Step]) -> list[ReplyFact]:
+def play(story: Story, steps: Iterable[Step]) -> list[ReplyFact]:
     facts: list[ReplyFact] = []
     for step in steps:
-        if isinstance(step, str):
-            gate.discard()
-        else:
-            facts += fed(gate, step)
+        facts += fed(story, ReplyDiscarded() if isinstance(step, str) else step)
     return facts
 
 
 def expected_facts(turn: Turn, epoch: int) -> list[ReplyFact]:
     named: dict[str, ReplyFact] = {
         "started": started(epoch),
-        "ended": ReplyEnded(7, epoch),
-        "silent": ReplyEnded(7, 0),
-        "cut": ServerInterrupted(7),
+        "ended": ReplyEnded(LINK, epoch),
+        "silent": ReplyEnded(LINK, 0),
+        "cut": ServerInterrupted(LINK),
     }
     return [named[item] if isinstance(item, str) else chunk(epoch, item) for item in turn.expected]
 
@@ -229,23 +231,23 @@ def expected_facts(turn: Turn, epoch: int) -> list[ReplyFact]:
 @settings(deadline=None, max_examples=150)
 @given(TURNS)
 def test_in_every_legal_order_each_turn_is_heard_as_far_as_it_should_be(turns: list[Turn]) -> None:
-    gate = opened()
+    story = Story()
     epoch = 0
     owed = False
     for turn in turns:
         epoch += "started" in turn.expected
         swallowed = owed and turn == SILENT
-        assert play(gate, turn.steps) == ([] if swallowed else expected_facts(turn, epoch))
+        assert play(story, turn.steps) == ([] if swallowed else expected_facts(turn, epoch))
         owed = turn.owes_end
 
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.sampled_from([A, GenerationComplete(), TurnComplete(), Interrupted(), SAID, CALL, DISCARD])))
-def test_in_no_order_at_all_does_the_gate_stay_shut_or_a_reply_end_twice(steps: list[Step]) -> None:
-    gate = opened()
-    facts = play(gate, steps)
+def test_in_no_order_at_all_does_the_story_stay_shut_or_a_reply_end_twice(steps: list[Step]) -> None:
+    story = Story()
+    facts = play(story, steps)
     ends = [fact.epoch for fact in facts if isinstance(fact, ReplyEnded) and fact.epoch]
     begins = [fact.epoch for fact in facts if isinstance(fact, ReplyStarted)]
     assert ends == sorted(set(ends))
     assert begins == list(range(1, len(begins) + 1))
-    assert fed(gate, TurnComplete(), B)[-1] == chunk(len(begins) + 1, B)
+    assert fed(story, TurnComplete(), B)[-1] == chunk(len(begins) + 1, B)
