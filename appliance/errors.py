@@ -3,18 +3,18 @@
 * ApplianceError
     * ConfigurationError: a setting is wrong (owner installer, exit 78)
         * NotEnrolled: this device has no identity yet
-    * InputError: a file given on the command line cannot be used (owner installer, exit 65 or 66)
-    * DeviceError: something soldered or plugged (owner hardware, retried)
+    * InputError: a file named on the command line cannot be used (owner installer, exit 65 or 66)
+    * DeviceError: hardware is missing or has failed (owner hardware, retried)
         * MicrophoneError · SpeakerError · WakeModelError · GpioError · EnrolmentError
-    * ProvisioningError: no token, with a `LinkAction` that says what to do about it
+    * ProvisioningError: no token, with a `LinkAction`, the remedy
         * ProvisioningUnreachable (network, retried) · ClockWrong · ServerUntrusted (both count as unreachable)
         * TokenRefused (installer, not retried)
-    * LinkError: the Live connection, with a `LinkCause` that says why and a `LinkAction` that says what to do about it
-    * ToolError: told to the model, never fatal
-    * StoreUnavailable: the provisioning server's database (retried, exit 69 or 73; it is with the server's own modules)
+    * LinkError: the Live connection, with a `LinkCause`, the reason, and a `LinkAction`, the remedy
+    * ToolError: reported to the model, never fatal
+    * StoreUnavailable: the provisioning server's database (retried, exit 69 or 73; defined with the server's modules)
 
 Adapters translate foreign exceptions into these (`translated`); nothing foreign crosses a port. A message is one line,
-says what to do, and holds no secret.
+says what to do, and contains no secret.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ from typing import ClassVar
 
 
 class ExitCode(IntEnum):
-    """How every program of the appliance ends; documented in docs/installing.md."""
+    """Exit codes of all programs; documented in docs/installing.md."""
 
     OK = 0
     BUG = 1
@@ -34,11 +34,11 @@ class ExitCode(IntEnum):
     UNFIT = 4
     """`appliance doctor` has found a problem."""
     DATA = 65
-    """A file is not what it should be."""
+    """A file has the wrong content."""
     NO_INPUT = 66
-    """A file or device is not there."""
+    """A file or device is missing."""
     UNAVAILABLE = 69
-    """A server that is needed does not answer."""
+    """A server does not answer."""
     CANNOT_WRITE = 73
     """A result cannot be written."""
     REFUSED = 77
@@ -48,7 +48,7 @@ class ExitCode(IntEnum):
 
 
 class Owner(Enum):
-    """Who can do something about an error."""
+    """The party that can fix an error."""
 
     INSTALLER = "installer"
     HOUSEHOLD = "household"
@@ -138,37 +138,37 @@ class EnrolmentError(DeviceError):
 
 
 class LinkCause(Enum):
-    """Why a link failed or ended, as far as what to do about it differs."""
+    """Why a link failed or ended, as far as the remedies differ."""
 
     UNREACHABLE = "unreachable"
     """No connection: address, route, TLS or time-out. Back off and try again."""
     REFUSED = "refused"
-    """The service does not accept the token or the set-up. A new token once, then a person is needed."""
+    """The service rejects the token or the set-up. Try a new token once, then a person is needed."""
     QUOTA = "quota"
-    """The service says that a quota is used up. Long back-off."""
+    """The service reports that a quota is used up. Long back-off."""
     DROPPED = "dropped"
-    """An open link ended. Resume."""
+    """An open link ended. Resume the session."""
     ENDED = "ended"
     """The service closed in order (1000)."""
     PROTOCOL = "protocol"
-    """The service sent what the contract excludes."""
+    """The service sent something that its contract excludes."""
 
 
 class LinkAction(Enum):
-    """What to do about a link that failed or ended."""
+    """The remedy for a link that failed or ended."""
 
     RETRY_NOW = "retry-now"
-    """Connect again at once and go on with the session."""
+    """Connect again at once and continue the session."""
     BACK_OFF = "back-off"
-    """The service cannot serve now: try again, later each time."""
+    """The service cannot serve now: retry at growing intervals."""
     NEW_TOKEN = "new-token"  # noqa: S105  an action
-    """The token is at fault: fetch another; should that be refused as well, a person is needed."""
+    """The token is at fault: fetch another. If that is refused, too, a person is needed."""
     FRESH_SESSION = "fresh-session"
-    """The session is at fault: drop its handle and begin a new one."""
+    """The session is at fault: discard its handle and begin a new one."""
     DROP_TIER = "drop-tier"
     """The set-up is at fault: leave out an optional part of it."""
     WAIT_QUOTA = "wait-quota"
-    """A quota is used up: wait long."""
+    """A quota is used up: wait for a long time."""
     GIVE_UP_CONFIG = "give-up-config"
     """No attempt with these settings can succeed."""
     GIVE_UP_AUTH = "give-up-auth"
@@ -176,20 +176,20 @@ class LinkAction(Enum):
     NOT_ENROLLED = "not-enrolled"
     """No attempt can succeed before this device has enrolled."""
     OFFLINE = "offline"
-    """This network does not lead to the service: try again until it does."""
+    """The network does not reach the service: retry until it does."""
     CLOCK_WRONG = "clock-wrong"
-    """The clock of this device is not set: try again until it is."""
+    """The clock of this device is not set: retry until it is."""
 
 
 class ProvisioningError(ApplianceError):
-    """The provisioning server did not do what it was asked: ``action`` says what to do about it.
+    """A request to the provisioning server failed; ``action`` is the remedy.
 
-    ``retry_after_s`` is how long the server asks to be left alone; 0 where it does not say.
+    ``retry_after_s`` is the server's Retry-After in seconds, 0 if it gives none.
     """
 
     code = "provisioning"
     usual: ClassVar[LinkAction] = LinkAction.BACK_OFF
-    """What to do where no more is known."""
+    """The remedy if none is given."""
 
     def __init__(self, message: str, action: LinkAction | None = None, retry_after_s: float = 0.0) -> None:
         super().__init__(message)
@@ -198,7 +198,7 @@ class ProvisioningError(ApplianceError):
 
 
 class ProvisioningUnreachable(ProvisioningError):  # noqa: N818  names a condition, as ConnectionRefused does
-    """The provisioning server does not answer, or answers that it cannot serve now."""
+    """The provisioning server does not answer, or cannot serve now."""
 
     code = "provisioning-unreachable"
     owner = Owner.NETWORK
@@ -208,14 +208,14 @@ class ProvisioningUnreachable(ProvisioningError):  # noqa: N818  names a conditi
 
 
 class ClockWrong(ProvisioningUnreachable):
-    """The server's certificate is of another time, as far as this device knows the time."""
+    """The server's certificate is not valid at the time of this device's clock."""
 
     code = "clock-wrong"
     usual = LinkAction.CLOCK_WRONG
 
 
 class ServerUntrusted(ProvisioningUnreachable):
-    """An answer is signed by a key that this device does not trust: somebody is in between, or it is another server."""
+    """An answer is signed by an untrusted key: another server, or someone in between."""
 
     code = "server-untrusted"
     owner = Owner.INSTALLER
@@ -239,11 +239,11 @@ _ACTIONS: Mapping[LinkCause, LinkAction] = {
     LinkCause.ENDED: LinkAction.RETRY_NOW,
     LinkCause.PROTOCOL: LinkAction.FRESH_SESSION,
 }
-"""Where no more is known than the cause."""
+"""The remedy if only the cause is known."""
 
 
 class LinkError(ApplianceError):
-    """The Live connection could not be opened or has ended: ``cause`` says why, ``action`` what to do about it."""
+    """The Live connection could not be opened or has ended; ``cause`` is the reason, ``action`` the remedy."""
 
     code = "link"
     owner = Owner.SERVICE
@@ -259,7 +259,7 @@ class LinkError(ApplianceError):
 
 
 class ToolError(ApplianceError):
-    """A tool could not do what the model asked; the text goes back to the model."""
+    """A tool could not do what the model asked; the text is returned to the model."""
 
     code = "tool"
 

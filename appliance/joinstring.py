@@ -1,6 +1,6 @@
-"""The outside of a join string: ``va1.`` + payload + ``.`` + checksum. Pure.
+"""The envelope of a join string: ``va1.`` + payload + ``.`` + checksum. Pure.
 
-Standard library only: the installer finds damage with it before anything is installed.
+Standard library only: the installer checks join strings before anything is installed.
 """
 
 import base64
@@ -22,21 +22,21 @@ def wrapped(payload: str) -> str:
 
 
 def payload_of(text: str) -> str:
-    """Return the payload; blanks, line breaks, quotes and invisible characters around and in the text do not count.
+    """Return the payload; ignore blanks, line breaks, quotes and invisible characters in and around the text.
 
     Raises:
-        ValueError: It is no join string, or has been damaged; the text is not quoted.
+        ValueError: The text is not a join string, or a damaged one; the message does not quote it.
     """
     found = _JOIN.fullmatch(bare(text[: 2 * MAX_CHARACTERS]))
     if found is None:
-        raise ValueError("not a join string: it begins with va1. and is copied as a whole")
+        raise ValueError("not a join string: copy all of it, from va1. to the end")
     if found["check"] != _checksum(found["payload"]):
-        raise ValueError("the join string has been damaged: copy it again")
+        raise ValueError("the join string is damaged: copy it again")
     return found["payload"]
 
 
 def without_join_strings(text: str) -> str:
-    """Return a message without what somebody has taken for the place of a join string."""
+    """Return a message with every join string in it cut out."""
     return _ANY.sub("va1.…", text)
 
 

@@ -1,12 +1,12 @@
-"""What the daemon tells its operator: one structured event for each thing worth knowing.
+"""The log: one structured event for everything that an operator should know.
 
 An event has a stable dotted name, fields, and for the main ones a sentence and a journald MESSAGE_ID. Under systemd it
 goes to the journal with ``APPLIANCE_EVENT`` and an ``APPLIANCE_<FIELD>`` for each field; elsewhere it is a line on
 stderr. With `service.notify`, the only importer of ``systemd``.
 
-Never logged: tokens, keys, audio, words spoken (the transcript only where the settings say so). Fields that are named
-like one are refused, and whatever looks like a secret is cut out of every line, also of other libraries' and of
-tracebacks. Nothing here raises because of what is logged or where it goes.
+Never logged: tokens, keys, audio, spoken words (the transcript only if the settings say so). Fields with such names are
+refused, and everything that looks like a secret is cut out of every line, including those of other libraries and
+tracebacks. Nothing here raises because of the content or the destination of a log line.
 """
 
 import logging
@@ -30,13 +30,13 @@ from appliance.text import visible
 Level = Literal["debug", "info", "warning", "error"]
 
 QUIET: Final = ("websockets", "httpx", "httpcore", "httpx2", "httpcore2", "google", "google_genai", "uvicorn.access")
-"""Loggers that write tokens, or addresses that hold them, below WARNING: they are never let through below it."""
+"""Loggers that write tokens, or URLs with tokens, below WARNING: only WARNING and above is let through."""
 REFUSED: Final = frozenset({"token", "key", "secret", "password", "audio", "pcm", "text", "transcript"})
-"""A field is refused if a word of its name (``_`` between words) is one of these."""
+"""A field is refused if one of these is a word of its name (``_`` between words)."""
 TRANSCRIPT: Final = "transcript"
-"""The one field for what people and the model say: it becomes ``pii_transcript`` if the settings allow it."""
+"""The only field for spoken words: logged as ``pii_transcript`` if the settings allow it."""
 LONGEST: Final = 500
-"""Characters of a field's value that are kept."""
+"""Characters of a field's value; the rest is cut off."""
 
 _LEVELS: Final = MappingProxyType(
     {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -56,7 +56,7 @@ _SECRETS: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _BREAKS: Final = str.maketrans({"\t": "\\x09", "\n": "\\x0a"})
-"""The control characters that `visible` leaves as they are."""
+"""Control characters that `visible` keeps."""
 _STARTED: Final = time.monotonic()
 
 _logger = logging.getLogger("appliance")
@@ -65,7 +65,7 @@ _bound: ContextVar[Mapping[str, object]] = ContextVar("bound", default=MappingPr
 
 @dataclass(frozen=True, slots=True)
 class Notable:
-    """An event that operators look for: ``message_id`` never changes, ``sentence`` names fields in braces."""
+    """An event that operators search for: ``message_id`` never changes, ``sentence`` names fields in braces."""
 
     message_id: str
     sentence: str
@@ -81,11 +81,9 @@ NOTABLE: Final[Mapping[str, Notable]] = MappingProxyType(
         "wake.detected": Notable("6b9df2d354b949ec90ecf7e78c0c5b93", "{model} was heard, score {score}"),
         "link.failed": Notable("c607b89a3d4344338f69a43d0f2dd76d", "no link: {reason}"),
         "service.unmanaged": Notable(
-            "7a26f90b3a714f48b43f60245e20ba7f", "systemd is told nothing: {missing} is absent"
+            "7a26f90b3a714f48b43f60245e20ba7f", "systemd gets no notifications: {missing} is not installed"
         ),
-        "service.watchdog-withheld": Notable(
-            "b584114bc18248b2824e9e18d7777409", "watchdog not fed; not alive: {vitals}"
-        ),
+        "service.watchdog-withheld": Notable("b584114bc18248b2824e9e18d7777409", "watchdog not fed; failing: {vitals}"),
         "service.watchdog-resumed": Notable("7cb780531faa43f7b7b3ee465440e8ce", "the watchdog is fed again"),
         "tool.failed": Notable("a3cf27ede6914fe0b18280f6b75b5f94", "the tool {tool} has failed: {error}"),
     }
@@ -93,9 +91,9 @@ NOTABLE: Final[Mapping[str, Notable]] = MappingProxyType(
 
 
 def event(name: str, /, level: Level = "info", exc_info: BaseException | None = None, **fields: object) -> None:
-    """Log an event, with the traceback of ``exc_info`` if given. Any thread.
+    """Log an event, with the traceback of ``exc_info`` if given. From any thread.
 
-    A field that is None is left out; one that may not be logged is left out and counted in `refused_fields`.
+    A field that is None is left out; one that must not be logged is left out and counted in `refused_fields`.
     """
     if not _logger.isEnabledFor(_LEVELS[level]):
         return
@@ -106,7 +104,7 @@ def event(name: str, /, level: Level = "info", exc_info: BaseException | None = 
 
 @contextmanager
 def bound(**fields: object) -> Iterator[None]:
-    """Add fields to every event of this task, and of those that it starts, within the block."""
+    """Add fields to every event of this task, and of the tasks it starts, within the block."""
     token = _bound.set(MappingProxyType({**_bound.get(), **fields}))
     try:
         yield
@@ -122,9 +120,9 @@ def refused_fields() -> Mapping[str, int]:
 def configure(
     settings: _settings.Log, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ
 ) -> "Lines | Journal":
-    """Send all logging of the process to the journal if ``stream`` (stderr) is connected to it, else to ``stream``.
+    """Send all logs of the process to the journal if ``stream`` (stderr) is connected to it, else to ``stream``.
 
-    Calling it again replaces what it set up before.
+    A second call replaces the first set-up.
     """
     stream = sys.stderr if stream is None else stream
     _admission.transcripts = settings.transcripts
@@ -179,7 +177,7 @@ def _as_text(value: object) -> str:
         value = value.value
     try:
         text = f"{type(value).__name__}: {value}" if isinstance(value, BaseException) else str(value)
-    except Exception:  # noqa: BLE001  a value that cannot say what it is must not stop the daemon
+    except Exception:  # noqa: BLE001  a value without a text must not stop the daemon
         text = f"<{type(value).__name__}>"
     return visible(redacted(text)).translate(_BREAKS)[:LONGEST]
 
@@ -195,7 +193,7 @@ def _in_words(name: str, fields: Mapping[str, str]) -> str:
 
 
 def _is_loud_enough(record: logging.LogRecord) -> bool:
-    """Hold back what the quiet loggers say below WARNING, whatever level somebody has set them to."""
+    """Suppress the quiet loggers below WARNING, whatever their level is set to."""
     quiet = any(record.name == name or record.name.startswith(f"{name}.") for name in QUIET)
     return record.levelno >= logging.WARNING or not quiet
 
@@ -210,7 +208,7 @@ class _Line(logging.Formatter):
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Lines on a text stream; what cannot be written is counted."""
+    """Lines on a text stream; lines that cannot be written are counted."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__(stream)
@@ -223,7 +221,7 @@ class Lines(logging.StreamHandler[TextIO]):
 
 
 class Journal(logging.Handler):
-    """Entries in the journal, sent by ``systemd.journal.send``; what cannot be sent is counted."""
+    """Entries in the journal, sent by ``systemd.journal.send``; those that cannot be sent are counted."""
 
     def __init__(self, send: Callable[..., object]) -> None:
         super().__init__()
@@ -263,7 +261,7 @@ def _journal_fields(record: logging.LogRecord) -> dict[str, str | int]:
 
 
 def _journal(stream: TextIO | None, environ: Mapping[str, str]) -> Journal | None:
-    """Return the journal's handler if ``stream`` is what systemd connected to the journal (systemd.exec(5))."""
+    """Return the journal's handler if systemd has connected ``stream`` to the journal (systemd.exec(5))."""
     if stream is None:  # the process was started without stderr
         return None
     try:
@@ -273,7 +271,7 @@ def _journal(stream: TextIO | None, environ: Mapping[str, str]) -> Journal | Non
     if environ.get("JOURNAL_STREAM") != f"{status.st_dev}:{status.st_ino}":
         return None
     try:
-        from systemd.journal import send  # noqa: PLC0415  absent where nothing is a service
+        from systemd.journal import send  # noqa: PLC0415  absent on a laptop
     except ImportError:
         return None
     return Journal(send)

@@ -1,4 +1,4 @@
-"""Who else wants to know what the daemon does: the demo, a test."""
+"""Observers of the daemon: the demo, and tests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from appliance.units import Seconds
 from appliance.wake.ports import Detection, Score
 
 
-def _nobody(*_: object) -> None:
-    """Ignore what is told."""
+def _ignore(*_: object) -> None:
+    """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Observers:
-    """Who else wants to know; all are called on the loop's thread and must be quick."""
+    """Callbacks for observers; called on the loop's thread, they must return at once."""
 
-    on_moment: Callable[[Moment], None] = _nobody
-    on_block: Callable[[Block], None] = _nobody
-    on_detection: Callable[[Detection], None] = _nobody
-    on_scores: Callable[[list[Score]], None] = _nobody
-    on_error: Callable[[ApplianceError], None] = _nobody
-    on_said: Callable[[Turn], None] = _nobody
-    """The words of a turn, once it is over and where the service tells them."""
-    on_speaker: Callable[[Seconds], None] = _nobody
+    on_moment: Callable[[Moment], None] = _ignore
+    on_block: Callable[[Block], None] = _ignore
+    on_detection: Callable[[Detection], None] = _ignore
+    on_scores: Callable[[list[Score]], None] = _ignore
+    on_error: Callable[[ApplianceError], None] = _ignore
+    on_said: Callable[[Turn], None] = _ignore
+    """The words of a turn after its end, if the service transcribes."""
+    on_speaker: Callable[[Seconds], None] = _ignore
     """The speaker's first sample is heard at this moment."""

@@ -1,4 +1,4 @@
-"""Text that was written, saved or copied elsewhere: which bytes it may be, what does not belong to it, what is unseen.
+"""Untrusted text: its encoding, control characters, and quotes and blanks from copying.
 
 Standard library only: the installer reads with it before anything is installed.
 """
@@ -14,39 +14,39 @@ _MARKS: Final = {
     codecs.BOM_UTF16_BE: "utf-16",
 }
 _QUOTES: Final = frozenset("\"'`<>\u201e\u201a")
-"""The last two are the low ones that open a German quotation."""
+"""The last two are low quotation marks, as in German."""
 _QUOTES_OR_INVISIBLE: Final = frozenset({"Pi", "Pf", "Cf"})
-"""Categories of Unicode: initial and final quotes, and what only formats."""
+"""Unicode categories: initial and final quotes, format characters."""
 
 
 _UNSEEN: Final = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but tab and line feed
-    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # what turns the direction of writing
-    r"\u2028\u2029]"  # line breaks that few know
+    r"\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # changes of the direction of writing
+    r"\u2028\u2029]"  # line and paragraph separators
 )
 
 
 def visible(text: str) -> str:
-    """Return text of somebody else for a terminal: what would move the cursor or turn letters round is spelled out."""
+    """Return text for a terminal: characters that move the cursor or change the direction of writing are escaped."""
     return _UNSEEN.sub(
         lambda found: f"\\x{ord(found[0]):02x}" if found[0] < "\u0100" else f"\\u{ord(found[0]):04x}", text
     )
 
 
 def stripped(text: str) -> str:
-    """Return the same without those characters: as wide as before, where it stands in a table."""
+    """Return text without those characters, so that its width in a table is right."""
     return _UNSEEN.sub("", text)
 
 
 def decoded(content: bytes, encoding: str = "utf-8") -> str:
     """Return text in UTF-8 or UTF-16, with or without a byte order mark, else in ``encoding``; never raises.
 
-    Windows saves as UTF-16 what PowerShell writes with ``>``. A replacement character stands for what is no text.
+    PowerShell writes UTF-16 with ``>``. Invalid bytes become replacement characters.
     """
     for mark, marked in _MARKS.items():
         if content.startswith(mark):
             return content.decode(marked, "replace")
-    # ASCII in UTF-16 has a zero in every second place; other text has none at all.
+    # In UTF-16, every second byte of ASCII is zero; other encodings have no zeros.
     if content[1:2] == b"\0":
         return content.decode("utf-16-le", "replace")
     if content[:1] == b"\0":

@@ -16,7 +16,7 @@ Dbfs = NewType("Dbfs", float)
 SampleIndex = NewType("SampleIndex", int)
 """Position in the 16 kHz microphone stream, counted from the first sample since the daemon started; never reset."""
 Epoch = NewType("Epoch", int)
-"""Names one reply: audio of an older epoch is stale."""
+"""Number of a reply: audio of an older epoch is stale."""
 
 Pcm = npt.NDArray[np.int16]
 """Mono samples, dtype int16, shape (frames,)."""
@@ -30,15 +30,15 @@ class AudioFormat:
     channels: int = 1
 
     def duration(self, frames: int) -> Seconds:
-        """Length of ``frames`` frames."""
+        """Return the length of ``frames`` frames."""
         return Seconds(frames / self.rate_hz)
 
     def frames(self, duration: float) -> int:
-        """Whole frames in ``duration`` seconds, rounded to the nearest."""
+        """Return the number of frames in ``duration`` seconds, rounded."""
         return round(duration * self.rate_hz)
 
 
 UPLINK: Final = AudioFormat(Hz(16_000))
-"""What the Live API takes: 16 kHz mono (ai.google.dev, Live API, audio formats)."""
+"""Input of the Live API: 16 kHz mono (ai.google.dev, Live API, audio formats)."""
 REPLY: Final = AudioFormat(Hz(24_000))
-"""What the Live API speaks: 24 kHz mono."""
+"""Output of the Live API: 24 kHz mono."""

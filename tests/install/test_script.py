@@ -47,7 +47,7 @@ def test_a_damaged_join_string_is_told_before_all_else_and_not_repeated(tmp_path
         "standard input": ("--join-file", "-"),
     }[way]
     code, error = provision(tmp_path, *arguments, said=DAMAGED.encode())
-    assert (code, error) == (65, "provision: error: the join string has been damaged: copy it again\n")
+    assert (code, error) == (65, "provision: error: the join string is damaged: copy it again\n")
 
 
 @pytest.mark.skipif(Path("/var/lib/voice-appliance/identity.json").exists(), reason="this machine is enrolled")
