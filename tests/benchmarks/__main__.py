@@ -12,6 +12,7 @@ from tests.benchmarks.figures import Figure, report
 
 PARTS: Final = {
     "audio": "tests.benchmarks.audio",
+    "echo": "tests.benchmarks.echo",
     "live": "tests.benchmarks.live",
     "provisioning": "tests.benchmarks.provisioning",
 }

@@ -1,0 +1,1 @@
+"""A room in which a microphone hears a loudspeaker and people."""
