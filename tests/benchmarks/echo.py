@@ -54,7 +54,8 @@ def _speech() -> Sound:
         with file.open("rb") as opened, wave.open(opened) as wav:
             replies.append(np.frombuffer(wav.readframes(wav.getnframes()), np.int16) / FULL_SCALE)
     speech = np.concatenate(replies * 2)
-    return np.clip(0.1 * speech / np.sqrt(np.mean(speech**2)), -0.7, 0.7)
+    limited: Sound = np.clip(0.1 * speech / np.sqrt(np.mean(speech**2)), -0.7, 0.7)
+    return limited
 
 
 def _cancel(*, jump: bool) -> tuple[Sound, Sound, float]:

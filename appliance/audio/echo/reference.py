@@ -9,7 +9,7 @@ from appliance.audio.echo.canceller import BLOCK
 from appliance.units import UPLINK, AudioFormat
 
 _PHASES: Final = 128
-"""Places between two frames for which the filter is computed; between those, the nearest does: an error below -45 dB."""
+"""Places between two frames with a filter each; in between, the nearest serves: an error below -45 dB."""
 _HALF: Final = 24
 """Frames on each side of a place that its sample is made of."""
 _PASSED: Final = 0.9
@@ -53,7 +53,8 @@ class PlayedReference:
         wanted = whole[:, None] + np.arange(1 - _HALF, 1 + _HALF)
         kept = (wanted < self.end) & (wanted >= max(0, self.end - len(self._frames)))
         frames = np.where(kept, self._frames[wanted % len(self._frames)], np.float32(0))
-        return np.einsum("nk,nk->n", frames, self._kernels[phases])
+        samples: npt.NDArray[np.float32] = np.einsum("nk,nk->n", frames, self._kernels[phases])
+        return samples
 
 
 def _kernels(step: float) -> npt.NDArray[np.float32]:
@@ -61,5 +62,5 @@ def _kernels(step: float) -> npt.NDArray[np.float32]:
     offsets = np.arange(1 - _HALF, 1 + _HALF) - np.arange(_PHASES + 1)[:, None] / _PHASES
     cutoff = _PASSED * min(1.0, 1 / step)
     kernels = cutoff * np.sinc(cutoff * offsets) * np.cos(np.pi * offsets / (2 * _HALF + 2)) ** 2
-    kernels /= kernels.sum(axis=1, keepdims=True)
-    return kernels.astype(np.float32)
+    normalised: npt.NDArray[np.float32] = (kernels / kernels.sum(axis=1, keepdims=True)).astype(np.float32)
+    return normalised

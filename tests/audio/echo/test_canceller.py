@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.audio.echo.canceller import BLOCK, CONVERGED_DB, CancellerState, EchoCanceller
+from appliance.audio.echo.canceller import BLOCK, CONVERGED_DB, EchoCanceller
 from appliance.simulator.room.response import Room, heard
 
 RATE = 16_000
@@ -41,11 +41,11 @@ def echo(reference: Sound) -> Sound:
 
 def test_an_echo_is_gone_within_seconds(reference: Sound, echo: Sound):
     canceller = EchoCanceller()
-    assert canceller.state is CancellerState.COLD
+    assert canceller.state.value == "cold"
     left = cancel(canceller, echo, reference)
     assert power_db(echo, 2, 4) - power_db(left, 2, 4) > 12
     assert power_db(echo, 8, 12) - power_db(left, 8, 12) > 18
-    assert canceller.state is CancellerState.CONVERGED
+    assert canceller.state.value == "converged"
     assert canceller.erle_db > CONVERGED_DB
 
 
@@ -74,10 +74,10 @@ def test_a_jump_is_noticed_and_learnt_anew(reference: Sound, echo: Sound):
     cancel(canceller, echo, reference)
     later = np.concatenate((np.zeros(960), echo[:-960]))
     cancel(canceller, later[: 2 * RATE], reference[: 2 * RATE])
-    assert canceller.state is CancellerState.BROKEN
+    assert canceller.state.value == "broken"
     left = cancel(canceller, later, reference)
     assert power_db(later, 5, 7) - power_db(left, 5, 7) > 12
-    assert canceller.state is CancellerState.CONVERGED
+    assert canceller.state.value == "converged"
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
