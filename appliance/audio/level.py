@@ -33,7 +33,7 @@ class Level:
 
     @property
     def silent(self) -> bool:
-        """Whether nobody could hear anything in it."""
+        """Whether it is too quiet for anything to be heard."""
         return self.rms < SILENT_BELOW
 
 

@@ -64,7 +64,7 @@ class Mixer(Protocol):
 
 
 class Edge(Enum):
-    """How a run of reply audio began or ended in one period."""
+    """Start or end of a run of reply audio within one period."""
 
     NONE = "none"
     STARTED = "started"

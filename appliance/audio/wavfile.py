@@ -66,11 +66,6 @@ class WavMicrophone:
         self._then_silence_s = then_silence_s
         self._next = SampleIndex(0)
 
-    @property
-    def duration(self) -> Seconds:
-        """Duration of `run`."""
-        return Seconds(self._wav.format.duration(self._wav.frames) + self._then_silence_s)
-
     async def run(self, on_block: Callable[[Block], None]) -> None:
         """See `ports.Microphone`; a second run plays the file again, with indices that continue."""
         try:

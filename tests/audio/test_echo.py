@@ -168,7 +168,7 @@ def test_before_any_reply_there_is_no_echo():
     assert guard.captured_at(SampleIndex(800)) == pytest.approx(7.05)
 
 
-def test_a_person_is_told_from_an_echo_that_comes_seconds_later_and_from_silence():
+def test_a_person_is_distinguished_from_an_echo_that_comes_seconds_later_and_from_silence():
     played = sentence(Trouble.NETWORK)
     echoed, other = reverberant(at_16_khz(played)), at_16_khz(sentence(Trouble.CAP_SESSION))
     end_s = 1.0 + REPLY.duration(len(played))

@@ -187,7 +187,7 @@ async def test_a_card_with_a_converter_may_come_later_and_go_and_come_back(plug_
         await house.until(lambda: house.drained)
 
 
-async def test_nothing_of_what_is_defined_for_the_worker_is_left_to_this_process(plug_in: PlugIn):
+async def test_converters_of_the_worker_are_not_defined_in_this_process(plug_in: PlugIn):
     await played(plug_in(speaker=SPEAKERS["a Raspberry Pi's HDMI"]), "virtual_speaker")
     assert "memfd" not in os.environ["ALSA_CONFIG_PATH"]
     assert probe("appliance_speaker", Direction.OUTPUT).availability is Availability.ABSENT

@@ -36,7 +36,7 @@ def test_no_samples_are_silent_too():
     assert measure(np.zeros(0, dtype=np.int16)).silent
 
 
-def test_a_dead_input_with_an_offset_is_silent_and_its_offset_is_told():
+def test_a_dead_input_with_an_offset_is_silent_and_its_offset_is_measured():
     level = measure(np.full(800, 3277, dtype=np.int16))
     assert level.silent
     assert level.dc == pytest.approx(0.1, abs=0.001)

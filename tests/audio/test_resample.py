@@ -38,7 +38,7 @@ def test_a_tone_stays_the_same_tone_in_time(source, target, quality):
     assert np.sqrt(np.mean(np.square(difference))) < 10  # -57 dB of the tone
 
 
-def test_how_the_stream_is_cut_does_not_matter():
+def test_the_sizes_of_pieces_do_not_matter():
     frames = tone(44_100, 0.3)
     layout = AudioFormat(Hz(44_100))
     results = [converted(Resampler(layout, Hz(16_000)), frames, piece) for piece in (1, 333, 882, 100_000)]

@@ -140,7 +140,7 @@ def test_no_damage_is_answered_with_anything_but_an_input_error(tmp_path_factory
     assert 0 < found.frames <= len(damaged)
 
 
-def test_a_missing_file_a_directory_and_an_unreadable_path_are_told_apart(tmp_path):
+def test_a_missing_file_a_directory_and_an_unreadable_path_are_distinguished(tmp_path):
     with pytest.raises(InputError, match="does not exist") as caught:
         open_wav(tmp_path / "absent.wav")
     assert caught.value.exit_code == ExitCode.NO_INPUT

@@ -67,7 +67,6 @@ async def test_blocks_come_at_the_pace_of_a_microphone(tmp_path):
     path = tmp_path / "in.wav"
     path.write_bytes(riff((b"fmt ", fmt(PCM, 1, 48_000, 16)), (b"data", tone(48_000, 60.007).tobytes())))
     microphone = WavMicrophone(path, then_silence_s=0.5)
-    assert microphone.duration == pytest.approx(60.507)
     seen: list[tuple[float, Block]] = []
 
     loop = asyncio.get_running_loop()

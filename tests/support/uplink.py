@@ -60,7 +60,7 @@ class RecordingLink:
         return [sample for _, chunk in self.chunks for sample in chunk.tolist()]
 
     @property
-    def told(self) -> list[str]:
+    def sequence(self) -> list[str]:
         """Markers, and "audio" for any number of chunks."""
         words = [what if isinstance(what, str) else "audio" for _, what in self.history]
         return [word for i, word in enumerate(words) if word != "audio" or i == 0 or words[i - 1] != "audio"]

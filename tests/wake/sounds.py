@@ -31,7 +31,7 @@ def recording(path: Path) -> Pcm:
 
 
 def spoken(words: str, voice: str = "en-us") -> Pcm:
-    """What espeak-ng makes of ``words``."""
+    """Speech of espeak-ng."""
     said = subprocess.run(["espeak-ng", "-v", voice, "--stdout", words], check=True, capture_output=True).stdout
     with wave.open(io.BytesIO(said)) as file:
         rate = file.getframerate()

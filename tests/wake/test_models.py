@@ -150,7 +150,7 @@ def test_a_digest_is_read_however_it_was_written(tmp_path, written, encoding):
 @pytest.mark.parametrize(
     "text", ["", "hello", f"{'0' * 64}  a.onnx\n{'1' * 64}  b.onnx\n", f"{'0' * 128}  hey_marvin.onnx"]
 )
-def test_a_file_without_the_digest_is_told_as_such(tmp_path, text):
+def test_a_file_without_the_digest_is_refused(tmp_path, text):
     path = own_model(tmp_path, "hey_marvin")
     path.with_name("hey_marvin.onnx.sha256").write_text(text)
     with pytest.raises(WakeModelError, match=r"sha256 holds no sha256 of hey_marvin\.onnx: sha256sum "):
@@ -203,7 +203,7 @@ def test_no_graph_fetches_its_weights_from_another_folder(tmp_path, elsewhere):
         ("hey_marvin.onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run git lfs pull"),
     ],
 )
-def test_what_is_no_onnx_file_is_told_with_what_to_do(tmp_path, file, content, says):
+def test_a_file_that_is_no_onnx_graph_is_refused_with_what_to_do(tmp_path, file, content, says):
     (tmp_path / file).write_bytes(content)
     for model in ("hey_marvin", file, str(tmp_path / file)):
         with pytest.raises(WakeModelError, match=says):

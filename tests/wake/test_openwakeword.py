@@ -32,7 +32,7 @@ needs_espeak = pytest.mark.skipif(
 )
 
 RHASSPY = "hey_rhasspy"
-"""Its scores are never quite 0, so that a muted hop can be told."""
+"""Its scores are never quite 0, so that a muted hop can be recognised."""
 START_MUTE = 16
 GAP_MUTE = 26
 
@@ -179,7 +179,7 @@ def test_a_graph_that_is_no_classifier_is_refused():
 
 
 def heard_in(word: str, files: list[Path], before: float = 1.0) -> Iterator[list[Detection]]:
-    """What is heard in each recording, one after the other in one stream, with a quiet room between them."""
+    """Detections in each recording, one after the other in one stream, with a quiet room between them."""
     engine = engine_for(word)
     at = 0
     for file in files:

@@ -56,7 +56,7 @@ async def while_running(runner: WakeWordRunner, body: Callable[[], Awaitable[Non
         running.cancel()
 
 
-async def test_inline_the_word_is_told_before_feed_returns():
+async def test_without_a_thread_a_detection_is_delivered_before_feed_returns():
     heard: list[Detection] = []
 
     runner = WakeWordRunner(ScriptedEngine([400]), heard.append, run_in_thread=False)
@@ -70,24 +70,24 @@ async def test_inline_the_word_is_told_before_feed_returns():
     await while_running(runner, body)
 
 
-async def test_scores_are_told_hop_by_hop_and_before_the_word_they_made():
-    told: list[object] = []
+async def test_scores_are_delivered_hop_by_hop_and_before_their_detection():
+    calls: list[object] = []
 
-    runner = WakeWordRunner(ScriptedEngine([1_270]), told.append, told.append, run_in_thread=False)
+    runner = WakeWordRunner(ScriptedEngine([1_270]), calls.append, calls.append, run_in_thread=False)
 
     async def body():
         for number in range(8):
             runner.feed(block(number))
 
     await while_running(runner, body)
-    assert told == [
+    assert calls == [
         [Score("scripted", SampleIndex(1_280), 1.0)],
         Detection("scripted", SampleIndex(1_270), 1.0),
         [Score("scripted", SampleIndex(2_560), 0.0)],
     ]
 
 
-async def test_after_the_end_nothing_is_told():
+async def test_after_the_end_nothing_is_delivered():
     heard: list[Detection] = []
 
     runner = WakeWordRunner(ScriptedEngine([100]), heard.append, run_in_thread=False)
@@ -100,7 +100,7 @@ async def test_after_the_end_nothing_is_told():
     assert heard == []
 
 
-async def test_inline_a_failed_engine_ends_the_run_and_spares_the_microphone():
+async def test_without_a_thread_a_failed_engine_ends_the_run_and_spares_the_microphone():
     runner = WakeWordRunner(BrokenEngine(ZeroDivisionError("oops")), lambda _: None, run_in_thread=False)
 
     async def capture() -> None:
@@ -113,14 +113,14 @@ async def test_inline_a_failed_engine_ends_the_run_and_spares_the_microphone():
 
 
 @pytest.mark.realtime
-async def test_the_thread_hears_the_word_and_the_loop_is_told():
+async def test_a_detection_of_the_thread_is_delivered_on_the_loop():
     heard: list[tuple[SampleIndex, int]] = []
 
-    told = asyncio.Event()
+    delivered = asyncio.Event()
 
     def on_detection(detection: Detection) -> None:
         heard.append((detection.end_sample, threading.get_ident()))
-        told.set()
+        delivered.set()
 
     runner = WakeWordRunner(ScriptedEngine([5_000]), on_detection)
 
@@ -128,7 +128,7 @@ async def test_the_thread_hears_the_word_and_the_loop_is_told():
         for number in range(20):
             runner.feed(block(number))
         async with asyncio.timeout(30):
-            await told.wait()
+            await delivered.wait()
 
     await while_running(runner, body)
     assert runner.dropped_samples == 0
@@ -170,11 +170,11 @@ async def test_blocks_wait_for_the_thread_in_order_and_the_oldest_go_when_there_
 
 
 @pytest.mark.realtime
-async def test_what_the_thread_finds_out_too_late_is_not_told():
+async def test_a_result_that_the_thread_has_too_late_is_not_delivered():
     engine = HeldEngine()
-    told: list[object] = []
+    calls: list[object] = []
 
-    runner = WakeWordRunner(engine, told.append, told.append)
+    runner = WakeWordRunner(engine, calls.append, calls.append)
     async with asyncio.TaskGroup() as group:
         running = group.create_task(runner.run())
         runner.feed(block(0))
@@ -183,7 +183,7 @@ async def test_what_the_thread_finds_out_too_late_is_not_told():
         running.cancel()
         engine.go_on.set()
     await asyncio.sleep(0)
-    assert told == []
+    assert calls == []
     assert engine.starts
 
 

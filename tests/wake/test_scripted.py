@@ -1,4 +1,4 @@
-"""The engine that hears what it is told to."""
+"""The engine that detects words where the test says."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -30,11 +30,6 @@ class CaptureDispatcher:
         """``loop.time()`` when the last block had been stored; None before the first. The watchdog checks its age."""
         return self._last_block_at
 
-    @property
-    def lost(self) -> int:
-        """Samples that the microphone has lost so far."""
-        return self._buffer.lost
-
     async def run(self) -> None:
         """Run the microphone until its input ends (a file).
 

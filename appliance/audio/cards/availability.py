@@ -1,4 +1,4 @@
-"""Whether the card that the settings name can be opened now, what to say if not, and which program uses it."""
+"""Looks up whether a card can be opened now, explains why not, and finds the program that uses it."""
 
 import re
 from dataclasses import dataclass

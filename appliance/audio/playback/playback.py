@@ -48,27 +48,27 @@ class Reports:
     """A speaker runs; its first sample, silence included, is heard at this moment."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PlaybackCounts:
     """Since the start; samples where nothing else is said."""
 
-    played: int
-    """Of replies, by a mixer; samples that a lost mixer had played and nobody heard count again."""
-    dropped: int
-    """Of replies, refused as stale; not those that a flush removed."""
-    underruns: int
+    played: int = 0
+    """Reply samples, by a mixer; those that a lost mixer had played and nobody heard count again."""
+    dropped: int = 0
+    """Reply samples refused as stale; not those that a flush removed."""
+    underruns: int = 0
     """Times that a reply ran out of samples before its end."""
-    flushes: int
-    waits: int
+    flushes: int = 0
+    waits: int = 0
     """Periods for which `write` waited, because ``ring_s`` was full."""
-    sounds_dropped: int
+    sounds_dropped: int = 0
     """Sounds that came while there was no mixer."""
-    resumed: int
+    resumed: int = 0
     """Times that a reply resumed on another mixer."""
 
 
 class Playback:
-    """Plays one reply after another on whatever mixer there is; implements `ports.PlaybackSink`.
+    """Plays one reply after another on the connected mixer; implements `ports.PlaybackSink`.
 
     All methods belong to the loop's thread, and `write` to one task at a time. Samples not heard yet are bounded by
     ``ring_s``, 5 or more; when that is full, `write` waits, which is counted. Everything is heard ``extra_delay_s``
@@ -94,6 +94,7 @@ class Playback:
         self._room = asyncio.Event()
         self.alive_at: Seconds | None = None
         """Newest sign of life of the speaker; None while there is none."""
+        self.counts = PlaybackCounts()
         # Replies
         self._oldest = Epoch(1)
         self._open: Reply | None = None
@@ -112,14 +113,6 @@ class Playback:
         self._anchors: deque[tuple[int, int]] = deque()
         """Positions of the mixer, with the positions of the buffer that they stand for; ascending."""
         self._next = 0
-        # Counts
-        self._played = 0
-        self._dropped = 0
-        self._underruns = 0
-        self._flushes = 0
-        self._waits = 0
-        self._sounds_dropped = 0
-        self._resumed = 0
 
     # Called by the conversation and the link.
 
@@ -134,10 +127,10 @@ class Playback:
             samples = samples[self._append(reply, samples) :]
             if not len(samples):
                 return
-            self._waits += 1
+            self.counts.waits += 1
             self._room.clear()
             await self._room.wait()
-        self._dropped += len(samples)
+        self.counts.dropped += len(samples)
 
     def finish(self, epoch: Epoch) -> None:
         """Mark a reply as finished: the rest of it is played, then reported as drained."""
@@ -165,7 +158,7 @@ class Playback:
         self._open = None
         self._ending = []
         self._starting = [reply for reply in self._starting if reply.audible_at is not None]
-        self._flushes += 1
+        self.counts.flushes += 1
         self._next = self._buffer.end
         self._flushed_to = self._queued
         self._anchor()
@@ -175,7 +168,7 @@ class Playback:
     def play(self, sound: Pcm) -> None:
         """Play a sound, 24 kHz mono, over a reply or alone, after the sounds before it."""
         if self._mixer is None:
-            self._sounds_dropped += 1
+            self.counts.sounds_dropped += 1
         else:
             self._mixer.play_sound(sound)
 
@@ -188,19 +181,6 @@ class Playback:
     def heard(self, epoch: Epoch, now: Seconds) -> int:
         """Return how many samples of a reply have been heard at ``now``, which never goes back."""
         return self._position.heard(epoch, now)
-
-    @property
-    def counts(self) -> PlaybackCounts:
-        """Return the counters."""
-        return PlaybackCounts(
-            played=self._played,
-            dropped=self._dropped,
-            underruns=self._underruns,
-            flushes=self._flushes,
-            waits=self._waits,
-            sounds_dropped=self._sounds_dropped,
-            resumed=self._resumed,
-        )
 
     async def run(self) -> None:
         """Report until cancelled."""
@@ -230,7 +210,7 @@ class Playback:
         self.alive_at = loop_time()
         self._received_at = max(self.alive_at, audible_at)  # a reply cannot stall before it can be heard
         if any(reply.played for reply in self._unfinished()):
-            self._resumed += 1
+            self.counts.resumed += 1
         self._feed()
         self._changed.set()
         self._reports.on_connected(audible_at)
@@ -247,10 +227,10 @@ class Playback:
         self._position.played(period, now)
         if period.count:
             self._reports.on_played(audible_at, self._buffer.read(period.start, period.count))
-        self._played += period.count
+        self.counts.played += period.count
         self._idle_at = _NEVER if period.edge in {Edge.NONE, Edge.STARTED} else period.silent_at
         if period.edge is Edge.UNDERRUN:
-            self._underruns += 1
+            self.counts.underruns += 1
         elif period.edge is Edge.FLUSHED:
             self._flushing = False
             self._played_to = self._flushed_to

@@ -1,4 +1,4 @@
-"""How much of each reply has been heard.
+"""Number of samples of each reply that have been heard.
 
 Turns the periods that the speaker played, and when each becomes audible, into positions and moments of replies. Pure
 arithmetic on the loop's thread: knows positions in the stream of all replies, and no samples.

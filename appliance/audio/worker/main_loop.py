@@ -68,7 +68,7 @@ class _CardState:
         self.found: CardLookup | None = None
         """Result of the last search for it."""
         self.settings: StreamSettings | None = None
-        """How to open it, once that is known."""
+        """Layouts to open it with, once they are known."""
         self.stream: CardStream | None = None
         self.started_at = 0.0
         self.is_reported = False

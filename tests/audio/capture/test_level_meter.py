@@ -34,7 +34,7 @@ def test_the_level_is_of_the_newest_second_and_the_floor_of_the_pauses():
         (noise(1, 1_500), "a loud background"),
     ],
 )
-def test_what_is_wrong_is_said(samples, advice):
+def test_the_advice_fits_the_signal(samples, advice):
     meter = LevelMeter()
     meter.feed(samples)
     assert meter.reading.advice.startswith(advice)

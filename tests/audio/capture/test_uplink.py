@@ -63,8 +63,8 @@ async def test_a_lost_link_costs_no_sample(mode: Mode):
     assert first.heard
     assert room.uplink.counts.sent == room.uplink.counts.captured == 48_000
     if mode is PUSH_TO_TALK:
-        assert first.told == [START, "audio"]
-        assert second.told == [START, "audio", END]
+        assert first.sequence == [START, "audio"]
+        assert second.sequence == [START, "audio", END]
 
 
 async def test_a_hands_free_pause_longer_than_a_second_is_told_once_and_a_shorter_one_is_not():
@@ -78,7 +78,7 @@ async def test_a_hands_free_pause_longer_than_a_second_is_told_once_and_a_shorte
             await room.listen(pause_s)
             room.uplink.set_gate(Gate.OPEN)
         await room.listen(1.0)
-    assert link.told == ["audio", STREAM_END, "audio"]
+    assert link.sequence == ["audio", STREAM_END, "audio"]
     [stream_end] = [at for at, what in link.history if isinstance(what, str) and what == STREAM_END]
     assert stream_end - max(at for at, _ in link.chunks if at < stream_end) == pytest.approx(1.0, abs=0.01)
 
@@ -93,7 +93,7 @@ async def test_a_pause_is_told_only_to_the_link_that_heard_the_speech():
         await room.uplink.drained()
         room.uplink.attach(second)
         await room.listen(3.0)
-    assert first.told == ["audio"]
+    assert first.sequence == ["audio"]
     assert second.history == []
 
 
@@ -141,7 +141,7 @@ async def test_what_the_ring_could_not_hold_is_counted_and_told_once():
     assert room.uplink.counts.captured == 7 * 16_000
 
 
-async def test_a_loss_that_goes_on_is_told_once_with_its_sum():
+async def test_a_loss_that_goes_on_is_reported_once_with_its_sum():
     async with running(capacity_s=1.0) as room:
         room.begin(0)
         await room.listen(2.0)
@@ -230,8 +230,8 @@ async def test_a_turn_of_the_other_mode_waits_for_a_link_of_its_own():
         await room.listen(0.4)
         room.uplink.set_gate(Gate.CLOSED)
         await room.uplink.drained()
-    assert first.told == [START, "audio", END]
-    assert second.told == ["audio"]
+    assert first.sequence == [START, "audio", END]
+    assert second.sequence == ["audio"]
     assert second.heard == stream(6_400, 19_200).tolist()
 
 

@@ -19,7 +19,7 @@ async def test_a_press_that_is_over_before_the_link_opens_is_sent_whole_between_
         room.uplink.attach(link)
         room.uplink.set_gate(Gate.CLOSED)
         await room.uplink.drained()
-    assert link.told == [START, "audio", END]
+    assert link.sequence == [START, "audio", END]
     assert link.heard == stream(15_000, 23_100).tolist()
 
 
@@ -32,7 +32,7 @@ async def test_two_presses_while_connecting_are_two_turns():
             room.uplink.end(SampleIndex(at + 3_000))
         room.uplink.attach(link)
         await room.uplink.drained()
-    assert link.told == [START, "audio", END, START, "audio", END]
+    assert link.sequence == [START, "audio", END, START, "audio", END]
     assert link.heard == [*stream(8_000, 11_000).tolist(), *stream(12_000, 15_000).tolist()]
 
 
@@ -45,9 +45,9 @@ async def test_a_turn_that_ends_a_little_ahead_waits_for_its_last_samples_even_w
         await room.listen(0.4)
         room.end(room.ring.end + 500)
         await asyncio.sleep(0.1)
-        assert link.told == [START, "audio"]
+        assert link.sequence == [START, "audio"]
         await room.listen(0.2)
-    assert link.told == [START, "audio", END]
+    assert link.sequence == [START, "audio", END]
     assert link.heard == stream(0, 9_600 + 500).tolist()
 
 
@@ -59,7 +59,7 @@ async def test_a_turn_that_should_have_ended_before_what_was_sent_ends_right_the
         await room.listen(0.4)
         room.end(1_000)
         await room.uplink.drained()
-    assert link.told == [START, "audio", END]
+    assert link.sequence == [START, "audio", END]
     assert 1_000 < len(link.heard) <= 6_400
     assert link.heard == stream(0, len(link.heard)).tolist()
 
@@ -73,7 +73,7 @@ async def test_an_end_far_ahead_does_not_keep_the_microphone_open():
         room.end(10_000_000)
         await room.listen(3.0)
     assert len(link.heard) == 6_400 + 16_000
-    assert link.told == [START, "audio", END]
+    assert link.sequence == [START, "audio", END]
 
 
 async def test_a_press_without_a_sample_is_no_turn():
@@ -116,8 +116,8 @@ async def test_a_turn_whose_end_the_lost_link_did_not_take_is_ended_on_the_next(
         room.uplink.attach(second)
         await room.uplink.drained()
     assert first.heard == stream(0, 6_400).tolist()
-    assert first.told == [START, "audio"]
-    assert second.told == [START, END]
+    assert first.sequence == [START, "audio"]
+    assert second.sequence == [START, END]
 
 
 async def test_an_activity_that_was_being_started_when_its_turn_ended_without_a_sample_is_ended():
@@ -129,4 +129,4 @@ async def test_an_activity_that_was_being_started_when_its_turn_ended_without_a_
         await asyncio.sleep(0.05)
         room.end(0)
         await room.uplink.drained()
-    assert link.told == [START, END]
+    assert link.sequence == [START, END]

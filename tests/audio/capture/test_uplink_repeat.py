@@ -1,4 +1,4 @@
-"""What was said can be said once more: to another link, from the last answer on, and nothing else."""
+"""Sent speech can be sent again: to another link, from the last answer on, and nothing else."""
 
 import asyncio
 
@@ -102,12 +102,12 @@ async def test_a_push_to_talk_turn_is_a_turn_again():
         await room.listen(1.0)
         room.end(16_000)
         await room.uplink.drained()
-        assert first.told == [START, "audio", END]
+        assert first.sequence == [START, "audio", END]
         room.uplink.attach(second)
         room.uplink.resend_turn()
         await room.uplink.drained()
         assert balanced(room)
-    assert second.told == [START, "audio", END]
+    assert second.sequence == [START, "audio", END]
     assert second.heard == stream(0, 16_000).tolist()
 
 
@@ -151,7 +151,7 @@ async def test_however_many_links_fail_in_a_repetition_the_one_that_lasts_hears_
         assert last.heard == stream(0, room.ring.end).tolist()
         assert balanced(room)
         if mode is PUSH_TO_TALK:
-            assert last.told == [START, "audio", END]
+            assert last.sequence == [START, "audio", END]
 
 
 @pytest.mark.parametrize("lost", [0, 1, 640, 1280, 5_000])
@@ -188,7 +188,7 @@ async def test_what_has_not_arrived_of_a_finished_press_is_a_turn_again():
         await room.uplink.drained()
         assert balanced(room)
     assert first.heard == stream(0, 16_000).tolist()
-    assert second.told == [START, "audio", END]
+    assert second.sequence == [START, "audio", END]
     assert second.heard == stream(15_000, 16_000).tolist()
 
 
@@ -250,7 +250,7 @@ async def test_a_press_of_which_nothing_was_sent_is_no_turn_for_the_next_link():
         room.end(room.ring.end)
         room.uplink.attach(second)
         await room.listen(0.2)
-    assert second.told == []
+    assert second.sequence == []
 
 
 async def test_what_was_forgotten_with_a_change_of_mode_is_not_repeated():
@@ -328,5 +328,5 @@ async def test_a_press_of_which_a_resumed_session_does_not_know_all_is_a_turn_ag
         room.uplink.attach(second)
         room.uplink.set_gate(Gate.CLOSED)
         await room.uplink.drained()
-    assert second.told == [START, "audio", END]
+    assert second.sequence == [START, "audio", END]
     assert second.heard == stream(0, 32_000).tolist()

@@ -81,7 +81,7 @@ def test_without_a_name_the_only_card_is_taken():
         ("0", OUT, (), "0 may be another card tomorrow; no speaker is plugged in"),
     ],
 )
-def test_what_cannot_be_meant_is_told_with_what_to_set(wanted, direction, present, says):
+def test_an_ambiguous_or_unknown_name_is_refused_with_what_to_set(wanted, direction, present, says):
     with pytest.raises(MicrophoneError if direction is IN else SpeakerError) as caught:
         resolve(wanted, direction, present)
     assert says in str(caught.value)

@@ -80,7 +80,7 @@ def test_the_next_reply_waits_for_its_own_prebuffer():
     assert edges == [Edge.STARTED, *[Edge.NONE] * 4, Edge.COMPLETE, None, None]
 
 
-def test_running_dry_fades_to_silence_and_back_whatever_the_period():
+def test_an_underrun_fades_to_silence_and_back_with_any_period():
     for frames in (7, 17, 60, 71, 72, 73, 120, 240):
         ring = JitterBuffer(CAPACITY * 2, PREBUFFER, RAMP)
         ring.write(loud(613))
@@ -99,7 +99,7 @@ def test_running_dry_fades_to_silence_and_back_whatever_the_period():
         assert np.all(again[FADE:] == LOUD)
 
 
-def test_a_cut_leaves_a_fade_and_nothing_else_even_in_the_middle_of_running_dry():
+def test_a_flush_leaves_a_fade_and_nothing_else_even_during_an_underrun():
     ring = JitterBuffer(CAPACITY, PREBUFFER, RAMP)
     ring.write(loud(400))
     take(ring, 300)

@@ -30,11 +30,11 @@ class Rig:
 
     rate_hz: int = RATE
     prebuffer_s: float = 0.06
-    told: list[PlayedPeriod] = field(default_factory=list)
+    played: list[PlayedPeriod] = field(default_factory=list)
     pulled: int = 0
 
     def __post_init__(self):
-        self.mixer = RingMixer(self.told.append, Hz(self.rate_hz), self.prebuffer_s)
+        self.mixer = RingMixer(self.played.append, Hz(self.rate_hz), self.prebuffer_s)
 
     def pull(self, frames: int | None = None) -> Pcm:
         frames = frames or self.rate_hz // 100
@@ -75,7 +75,7 @@ def test_a_sound_beyond_the_bound_is_dropped_and_counted():
     assert rig.mixer.counts.sounds_dropped == 2
 
 
-def test_a_cut_stops_sounds_with_a_fade_and_keeps_those_that_follow_it():
+def test_a_flush_stops_sounds_with_a_fade_and_keeps_those_that_follow_it():
     rig = Rig()
     rig.mixer.play_sound(level(1_000))
     rig.mixer.play_sound(level(1_000))
@@ -111,7 +111,7 @@ def test_a_gain_that_is_set_in_silence_holds_from_the_first_sample_on():
     assert rig.pull().max() == 1_000
 
 
-def test_it_waits_longer_after_each_time_that_a_reply_ran_dry_and_less_when_that_is_long_ago():
+def test_the_prebuffer_grows_with_each_underrun_and_shrinks_when_the_last_was_long_ago():
     rig = Rig(prebuffer_s=0.05)
     waits = []
     for _ in range(5):
@@ -162,13 +162,13 @@ def test_positions_are_of_what_was_given_and_add_up_at_every_rate(rate_hz, order
         elif order == "cut":
             rig.mixer.flush()
             cut_at = given
-            rig.told.clear()
+            rig.played.clear()
         for _ in range(3):
             rig.pull(frames)
     rig.mixer.complete()
     for _ in range(int(given * 2.1 / frames) + 20):
         rig.pull(frames)
-    fresh = [one for one in rig.told if one.start >= cut_at and one.count]
+    fresh = [one for one in rig.played if one.start >= cut_at and one.count]
     for one, next_one in itertools.pairwise(fresh):
         assert next_one.start == one.start + one.count
     if given > cut_at:
@@ -188,7 +188,7 @@ def test_at_another_rate_the_position_is_that_of_the_sound(rate_hz):
     rig.mixer.complete()
     heard = np.concatenate([rig.pull() for _ in range(150)])
     silent_at = np.flatnonzero(np.abs(heard.astype(int)) > 300)[-1] / rate_hz
-    before = [one for one in rig.told if one.audible_at <= silent_at]
+    before = [one for one in rig.played if one.audible_at <= silent_at]
     position = before[-1].start + (silent_at - before[-1].audible_at) * RATE
     assert position == pytest.approx(RATE // 2, abs=RATE * 0.001)
 
@@ -210,7 +210,7 @@ class Puller:
 
 
 @pytest.mark.realtime
-def test_cuts_under_fire_let_nothing_stale_through():
+def test_flushes_from_another_thread_let_nothing_stale_through():
     random = np.random.default_rng(1)
     puller = Puller(RingMixer(lambda _: None))
     thread = threading.Thread(target=puller.run)

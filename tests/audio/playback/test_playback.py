@@ -31,7 +31,7 @@ def pull(playback: Plugged, frames: int = 240) -> Pcm:
 
 
 @dataclass
-class Told:
+class ReportLog:
     """Everything that was reported, with the moment of the report."""
 
     audible: list[tuple[Any, ...]] = field(default_factory=list)
@@ -111,15 +111,15 @@ async def test_the_fade_does_not_click():
 
 
 async def test_silence_comes_within_a_period_a_fade_and_the_device_buffer():
-    told, speaker = Told(), TimedSpeaker(frames=240, latency_s=0.03)
-    playback = Playback(told.reports())
+    log, speaker = ReportLog(), TimedSpeaker(frames=240, latency_s=0.03)
+    playback = Playback(log.reports())
     async with running(playback, speaker):
         await playback.write(OLD, level(RATE))
         await asyncio.sleep(0.2037)
         flushed_at = asyncio.get_running_loop().time()
         playback.flush()
         await asyncio.sleep(0.5)
-    [(silent_at, told_at)] = told.silent
+    [(silent_at, told_at)] = log.silent
     last = int(np.flatnonzero(speaker.heard)[-1])
     assert speaker.at(last) <= silent_at <= speaker.at(last) + 0.0002
     assert 0 < silent_at - flushed_at <= 0.01 + 0.03 + 0.003
@@ -142,15 +142,15 @@ async def test_flushes_without_anything_playing_are_silent_and_harmless():
 
 
 async def test_a_reply_is_played_sample_by_sample():
-    told, speaker, reply = Told(), TimedSpeaker(frames=100), tone(RATE, 1.0)
-    playback = Playback(told.reports())
+    log, speaker, reply = ReportLog(), TimedSpeaker(frames=100), tone(RATE, 1.0)
+    playback = Playback(log.reports())
     async with running(playback, speaker):
         for at in range(0, len(reply), 777):
             await playback.write(OLD, reply[at : at + 777].astype("<i2").tobytes())
         playback.finish(OLD)
         await asyncio.sleep(1.5)
     heard = speaker.heard
-    begin = int(speaker.sample_of(told.audible[0][1]))
+    begin = int(speaker.sample_of(log.audible[0][1]))
     assert np.array_equal(heard[begin + FADE : begin + len(reply)], reply[FADE:])  # the first begins with a fade
     assert not heard[begin + len(reply) :].any()
 
@@ -265,8 +265,8 @@ async def test_after_a_flush_the_fade_adds_to_what_was_heard():
 
 
 async def test_a_reply_is_audible_once_and_drained_once_when_its_last_sample_was_heard():
-    told, speaker = Told(), TimedSpeaker(latency_s=0.08)
-    playback = Playback(told.reports())
+    log, speaker = ReportLog(), TimedSpeaker(latency_s=0.08)
+    playback = Playback(log.reports())
     async with running(playback, speaker):
         await playback.write(OLD, level(5_000))
         await playback.write(OLD, level(5_001))
@@ -275,71 +275,71 @@ async def test_a_reply_is_audible_once_and_drained_once_when_its_last_sample_was
         playback.finish(OLD)
         await asyncio.sleep(2)
     first, last = np.flatnonzero(speaker.heard)[[0, -1]] - (1, 0)  # the fade begins with a zero
-    assert told.audible == [
+    assert log.audible == [
         (OLD, pytest.approx(speaker.at(first), abs=EXACT), pytest.approx(speaker.at(first), abs=EXACT))
     ]
-    assert told.drained == [(OLD, pytest.approx(speaker.at(last + 1), abs=EXACT))]
-    assert not told.stalled
+    assert log.drained == [(OLD, pytest.approx(speaker.at(last + 1), abs=EXACT))]
+    assert not log.stalled
 
 
 async def test_a_late_end_is_drained_at_once():
-    told = Told()
-    playback = Playback(told.reports())
+    log = ReportLog()
+    playback = Playback(log.reports())
     async with running(playback, TimedSpeaker()):
         await playback.write(OLD, level(RATE))
         await asyncio.sleep(3)
-        assert not told.drained
+        assert not log.drained
         playback.finish(OLD)
         await asyncio.sleep(0.2)
-    assert [epoch for epoch, _ in told.drained] == [OLD]
+    assert [epoch for epoch, _ in log.drained] == [OLD]
 
 
 async def test_a_reply_without_audio_is_drained_at_once_and_holds_nobody_up():
-    told = Told()
-    playback = Playback(told.reports())
+    log = ReportLog()
+    playback = Playback(log.reports())
     async with running(playback, TimedSpeaker()):
         playback.finish(OLD)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert [epoch for epoch, _ in told.drained] == [OLD]
+        assert [epoch for epoch, _ in log.drained] == [OLD]
         await playback.write(NEW, level(3_000))
         playback.finish(NEW)
         await asyncio.sleep(1)
-    assert [epoch for epoch, _ in told.drained] == [OLD, NEW]
-    assert [epoch for epoch, *_ in told.audible] == [NEW]
+    assert [epoch for epoch, _ in log.drained] == [OLD, NEW]
+    assert [epoch for epoch, *_ in log.audible] == [NEW]
 
 
 async def test_two_replies_in_the_ring_are_drained_one_after_the_other():
-    told, speaker = Told(), TimedSpeaker()
-    playback = Playback(told.reports())
+    log, speaker = ReportLog(), TimedSpeaker()
+    playback = Playback(log.reports())
     async with running(playback, speaker):
         await playback.write(OLD, level(5_000))
         await playback.write(NEW, level(4_000, -5_000))
         playback.finish(NEW)
         await asyncio.sleep(1)
     ends = [np.flatnonzero(speaker.heard == value)[-1] + 1 for value in (10_000, -5_000)]
-    assert told.drained == [
+    assert log.drained == [
         (OLD, pytest.approx(speaker.at(ends[0]), abs=EXACT)),
         (NEW, pytest.approx(speaker.at(ends[1]), abs=EXACT)),
     ]
 
 
 async def test_a_flushed_reply_is_never_drained():
-    told = Told()
-    playback = Playback(told.reports())
+    log = ReportLog()
+    playback = Playback(log.reports())
     async with running(playback, TimedSpeaker(latency_s=0.2)):
         await playback.write(OLD, level(4_800))
         playback.finish(OLD)
         await asyncio.sleep(0.25)  # all of it is in the device buffer
         playback.flush()
         await asyncio.sleep(5)
-    assert not told.drained
-    assert [epoch for epoch, *_ in told.audible] == [OLD]
+    assert not log.drained
+    assert [epoch for epoch, *_ in log.audible] == [OLD]
 
 
 async def test_a_reply_that_breaks_off_is_reported_once_until_more_comes():
-    told = Told()
-    playback = Playback(told.reports(), stall_s=2.0)
+    log = ReportLog()
+    playback = Playback(log.reports(), stall_s=2.0)
     loop = asyncio.get_running_loop()
     async with running(playback, TimedSpeaker(latency_s=0.05)):
         await playback.write(OLD, level(RATE))
@@ -350,11 +350,11 @@ async def test_a_reply_that_breaks_off_is_reported_once_until_more_comes():
         await playback.write(OLD, level(RATE))
         playback.finish(OLD)
         await asyncio.sleep(20)
-    first, second = told.stalled
+    first, second = log.stalled
     assert first == (OLD, pytest.approx(begun_at + 1.0 + 0.05 + 2.0, abs=0.02))
     assert second == (OLD, pytest.approx(begun_at + 20 + 2.0, abs=0.02))
     assert playback.counts.underruns == 1
-    assert [epoch for epoch, _ in told.drained] == [OLD]
+    assert [epoch for epoch, _ in log.drained] == [OLD]
 
 
 async def test_an_underrun_counts_only_in_the_middle_of_a_reply():
@@ -385,8 +385,8 @@ def test_nobody_is_woken_while_nothing_plays():
 
 @pytest.mark.parametrize("lost_after_s", [0.05, 0.3, 0.8, 1.49, 1.6])
 async def test_a_reply_goes_on_with_the_first_sample_that_was_not_heard(lost_after_s):
-    told, reply = Told(), (np.arange(RATE * 3 // 2) % 20_000 + 9_001).astype(np.int16)
-    playback = Playback(told.reports())
+    log, reply = ReportLog(), (np.arange(RATE * 3 // 2) % 20_000 + 9_001).astype(np.int16)
+    playback = Playback(log.reports())
     first, second = TimedSpeaker(), TimedSpeaker()
     loop = asyncio.get_running_loop()
     async with running(playback):
@@ -412,22 +412,22 @@ async def test_a_reply_goes_on_with_the_first_sample_that_was_not_heard(lost_aft
         assert np.array_equal(rest[FADE : len(reply) - heard], reply[heard + FADE :])
         assert not rest[len(reply) - heard :].any()
         assert playback.counts.resumed == (heard > 0)
-    assert [epoch for epoch, _ in told.drained] == [OLD]
-    assert [epoch for epoch, *_ in told.audible] == [OLD]
+    assert [epoch for epoch, _ in log.drained] == [OLD]
+    assert [epoch for epoch, *_ in log.audible] == [OLD]
 
 
 async def test_without_a_speaker_replies_wait_and_a_flush_is_silent_at_once():
-    told = Told()
-    playback = Playback(told.reports())
+    log = ReportLog()
+    playback = Playback(log.reports())
     async with running(playback):
         await playback.write(OLD, level(RATE))
         playback.finish(OLD)
         await asyncio.sleep(20)
-        assert (told.audible, told.drained, told.stalled) == ([], [], [])
+        assert (log.audible, log.drained, log.stalled) == ([], [], [])
         flushed_at = asyncio.get_running_loop().time()
         playback.flush()
         await asyncio.sleep(0.1)
-        assert told.silent == [(flushed_at, flushed_at)]
+        assert log.silent == [(flushed_at, flushed_at)]
         playback.play(level(10))
         assert playback.counts.sounds_dropped == 1
         await playback.write(NEW, level(RATE, -8_000))
@@ -439,21 +439,21 @@ async def test_without_a_speaker_replies_wait_and_a_flush_is_silent_at_once():
             task.cancel()
     assert speaker.heard.max() == 0
     assert np.count_nonzero(speaker.heard) == pytest.approx(RATE, abs=2)
-    assert [epoch for epoch, _ in told.drained] == [NEW]
+    assert [epoch for epoch, _ in log.drained] == [NEW]
 
 
 async def test_a_flush_that_a_lost_speaker_never_saw_is_silent_when_it_is_lost():
-    told = Told()
-    playback = Plugged(told.reports())
+    log = ReportLog()
+    playback = Plugged(log.reports())
     async with running(playback):
         await playback.write(OLD, level(RATE))
         pull(playback)
         playback.flush()
         await asyncio.sleep(0.2)
-        assert not told.silent
+        assert not log.silent
         playback.disconnect()
         await asyncio.sleep(0.1)
-    assert len(told.silent) == 1
+    assert len(log.silent) == 1
 
 
 async def play_and_lose(playback: Playback, speakers: list[TimedSpeaker], losses: list[float]) -> None:
@@ -468,8 +468,8 @@ async def play_and_lose(playback: Playback, speakers: list[TimedSpeaker], losses
 
 
 async def test_a_flushed_reply_that_was_lost_before_it_was_heard_does_not_hide_the_next():
-    told = Told()
-    playback = Playback(told.reports())
+    log = ReportLog()
+    playback = Playback(log.reports())
     async with running(playback):
         with suppress(TimeoutError):
             async with asyncio.timeout(0.1):
@@ -482,12 +482,12 @@ async def test_a_flushed_reply_that_was_lost_before_it_was_heard_does_not_hide_t
         with suppress(TimeoutError):
             async with asyncio.timeout(1):
                 await TimedSpeaker().run(playback)
-    assert [epoch for epoch, *_ in told.audible] == [NEW]
+    assert [epoch for epoch, *_ in log.audible] == [NEW]
 
 
 async def test_flushes_that_no_speaker_has_seen_yet_cost_the_next_reply_nothing():
-    told = Told()
-    playback = Plugged(told.reports())
+    log = ReportLog()
+    playback = Plugged(log.reports())
     async with running(playback):
         for epoch in range(1, 7):
             playback.flush()
@@ -497,7 +497,7 @@ async def test_flushes_that_no_speaker_has_seen_yet_cost_the_next_reply_nothing(
             playback.pull(240, Seconds(asyncio.get_running_loop().time()))
             await asyncio.sleep(0.01)
     assert playback.mixer.counts.dropped == 0
-    assert [epoch for epoch, _ in told.drained] == [6]
+    assert [epoch for epoch, _ in log.drained] == [6]
 
 
 @settings(deadline=None, max_examples=15)

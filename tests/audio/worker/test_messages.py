@@ -61,7 +61,7 @@ def test_what_was_packed_is_unpacked(message: Message):
 
 @settings(max_examples=300)
 @given(st.binary(max_size=200))
-def test_what_is_no_message_is_told_as_such(datagram: bytes):
+def test_a_datagram_that_is_no_message_is_refused(datagram: bytes):
     try:
         message = unpack(datagram)
     except WireError:
@@ -73,7 +73,7 @@ def test_what_is_no_message_is_told_as_such(datagram: bytes):
     "datagram",
     [b"", b"\xff", b"\x04", pack(messages.Flush()) + b"x", pack(messages.QueueSamples(np.zeros(2, np.int16)))[:-1]],
 )
-def test_cut_and_foreign_datagrams_are_no_messages(datagram: bytes):
+def test_truncated_and_foreign_datagrams_are_no_messages(datagram: bytes):
     with pytest.raises(WireError):
         unpack(datagram)
 

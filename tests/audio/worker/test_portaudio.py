@@ -41,7 +41,7 @@ class Stream:
 
 
 class Library:
-    """What the module sounddevice offers, with one card that takes these formats only."""
+    """Stands for the module sounddevice, with one card that takes these formats only."""
 
     PortAudioError = Failure
     _libname = "/nonexistent"
@@ -111,13 +111,13 @@ def test_a_microphone_runs_at_the_rate_that_needs_least_conversion(formats, chos
     assert stream.settings["samplerate"], stream.settings["channels"] == chosen
 
 
-def test_a_card_that_portaudio_does_not_list_is_told_as_such():
+def test_a_card_that_portaudio_does_not_list_is_refused():
     portaudio = PortAudio(Library((16_000, 1), name="Other (hw:7,0)"))
     with pytest.raises(MicrophoneError, match=r"^it is present, but PortAudio cannot use it as a microphone$"):
         CaptureStream(portaudio, settings(Direction.INPUT, (16_000, 1)), Taken().make)
 
 
-def test_a_card_that_takes_no_format_is_told_with_the_reason_of_the_best_one():
+def test_a_card_that_takes_no_format_is_refused_with_the_reason_of_the_best_one():
     class Library8(Library):
         def check_output_settings(self, **settings: Any) -> None:
             raise Failure(f"no {settings['samplerate']} Hz")

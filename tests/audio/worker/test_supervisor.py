@@ -41,8 +41,8 @@ async def test_what_a_worker_loses_is_told_and_not_with_every_beat(caplog):
     with caplog.at_level("WARNING"):
         async with household(engine("loses")) as house:
             await house.until(lambda: house.engine.heartbeat.lost >= 50)
-    (told,) = [record.fields for record in caplog.records if "audio.losing" in record.message]
-    assert told["lost"] == "10"
+    (losses,) = [record.fields for record in caplog.records if "audio.losing" in record.message]
+    assert losses["lost"] == "10"
 
 
 @pytest.mark.parametrize("behaviour", ["nonsense", pytest.param("rages", marks=pytest.mark.slow)])
