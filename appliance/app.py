@@ -105,7 +105,7 @@ async def _choose(settings: Settings, registry: Registry) -> Adapters:
         tokens=tokens,
         enrolment=tokens.run,
         usage=JsonFile(state / "usage.json") if state else NullStore(),
-        lessons=JsonFile(state / "models.json") if state else NullStore(),
+        limitations=JsonFile(state / "models.json") if state else NullStore(),
         registry=registry,
         manager=from_environment(os.environ),
         runtime=runtime,

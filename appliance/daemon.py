@@ -94,7 +94,7 @@ class Adapters:
     connector: LinkConnector
     tokens: TokenSource
     usage: Store
-    lessons: Store
+    limitations: Store
     """Spending, and limitations found in models; both outlive a restart."""
     registry: Registry
     manager: ServiceManager
@@ -346,7 +346,7 @@ class Appliance:
     def _on_said(self, turn: Turn) -> None:
         if self._settings.log.transcripts:
             sources = turn.sources or None
-            log.event("conversation.said", speaker=turn.speaker.value, transcript=turn.text, sources=sources)
+            log.event("conversation.said", speaker=turn.role.value, transcript=turn.text, sources=sources)
         self._observers.on_said(turn)
 
     # Parts
@@ -354,7 +354,7 @@ class Appliance:
     def _make_session_manager(self, settings: Settings) -> SessionManager:
         chosen, conversation, caps = self._chosen, settings.conversation, settings.caps
         recorder = TranscriptRecorder()
-        sources = Sources(chosen.tokens, chosen.connector, chosen.lessons)
+        sources = Sources(chosen.tokens, chosen.connector, chosen.limitations)
         dependencies = Dependencies(
             Connector(sources, recorder.transcript, memory_s=conversation.memory_s, today=_today),
             SessionMachine(Limits(reply_s=conversation.answer_s, stuck_s=conversation.thinking_s)),

@@ -165,7 +165,7 @@ class LinkAction(Enum):
     """The token is at fault: fetch another. If that is refused, too, a person is needed."""
     FRESH_SESSION = "fresh-session"
     """The session is at fault: discard its handle and begin a new one."""
-    DROP_TIER = "drop-tier"
+    OMIT_FEATURE = "drop-tier"
     """The set-up is at fault: leave out an optional part of it."""
     WAIT_QUOTA = "wait-quota"
     """A quota is used up: wait for a long time."""

@@ -71,7 +71,7 @@ class ProgressPrinter:
 
     def on_said(self, turn: Turn) -> None:
         """Print the words of a finished turn."""
-        self._line(None, f"{_SPEAKERS[turn.speaker]}: “{turn.text}”", "bold")
+        self._line(None, f"{_SPEAKERS[turn.role]}: “{turn.text}”", "bold")
 
     def on_detection(self, detection: Detection) -> None:
         """Print a detected wake word."""

@@ -17,14 +17,14 @@ GOOGLE_SEARCH: Final = "google_search"
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """What a token fixes of a session's set-up, whatever is asked for; None: whoever connects chooses."""
+    """The set-up fields that a token decides, whatever the client asks for; None: the client chooses."""
 
     voice: str | None = None
     language: str | None = None
     tools: frozenset[str] | None = None
     """The only tools that may be offered, by name; `GOOGLE_SEARCH` among them allows the search."""
     tag: str = ""
-    """Another one with every change of what is fixed: a session cannot be resumed across it."""
+    """Changes with every change of the locks; a session cannot be resumed with another tag."""
 
 
 UNLOCKED: Final = Locks()
@@ -32,44 +32,44 @@ UNLOCKED: Final = Locks()
 
 @dataclass(frozen=True, slots=True)
 class LiveToken:
-    """A short-lived token and what it was minted for. Its repr does not show the token."""
+    """A short-lived token and its terms. Its repr does not show the token."""
 
     value: str = field(repr=False)
     model: str
-    """With the ``models/`` prefix or without, as the server says."""
+    """With or without the ``models/`` prefix, as the server sent it."""
     api_version: str
     base_url: str | None
     """None for Google's own."""
     session_from: Seconds
-    """Monotonic moment when it was received."""
+    """Monotonic time of its arrival."""
     new_session_until: Seconds
-    """Monotonic moment after which no new session may begin."""
+    """Monotonic time after which no new session may begin."""
     expires_at: Seconds
-    """Monotonic moment after which running sessions end."""
+    """Monotonic time at which running sessions end."""
     session_id: str | None = None
-    """Under which the server hears what became of the session."""
+    """The id under which the session is reported to the server."""
     locks: Locks = UNLOCKED
 
 
 class TokenSource(Protocol):
-    """Where tokens come from."""
+    """Provides tokens."""
 
     async def fetch(self, mode: Mode, *, resume: bool) -> LiveToken:
-        """Return a token that is good for one new session, or for resuming one.
+        """Return a token for one new session, or for resuming one.
 
         Raises:
             ProvisioningUnreachable, TokenRefused.
         """
 
     def track_link(self, token: LiveToken) -> AbstractContextManager[None]:
-        """Count a link as open with this token until the context is left."""
+        """Count a link as open with this token until the context exits."""
 
 
 # Text
 
 
 class Role(Enum):
-    """Whose words they are; the values are the service's."""
+    """The side that speaks; the values are the service's."""
 
     PERSON = "user"
     MODEL = "model"
@@ -77,29 +77,29 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one of them said in one go."""
+    """The words of one side in one turn."""
 
-    speaker: Role
+    role: Role
     text: str = field(repr=False)
     sources: tuple[str, ...] = field(default=(), repr=False)
-    """Addresses of what the service has looked up for it."""
+    """Addresses that the service has looked up for it."""
 
 
 class SeedMethod(Enum):
-    """How a session takes what it is told in writing and is not to answer."""
+    """How a session accepts text that it must not answer."""
 
     CONTENT = "content"
-    """As content at any time, the turn left open (``turn_complete=False``): the person's words complete it."""
+    """As content at any time, with the turn left open (``turn_complete=False``): the person's words complete it."""
     INITIAL_HISTORY = "initial history"
-    """As content before anything else, the turn closed (``turn_complete=True``), which answers nothing: for a link
+    """As content before anything else, with the turn closed (``turn_complete=True``), which gets no answer: for a link
     that was requested as seeded."""
 
 
 @dataclass(frozen=True, slots=True)
 class HistorySeed:
-    """What a session is told, oldest turn first. A whole transcript never together with a handle."""
+    """Turns given to a new session, oldest first. A transcript is never used together with a handle."""
 
-    way: SeedMethod
+    method: SeedMethod
     turns: tuple[Turn, ...]
 
 
@@ -116,7 +116,7 @@ class ToolBehavior(Enum):
 
 
 class Scheduling(Enum):
-    """When the model is to speak of a result that it did not wait for; the values are the service's."""
+    """When the model speaks of a result that it did not wait for; the values are the service's."""
 
     SILENT = "SILENT"
     WHEN_IDLE = "WHEN_IDLE"
@@ -125,18 +125,18 @@ class Scheduling(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool answers: JSON values only."""
+    """The result of a tool call: JSON values only."""
 
     call: str
     name: str
     response: Mapping[str, Any] = field(repr=False)
     scheduling: Scheduling | None = None
-    """Of a result that the model did not wait for; left out where it does not know of it."""
+    """For a result that the model did not wait for; omitted if the model does not support it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolDeclaration:
-    """A tool as the model is told of it; ``parameters`` is a JSON schema object."""
+    """A tool as declared to the model; ``parameters`` is a JSON schema object."""
 
     name: str
     description: str
@@ -148,7 +148,7 @@ class ToolDeclaration:
 
 
 class OptionalFeature(Enum):
-    """An optional part of a set-up; the least missed comes first."""
+    """An optional part of a set-up, the least important first."""
 
     VOCABULARY = "vocabulary"
     TEMPERATURE = "temperature"
@@ -161,7 +161,7 @@ class OptionalFeature(Enum):
     THINKING = "thinking"
     SEARCH = "search"
     COMPRESSION_NUMBERS = "compression-numbers"
-    """The service's own numbers instead: they cost more."""
+    """Without them the service uses its own, which cost more."""
     TRANSCRIPTION = "transcription"
     COMPRESSION = "compression"
     """Without it a session lasts 15 minutes."""
@@ -169,31 +169,31 @@ class OptionalFeature(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one link is to be."""
+    """The parameters of one link."""
 
     mode: Mode
     handle: str | None = field(default=None, repr=False)
-    """Of the session to go on with; None: a new one."""
+    """Resumption handle; None starts a new session."""
     seeded: bool = False
     """A `HistorySeed` as initial history will be sent before anything else."""
-    without: frozenset[OptionalFeature] = frozenset()
-    """What the model has been found not to take."""
+    omitted_features: frozenset[OptionalFeature] = frozenset()
+    """Features that the model was found to refuse."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Bytes on the way to the service since the link was opened."""
+    """Bytes sent to the service since the link was opened."""
 
     written: int
     queued: int
-    """Of those, not yet acknowledged by the other end."""
+    """Bytes of them that the other end has not acknowledged yet."""
 
 
 class Link(UplinkSink, Protocol):
-    """One open connection: set-up answered. Sending raises LinkError once it has ended."""
+    """One open connection, its set-up answered. Sending raises LinkError once it has ended."""
 
     def messages(self) -> AsyncGenerator[LinkMessage, None]:
-        """Yield what the service sends, in order, turn after turn; ends only by LinkError.
+        """Yield the service's messages in order, across turns; ends only by LinkError.
 
         For one reader, who closes it when leaving early (`contextlib.aclosing`).
         """
@@ -202,32 +202,32 @@ class Link(UplinkSink, Protocol):
         """Answer a tool call; raises LinkError."""
 
     async def send_text(self, text: str) -> None:
-        """Say something to the model in writing, as a turn of the person; raises LinkError."""
+        """Send text as a turn of the person; raises LinkError."""
 
     async def send_seed(self, seed: HistorySeed) -> None:
-        """Tell the model what it is not to answer; raises LinkError."""
+        """Send turns that the model must not answer; raises LinkError."""
 
     def traffic(self) -> Traffic | None:
-        """Return what is on its way; None where that cannot be known."""
+        """Return the bytes in flight; None if unknown."""
 
     def undelivered(self) -> int:
-        """Return how many of the samples sent last have not arrived; once the link has ended, never will."""
+        """Return the number of samples, the last ones sent, that have not arrived yet, or before the link ended."""
 
-    def unknown(self, consumed: int | None) -> int:
-        """Return how many of the samples sent last the session of a handle that has just come need not know."""
+    def unconsumed(self, consumed: int | None) -> int:
+        """Return the number of samples, the last ones sent, that a new handle's session may not know."""
 
 
 class LinkConnector(Protocol):
     """Opens links."""
 
-    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
-        """Return the optional parts that such a set-up has."""
+    def optional_features(self, model: str, request: Request) -> frozenset[OptionalFeature]:
+        """Return the optional features in the set-up for this request."""
 
-    def config(self, model: str) -> str:
-        """Name what a session keeps of its set-up when it is resumed: with another one it cannot go on."""
+    def config_hash(self, model: str) -> str:
+        """Return a hash of the set-up fields that a resumed session keeps: it cannot be resumed with others."""
 
     def open(self, token: LiveToken, request: Request) -> AbstractAsyncContextManager[Link]:
-        """Open one; entering returns once the service has answered the set-up, leaving closes it.
+        """Open a link; entering returns once the service has answered the set-up, leaving closes it.
 
         Raises:
             LinkError: It cannot be opened, with the cause.

@@ -33,7 +33,7 @@ class Transcript:
 
     def add(self, speaker: Role, piece: str) -> None:
         """Append a piece as the service sends it: with its spaces, the first one's dropped."""
-        if self._open and self._turns and self._turns[-1].speaker is speaker:
+        if self._open and self._turns and self._turns[-1].role is speaker:
             text = self._turns.pop().text + piece
         else:
             text = piece.lstrip()
@@ -51,7 +51,7 @@ class Transcript:
 
         Only for an answer that had a transcript: without one, the newest turn is an older one.
         """
-        if self._turns and self._turns[-1].speaker is Role.MODEL:
+        if self._turns and self._turns[-1].role is Role.MODEL:
             self._turns.pop()
             if text.strip():
                 self._turns.append(Turn(Role.MODEL, f"{text.rstrip()}{_CUT}"))
@@ -60,7 +60,7 @@ class Transcript:
 
     def forget_unanswered(self) -> None:
         """Drop the person's words that have no answer: they are about to be sent again."""
-        if self._turns and self._turns[-1].speaker is Role.PERSON:
+        if self._turns and self._turns[-1].role is Role.PERSON:
             self._turns.pop()
         self.end_turn()
 
@@ -89,7 +89,7 @@ class Transcript:
             spare += len(self._turns.popleft().text)
         if spare < 0:
             turn = self._turns.pop()
-            self._turns.append(Turn(turn.speaker, turn.text[-self._max_characters :]))
+            self._turns.append(Turn(turn.role, turn.text[-self._max_characters :]))
 
 
 @dataclass(frozen=True, slots=True)

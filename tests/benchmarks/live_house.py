@@ -77,11 +77,11 @@ class WatchedConnector:
         self.opened_at: list[float] = []
         self.left_at: list[float] = []
 
-    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
-        return self._connector.parts(model, request)
+    def optional_features(self, model: str, request: Request) -> frozenset[OptionalFeature]:
+        return self._connector.optional_features(model, request)
 
-    def config(self, model: str) -> str:
-        return self._connector.config(model)
+    def config_hash(self, model: str) -> str:
+        return self._connector.config_hash(model)
 
     @asynccontextmanager
     async def open(self, token: LiveToken, request: Request) -> AsyncIterator[GeminiConnection]:
@@ -141,7 +141,7 @@ class House:
             connector=self.connector,
             tokens=WarmToken(self.token),
             usage=FakeStore(),
-            lessons=FakeStore(),
+            limitations=FakeStore(),
             registry=registry,
             manager=Manager(),
             wake_in_thread=False,

@@ -63,7 +63,7 @@ class Diary:
             self.deeds.append(Action.SWAP)
         elif request.handle:
             self.deeds.append(Action.RESUME)
-        elif request.without > before.without:
+        elif request.omitted_features > before.omitted_features:
             self.deeds.append(Action.LEAVE_OUT)
         else:
             self.deeds.append(Action.BEGIN_ANEW if self.home.connector.links else Action.TRY_AGAIN)

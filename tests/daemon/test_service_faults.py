@@ -157,7 +157,7 @@ async def test_an_answer_that_breaks_off_with_its_link_is_asked_for_again():
         (LinkAction.WAIT_QUOTA, Trouble.QUOTA, 1),
         (LinkAction.GIVE_UP_AUTH, Trouble.REFUSED, 1),
         (LinkAction.GIVE_UP_CONFIG, Trouble.SETTINGS, 1),
-        (LinkAction.DROP_TIER, Trouble.SETTINGS, 1),
+        (LinkAction.OMIT_FEATURE, Trouble.SETTINGS, 1),
         (LinkAction.NEW_TOKEN, Trouble.REFUSED, 1),
     ],
 )

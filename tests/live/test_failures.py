@@ -67,10 +67,10 @@ EXAMPLES = [
     (ConnectionFailure(OPEN, FailureKind.CLOSED, 1007, "The context window is full"), A.FRESH_SESSION, C.PROTOCOL),
     (
         ConnectionFailure(OPENING, FailureKind.CLOSED, 1007, "Request contains an invalid argument."),
-        A.DROP_TIER,
+        A.OMIT_FEATURE,
         C.REFUSED,
     ),
-    (ConnectionFailure(OPENING, FailureKind.CLOSED, 1008, NOT_ENABLED), A.DROP_TIER, C.REFUSED),
+    (ConnectionFailure(OPENING, FailureKind.CLOSED, 1008, NOT_ENABLED), A.OMIT_FEATURE, C.REFUSED),
     (ConnectionFailure(OPENING, FailureKind.CLOSED, 1008, "Policy."), A.FRESH_SESSION, C.REFUSED),
     (
         ConnectionFailure(OPENING, FailureKind.CLOSED, 1011, "The service is currently unavailable."),
@@ -163,7 +163,7 @@ def test_a_reason_does_not_show_up_in_a_repr():
         (LinkError("x", C.QUOTA), A.WAIT_QUOTA),
         (LinkError("x", C.ENDED), A.RETRY_NOW),
         (LinkError("x", C.PROTOCOL), A.FRESH_SESSION),
-        (LinkError("x", C.REFUSED, A.DROP_TIER), A.DROP_TIER),
+        (LinkError("x", C.REFUSED, A.OMIT_FEATURE), A.OMIT_FEATURE),
         (ProvisioningUnreachable("x"), A.OFFLINE),
         (TokenRefused("x"), A.GIVE_UP_AUTH),
         (ProvisioningError("x"), A.BACK_OFF),

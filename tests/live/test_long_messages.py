@@ -68,7 +68,7 @@ def test_a_turn_that_never_ends_is_kept_up_to_a_bound():
     assert cut.note
     assert len(cut.note) <= LONGEST_TURN + 200
     turns = words.feed(TurnComplete())
-    assert {turn.speaker for turn in turns} == set(Role)
+    assert {turn.role for turn in turns} == set(Role)
     assert all(len(turn.text) <= LONGEST_TURN for turn in turns)
     assert max(len(turn.sources) for turn in turns) == MOST_SOURCES
 

@@ -155,10 +155,10 @@ class Connector:
     def modes(self) -> list[Mode]:
         return [request.mode for request in self.requests]
 
-    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
+    def optional_features(self, model: str, request: Request) -> frozenset[OptionalFeature]:
         return frozenset()
 
-    def config(self, model: str) -> str:
+    def config_hash(self, model: str) -> str:
         return model
 
     @asynccontextmanager
@@ -220,7 +220,7 @@ class Household:
             tokens=self.awaited or self.tokens,
             enrolment=None if self.awaited is None else self.awaited.run,
             usage=self.usage,
-            lessons=FakeStore(),
+            limitations=FakeStore(),
             registry=registry,
             manager=self.manager,
             wake_in_thread=self.wake_in_thread,

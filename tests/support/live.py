@@ -124,7 +124,7 @@ class FakeLink:
     def undelivered(self) -> int:
         return self.never_arrived
 
-    def unknown(self, consumed: int | None) -> int:
+    def unconsumed(self, consumed: int | None) -> int:
         return self.never_arrived if consumed is None else consumed
 
     async def send_tool_result(self, result: ToolResult) -> None:
@@ -152,10 +152,10 @@ class FakeConnector:
     def handles(self) -> list[str | None]:
         return [request.handle for request in self.requests]
 
-    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
-        return self.tiers - request.without
+    def optional_features(self, model: str, request: Request) -> frozenset[OptionalFeature]:
+        return self.tiers - request.omitted_features
 
-    def config(self, model: str) -> str:
+    def config_hash(self, model: str) -> str:
         return self.model_config
 
     @asynccontextmanager
@@ -271,7 +271,7 @@ class Household:
     errors: list[ApplianceError] = field(default_factory=list)
     on_event: Callable[[Event], None] = lambda _: None
     usage: FakeStore = field(default_factory=FakeStore)
-    lessons: FakeStore = field(default_factory=FakeStore)
+    limitations: FakeStore = field(default_factory=FakeStore)
     caps: Caps = field(default_factory=Caps)
     memory_s: float = 60.0
     report_truncation: bool = True
@@ -282,7 +282,7 @@ class Household:
         """Run a keeper; afterwards nothing is open or attached any more."""
         callbacks = Callbacks(self._post, self.calls.append, lambda: None, self.said.append, self.errors.append)
         recorder = TranscriptRecorder()
-        sources = Sources(self.tokens, self.connector, self.lessons)
+        sources = Sources(self.tokens, self.connector, self.limitations)
         connector = Connector(
             sources, recorder.transcript, memory_s=self.memory_s, today=lambda: TODAY, random=lambda: self.lot
         )

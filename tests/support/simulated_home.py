@@ -212,7 +212,7 @@ class Home:
             connector=self.connector,
             tokens=self.tokens,
             usage=FakeStore(),
-            lessons=FakeStore(),
+            limitations=FakeStore(),
             registry=Registry((*own, *self.tools), self.settings.tools),
             manager=Manager(),
             wake_in_thread=False,

@@ -213,8 +213,8 @@ class SimulatedLink:
         await self._send({"realtimeInput": {"text": text}})
 
     async def send_seed(self, seed: HistorySeed) -> None:
-        turns = [{"role": turn.speaker.value, "parts": [{"text": turn.text}]} for turn in seed.turns]
-        await self._send({"clientContent": {"turns": turns, "turnComplete": seed.way is SeedMethod.INITIAL_HISTORY}})
+        turns = [{"role": turn.role.value, "parts": [{"text": turn.text}]} for turn in seed.turns]
+        await self._send({"clientContent": {"turns": turns, "turnComplete": seed.method is SeedMethod.INITIAL_HISTORY}})
 
     async def send_tool_result(self, result: ToolResult) -> None:
         answer: dict[str, Any] = {"id": result.call, "name": result.name, "response": dict(result.response)}
@@ -228,7 +228,7 @@ class SimulatedLink:
     def undelivered(self) -> int:
         return self._delivery.undelivered(self._session.sent_bytes - self._session.unread_bytes)
 
-    def unknown(self, consumed: int | None) -> int:
+    def unconsumed(self, consumed: int | None) -> int:
         return self.undelivered() if consumed is None else self._delivery.unconsumed(consumed)
 
 
@@ -248,10 +248,10 @@ class SimulatedConnector:
     links: list[SimulatedLink] = field(default_factory=list)
     connections: int = 0
 
-    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
-        return frozenset({OptionalFeature.VOCABULARY, OptionalFeature.TRANSCRIPTION}) - request.without
+    def optional_features(self, model: str, request: Request) -> frozenset[OptionalFeature]:
+        return frozenset({OptionalFeature.VOCABULARY, OptionalFeature.TRANSCRIPTION}) - request.omitted_features
 
-    def config(self, model: str) -> str:
+    def config_hash(self, model: str) -> str:
         return model
 
     @asynccontextmanager
@@ -288,7 +288,7 @@ class SimulatedConnector:
             "model": f"models/{model}",
             **({"generationConfig": {"thinkingConfig": {"thinkingLevel": level}}} if level else {}),
             "realtimeInputConfig": {"automaticActivityDetection": detection, "activityHandling": self.interruption},
-            **({} if OptionalFeature.TRANSCRIPTION in request.without else {"outputAudioTranscription": {}}),
+            **({} if OptionalFeature.TRANSCRIPTION in request.omitted_features else {"outputAudioTranscription": {}}),
             **({"historyConfig": {"initialHistoryInClientContent": True}} if request.seeded else {}),
         }
 

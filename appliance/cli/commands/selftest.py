@@ -64,7 +64,7 @@ async def _session(tokens: TokenSource, connector: LinkConnector) -> AsyncIterat
                 pass
             yield Finding("Live session", Severity.OK, "set up, and closed again")
     except LinkError as error:
-        if error.action is LinkAction.DROP_TIER:
+        if error.action is LinkAction.OMIT_FEATURE:
             yield Finding("Live session", Severity.NOTE, f"{error}: the daemon leaves out what is refused")
         else:
             yield _problem("Live session", error)

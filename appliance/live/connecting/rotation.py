@@ -1,7 +1,7 @@
-"""When to swap one connection for the next, so that nobody notices. Pure; times are monotonic.
+"""When to replace a connection by the next, unnoticed. Pure; times are monotonic.
 
-The old connection has to be closed before the new one can go on with its session, and that takes seconds. So a swap
-waits for silence; what is being played goes on, and what is said meanwhile is held.
+The old connection must be closed before the new one can resume its session, which takes seconds. So a swap waits for
+silence. Playback continues meanwhile, and speech is buffered.
 """
 
 from dataclasses import dataclass
@@ -11,53 +11,53 @@ from typing import Final
 from appliance.units import Seconds
 
 MAX_AGE_S: Final = 540.0
-"""Connections last ten minutes or so (ai.google.dev, Live API, session management): better in silence before that."""
+"""Connections last about ten minutes (ai.google.dev, Live API, session management): swap in silence before that."""
 _RESERVE_S: Final = 5.0
-"""Kept of the time that a goAway leaves: for closing, or half of a short time."""
+"""Part of goAway's remaining time that is left for closing; at most half of it."""
 
 
 class Busy(Enum):
-    """What a swap would break."""
+    """Activity that a swap would break."""
 
     PERSON = "person"
     """The person speaks, or holds the button."""
     MODEL = "model"
-    """The model answers: it thinks, or sends audio. What has only to be played still is no reason."""
+    """The model answers: it thinks, or sends audio. Audio that only remains to be played does not count."""
     TOOL = "tool"
     """A tool runs, or its result is not sent yet."""
     SESSION = "session"
-    """The service cannot resume the session from where it stands: a swap would lose the newest turn of its memory."""
+    """The service cannot resume the session now: a swap would lose its newest turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """The service's goAway."""
+    """A goAway of the service."""
 
     received_at: Seconds
     time_left: Seconds
 
     @property
     def deadline(self) -> Seconds:
-        """The last moment to swap in."""
+        """The latest time for a swap."""
         return Seconds(self.received_at + max(self.time_left - _RESERVE_S, self.time_left / 2))
 
 
 @dataclass(frozen=True, slots=True)
 class RotationInputs:
-    """What a decision depends on."""
+    """The facts that the decision depends on."""
 
     opened_at: Seconds
     busy: frozenset[Busy] = frozenset()
     notice: Notice | None = None
     wanted_since: Seconds | None = None
-    """A watchdog would rather have a new connection."""
+    """When a watchdog asked for a new connection."""
 
 
 class Swap(Enum):
-    """What to do with the connection."""
+    """When to swap."""
 
     NOW = "now"
-    """All is quiet."""
+    """Nothing is going on."""
     LATER = "later"
     FORCED = "forced"
     """Time is up, whatever is going on."""
@@ -65,15 +65,15 @@ class Swap(Enum):
 
 @dataclass(frozen=True, slots=True)
 class RotationDue:
-    """A decision; to be asked for again when a fact changes, and at ``at`` at the latest."""
+    """The decision. Ask again when a fact changes, and at ``at`` at the latest."""
 
     swap: Swap
     at: Seconds | None = None
-    """None: only a change of facts can bring a swap."""
+    """None: only a changed fact can lead to a swap."""
 
 
 def due(now: Seconds, facts: RotationInputs) -> RotationDue:
-    """Return whether to swap."""
+    """Decide whether to swap."""
     notice = facts.notice
     if notice and now >= notice.deadline:
         return RotationDue(Swap.FORCED)

@@ -1,7 +1,7 @@
-"""The optional parts of a set-up, in the order in which they are given up when the service refuses it. Pure.
+"""The optional features of a set-up that are omitted one by one when the service refuses it. Pure.
 
-The service says 1007 and hardly ever why. So parts are left out one after the other until a set-up is taken, and what
-was left out is remembered for the model: the next connection begins with it.
+The service closes with 1007 and hardly ever says why. So features are omitted until a set-up is accepted. The result is
+remembered for each model, and the next connection begins with it.
 """
 
 import re
@@ -14,10 +14,9 @@ from typing import Any, Final
 from appliance.live.ports import OptionalFeature
 
 REMEMBERED: Final = timedelta(days=30)
-"""Then everything is tried again: services learn."""
+"""After this, everything is tried again: services change."""
 MODELS_REMEMBERED: Final = 8
-"""The oldest one is forgotten for a ninth."""
-
+"""One more, and the oldest is forgotten."""
 
 _NAMED: Final[Mapping[OptionalFeature, str]] = MappingProxyType(
     {
@@ -35,62 +34,62 @@ _NAMED: Final[Mapping[OptionalFeature, str]] = MappingProxyType(
         OptionalFeature.COMPRESSION: "compression|sliding_?window",
     }
 )
-"""How a reason names the part that it is about, where it does: regular expressions, case ignored."""
+"""Regular expressions, case ignored: how the service's reason may name a feature."""
 
 
-def drop_next(present: Collection[OptionalFeature], reason: str) -> OptionalFeature | None:
-    """Return which part of a refused set-up to leave out besides: one that ``reason`` names, else the least missed.
+def next_to_omit(present: Collection[OptionalFeature], reason: str) -> OptionalFeature | None:
+    """Return the next feature to omit from a refused set-up: one that ``reason`` names, else the least important.
 
-    ``present`` is what was in the set-up; None where there was nothing optional in it: it is a person's to mend.
+    ``present`` are the features that it had; None if there were none: only a person can fix it.
     """
-    named = [tier for tier in OptionalFeature if tier in present and re.search(_NAMED[tier], reason, re.IGNORECASE)]
-    return next((tier for tier in (*named, *OptionalFeature) if tier in present), None)
+    named = [one for one in OptionalFeature if one in present and re.search(_NAMED[one], reason, re.IGNORECASE)]
+    return next((one for one in (*named, *OptionalFeature) if one in present), None)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelLimitation:
-    """What one model was found not to take."""
+    """The features that one model was found to refuse."""
 
     model: str
-    dropped: frozenset[OptionalFeature]
-    learnt: date
+    omitted: frozenset[OptionalFeature]
+    found_on: date
 
 
 @dataclass(frozen=True, slots=True)
 class ModelLimitations:
-    """What was found out about models, newest first; at most `MODELS_REMEMBERED`. Replaced, never changed."""
+    """The limitations of at most `MODELS_REMEMBERED` models, newest first. Replaced, never changed."""
 
     known: tuple[ModelLimitation, ...] = ()
 
-    def dropped(self, model: str, today: date) -> frozenset[OptionalFeature]:
-        """Return what to leave out for ``model`` from the start."""
-        for lesson in self.known:
-            if lesson.model == model and today - lesson.learnt < REMEMBERED:
-                return lesson.dropped
+    def omitted(self, model: str, today: date) -> frozenset[OptionalFeature]:
+        """Return the features to omit for ``model`` from the start."""
+        for limitation in self.known:
+            if limitation.model == model and today - limitation.found_on < REMEMBERED:
+                return limitation.omitted
         return frozenset()
 
-    def learnt(self, model: str, dropped: frozenset[OptionalFeature], today: date) -> "ModelLimitations":
-        """A set-up without ``dropped`` was taken by ``model``, after others were not."""
-        others = [lesson for lesson in self.known if lesson.model != model]
-        return ModelLimitations((ModelLimitation(model, dropped, today), *others)[:MODELS_REMEMBERED])
+    def adding(self, model: str, omitted: frozenset[OptionalFeature], today: date) -> "ModelLimitations":
+        """Add that ``model`` accepts a set-up without ``omitted``, and refused one with more."""
+        others = [limitation for limitation in self.known if limitation.model != model]
+        return ModelLimitations((ModelLimitation(model, omitted, today), *others)[:MODELS_REMEMBERED])
 
     def stored(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the limitations as JSON values."""
         return {
-            lesson.model: {
-                "dropped": [tier.value for tier in OptionalFeature if tier in lesson.dropped],
-                "learnt": lesson.learnt.isoformat(),
+            limitation.model: {
+                "dropped": [feature.value for feature in OptionalFeature if feature in limitation.omitted],
+                "learnt": limitation.found_on.isoformat(),
             }
-            for lesson in self.known
+            for limitation in self.known
         }
 
 
 def restored(stored: object) -> ModelLimitations:
-    """Return what `ModelLimitations.stored` gave; what is not of that form is forgotten: it can be found out again."""
+    """Restore the value of `ModelLimitations.stored`; anything else is ignored: limitations can be found again."""
     if not isinstance(stored, dict):
         return ModelLimitations()
     try:
-        lessons = [
+        limitations = [
             ModelLimitation(
                 model, frozenset(map(OptionalFeature, entry["dropped"])), date.fromisoformat(entry["learnt"])
             )
@@ -98,4 +97,4 @@ def restored(stored: object) -> ModelLimitations:
         ]
     except (KeyError, TypeError, ValueError):
         return ModelLimitations()
-    return ModelLimitations(tuple(lessons[:MODELS_REMEMBERED]))
+    return ModelLimitations(tuple(limitations[:MODELS_REMEMBERED]))

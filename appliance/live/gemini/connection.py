@@ -140,11 +140,13 @@ class GeminiConnection:
     async def send_seed(self, seed: HistorySeed) -> None:
         """Tell the model what it is not to answer; raises LinkError."""
         turns: list[types.ContentOrDict] = [
-            types.Content(role=turn.speaker.value, parts=[types.Part.from_text(text=turn.text)]) for turn in seed.turns
+            types.Content(role=turn.role.value, parts=[types.Part.from_text(text=turn.text)]) for turn in seed.turns
         ]
         self._sent += 1
         with _classified(Phase.OPEN):
-            await self._session.send_client_content(turns=turns, turn_complete=seed.way is SeedMethod.INITIAL_HISTORY)
+            await self._session.send_client_content(
+                turns=turns, turn_complete=seed.method is SeedMethod.INITIAL_HISTORY
+            )
 
     def traffic(self) -> Traffic | None:
         """Return what is on its way, as the kernel knows it; None once the connection is gone."""
@@ -155,7 +157,7 @@ class GeminiConnection:
         acknowledged = self._wires.acknowledged()
         return 0 if acknowledged is None else self._delivery.undelivered(acknowledged)
 
-    def unknown(self, consumed: int | None) -> int:
+    def unconsumed(self, consumed: int | None) -> int:
         """Return how many of the samples sent last the session of a handle that has just come need not know."""
         return self.undelivered() if consumed is None else self._delivery.unconsumed(consumed)
 
@@ -200,11 +202,11 @@ class GeminiConnector:
                         await _set_up(session)
             yield GeminiConnection(session, wires, capabilities(token.model))
 
-    def parts(self, model: str, request: Request) -> frozenset[OptionalFeature]:
+    def optional_features(self, model: str, request: Request) -> frozenset[OptionalFeature]:
         """Return the optional parts that such a set-up has."""
         return present(live_config(self._settings, model, request, self._declarations))
 
-    def config(self, model: str) -> str:
+    def config_hash(self, model: str) -> str:
         """Name what a session keeps of its set-up when it is resumed."""
         return config_hash(self._settings, model, self._declarations)
 
@@ -212,7 +214,7 @@ class GeminiConnector:
         """Do once what costs only the first time (models are compiled at first use), so that no conversation waits."""
         never = Seconds(0.0)
         token = LiveToken("auth_tokens/none", "none", "v1alpha", None, never, never, never)
-        self.parts(token.model, Request(Mode.HANDS_FREE))
+        self.optional_features(token.model, Request(Mode.HANDS_FREE))
         part = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAA="}}
         message = {"serverContent": {"modelTurn": {"parts": [part]}}}
         list(translate(types.LiveServerMessage.model_validate(message)))

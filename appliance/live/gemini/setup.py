@@ -50,7 +50,7 @@ class _Asked:
 
     def keeps(self, tier: OptionalFeature) -> bool:
         """Return whether a part may be in the set-up."""
-        return tier not in self.request.without
+        return tier not in self.request.omitted_features
 
     def has(self, feature: Feature) -> bool:
         """Return whether the model has it."""

@@ -101,7 +101,7 @@ class Receiver:
         elif self._owner.handles(order):
             self._connector.handle(message.handle)
             if message.handle is not None:
-                self._owner.handle_came(opened.link.unknown(message.consumed))
+                self._owner.handle_came(opened.link.unconsumed(message.consumed))
 
     async def _take(self, message: LinkMessage, order: OpenLink) -> None:
         outputs = self._session.step(message, loop_time())

@@ -181,7 +181,7 @@ async def test_a_fresh_session_brings_no_handle_not_even_one_that_comes_late():
         ([A.FRESH_SESSION], [None], 1),
         ([A.OFFLINE, A.OFFLINE, A.OFFLINE], ["h", "h", "h"], 0),
         ([A.CLOCK_WRONG], ["h"], 0),
-        ([A.DROP_TIER], [None], 1),
+        ([A.OMIT_FEATURE], [None], 1),
     ],
 )
 async def test_each_failure_leads_as_far_down_as_it_must(errors, handles, fetched):
@@ -307,8 +307,8 @@ async def test_a_loss_says_whether_another_link_may_help(action, resumable, trou
 
 
 async def test_a_set_up_that_is_refused_is_reduced_until_it_is_taken_and_that_is_remembered():
-    refused = failure(A.DROP_TIER, "closed the connection (1007: Request contains an invalid argument.)")
-    named = failure(A.DROP_TIER, "closed the connection (1007: language_code is not supported)")
+    refused = failure(A.OMIT_FEATURE, "closed the connection (1007: Request contains an invalid argument.)")
+    named = failure(A.OMIT_FEATURE, "closed the connection (1007: language_code is not supported)")
     left_out = {OptionalFeature.VOCABULARY, OptionalFeature.TEMPERATURE, OptionalFeature.LANGUAGE}
 
     house = Household(connector=FakeConnector(tiers=frozenset(OptionalFeature), errors=[refused, named, refused]))
@@ -316,20 +316,20 @@ async def test_a_set_up_that_is_refused_is_reduced_until_it_is_taken_and_that_is
         keeper.open(opening(1))
         await asyncio.sleep(2)
         assert isinstance(house.events[-1], LinkOpened)
-        assert house.connector.requests[-1].without == left_out
+        assert house.connector.requests[-1].omitted_features == left_out
         keeper.close(closing(1))
         keeper.open(opening(2))
         await settle()
-        assert house.connector.requests[-1].without == left_out
-    assert house.lessons.saves == 1
-    later = Household(lessons=house.lessons)
+        assert house.connector.requests[-1].omitted_features == left_out
+    assert house.limitations.saves == 1
+    later = Household(limitations=house.limitations)
     async with later.linked():
-        assert later.connector.requests[0].without == left_out
+        assert later.connector.requests[0].omitted_features == left_out
 
 
 async def test_a_set_up_with_nothing_left_to_leave_out_is_given_up_and_taught_nothing():
     tiers = frozenset({OptionalFeature.LANGUAGE, OptionalFeature.SEARCH})
-    house = Household(connector=FakeConnector(tiers=tiers, error=failure(A.DROP_TIER)))
+    house = Household(connector=FakeConnector(tiers=tiers, error=failure(A.OMIT_FEATURE)))
     async with house.keeping() as keeper:
         keeper.open(opening(1))
         await asyncio.sleep(5)
@@ -338,8 +338,8 @@ async def test_a_set_up_with_nothing_left_to_leave_out_is_given_up_and_taught_no
         house.connector.error = None
         keeper.open(opening(2))
         await settle()
-        assert house.connector.requests[-1].without == frozenset()
-    assert house.lessons.saves == 0
+        assert house.connector.requests[-1].omitted_features == frozenset()
+    assert house.limitations.saves == 0
 
 
 # What the token fixes

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from appliance.errors import LinkAction
 from appliance.live.connecting.resumption import (
     FALLBACKS,
-    HANDLE,
     VALID_S,
+    WITH_HANDLE,
     Handle,
     ResumeStrategy,
     ResumptionState,
-    first_rung,
-    next_rung,
+    first_strategy,
+    next_strategy,
 )
 from appliance.units import Seconds
 
@@ -40,9 +40,9 @@ def test_the_newest_handle_counts():
 
 def test_a_session_that_cannot_be_resumed_now_can_be_resumed_from_before():
     handles = held().updated(None, "config", Seconds(5001.0))
-    assert handles.behind
+    assert handles.outdated
     assert value(handles, 5002) == "h"
-    assert not handles.updated("i", "config", Seconds(5003.0)).behind
+    assert not handles.updated("i", "config", Seconds(5003.0)).outdated
 
 
 def test_a_handle_grows_too_old():
@@ -59,13 +59,13 @@ def test_a_conversation_is_remembered_for_a_while_after_it_is_over():
     assert value(over, 5100 + MEMORY_S - 1) == "h"
     assert value(over, 5100 + MEMORY_S) is None
     assert value(over, 5100, memory_s=0) is None, "no memory at all"
-    assert value(over.taken_up(), 5100 + MEMORY_S) == "h"
+    assert value(over.continued(), 5100 + MEMORY_S) == "h"
 
 
 def test_a_dropped_handle_is_gone_and_the_hanging_up_is_not():
     dropped = held().conversation_ended(Seconds(5100.0)).dropped()
     assert value(dropped, 5101) is None
-    assert dropped.hung_up_at == Seconds(5100.0)
+    assert dropped.ended_at == Seconds(5100.0)
 
 
 def test_no_repr_shows_a_handle():
@@ -78,7 +78,7 @@ LOST = [
     (A.OFFLINE, ResumeStrategy.SAME_TOKEN, ResumeStrategy.SEEDED),
     (A.CLOCK_WRONG, ResumeStrategy.SAME_TOKEN, ResumeStrategy.SEEDED),
     (A.WAIT_QUOTA, ResumeStrategy.SAME_TOKEN, ResumeStrategy.SEEDED),
-    (A.DROP_TIER, ResumeStrategy.SAME_TOKEN, ResumeStrategy.SEEDED),
+    (A.OMIT_FEATURE, ResumeStrategy.SAME_TOKEN, ResumeStrategy.SEEDED),
     (A.NEW_TOKEN, ResumeStrategy.NEW_TOKEN, ResumeStrategy.SEEDED),
     (A.FRESH_SESSION, ResumeStrategy.SEEDED, ResumeStrategy.SEEDED),
     (A.GIVE_UP_CONFIG, None, None),
@@ -89,8 +89,8 @@ LOST = [
 
 @pytest.mark.parametrize(("action", "with_handle", "without"), LOST)
 def test_after_a_loss_the_most_is_tried_that_can_work(action, with_handle, without):
-    assert first_rung(action, Handle("h", NOW, "config")) is with_handle
-    assert first_rung(action, None) is without
+    assert first_strategy(action, Handle("h", NOW, "config")) is with_handle
+    assert first_strategy(action, None) is without
 
 
 def test_every_action_leads_on_from_every_rung_or_gives_up():
@@ -117,8 +117,8 @@ WAYS = [
         [ResumeStrategy.SAME_TOKEN, ResumeStrategy.SEEDED, ResumeStrategy.EMPTY, ResumeStrategy.LAST, None],
     ),
     (A.FRESH_SESSION, [ResumeStrategy.NEW_TOKEN, ResumeStrategy.SEEDED]),
-    (A.DROP_TIER, [ResumeStrategy.SAME_TOKEN, ResumeStrategy.SEEDED, ResumeStrategy.EMPTY, ResumeStrategy.EMPTY]),
-    (A.DROP_TIER, [ResumeStrategy.NEW_TOKEN, ResumeStrategy.SEEDED]),
+    (A.OMIT_FEATURE, [ResumeStrategy.SAME_TOKEN, ResumeStrategy.SEEDED, ResumeStrategy.EMPTY, ResumeStrategy.EMPTY]),
+    (A.OMIT_FEATURE, [ResumeStrategy.NEW_TOKEN, ResumeStrategy.SEEDED]),
     (A.OFFLINE, [ResumeStrategy.SAME_TOKEN, ResumeStrategy.SAME_TOKEN]),
     (A.WAIT_QUOTA, [ResumeStrategy.NEW_TOKEN, ResumeStrategy.NEW_TOKEN]),
     (A.CLOCK_WRONG, [ResumeStrategy.SEEDED, ResumeStrategy.SEEDED]),
@@ -129,35 +129,35 @@ WAYS = [
 
 @pytest.mark.parametrize(("action", "way"), WAYS)
 def test_the_ladder_goes_step_by_step(action, way):
-    for rung, expected in pairwise(way):
-        assert next_rung(rung, action) is expected
+    for strategy, expected in pairwise(way):
+        assert next_strategy(strategy, action) is expected
 
 
 def test_the_way_up_is_never_taken():
     rungs = list(ResumeStrategy)
-    for rung in rungs:
+    for strategy in rungs:
         for action in LinkAction:
-            below = next_rung(rung, action)
-            assert below is None or rungs.index(below) >= rungs.index(rung)
+            below = next_strategy(strategy, action)
+            assert below is None or rungs.index(below) >= rungs.index(strategy)
 
 
 @given(
     st.lists(st.sampled_from([A.NEW_TOKEN, A.FRESH_SESSION]), min_size=5, max_size=9), st.sampled_from(ResumeStrategy)
 )
-def test_what_only_a_person_can_mend_is_not_tried_for_ever(actions, rung):
+def test_what_only_a_person_can_mend_is_not_tried_for_ever(actions, strategy):
     for action in actions:
-        rung = next_rung(rung, action)
-        if rung is None:
+        strategy = next_strategy(strategy, action)
+        if strategy is None:
             return
-    raise AssertionError(f"still on {rung}")
+    raise AssertionError(f"still on {strategy}")
 
 
-@given(st.lists(st.sampled_from([A.RETRY_NOW, A.BACK_OFF, A.FRESH_SESSION, A.DROP_TIER]), min_size=2, max_size=9))
+@given(st.lists(st.sampled_from([A.RETRY_NOW, A.BACK_OFF, A.FRESH_SESSION, A.OMIT_FEATURE]), min_size=2, max_size=9))
 def test_two_failures_of_the_service_with_a_handle_are_the_end_of_the_handle(actions):
-    rung: ResumeStrategy | None = ResumeStrategy.SAME_TOKEN
+    strategy: ResumeStrategy | None = ResumeStrategy.SAME_TOKEN
     for action in actions:
-        assert rung is not None
-        rung = next_rung(rung, action)
-        if rung is None:
+        assert strategy is not None
+        strategy = next_strategy(strategy, action)
+        if strategy is None:
             return
-    assert rung not in HANDLE
+    assert strategy not in WITH_HANDLE

@@ -11,7 +11,7 @@ from appliance.live.connecting.setup_fallback import (
     MODELS_REMEMBERED,
     REMEMBERED,
     ModelLimitations,
-    drop_next,
+    next_to_omit,
     restored,
 )
 from appliance.live.ports import OptionalFeature
@@ -23,9 +23,9 @@ INVALID = "Request contains an invalid argument."
 def test_without_a_reason_the_least_missed_part_goes_first():
     present = list(OptionalFeature)
     order = []
-    while (tier := drop_next(present, INVALID)) is not None:
-        order.append(tier)
-        present.remove(tier)
+    while (feature := next_to_omit(present, INVALID)) is not None:
+        order.append(feature)
+        present.remove(feature)
     assert order == list(OptionalFeature)
 
 
@@ -46,54 +46,54 @@ REASONS = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "tier"), REASONS)
-def test_a_reason_that_names_a_part_is_believed(reason, tier):
-    assert drop_next(list(OptionalFeature), reason) is tier
-    assert drop_next([other for other in OptionalFeature if other is not tier], reason) is not tier
+@pytest.mark.parametrize(("reason", "feature"), REASONS)
+def test_a_reason_that_names_a_part_is_believed(reason, feature):
+    assert next_to_omit(list(OptionalFeature), reason) is feature
+    assert next_to_omit([other for other in OptionalFeature if other is not feature], reason) is not feature
 
 
 def test_every_part_can_be_named():
-    assert {tier for _, tier in REASONS} == set(OptionalFeature)
+    assert {feature for _, feature in REASONS} == set(OptionalFeature)
 
 
 @given(st.sets(st.sampled_from(OptionalFeature)), st.text(max_size=30))
 def test_only_what_is_there_is_dropped_until_nothing_is_left(present, reason):
-    tier = drop_next(present, reason)
-    assert (tier is None) == (not present)
-    assert tier is None or tier in present
+    feature = next_to_omit(present, reason)
+    assert (feature is None) == (not present)
+    assert feature is None or feature in present
 
 
 def test_what_worked_is_remembered_for_its_model():
-    lessons = ModelLimitations().learnt("a", frozenset({OptionalFeature.VOCABULARY}), TODAY)
-    assert lessons.dropped("a", TODAY) == {OptionalFeature.VOCABULARY}
-    assert lessons.dropped("b", TODAY) == frozenset()
-    assert lessons.learnt("a", frozenset({OptionalFeature.SEARCH}), TODAY).dropped("a", TODAY) == {
+    limitations = ModelLimitations().adding("a", frozenset({OptionalFeature.VOCABULARY}), TODAY)
+    assert limitations.omitted("a", TODAY) == {OptionalFeature.VOCABULARY}
+    assert limitations.omitted("b", TODAY) == frozenset()
+    assert limitations.adding("a", frozenset({OptionalFeature.SEARCH}), TODAY).omitted("a", TODAY) == {
         OptionalFeature.SEARCH
     }
 
 
 def test_after_a_while_everything_is_tried_again():
-    lessons = ModelLimitations().learnt("a", frozenset({OptionalFeature.VOCABULARY}), TODAY)
-    assert lessons.dropped("a", TODAY + REMEMBERED - timedelta(days=1)) == {OptionalFeature.VOCABULARY}
-    assert lessons.dropped("a", TODAY + REMEMBERED) == frozenset()
+    limitations = ModelLimitations().adding("a", frozenset({OptionalFeature.VOCABULARY}), TODAY)
+    assert limitations.omitted("a", TODAY + REMEMBERED - timedelta(days=1)) == {OptionalFeature.VOCABULARY}
+    assert limitations.omitted("a", TODAY + REMEMBERED) == frozenset()
 
 
 def test_the_memory_is_bounded():
-    lessons = ModelLimitations()
+    limitations = ModelLimitations()
     for number in range(MODELS_REMEMBERED + 3):
-        lessons = lessons.learnt(f"model-{number}", frozenset({OptionalFeature.SEARCH}), TODAY)
-    assert len(lessons.known) == MODELS_REMEMBERED
-    assert lessons.dropped("model-0", TODAY) == frozenset()
-    assert lessons.dropped(f"model-{MODELS_REMEMBERED + 2}", TODAY) == {OptionalFeature.SEARCH}
+        limitations = limitations.adding(f"model-{number}", frozenset({OptionalFeature.SEARCH}), TODAY)
+    assert len(limitations.known) == MODELS_REMEMBERED
+    assert limitations.omitted("model-0", TODAY) == frozenset()
+    assert limitations.omitted(f"model-{MODELS_REMEMBERED + 2}", TODAY) == {OptionalFeature.SEARCH}
 
 
 def test_it_survives_a_file():
-    lessons = (
+    limitations = (
         ModelLimitations()
-        .learnt("a", frozenset({OptionalFeature.VOCABULARY, OptionalFeature.SEARCH}), TODAY)
-        .learnt("b", frozenset(), TODAY)
+        .adding("a", frozenset({OptionalFeature.VOCABULARY, OptionalFeature.SEARCH}), TODAY)
+        .adding("b", frozenset(), TODAY)
     )
-    assert restored(json.loads(json.dumps(lessons.stored()))) == lessons
+    assert restored(json.loads(json.dumps(limitations.stored()))) == limitations
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 def asked(model: str = PLAIN, mode: Mode = Mode.HANDS_FREE, **wishes: Any) -> types.LiveConnectConfig:
-    request = Request(mode, seeded=wishes.pop("seeded", False), without=wishes.pop("without", frozenset()))
+    request = Request(mode, seeded=wishes.pop("seeded", False), omitted_features=wishes.pop("omitted", frozenset()))
     return live_config(Live(**wishes), model, request, (CLOCK,))
 
 
@@ -148,7 +148,7 @@ def test_compression_has_the_numbers_that_were_chosen():
         "trigger_tokens": 20_000,
         "sliding_window": {"target_tokens": 8_000},
     }
-    assert said(asked(without=frozenset({OptionalFeature.COMPRESSION_NUMBERS})))["context_window_compression"] == {
+    assert said(asked(omitted=frozenset({OptionalFeature.COMPRESSION_NUMBERS})))["context_window_compression"] == {
         "sliding_window": {}
     }
 
@@ -170,7 +170,7 @@ WHERE = {
 def test_each_part_is_found_in_a_set_up_and_can_be_left_out_of_it(tier):
     model = WHERE.get(tier, PLAIN)
     with_it = present(asked(model, **EVERYTHING))
-    without_it = present(asked(model, **EVERYTHING, without=frozenset({tier})))
+    without_it = present(asked(model, **EVERYTHING, omitted=frozenset({tier})))
     assert tier in with_it
     implied = {
         OptionalFeature.TRANSCRIPTION: {OptionalFeature.VOCABULARY},
@@ -181,7 +181,7 @@ def test_each_part_is_found_in_a_set_up_and_can_be_left_out_of_it(tier):
 
 @given(st.sets(st.sampled_from(OptionalFeature)), st.sampled_from([PLAIN, THINKING, OLD, OLDER, "gemini-9-live"]))
 def test_nothing_that_was_left_out_is_left_in(without, model):
-    assert not present(asked(model, **EVERYTHING, without=frozenset(without))) & without
+    assert not present(asked(model, **EVERYTHING, omitted=frozenset(without))) & without
 
 
 def test_what_everybody_gets_can_be_refused_too():

@@ -236,7 +236,7 @@ def test_every_failure_has_a_cause_and_a_line():
 @pytest.mark.parametrize(
     ("error", "action"),
     [
-        (errors.APIError(1007, "Request contains an invalid argument."), LinkAction.DROP_TIER),
+        (errors.APIError(1007, "Request contains an invalid argument."), LinkAction.OMIT_FEATURE),
         (ConnectionClosedError(Close(1008, "Token expired."), None), LinkAction.NEW_TOKEN),
         (errors.ClientError(429, {"message": "slow down"}), LinkAction.WAIT_QUOTA),
         (InvalidStatus(Response(404, "Not Found", Headers(), b"")), LinkAction.GIVE_UP_CONFIG),
