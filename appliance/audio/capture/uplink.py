@@ -1,9 +1,9 @@
-"""The way of speech to the service: every sample of a turn once and in order, whatever becomes of the link.
+"""Sends speech to the service: every sample of a turn once and in order, even if the link is lost.
 
-The microphone ring itself is the buffer. What a person says is a sequence of *spans* ``[start, stop)`` of the stream;
-the one sender works through them with a cursor that moves only when a link has taken the samples. So speech waits where
-it is while a link is being opened or resumed, is sent faster than real time afterwards, and nothing has to be copied
-aside, handed over or remembered twice. All methods are called on the loop's thread.
+The microphone buffer holds the samples. A person's speech is a sequence of *spans* ``[start, stop)`` of the stream; one
+sender works through them with a cursor that moves only when a link has taken the samples. So speech waits in place
+while a link is opened or resumed, and is sent faster than real time afterwards; nothing is copied. All methods are
+called on the loop's thread.
 """
 
 import asyncio
@@ -23,22 +23,22 @@ from appliance.units import UPLINK, SampleIndex, Seconds
 
 LONGEST_CHUNK_MS: Final = 100
 STREAM_PAUSE_S: Final = 1.0
-"""A hands-free stream that pauses longer is to be closed by audio_stream_end (ai.google.dev, Live API, VAD)."""
+"""A hands-free stream that pauses longer must be closed by audio_stream_end (ai.google.dev, Live API, VAD)."""
 _END_AHEAD_S: Final = 1.0
-"""A turn ends no later than this after the newest sample: an index far ahead would keep the microphone open."""
+"""Latest end of a turn after the newest sample: an index far ahead would keep the microphone open."""
 _SPANS_REPORTED: Final = 256
 
 
 class Uplink:
-    """Sends spans of the ring to whichever link is attached.
+    """Sends spans of the microphone buffer to the attached link.
 
-    Bounds: the ring's capacity; when a span waits longer than that, its oldest samples are dropped and counted, and
-    ``on_dropped`` is told how many, once the sender has caught up again or the conversation is forgotten.
+    Bound: the buffer's capacity. When a span waits longer than that, its oldest samples are dropped and counted;
+    ``on_dropped`` gets the number once the sender has caught up or the conversation is forgotten.
     """
 
     def __init__(
         self,
-        ring: MicrophoneBuffer,
+        buffer: MicrophoneBuffer,
         *,
         chunk_ms: int = 40,
         catch_up_speed: float = 4.0,
@@ -48,10 +48,11 @@ class Uplink:
     ) -> None:
         """``chunk_ms`` is at most 100; ``catch_up_speed`` is a multiple of real time, above 1.
 
-        ``on_all_sent`` is called whenever something changes and `sending` is false. ``clean_from`` is asked where the
-        gate opens behind a reply: the first sample without its echo, None while unknown; the span is held until then.
+        ``on_all_sent`` is called whenever something changes and `sending` is false. ``clean_from`` is called when the
+        gate opens after a reply: it returns the first sample without echo, None while unknown; the span is held until
+        then.
         """
-        self._ring = ring
+        self._buffer = buffer
         self._chunk = UPLINK.frames(chunk_ms / 1000)
         self._longest_chunk = UPLINK.frames(LONGEST_CHUNK_MS / 1000)
         self._catch_up_hz = UPLINK.rate_hz * catch_up_speed
@@ -59,7 +60,7 @@ class Uplink:
         self._clean_from = clean_from
         self._gate = Gate.CLOSED
         self.may_echo = False
-        """The open span is held: it may begin with the echo of a reply."""
+        """Whether the open span is held, because it may begin with the echo of a reply."""
         self._mode: Mode | None = None  # until the conversation's first span
         self._spans: deque[Span] = deque()  # unsent, oldest first; only the last can be open
         self._reported: deque[Span] = deque(maxlen=_SPANS_REPORTED)
@@ -75,13 +76,13 @@ class Uplink:
         self._drained = asyncio.Event()
         self._drained.set()
 
-    # The conversation's side
+    # For the conversation
 
     def begin(self, at: SampleIndex, mode: Mode) -> None:
-        """Open a span at ``at``; an open one of the same mode goes on instead.
+        """Open a span at ``at``; an open one of the same mode continues instead.
 
-        It begins no earlier than where the span before it ends. What the ring no longer has is dropped. A link has one
-        mode for life: in a new mode what is unsent is dropped, and the sink is detached.
+        It begins no earlier than the end of the previous span. Samples no longer in the buffer are dropped. A link has
+        one mode for life: in a new mode unsent samples are dropped, and the sink is detached.
         """
         if self._mode not in {None, mode}:
             self._forget()
@@ -91,44 +92,44 @@ class Uplink:
         self._changed()
 
     def end(self, at: SampleIndex) -> None:
-        """Close the open span before ``at``, or as soon after it as nothing that was sent has to be taken back.
+        """Close the open span before ``at``, or after the samples already sent if those go further.
 
-        ``at`` may lie up to a second ahead of the newest sample: the span goes on until it is captured.
+        ``at`` may lie up to a second ahead of the newest sample: the span continues until then.
         """
-        self._close(min(at, self._ring.end + UPLINK.frames(_END_AHEAD_S)))
+        self._close(min(at, self._buffer.end + UPLINK.frames(_END_AHEAD_S)))
         self._changed()
 
     def set_gate(self, gate: Gate) -> None:
         """Apply the gate; the same one again changes nothing.
 
         CLOSED closes an open span at the newest sample. HOLD and OPEN open one there if none is open, hands-free only:
-        a push-to-talk turn, and the first of a conversation, need a `begin`. The gate holds back the open span; what
-        belongs to closed ones is always sent.
+        a push-to-talk turn, and the first of a conversation, need a `begin`. The gate holds back the open span; closed
+        ones are always sent.
         """
         self._gate = gate
         if gate is Gate.CLOSED:
-            self._close(self._ring.end)
+            self._close(self._buffer.end)
         elif self._mode is Mode.HANDS_FREE and self._opened is None:
-            self._open(self._ring.end, self._mode)
+            self._open(self._buffer.end, self._mode)
             self.may_echo = self._clean_from is not None
             self._skip_echo()
         self._changed()
 
     def drop_unsent(self) -> None:
-        """Close the open span at the newest sample, and send nothing of what no link has taken yet."""
-        self._close(self._ring.end)
+        """Close the open span at the newest sample, and drop all samples that no link has taken yet."""
+        self._close(self._buffer.end)
         for span in self._spans:
             if span.stop is not None:
                 self._dropped.add(span.stop - span.cursor)
-                span.stop = span.cursor  # should a link be lost now, that is where its turn ended
+                span.stop = span.cursor  # if the link is lost now, its turn ended there
         self._spans.clear()
         self._dropped.report()
         self._changed()
 
     def reset(self) -> None:
-        """Forget the conversation: drop what is unsent, detach the sink, close the gate.
+        """Forget the conversation: drop unsent samples, detach the sink, close the gate.
 
-        To be called before the first `begin` of the next conversation; until then the tail may still be sent.
+        Call it before the first `begin` of the next conversation; until then the tail may still be sent.
         """
         self._forget()
         self._reported.clear()
@@ -138,15 +139,15 @@ class Uplink:
 
     @property
     def sending(self) -> bool:
-        """Whether samples are on their way to a link, or would be once the gate is closed."""
+        """Whether samples are being sent to a link, or would be once the gate is closed."""
         span = self._spans[-1] if self._spans else None
-        newest = span is not None and span.cursor < (self._ring.end if span.stop is None else span.stop)
+        newest = span is not None and span.cursor < (self._buffer.end if span.stop is None else span.stop)
         return bool(self._sending or (self._line is not None and (len(self._spans) > 1 or newest)))
 
     @property
     def counts(self) -> UplinkCounts:
-        """What has been captured, sent and dropped since the start, and the spans of this conversation."""
-        end = self._ring.end
+        """Samples captured, sent and dropped since the start, and the spans of this conversation."""
+        end = self._buffer.end
         opened = self._opened
         return UplinkCounts(
             captured=self._captured + (max(end - opened.start, 0) if opened else 0),
@@ -157,55 +158,56 @@ class Uplink:
             spans=tuple(span.bounds(end) for span in self._reported),
         )
 
-    # The link's side
+    # For the link
 
     def attach(self, sink: UplinkSink) -> None:
         """Send to this link from now on, in place of an earlier one.
 
-        Its sends must end, if only by LinkError, once the link is closed: the sender waits for the one that runs.
+        Its sends must end, at least with LinkError, once the link is closed: the sender waits for the one that runs.
         """
         self._line = AttachedSink(sink)
         self._changed()
 
     def detach(self, sink: UplinkSink | None = None) -> None:
-        """Stop sending; given a sink, only if it is still the attached one. What was not sent waits for the next."""
+        """Stop sending; given a sink, only if it is still the attached one. Unsent samples wait for the next link."""
         if sink is None or (self._line is not None and self._line.sink is sink):
             self._line = None
         self._changed()
 
     def answering(self, undelivered: int = 0) -> None:
-        """What was sent so far is being answered, but for the newest ``undelivered`` samples and those on their way."""
+        """Note that a reply answers the samples sent so far, except the newest ``undelivered`` and those being sent."""
         self._answering_to = self._behind(undelivered + self._sending)
 
     def nothing_said(self) -> None:
-        """Nobody has spoken since what is being answered: the rest up to now needs no answer of its own."""
+        """Note that nobody has spoken since the samples being answered: the later ones need no reply."""
         if self._answering_to is not None:
-            self._answering_to = self._ring.end
+            self._answering_to = self._buffer.end
 
     def answered(self) -> None:
-        """That has its answer, or where nothing was being answered, all: `resend_turn` does not go back behind it."""
+        """Note that those samples, or all if none were marked, have their reply: `resend_turn` goes back no further."""
         self._answered_to = self._taken_to if self._answering_to is None else self._answering_to
         self._known.answered(self._answered_to)
         self._answering_to = None
 
     def resend_turn(self, newest_s: Seconds | None = None) -> Seconds:
-        """Send once more what was sent since the last answer, before what is unsent; return how long that takes.
+        """Send the samples since the last reply again, before unsent ones; return how long that takes.
 
-        As far back as the ring goes, or ``newest_s``. A push-to-talk turn is a turn again, with its beginning and end.
+        It goes back to the oldest sample in the buffer, or by ``newest_s``. A push-to-talk turn is sent with its start
+        and end again.
         """
         self._answering_to = None
-        newest = 0 if newest_s is None else self._ring.end - UPLINK.frames(newest_s)
+        newest = 0 if newest_s is None else self._buffer.end - UPLINK.frames(newest_s)
         return self._go_back(max(self._answered_to, newest))
 
     def handle_came(self, unknown: int) -> None:
-        """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
+        """Note a resumption handle, which covers everything sent except the newest ``unknown`` samples."""
         self._known.handle_came(self._behind(unknown), loop_time())
 
     def requeue(self, samples: int, *, to_handle: bool = False) -> Seconds:
-        """Detach a lost link; repeat its last ``samples``, and those on their way; return how long that takes.
+        """Detach a lost link; repeat its last ``samples``, and those being sent; return how long that takes.
 
-        With ``to_handle``, repeat all since the newest handle: a session that is resumed knows nothing later, whatever
-        the other end has acknowledged. A push-to-talk turn of which some is unknown is repeated as a whole.
+        With ``to_handle``, repeat everything since the newest handle: a resumed session knows nothing later, even if
+        TCP has acknowledged it. A push-to-talk turn that is unknown in part is repeated as a whole.
         """
         self._line = None
         at = max(self._behind(samples + self._sending), self._answered_to)
@@ -222,7 +224,7 @@ class Uplink:
         return behind(reversed(self._reported), self._mode, samples, self._taken_to)
 
     def _go_back(self, behind: int) -> Seconds:
-        behind = max(behind, self._ring.begin)
+        behind = max(behind, self._buffer.begin)
         for span in reversed(self._reported):
             if span.mode is not self._mode or (span.stop is not None and span.stop <= behind):
                 break
@@ -236,11 +238,11 @@ class Uplink:
         return Seconds((self._repeated - before) / self._catch_up_hz)
 
     async def drained(self) -> None:
-        """Return once everything of the closed spans has been sent, or no sink is attached."""
+        """Return once all closed spans have been sent, or no sink is attached."""
         await self._drained.wait()
 
     def notify(self) -> None:
-        """Tell that the ring has new samples; the sender wakes where they make a chunk."""
+        """Note that the buffer has new samples; the sender wakes when they fill a chunk."""
         self._skip_echo()
         if self._spans and self._due(self._spans[0]):
             self._signal.set()
@@ -259,7 +261,7 @@ class Uplink:
                 self.detach(line.sink)
 
     async def _advance(self, line: AttachedSink) -> None:
-        """Send the one thing that comes next, or wait until something may have changed that."""
+        """Send the next thing, or wait for a change."""
         if not self._spans:
             await self._pause(line)
             return
@@ -279,7 +281,7 @@ class Uplink:
             await self._send(line, span, size)
 
     async def _pause(self, line: AttachedSink) -> None:
-        """Tell a hands-free link once that the stream pauses."""
+        """Send audio_stream_end once when a hands-free stream pauses."""
         due = None if line.last_audio_at is None else line.last_audio_at + STREAM_PAUSE_S
         if due is None or loop_time() < due:
             await self._wait(due)
@@ -288,9 +290,9 @@ class Uplink:
         line.last_audio_at = None
 
     async def _finish(self, line: AttachedSink, span: Span) -> None:
-        """End the activity of a span that is sent, then forget the span.
+        """End the activity of a span that was sent, then forget the span.
 
-        A link that came after the last sample is told of an empty activity: the service learns that the turn is over.
+        A link that came after the last sample gets an empty activity, so that the service knows that the turn is over.
         """
         if not span.needs_end:
             self._spans.popleft()
@@ -301,9 +303,9 @@ class Uplink:
             await line.end_activity(span)
 
     async def _send(self, line: AttachedSink, span: Span, size: int) -> None:
-        """Send ``size`` samples; when the link fails they stay unsent, or are dropped if their span was meanwhile."""
+        """Send ``size`` samples; if the link fails they stay unsent, or are dropped if their span was meanwhile."""
         loop = asyncio.get_running_loop()
-        samples = self._ring.read(SampleIndex(span.cursor), SampleIndex(span.cursor + size))
+        samples = self._buffer.read(SampleIndex(span.cursor), SampleIndex(span.cursor + size))
         self._next_audio_at = loop.time() + size / self._catch_up_hz
         taken_to = span.cursor = self._taken_to = span.cursor + size
         self._sending = size
@@ -311,7 +313,7 @@ class Uplink:
             await line.sink.send_audio(samples.astype("<i2", copy=False).tobytes())
         except LinkError:
             if span.cursor < taken_to:
-                self._repeated -= size  # they are to be sent already
+                self._repeated -= size  # they are queued again already
             elif span in self._spans:
                 span.cursor = self._taken_to = taken_to - size
             else:
@@ -328,10 +330,10 @@ class Uplink:
             line.last_audio_at = loop.time()
 
     def _due(self, span: Span) -> int:
-        """Return how many samples are to be sent next; 0 for none yet."""
+        """Return the number of samples to send next; 0 for none yet."""
         if span.stop is None and (self._gate is not Gate.OPEN or self.may_echo):
             return 0
-        end = self._ring.end if span.stop is None else min(span.stop, self._ring.end)
+        end = self._buffer.end if span.stop is None else min(span.stop, self._buffer.end)
         waiting = end - span.cursor
         if waiting >= 2 * self._chunk:
             return min(waiting, self._longest_chunk)
@@ -354,7 +356,7 @@ class Uplink:
         self._skip_overwritten(span)
 
     def _skip_echo(self) -> None:
-        """Let the open span begin behind the echo of a reply, once it is known where that ends."""
+        """Move the start of the open span behind the echo of a reply, once its end is known."""
         span = self._opened if self.may_echo else None
         clean_from = self._clean_from() if span and self._clean_from else None
         if span is not None and clean_from is not None:
@@ -373,16 +375,16 @@ class Uplink:
             self._reported.pop()
 
     def _forget(self) -> None:
-        """Drop what is unsent; what comes next waits for a link of its own."""
+        """Drop unsent samples; later ones wait for another link."""
         self.drop_unsent()
         self._line = None
 
     def _skip_overwritten(self, span: Span) -> None:
-        """Move the cursor to what the ring still has."""
-        self._dropped.add(span.skip(self._ring.begin))
+        """Move the cursor to the oldest sample in the buffer."""
+        self._dropped.add(span.skip(self._buffer.begin))
 
     def _changed(self) -> None:
-        """Wake the sender, and whoever waits for it to have nothing left."""
+        """Wake the sender, and whoever waits in `drained`."""
         self._signal.set()
         if self._line is not None and self._spans and self._spans[0].stop is not None:
             self._drained.clear()
@@ -392,7 +394,7 @@ class Uplink:
             self._on_all_sent()
 
     async def _wait(self, until: float | None = None) -> None:
-        """Wait until something changes, at most until this moment of the loop's time."""
+        """Wait until something changes, at most until this loop time."""
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 await self._signal.wait()
