@@ -11,7 +11,7 @@ from appliance.config.schema import Settings
 from appliance.install import account, release, service
 from appliance.install.machine import STATE
 from appliance.provisioning.common.protocol import ProblemCode
-from appliance.provisioning.server.settings import Settings as ServerSettings
+from appliance.provisioning.server.settings import ServerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 

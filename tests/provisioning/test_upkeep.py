@@ -22,7 +22,7 @@ from appliance.provisioning.device.token_manager import (
     STATUS_INTERVAL_S,
     TokenManager,
 )
-from appliance.provisioning.server.settings import Limits
+from appliance.provisioning.server.settings import DeviceLimits
 from tests.provisioning.homes import BOOTED_S, BROKEN, Line, home, now, until
 from tests.support.devices import join, local_device
 from tests.support.live import FakeStore
@@ -243,7 +243,7 @@ async def test_who_is_refused_hears_it_and_the_next_one_is_served():
 
 
 async def test_what_doctor_reads_follows_every_word_of_the_server():
-    async with home(Prefetch.NEVER, limits=Limits(sessions_day=0, burst=2)) as here:
+    async with home(Prefetch.NEVER, limits=DeviceLimits(sessions_day=0, burst=2)) as here:
         await until(BOOTED_S)
 
         async def kept() -> dict[str, Any]:

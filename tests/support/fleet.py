@@ -19,7 +19,7 @@ from appliance.provisioning.common import keys, signatures
 from appliance.provisioning.common.protocol import JSON, TOKENS_PATH
 from appliance.provisioning.server import migrate
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 
 BODY: Final = b'{"mode":"wake","purpose":"new","profile":"default"}'
 ENROLLED_AT: Final = 1_790_000_000_000
@@ -85,7 +85,7 @@ def enrol(database_url: str, devices: Sequence[Device]) -> None:
         connection.execute(insert(DEVICE), rows)
         connection.execute(insert(DEVICE_KEY), key_rows)
 
-    store = Store(open_engine(database_url))
+    store = DatabaseStore(open_engine(database_url))
     try:
         migrate.upgrade(store.engine)
         store.transact_here(write)

@@ -27,11 +27,11 @@ from appliance.provisioning.common.protocol import (
 )
 from appliance.provisioning.common.signatures import AnswerSigner
 from appliance.provisioning.server import claims, devices, migrate
-from appliance.provisioning.server.app import Parts, create_app
+from appliance.provisioning.server.app import ServerParts, create_app
 from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
-from appliance.provisioning.server.settings import Settings
-from appliance.provisioning.server.store import MEMORY, Store, open_engine
+from appliance.provisioning.server.settings import ServerSettings
+from appliance.provisioning.server.store import MEMORY, DatabaseStore, open_engine
 from appliance.provisioning.server.timestamps import milliseconds
 
 API_KEY = "AIza-the-key-that-nobody-may-see"
@@ -72,9 +72,9 @@ def dead_address() -> Iterator[str]:
         yield f"https://127.0.0.1:{held.getsockname()[1]}"
 
 
-def server_settings(**changed: Any) -> Settings:
+def server_settings(**changed: Any) -> ServerSettings:
     values = {"api_key": API_KEY, "devices": {DEVICE: keys.public_key_text(KEY)}}
-    return Settings(**{**values, **changed})
+    return ServerSettings(**{**values, **changed})
 
 
 class InThisThread(Executor):
@@ -103,11 +103,11 @@ def empty_database() -> bytes:
     return content
 
 
-OPEN: list[Store] = []
+OPEN: list[DatabaseStore] = []
 """What a test has opened; closed after it (conftest.py)."""
 
 
-def memory_store() -> Store:
+def memory_store() -> DatabaseStore:
     """Return a store of its own, in memory and in this thread."""
     content = empty_database()
     engine = open_engine(MEMORY)
@@ -115,7 +115,7 @@ def memory_store() -> Store:
     assert isinstance(connection.driver_connection, sqlite3.Connection)
     connection.driver_connection.deserialize(content)
     connection.close()
-    OPEN.append(Store(engine, InThisThread()))
+    OPEN.append(DatabaseStore(engine, InThisThread()))
     return OPEN[-1]
 
 
@@ -123,8 +123,8 @@ def memory_store() -> Store:
 class World:
     """One server with its surroundings. Changing ``now`` moves its clock."""
 
-    settings: Settings
-    store: Store
+    settings: ServerSettings
+    store: DatabaseStore
     upstream: FakeUpstream
     now: datetime = NOW
     sequence: int = 0
@@ -134,7 +134,7 @@ class World:
     certificate: Certificate | None = None
 
     def __post_init__(self) -> None:
-        self.parts = Parts(
+        self.parts = ServerParts(
             self.settings,
             self.upstream,
             self.store,
@@ -159,7 +159,7 @@ class World:
 
     def claim(self, **terms: Any) -> str:
         """Make a claim and return its text."""
-        made: join.Claim = self.work(lambda c: claims.create(c, claims.Terms(**terms), self.ms, "admin"))
+        made: join.Claim = self.work(lambda c: claims.create(c, claims.ClaimTerms(**terms), self.ms, "admin"))
         return made.text()
 
     async def ask(
@@ -196,7 +196,7 @@ class World:
         return await self.ask("POST", ENROL_PATH, body, **signed)
 
 
-def world(upstream: FakeUpstream | None = None, store: Store | None = None, **changed: Any) -> World:
+def world(upstream: FakeUpstream | None = None, store: DatabaseStore | None = None, **changed: Any) -> World:
     """Return a server with ``server_settings(**changed)``, in this process, without a socket."""
     own = {name: changed.pop(name) for name in ("next_key", "previous_key") if name in changed}
     settings = server_settings(**changed)

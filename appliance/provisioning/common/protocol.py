@@ -252,7 +252,7 @@ class TokenRequest(Asked):
     profile: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")] = "default"
 
 
-class Effective(Answer):
+class TokenLocks(Answer):
     """What the token locks of a session's set-up; None: the device chooses."""
 
     voice: str | None = None
@@ -281,7 +281,7 @@ class TokenResponse(NamingAnswer):
     expires_at: AwareDatetime
     server_time: AwareDatetime
     """The clock that the two times above are measured by."""
-    effective: Effective = Effective()
+    effective: TokenLocks = TokenLocks()
     quota: Quota | None = None
 
     @field_serializer("token", when_used="json")

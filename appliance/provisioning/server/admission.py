@@ -56,7 +56,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class AuthenticatedDevice:
     """The device that signed a request."""
 
     device_id: str
@@ -69,10 +69,10 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class AdmissionRequest:
     """A request, as far as admission is concerned."""
 
-    presented: ParsedSignature
+    parsed: ParsedSignature
     agent: str
     at: int
     """When it came, in milliseconds since 1970."""
@@ -87,86 +87,86 @@ class Admission:
         self._conflicts_day = conflicts_day
         self._nobody = Ed25519PrivateKey.generate().public_key()
 
-    def admit(self, connection: Connection, arrival: Arrival) -> Caller | Refusal:
+    def admit(self, connection: Connection, request: AdmissionRequest) -> AuthenticatedDevice | Refusal:
         """Return who signed, and count the sequence number as used; a refusal is to be committed.
 
         It is signature-invalid for an unknown device, a revoked one, another key and another request.
         """
-        presented = arrival.presented
-        device = presented.signer.key_id
+        parsed = request.parsed
+        device = parsed.signer.key_id
         rows = connection.execute(_KEYS, {"device": device}).all()
-        place = signed_by(presented, [_key(row.public_key) or self._nobody for row in rows], self._nobody)
+        place = signed_by(parsed, [_key(row.public_key) or self._nobody for row in rows], self._nobody)
         if place is None:
             _log.info("refused: %sdevice %s: the signature does not fit", "" if rows else "unknown ", device)
             return Refusal(ProblemCode.SIGNATURE_INVALID)
-        digest = hashlib.sha256(presented.signature).digest()
+        digest = hashlib.sha256(parsed.signature).digest()
         counted = connection.execute(
             _COUNT,
             {
                 "device": device,
-                "number": presented.signer.sequence,
+                "number": parsed.signer.sequence,
                 "signature": digest,
                 # No later than now: a copy of the key with a clock ahead would hide what the device itself signs.
-                "created": min(presented.created, arrival.at // 1000),
-                "now": arrival.at,
-                "agent_now": arrival.agent,
-                "knows": arrival.knows,
+                "created": min(parsed.created, request.at // 1000),
+                "now": request.at,
+                "agent_now": request.agent,
+                "knows": request.knows,
             },
         ).first()
         if counted is None:
-            return self._conflict(connection, arrival, digest)
+            return self._conflict(connection, request, digest)
         used = rows[place]
         if used.status == NEXT:
-            _promote(connection, device, used.thumbprint, arrival.at)
-        return Caller(
+            _promote(connection, device, used.thumbprint, request.at)
+        return AuthenticatedDevice(
             device_id=device,
             status=DeviceStatus(counted.status),
             policy=counted.policy,
             name=counted.name,
             thumbprint=used.thumbprint,
-            sequence=presented.signer.sequence,
+            sequence=parsed.signer.sequence,
         )
 
-    def _conflict(self, connection: Connection, arrival: Arrival, digest: bytes) -> Refusal:
+    def _conflict(self, connection: Connection, request: AdmissionRequest, digest: bytes) -> Refusal:
         """Refuse a number that is not above the last one, and count it: two devices with one key do this."""
-        signer = arrival.presented.signer
+        signer = request.parsed.signer
         device = connection.execute(_LOCKED, {"device": signer.key_id}).one()
         again = device.last_signature_sha256 == digest and device.last_sequence == signer.sequence
         if again:
-            since = {"device": device.id, "number": signer.sequence, "since": arrival.at - RETRY_MS}
+            since = {"device": device.id, "number": signer.sequence, "since": request.at - RETRY_MS}
             answered = connection.execute(_ANSWERED, since).first()
             code = ProblemCode.ALREADY_MINTED if answered else ProblemCode.SEQUENCE_CONFLICT
             return Refusal(code, last_sequence=device.last_sequence)
-        self._count_conflict(connection, device, arrival, digest)
+        self._count_conflict(connection, device, request, digest)
         return Refusal(ProblemCode.SEQUENCE_CONFLICT, last_sequence=device.last_sequence)
 
     def _count_conflict(
-        self, connection: Connection, device: Row[tuple[object, ...]], arrival: Arrival, digest: bytes
+        self, connection: Connection, device: Row[tuple[object, ...]], request: AdmissionRequest, digest: bytes
     ) -> None:
         """Count a number that two devices seem to have used; enough of them suspend the device.
 
         A request that somebody has taken down and sends again is none: it was signed before the last one that counted,
         or was counted already. Nothing is written once there are as many in a day as suspend a device.
         """
-        if arrival.presented.created < (device.last_created or 0) or digest == device.conflict_signature_sha256:
+        if request.parsed.created < (device.last_created or 0) or digest == device.conflict_signature_sha256:
             return
-        fresh = device.conflicts_since is None or arrival.at - device.conflicts_since > DAY_MS
+        fresh = device.conflicts_since is None or request.at - device.conflicts_since > DAY_MS
         conflicts = 1 if fresh else device.conflicts + 1
         suspends = 0 < self._conflicts_day <= conflicts and device.status == DeviceStatus.ACTIVE
         if conflicts > max(self._conflicts_day, 1) and not suspends:
             return
         values = {
             "conflicts": conflicts,
-            "conflicts_since": arrival.at if fresh else device.conflicts_since,
+            "conflicts_since": request.at if fresh else device.conflicts_since,
             "conflict_signature_sha256": digest,
         }
-        numbers = f"{arrival.presented.signer.sequence} after {device.last_sequence}"
+        numbers = f"{request.parsed.signer.sequence} after {device.last_sequence}"
         _log.warning("device %s: sequence number %s", device.id, numbers)
-        _note(connection, arrival.at, audit.Action.SEQUENCE_CONFLICT, device.id, numbers)
+        _note(connection, request.at, audit.AuditAction.SEQUENCE_CONFLICT, device.id, numbers)
         if suspends:
             values["status"] = DeviceStatus.SUSPENDED.value
             _log.error("device %s: suspended: its key seems to be in use twice", device.id)
-            _note(connection, arrival.at, audit.Action.SUSPENDED, device.id, "sequence conflicts")
+            _note(connection, request.at, audit.AuditAction.SUSPENDED, device.id, "sequence conflicts")
         connection.execute(update(DEVICE).where(DEVICE.c.id == device.id).values(**values))
 
 
@@ -175,7 +175,7 @@ def note_server_key(connection: Connection, device: str, thumbprint: str | None)
     connection.execute(update(DEVICE).where(DEVICE.c.id == device).values(server_key=thumbprint))
 
 
-def standing(caller: Caller) -> Refusal | None:
+def refusal_by_status(caller: AuthenticatedDevice) -> Refusal | None:
     """Return why a device that signed well is refused all the same."""
     if caller.status is DeviceStatus.SUSPENDED:
         return Refusal(ProblemCode.DEVICE_SUSPENDED)
@@ -189,10 +189,10 @@ def _promote(connection: Connection, device: str, thumbprint: str, now: int) -> 
     of_device = DEVICE_KEY.c.device_id == device
     connection.execute(update(DEVICE_KEY).where(of_device, DEVICE_KEY.c.status == ACTIVE).values(status=RETIRED))
     connection.execute(update(DEVICE_KEY).where(DEVICE_KEY.c.thumbprint == thumbprint).values(status=ACTIVE))
-    _note(connection, now, audit.Action.KEY_ROTATED, device, thumbprint)
+    _note(connection, now, audit.AuditAction.KEY_ROTATED, device, thumbprint)
 
 
-def _note(connection: Connection, at: int, action: audit.Action, device: str, detail: str) -> None:
+def _note(connection: Connection, at: int, action: audit.AuditAction, device: str, detail: str) -> None:
     audit.append(connection, audit.Entry(at, "server", action, device, detail))
 
 

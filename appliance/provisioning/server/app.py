@@ -39,16 +39,16 @@ from appliance.provisioning.common.protocol import (
 from appliance.provisioning.common.signatures import SIGNATURE_HEADERS, AnswerSigner, SignedRequest, normal_authority
 from appliance.provisioning.server import problems
 from appliance.provisioning.server.certificate import Certificate
-from appliance.provisioning.server.connection_limits import VISIT
+from appliance.provisioning.server.connection_limits import ARRIVAL
 from appliance.provisioning.server.errors import Refusal, RequestRefused, refused
 from appliance.provisioning.server.metrics import Metrics
-from appliance.provisioning.server.middleware import Drain, ProtocolMiddleware, Terms
+from appliance.provisioning.server.middleware import AcceptancePolicy, Drain, ProtocolMiddleware
 from appliance.provisioning.server.ports import Upstream
 from appliance.provisioning.server.problems import NO_STORE
 from appliance.provisioning.server.request_queue import RequestQueue, UnqueuedUpstream
-from appliance.provisioning.server.service import OK, Incoming, ProvisioningService, Told
-from appliance.provisioning.server.settings import Settings
-from appliance.provisioning.server.store import Store, StoreUnavailable, check
+from appliance.provisioning.server.service import OK, IncomingRequest, ProvisioningService, ServerKeys
+from appliance.provisioning.server.settings import ServerSettings
+from appliance.provisioning.server.store import DatabaseStore, StoreUnavailable, check
 
 SWEEP_S: Final = 60.0
 """How often sessions are looked for that were counted and got no token, and files for a renewed certificate."""
@@ -67,12 +67,12 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class ServerParts:
     """What a server is made of. The application closes ``upstream`` and ``store`` when it ends."""
 
-    settings: Settings
+    settings: ServerSettings
     upstream: Upstream
-    store: Store
+    store: DatabaseStore
     key: Ed25519PrivateKey = field(repr=False)
     """The server's own."""
     now: Callable[[], datetime] = utc_now
@@ -92,10 +92,10 @@ PROTOCOL: Final = APIRouter()
 SURROUNDINGS: Final = APIRouter(include_in_schema=False)
 
 
-def create_app(parts: Parts) -> FastAPI:
+def create_app(parts: ServerParts) -> FastAPI:
     """Return the application."""
     signer = AnswerSigner(parts.key, [key for key in (parts.next_key, parts.previous_key) if key is not None])
-    told = Told(signer.named, newest=keys.thumbprint(parts.next_key or parts.key))
+    told = ServerKeys(signer.named, newest=keys.thumbprint(parts.next_key or parts.key))
     desk = ProvisioningService(
         parts.settings, UnqueuedUpstream(parts.upstream, parts.line), parts.store, told, parts.now, parts.metrics
     )
@@ -125,14 +125,14 @@ def create_app(parts: Parts) -> FastAPI:
         signer=signer,
         now=parts.now,
         metrics=parts.metrics,
-        terms=Terms(parts.drain, parts.line, frozenset(map(normal_authority, parts.settings.names()))),
+        terms=AcceptancePolicy(parts.drain, parts.line, frozenset(map(normal_authority, parts.settings.names()))),
     )
     app.include_router(PROTOCOL)
     app.include_router(SURROUNDINGS)
     return app
 
 
-async def _sweep_until(ended: asyncio.Event, desk: ProvisioningService, parts: Parts) -> None:
+async def _sweep_until(ended: asyncio.Event, desk: ProvisioningService, parts: ServerParts) -> None:
     while not ended.is_set():
         if parts.certificate is not None:
             parts.certificate.look()
@@ -241,7 +241,7 @@ async def readyz(request: Request) -> Response:
         await parts.store.transact(check)
     except StoreUnavailable:
         raise RequestRefused(_NO_DATABASE) from None
-    return _json(_Ready(status=OK, upstream=_desk(request).upstream_health))
+    return _json(_Readiness(status=OK, upstream=_desk(request).upstream_health))
 
 
 @SURROUNDINGS.get("/.well-known/security.txt")
@@ -260,23 +260,23 @@ def _desk(request: Request) -> ProvisioningService:
     return desk
 
 
-def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
+def _parts(request: Request) -> ServerParts:
+    parts: ServerParts = request.app.state.parts
     return parts
 
 
-class _Ready(BaseModel):
+class _Readiness(BaseModel):
     status: str
     upstream: str
 
 
-async def _incoming(request: Request) -> Incoming:
+async def _incoming(request: Request) -> IncomingRequest:
     signed = SignedRequest(request.method, _url(request), _signature_headers(request), await request.body())
-    return Incoming(
+    return IncomingRequest(
         signed=signed,
         agent=_printable(request.headers.get("user-agent", "")),
         client=request.client.host if request.client else "",
-        visit=request.scope.get("state", {}).get(VISIT),
+        arrival=request.scope.get("state", {}).get(ARRIVAL),
         trusted=request.headers.get(TRUSTED_KEYS_HEADER),
     )
 
@@ -297,7 +297,7 @@ def _signature_headers(request: Request) -> dict[str, str]:
     return {name: request.headers.get(name, "") for name in SIGNATURE_HEADERS}
 
 
-def _asked(model: type[M], request: Request, incoming: Incoming) -> M | Refusal:
+def _asked(model: type[M], request: Request, incoming: IncomingRequest) -> M | Refusal:
     """Read what is asked for; what is wrong with it is told once it is known who asks."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         return Refusal(ProblemCode.UNSUPPORTED_MEDIA_TYPE, f"a request is {JSON}")

@@ -24,7 +24,7 @@ _HOLD_HEAD: Final = update(AUDIT_HEAD).values(seq=AUDIT_HEAD.c.seq)
 _MOVE_HEAD: Final = update(AUDIT_HEAD).values(hash=bindparam("new_hash"))
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     """What is worth an entry."""
 
     CLAIM_CREATED = "claim-created"
@@ -54,7 +54,7 @@ class Action(StrEnum):
     MOVED = "moved"
 
 
-ALERTS: Final = frozenset({Action.CLAIM_REUSED, Action.CLAIM_LOCKED, Action.SEQUENCE_CONFLICT})
+ALERTS: Final = frozenset({AuditAction.CLAIM_REUSED, AuditAction.CLAIM_LOCKED, AuditAction.SEQUENCE_CONFLICT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Entry:
     at: int
     actor: str
     """A device id, "server", or "admin" and the name of the system's user."""
-    action: Action
+    action: AuditAction
     subject: str
     detail: str = ""
 

@@ -41,7 +41,7 @@ _FAIL: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ClaimTerms:
     """What a claim is good for."""
 
     label: str = ""
@@ -52,7 +52,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class RedeemedClaim:
     """A claim that has been used, once."""
 
     policy: str | None
@@ -60,7 +60,7 @@ class Taken:
     label: str
 
 
-def create(connection: Connection, terms: Terms, now: int, actor: str) -> Claim:
+def create(connection: Connection, terms: ClaimTerms, now: int, actor: str) -> Claim:
     """Make a claim; its secret is in what is returned and nowhere else."""
     claim = new_claim()
     connection.execute(
@@ -76,7 +76,7 @@ def create(connection: Connection, terms: Terms, now: int, actor: str) -> Claim:
             expires_at=now + terms.lifetime_ms,
         )
     )
-    audit.append(connection, audit.Entry(now, actor, audit.Action.CLAIM_CREATED, claim.id, terms.label))
+    audit.append(connection, audit.Entry(now, actor, audit.AuditAction.CLAIM_CREATED, claim.id, terms.label))
     return claim
 
 
@@ -85,7 +85,7 @@ def revoke(connection: Connection, claim_id: str, now: int, actor: str) -> bool:
     ended = update(CLAIM).where(CLAIM.c.id == claim_id, CLAIM.c.revoked_at.is_(None)).values(revoked_at=now)
     if connection.execute(ended).rowcount == 0:
         return False
-    audit.append(connection, audit.Entry(now, actor, audit.Action.CLAIM_REVOKED, claim_id))
+    audit.append(connection, audit.Entry(now, actor, audit.AuditAction.CLAIM_REVOKED, claim_id))
     return True
 
 
@@ -98,17 +98,17 @@ def matches(connection: Connection, claim: Claim) -> bool:
     return hmac.compare_digest(stored or bytes(32), _hash(claim))
 
 
-def take(connection: Connection, claim: Claim, now: int) -> Taken | None:
+def redeem(connection: Connection, claim: Claim, now: int) -> RedeemedClaim | None:
     """Use a claim once; None: it is not, or no longer, good for that. Of several at once, one is lucky."""
     row = connection.execute(_TAKE, {"claim": claim.id, "secret": _hash(claim), "now": now}).first()
-    return Taken(row.policy, bool(row.approval), row.label) if row else None
+    return RedeemedClaim(row.policy, bool(row.approval), row.label) if row else None
 
 
 def count_failure(connection: Connection, claim_id: str, now: int) -> None:
     """Count a wrong secret; enough of them lock the claim."""
     failures = connection.execute(_FAIL, {"claim": claim_id}).scalar()
     if failures == MAX_FAILURES:
-        audit.append(connection, audit.Entry(now, "server", audit.Action.CLAIM_LOCKED, claim_id))
+        audit.append(connection, audit.Entry(now, "server", audit.AuditAction.CLAIM_LOCKED, claim_id))
 
 
 def _hash(claim: Claim) -> bytes:

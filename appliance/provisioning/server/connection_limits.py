@@ -14,7 +14,7 @@ MAX_CONNECTIONS: Final = 4000
 200 MB; far fewer, and a stranger who is sent away would cost a handshake again and again."""
 BRIEF_S: Final = 0.5
 """Whoever has said nothing for longer is the first to leave."""
-VISIT: Final = "visit"
+ARRIVAL: Final = "arrival"
 """Under which a request's `RequestArrival` is in the ASGI scope's ``state``."""
 
 

@@ -10,16 +10,16 @@ from appliance.errors import ConfigurationError, ExitCode, InputError
 from appliance.provisioning.server import migrate
 from appliance.provisioning.server.devices import BY_SETTINGS
 from appliance.provisioning.server.schema import AUDIT, CLAIM, DEVICE, METADATA, POLICY
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 
 _ROWS: Final = 500
 """Rows under way."""
 
 
 @contextmanager
-def opened(url: str, setting: str) -> Iterator[Store]:
+def opened(url: str, setting: str) -> Iterator[DatabaseStore]:
     """Open another database in its newest form; raises ConfigurationError and StoreUnavailable."""
-    store = Store(open_engine(url))
+    store = DatabaseStore(open_engine(url))
     try:
         migrate.upgrade(store.engine, setting)
         yield store

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, insert, select, update
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import DeviceStatus, ProblemCode, RotateRequest
 from appliance.provisioning.server import audit
-from appliance.provisioning.server.admission import ACTIVE, DAY_MS, NEXT, RETIRED, REVOKED, Caller
+from appliance.provisioning.server.admission import ACTIVE, DAY_MS, NEXT, RETIRED, REVOKED, AuthenticatedDevice
 from appliance.provisioning.server.enrolment import add_key
 from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY
@@ -18,16 +18,16 @@ BY_SETTINGS: Final = "settings"
 KEYS_DAY: Final = 10
 """Keys that a device may bring in a day: each is kept for ever."""
 KEYS_WAIT_S: Final = 3600
-MOVES: Final[Mapping[audit.Action, tuple[frozenset[DeviceStatus], DeviceStatus]]] = {
-    audit.Action.APPROVED: (frozenset({DeviceStatus.PENDING}), DeviceStatus.ACTIVE),
-    audit.Action.SUSPENDED: (frozenset({DeviceStatus.ACTIVE, DeviceStatus.PENDING}), DeviceStatus.SUSPENDED),
-    audit.Action.RESUMED: (frozenset({DeviceStatus.SUSPENDED}), DeviceStatus.ACTIVE),
-    audit.Action.REVOKED: (frozenset(DeviceStatus) - {DeviceStatus.REVOKED}, DeviceStatus.REVOKED),
+MOVES: Final[Mapping[audit.AuditAction, tuple[frozenset[DeviceStatus], DeviceStatus]]] = {
+    audit.AuditAction.APPROVED: (frozenset({DeviceStatus.PENDING}), DeviceStatus.ACTIVE),
+    audit.AuditAction.SUSPENDED: (frozenset({DeviceStatus.ACTIVE, DeviceStatus.PENDING}), DeviceStatus.SUSPENDED),
+    audit.AuditAction.RESUMED: (frozenset({DeviceStatus.SUSPENDED}), DeviceStatus.ACTIVE),
+    audit.AuditAction.REVOKED: (frozenset(DeviceStatus) - {DeviceStatus.REVOKED}, DeviceStatus.REVOKED),
 }
 """What an operator can do, in which states, and where it leads. A revoked device stays one: it enrols anew."""
 
 
-def rotate(connection: Connection, caller: Caller, asked: RotateRequest, now: int) -> Refusal | str:
+def rotate(connection: Connection, caller: AuthenticatedDevice, asked: RotateRequest, now: int) -> Refusal | str:
     """Add a device's next key and return its thumbprint; both keys are good until the new one is used."""
     try:
         new = keys.key_of(asked.public_key)
@@ -50,20 +50,22 @@ def rotate(connection: Connection, caller: Caller, asked: RotateRequest, now: in
     return thumbprint
 
 
-def reset(connection: Connection, caller: Caller, now: int) -> None:
+def reset(connection: Connection, caller: AuthenticatedDevice, now: int) -> None:
     """Revoke a device at its own wish, and forget what is personal about it."""
     _revoke_keys(connection, caller.device_id)
     forgotten = {"name": None, "model": None, "os": None, "serial_sha256": None, "agent": None}
     own = DEVICE.c.id == caller.device_id
     connection.execute(update(DEVICE).where(own).values(status=DeviceStatus.REVOKED.value, **forgotten))
-    audit.append(connection, audit.Entry(now, caller.device_id, audit.Action.RESET, caller.device_id))
+    audit.append(connection, audit.Entry(now, caller.device_id, audit.AuditAction.RESET, caller.device_id))
 
 
-def move(connection: Connection, device_id: str, action: audit.Action, now: int, actor: str) -> DeviceStatus | None:
+def move(
+    connection: Connection, device_id: str, action: audit.AuditAction, now: int, actor: str
+) -> DeviceStatus | None:
     """Do what an operator wants with a device; None: there is no such device, or it is in no state for this."""
     allowed, target = MOVES[action]
     movable = (DEVICE.c.id == device_id) & DEVICE.c.status.in_([status.value for status in allowed])
-    fresh = {"conflicts": 0, "conflicts_since": None} if action is audit.Action.RESUMED else {}
+    fresh = {"conflicts": 0, "conflicts_since": None} if action is audit.AuditAction.RESUMED else {}
     changed = connection.execute(update(DEVICE).where(movable).values(status=target.value, **fresh))
     if changed.rowcount == 0:
         return None
@@ -77,7 +79,7 @@ def give_policy(connection: Connection, device_id: str, policy: str | None, now:
     """Give a device another policy, from its next token on; False: there is no such device."""
     if connection.execute(update(DEVICE).where(DEVICE.c.id == device_id).values(policy=policy)).rowcount == 0:
         return False
-    audit.append(connection, audit.Entry(now, actor, audit.Action.POLICY_GIVEN, device_id, policy or "none"))
+    audit.append(connection, audit.Entry(now, actor, audit.AuditAction.POLICY_GIVEN, device_id, policy or "none"))
     return True
 
 

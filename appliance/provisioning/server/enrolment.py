@@ -35,7 +35,7 @@ class Applicant:
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class EnrolledDevice:
     """A device that is one."""
 
     device_id: str
@@ -44,7 +44,7 @@ class Enrolled:
     is_new: bool
 
 
-def enrol(connection: Connection, applicant: Applicant) -> Enrolled | Refusal:
+def enrol(connection: Connection, applicant: Applicant) -> EnrolledDevice | Refusal:
     """Enrol a device, or say in the one way that the claim is not good; a refusal is to be committed.
 
     The same claim with the same key gives the same device, whatever has become of the claim since: the device may have
@@ -59,7 +59,7 @@ def enrol(connection: Connection, applicant: Applicant) -> Enrolled | Refusal:
         return _REFUSED
     if known is not None:
         return _enrolled_before(connection, known, applicant)
-    taken = claims.take(connection, claim, now)
+    taken = claims.redeem(connection, claim, now)
     if taken is None:
         _report_reuse(connection, claim, now)
         return _REFUSED
@@ -68,7 +68,7 @@ def enrol(connection: Connection, applicant: Applicant) -> Enrolled | Refusal:
 
 def _enrolled_before(
     connection: Connection, known: Row[tuple[object, ...]], applicant: Applicant
-) -> Enrolled | Refusal:
+) -> EnrolledDevice | Refusal:
     status = DeviceStatus(known.status)
     if known.claim_id != applicant.claim.id or status is DeviceStatus.REVOKED:
         _log.warning("enrolment refused: %s: the key is that of device %s", applicant.claim, known.id)
@@ -76,10 +76,10 @@ def _enrolled_before(
     behind = (DEVICE.c.id == known.id) & (DEVICE.c.last_sequence < applicant.sequence)
     connection.execute(update(DEVICE).where(behind).values(last_sequence=applicant.sequence))
     note_server_key(connection, known.id, applicant.server_key)
-    return Enrolled(known.id, status, known.policy, is_new=False)
+    return EnrolledDevice(known.id, status, known.policy, is_new=False)
 
 
-def _new_device(connection: Connection, applicant: Applicant, taken: claims.Taken) -> Enrolled:
+def _new_device(connection: Connection, applicant: Applicant, taken: claims.RedeemedClaim) -> EnrolledDevice:
     now = applicant.at
     device_id = new_id("dev", now)
     status = DeviceStatus.PENDING if taken.needs_approval else DeviceStatus.ACTIVE
@@ -102,10 +102,10 @@ def _new_device(connection: Connection, applicant: Applicant, taken: claims.Take
     )
     add_key(connection, device_id, applicant.key, ACTIVE, now)
     audit.append(
-        connection, audit.Entry(now, device_id, audit.Action.ENROLLED, device_id, f"claim {applicant.claim.id}")
+        connection, audit.Entry(now, device_id, audit.AuditAction.ENROLLED, device_id, f"claim {applicant.claim.id}")
     )
     _log.info("device %s: enrolled with %s (%s)", device_id, applicant.claim, status.value)
-    return Enrolled(device_id, status, taken.policy, is_new=True)
+    return EnrolledDevice(device_id, status, taken.policy, is_new=True)
 
 
 def add_key(connection: Connection, device_id: str, key: keys.PublicKey, status: str, now: int) -> None:
@@ -134,4 +134,4 @@ def _report_reuse(connection: Connection, claim: Claim, now: int) -> None:
     _log.info("enrolment refused: %s: %s", claim, "used before, with another key" if used_up else "expired or ended")
     if used_up and (found.reused_at is None or now - found.reused_at > DAY_MS):
         connection.execute(update(CLAIM).where(CLAIM.c.id == claim.id).values(reused_at=now))
-        audit.append(connection, audit.Entry(now, "server", audit.Action.CLAIM_REUSED, claim.id))
+        audit.append(connection, audit.Entry(now, "server", audit.AuditAction.CLAIM_REUSED, claim.id))

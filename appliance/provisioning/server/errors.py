@@ -38,6 +38,6 @@ def refused(code: ProblemCode, detail: str = "", retry_after: int | None = None)
     return RequestRefused(Refusal(code, detail, retry_after))
 
 
-def wait(milliseconds: float) -> int:
+def retry_after_s(milliseconds: float) -> int:
     """Return a duration as whole seconds for ``Retry-After``: at least one."""
     return min(MAX_RETRY_AFTER, max(1, -round(-milliseconds // 1000)))

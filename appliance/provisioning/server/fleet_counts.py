@@ -19,7 +19,7 @@ class FleetCounts:
     """Tokens that are good and whose end no device has reported."""
 
 
-def take(connection: Connection, now: int) -> FleetCounts:
+def count_fleet(connection: Connection, now: int) -> FleetCounts:
     """Count."""
     by_status = select(DEVICE.c.status, func.count().label("devices")).group_by(DEVICE.c.status)
     in_use = select(func.count()).where(

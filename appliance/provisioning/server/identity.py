@@ -18,7 +18,7 @@ from appliance.provisioning.common import keys
 from appliance.provisioning.common.keys import thumbprint
 from appliance.provisioning.common.protocol import DeviceStatus
 from appliance.provisioning.server.schema import DEVICE
-from appliance.provisioning.server.settings import SIGNING_KEY_FILE, Settings
+from appliance.provisioning.server.settings import SIGNING_KEY_FILE, ServerSettings
 
 CREDENTIAL: Final = "signing-key"
 KEY_FILES: Final = (SIGNING_KEY_FILE, f"next-{SIGNING_KEY_FILE}", f"previous-{SIGNING_KEY_FILE}")
@@ -26,7 +26,7 @@ KEY_FILES: Final = (SIGNING_KEY_FILE, f"next-{SIGNING_KEY_FILE}", f"previous-{SI
 _REMEDY = "put back what belongs together (`admin restore`); or revoke these devices, which then have to enrol again"
 
 
-def signing_key(settings: Settings) -> Ed25519PrivateKey:
+def signing_key(settings: ServerSettings) -> Ed25519PrivateKey:
     """Return the key: of the setting, of the systemd credential, or of the state directory (made where missing).
 
     Raises:
@@ -38,31 +38,31 @@ def signing_key(settings: Settings) -> Ed25519PrivateKey:
     return _read(file)
 
 
-def next_key(settings: Settings) -> Ed25519PrivateKey | None:
+def next_key(settings: ServerSettings) -> Ed25519PrivateKey | None:
     """Return the key that will sign one day; None: there is none. Raises ConfigurationError as `signing_key` does."""
     file = _next(signing_key_file(settings))
     return _read(file) if file.exists() else None
 
 
-def make_next_key(settings: Settings) -> Ed25519PrivateKey:
+def make_next_key(settings: ServerSettings) -> Ed25519PrivateKey:
     """Return the key that will sign one day, made where missing; raises ConfigurationError as `signing_key` does."""
     file = _next(signing_key_file(settings))
     _make(file)
     return _read(file)
 
 
-def previous_key(settings: Settings) -> Ed25519PrivateKey | None:
+def previous_key(settings: ServerSettings) -> Ed25519PrivateKey | None:
     """Return the key that signed before; None: there is none. Raises ConfigurationError as `signing_key` does."""
     file = _previous(signing_key_file(settings))
     return _read(file) if file.exists() else None
 
 
-def key_files(settings: Settings) -> dict[str, bytes]:
+def key_files(settings: ServerSettings) -> dict[str, bytes]:
     """Return the keys that there are, as their files, under the names of `KEY_FILES`; raises ConfigurationError."""
     return {name: _content(file) for name, file in _places(settings).items() if file.exists()}
 
 
-def put_key_files(settings: Settings, given: Mapping[str, bytes]) -> None:
+def put_key_files(settings: ServerSettings, given: Mapping[str, bytes]) -> None:
     """Put keys in their places, and whatever is there aside, as ``….before``.
 
     Raises:
@@ -87,7 +87,7 @@ def put_key_files(settings: Settings, given: Mapping[str, bytes]) -> None:
         _make(file, given[name].decode("ascii"))
 
 
-def take_next_key(settings: Settings) -> None:
+def take_next_key(settings: ServerSettings) -> None:
     """Put the next key in the place of the one that signs, which becomes the previous one.
 
     Whatever a power cut leaves of it is put right by doing it again.
@@ -98,12 +98,12 @@ def take_next_key(settings: Settings) -> None:
     _push(_next(signing_key_file(settings)), signing_key_file(settings), _previous(signing_key_file(settings)))
 
 
-def take_previous_key(settings: Settings) -> None:
+def take_previous_key(settings: ServerSettings) -> None:
     """Put the previous key back in its place; the one that signs becomes the next one. Raises as `take_next_key`."""
     _push(_previous(signing_key_file(settings)), signing_key_file(settings), _next(signing_key_file(settings)))
 
 
-def drop_previous_key(settings: Settings) -> None:
+def drop_previous_key(settings: ServerSettings) -> None:
     """Remove the previous key; raises ConfigurationError."""
     file = _previous(signing_key_file(settings))
     try:
@@ -112,7 +112,7 @@ def drop_previous_key(settings: Settings) -> None:
         raise _unusable(file, error) from error
 
 
-def _places(settings: Settings) -> dict[str, Path]:
+def _places(settings: ServerSettings) -> dict[str, Path]:
     file = signing_key_file(settings)
     return dict(zip(KEY_FILES, (file, _next(file), _previous(file)), strict=True))
 
@@ -138,12 +138,12 @@ def _push(new: Path, signing: Path, old: Path) -> None:
         spare.unlink(missing_ok=True)
 
 
-def signing_key_file(settings: Settings) -> Path:
+def signing_key_file(settings: ServerSettings) -> Path:
     """Return where the key is, or would be; raises ConfigurationError where there is no place for it."""
     return _given(settings) or settings.directory() / SIGNING_KEY_FILE
 
 
-def _given(settings: Settings) -> Path | None:
+def _given(settings: ServerSettings) -> Path | None:
     """Return the key that the operator has put somewhere; None: the server makes its own."""
     return settings.signing_key_file or _credential()
 
@@ -203,7 +203,7 @@ def _credential() -> Path | None:
     return file if file and file.is_file() else None
 
 
-def own_key(connection: Connection, settings: Settings) -> Ed25519PrivateKey:
+def own_key(connection: Connection, settings: ServerSettings) -> Ed25519PrivateKey:
     """Return the key that signs; made only where the database knows no device that trusts another.
 
     Raises:

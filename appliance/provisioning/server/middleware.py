@@ -25,10 +25,10 @@ from appliance.provisioning.common.signatures import (
     normal_authority,
     well_formed,
 )
-from appliance.provisioning.server.connection_limits import VISIT, RequestArrival
+from appliance.provisioning.server.connection_limits import ARRIVAL, RequestArrival
 from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.metrics import Metrics
-from appliance.provisioning.server.problems import body_of, headers_of
+from appliance.provisioning.server.problems import problem_body, problem_headers
 from appliance.provisioning.server.request_queue import RequestQueue
 
 PROTOCOL: Final = "/v1/"
@@ -56,7 +56,7 @@ class Drain:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class AcceptancePolicy:
     """On which requests are let in."""
 
     drain: Drain
@@ -89,7 +89,7 @@ class ProtocolMiddleware:
         signer: AnswerSigner,
         now: Callable[[], datetime],
         metrics: Metrics,
-        terms: Terms,
+        terms: AcceptancePolicy,
     ) -> None:
         self._app = app
         self._signer = signer
@@ -110,7 +110,7 @@ class ProtocolMiddleware:
             self._metrics.answered(STATUS[_UNSIGNED.code])
             await _refuse(self._unsigned, scope, send)
             return
-        answer = _SignedAnswer(send, self._sign, asked)
+        answer = _SigningSend(send, self._sign, asked)
         if self._terms.authorities and normal_authority(asked.authority) not in self._terms.authorities:
             self._metrics.refused(_UNSIGNED.code)
             _log.info("refused: addressed to a name that is not in authorities")
@@ -124,18 +124,18 @@ class ProtocolMiddleware:
     async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Have a request answered by the application, once there is room for it."""
         loop = asyncio.get_running_loop()
-        visit: RequestArrival = scope.get("state", {}).get(VISIT) or RequestArrival(loop.time())
-        body = await whole_body(receive)
+        arrival: RequestArrival = scope.get("state", {}).get(ARRIVAL) or RequestArrival(loop.time())
+        body = await read_body(receive)
         if isinstance(body, Refusal):
             await self._send_away(body, scope, send)
-        elif not await self._terms.line.enter(visit.came_at):
+        elif not await self._terms.line.enter(arrival.came_at):
             await self._send_away(
                 Refusal(ProblemCode.OVERLOADED, retry_after=self._terms.line.retry_after()), scope, send
             )
         else:
             try:
-                if not visit.is_gone:
-                    await self._app(scope, read_already(body), send)
+                if not arrival.is_gone:
+                    await self._app(scope, replay_body(body), send)
             finally:
                 self._terms.line.leave()
 
@@ -143,14 +143,14 @@ class ProtocolMiddleware:
         self._metrics.refused(refusal.code)
         await _refuse(_ready_made(refusal, self._signer.named), scope, send)
 
-    def _sign(self, status: int, body: bytes, asked: "_Asked") -> dict[str, str]:
+    def _sign(self, status: int, body: bytes, asked: "_CoveredParts") -> dict[str, str]:
         self._metrics.answered(status)
         created = int(self._now().timestamp())
         return self._signer.headers(status, body, asked.path, asked.signature, created, asked.trusted)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _CoveredParts:
     """The parts of a request that its answer's signature covers."""
 
     authority: str
@@ -163,10 +163,12 @@ class _Asked:
     """The header `TRUSTED_KEYS_HEADER`; empty: none."""
 
 
-class _SignedAnswer:
+class _SigningSend:
     """Holds an answer back until its body is whole, and adds the signature. Answers are small and in one piece."""
 
-    def __init__(self, send: Send, sign: Callable[[int, bytes, _Asked], dict[str, str]], asked: _Asked) -> None:
+    def __init__(
+        self, send: Send, sign: Callable[[int, bytes, _CoveredParts], dict[str, str]], asked: _CoveredParts
+    ) -> None:
         self._send = send
         self._sign = sign
         self._asked = asked
@@ -187,7 +189,7 @@ class _SignedAnswer:
         await self._send({"type": "http.response.body", "body": self._body})
 
 
-def _asked(scope: Scope) -> _Asked | None:
+def _asked(scope: Scope) -> _CoveredParts | None:
     """Read what matters of a request; None where it is not signed in the right form, or anything comes twice."""
     path: bytes = scope["raw_path"]
     if path != scope["path"].encode():
@@ -201,7 +203,7 @@ def _asked(scope: Scope) -> _Asked | None:
     signature = {name: found.get(name.encode("ascii"), "") for name in SIGNATURE_HEADERS}
     if not is_authority(found.get(_HOST, "")) or not path.isascii() or not well_formed(signature):
         return None
-    return _Asked(found[_HOST], path.decode("ascii"), signature["signature"], found.get(_TRUSTED, ""))
+    return _CoveredParts(found[_HOST], path.decode("ascii"), signature["signature"], found.get(_TRUSTED, ""))
 
 
 async def _refuse(ready_made: tuple[Message, Message], scope: Scope, send: Send) -> None:
@@ -224,9 +226,9 @@ def _is_small(scope: Scope) -> bool:
 
 
 def _ready_made(refusal: Refusal, named: tuple[ServerKey, ...]) -> tuple[Message, Message]:
-    body = body_of(refusal, named)
+    body = problem_body(refusal, named)
     headers = {
-        **headers_of(refusal),
+        **problem_headers(refusal),
         "content-type": PROBLEM_JSON,
         "content-length": str(len(body)),
     }
@@ -235,7 +237,7 @@ def _ready_made(refusal: Refusal, named: tuple[ServerKey, ...]) -> tuple[Message
     return start, {"type": "http.response.body", "body": body}
 
 
-async def whole_body(receive: Receive) -> bytes | Refusal:
+async def read_body(receive: Receive) -> bytes | Refusal:
     """Read the body, and no more than its bound."""
     body = bytearray()
     try:
@@ -254,7 +256,7 @@ async def whole_body(receive: Receive) -> bytes | Refusal:
     return bytes(body)
 
 
-def read_already(body: bytes) -> Receive:
+def replay_body(body: bytes) -> Receive:
     """Return what hands the application a body that was read."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

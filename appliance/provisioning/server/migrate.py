@@ -13,8 +13,15 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from appliance.errors import ConfigurationError
 from appliance.private import advice, others_may_read
-from appliance.provisioning.server.settings import Settings
-from appliance.provisioning.server.store import Store, StoreUnavailable, cause_of, first_line, is_misplaced, open_engine
+from appliance.provisioning.server.settings import ServerSettings
+from appliance.provisioning.server.store import (
+    DatabaseStore,
+    StoreUnavailable,
+    cause_of,
+    first_line,
+    is_misplaced,
+    open_engine,
+)
 
 HEAD: Final = "0004"
 """The newest revision in migrations/versions."""
@@ -70,7 +77,7 @@ def _alembic(step: str, connection: Connection, target: str) -> None:
         raise ConfigurationError(f"database_url: the database is of another version of this server: {error}") from None
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: ServerSettings) -> DatabaseStore:
     """Return the database; ``close`` it.
 
     Raises:
@@ -81,7 +88,7 @@ def open_store(settings: Settings) -> Store:
     if settings.database_url is None:
         _make_state_dir(settings)
         setting = f"state_dir: {settings.state_dir}"
-    store = Store(open_engine(settings.database()))
+    store = DatabaseStore(open_engine(settings.database()))
     try:
         upgrade(store.engine, setting)
     except BaseException:
@@ -90,7 +97,7 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
-def _make_state_dir(settings: Settings) -> None:
+def _make_state_dir(settings: ServerSettings) -> None:
     directory = settings.directory()
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)

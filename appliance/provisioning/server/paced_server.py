@@ -20,7 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from appliance.clock import loop_time
 from appliance.provisioning.server.connection_limits import (
-    VISIT,
+    ARRIVAL,
     ConnectionLimits,
     Peer,
     RequestArrival,
@@ -48,7 +48,7 @@ _TO_COME: Final = frozenset({Stage.HANDSHAKE, Stage.REQUEST})
 _log = logging.getLogger(__name__)
 
 
-class Connection(H11Protocol):
+class HttpConnection(H11Protocol):
     """Tells the room its stage, and the application when a request came and whether its sender has gone."""
 
     def __init__(self, peer: Peer, room: ConnectionLimits, **given: Any) -> None:  # noqa: ANN401  uvicorn's
@@ -57,7 +57,7 @@ class Connection(H11Protocol):
         self._room = room
         self._has_begun = False
         """Whether a request has come, in part at least."""
-        self._begin_visit(peer.came_at)
+        self._begin_arrival(peer.came_at)
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401  asyncio's, TLS or not
         """Expect a request."""
@@ -67,7 +67,7 @@ class Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Leave."""
-        self._visit.is_gone = True
+        self._arrival.is_gone = True
         self._room.remove(self._peer)
         super().connection_lost(exc)
 
@@ -76,7 +76,7 @@ class Connection(H11Protocol):
         if not self._has_begun:
             self._has_begun = True
             now = self.loop.time()
-            self._begin_visit(now - self._peer.waited_s)
+            self._begin_arrival(now - self._peer.waited_s)
             self._peer.waited_s = 0.0
             if self._peer.stage is Stage.IDLE:
                 self._room.move(self._peer, Stage.REQUEST, now)
@@ -88,13 +88,13 @@ class Connection(H11Protocol):
         now = self.loop.time()
         self._room.move(self._peer, Stage.IDLE, now)
         self._has_begun = False
-        self._begin_visit(now)
+        self._begin_arrival(now)
         super().on_response_complete()
         self._note_work()
 
-    def _begin_visit(self, came_at: float) -> None:
-        self._visit = RequestArrival(came_at)
-        self.app_state = {**self.app_state, VISIT: self._visit}
+    def _begin_arrival(self, came_at: float) -> None:
+        self._arrival = RequestArrival(came_at)
+        self.app_state = {**self.app_state, ARRIVAL: self._arrival}
 
     def _note_work(self) -> None:
         cycle = self.cycle
@@ -106,7 +106,7 @@ class PacedServer(uvicorn.Server):
     """Serves what comes to ``listener``, which listens already; `serve` and `run` are to have no other sockets.
 
     Args:
-        config: uvicorn's; HTTP is spoken by `Connection` whatever it says.
+        config: uvicorn's; HTTP is spoken by `HttpConnection` whatever it says.
         listener: Where connections come from; closed at the end.
         max_busy: While as many handshakes and requests are under way, no handshake is begun.
         room: Where connections are counted.
@@ -267,8 +267,8 @@ class PacedServer(uvicorn.Server):
             connection.close()
             self._room.remove(peer)
 
-    def _connection(self, peer: Peer) -> Connection:
-        return Connection(
+    def _connection(self, peer: Peer) -> HttpConnection:
+        return HttpConnection(
             peer, self._room, config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, func, insert, select
 
-from appliance.provisioning.common.protocol import Effective, Limits, Purpose
+from appliance.provisioning.common.protocol import Limits, Purpose, TokenLocks
 from appliance.provisioning.server.ports import MintSpec
 from appliance.provisioning.server.schema import POLICY
-from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.settings import ServerSettings
 
 NEW_SESSION: Final[Mapping[Purpose, timedelta]] = {
     Purpose.NEW: timedelta(seconds=60),
@@ -25,7 +25,7 @@ _NEWEST: Final = select(POLICY).where(POLICY.c.name == bindparam("name")).order_
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class DevicePolicy:
     """What one group of devices is given; a limit of 0 is none."""
 
     model: str
@@ -42,13 +42,13 @@ class Policy:
     time_zone: str
 
 
-FIELDS: Final = tuple(field.name for field in fields(Policy) if field.name in POLICY.c)
+FIELDS: Final = tuple(field.name for field in fields(DevicePolicy) if field.name in POLICY.c)
 """Fields that a policy may set; the rest comes from the server's settings."""
 
 
-def of_settings(settings: Settings) -> Policy:
+def default_policy(settings: ServerSettings) -> DevicePolicy:
     """Return what a device is given that has no policy of its own, and whatever a policy leaves open."""
-    return Policy(
+    return DevicePolicy(
         model=settings.model,
         voice=settings.lock.voice,
         language=settings.lock.language,
@@ -64,7 +64,7 @@ def of_settings(settings: Settings) -> Policy:
     )
 
 
-def policy_for(connection: Connection, name: str | None, default: Policy) -> Policy:
+def policy_for(connection: Connection, name: str | None, default: DevicePolicy) -> DevicePolicy:
     """Return the newest version of the policy ``name``, over ``default``; ``default`` where there is none."""
     row = connection.execute(_NEWEST, {"name": name}).mappings().first() if name else None
     if row is None:
@@ -83,7 +83,7 @@ def add_version(connection: Connection, name: str, values: Mapping[str, object],
     return version
 
 
-def mint_spec(policy: Policy, purpose: Purpose, now: datetime, holder: str) -> MintSpec:
+def mint_spec(policy: DevicePolicy, purpose: Purpose, now: datetime, holder: str) -> MintSpec:
     """Return the token that a request is worth at ``now``."""
     new_session_expires_at = now + NEW_SESSION[purpose]
     return MintSpec(
@@ -99,14 +99,14 @@ def mint_spec(policy: Policy, purpose: Purpose, now: datetime, holder: str) -> M
 
 
 @lru_cache(maxsize=256)
-def effective(policy: Policy) -> Effective:
+def token_locks(policy: DevicePolicy) -> TokenLocks:
     """Return what a device is told of the locks."""
     text = json.dumps(asdict(policy), sort_keys=True)
     etag = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Effective(voice=policy.voice, language=policy.language, tools=policy.tools, config_etag=etag)
+    return TokenLocks(voice=policy.voice, language=policy.language, tools=policy.tools, config_etag=etag)
 
 
-def limits(policy: Policy) -> Limits:
+def announced_limits(policy: DevicePolicy) -> Limits:
     """Return what a device is told of its limits."""
     return Limits(
         sessions_day=policy.sessions_day,

@@ -28,7 +28,7 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_broken)
 
 
-def body_of(refusal: Refusal, named: tuple[ServerKey, ...]) -> bytes:
+def problem_body(refusal: Refusal, named: tuple[ServerKey, ...]) -> bytes:
     """Return the problem details of a refusal; ``named`` are the server's keys."""
     problem = Problem(
         type=f"urn:voice-appliance:problem:{refusal.code}",
@@ -43,7 +43,7 @@ def body_of(refusal: Refusal, named: tuple[ServerKey, ...]) -> bytes:
     return problem.model_dump_json(exclude_none=True).encode()
 
 
-def headers_of(refusal: Refusal) -> dict[str, str]:
+def problem_headers(refusal: Refusal) -> dict[str, str]:
     """Return the headers that go with it."""
     waiting = {} if refusal.retry_after is None else {"retry-after": str(refusal.retry_after)}
     return {**NO_STORE, **waiting}
@@ -81,5 +81,5 @@ async def _broken(request: Request, error: Exception) -> Response:
 def _answer(request: Request, refusal: Refusal) -> Response:
     metrics: Metrics = request.app.state.parts.metrics
     metrics.refused(refusal.code)
-    body = body_of(refusal, request.app.state.named)
-    return Response(body, status_code=refusal.status, headers=headers_of(refusal), media_type=PROBLEM_JSON)
+    body = problem_body(refusal, request.app.state.named)
+    return Response(body, status_code=refusal.status, headers=problem_headers(refusal), media_type=PROBLEM_JSON)

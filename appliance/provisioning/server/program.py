@@ -29,7 +29,7 @@ from appliance.errors import ApplianceError, ConfigurationError, ExitCode
 from appliance.net.event_loop import DetachedResolver
 from appliance.provisioning.common.protocol import MAX_REQUEST_BYTES
 from appliance.provisioning.server import devices, metrics
-from appliance.provisioning.server.app import Parts, create_app, utc_now
+from appliance.provisioning.server.app import ServerParts, create_app, utc_now
 from appliance.provisioning.server.certificate import HOST, Certificate, make_certificate
 from appliance.provisioning.server.connection_limits import MAX_CONNECTIONS, ConnectionLimits
 from appliance.provisioning.server.identity import next_key, own_key, previous_key, refuse_open
@@ -39,8 +39,8 @@ from appliance.provisioning.server.migrate import open_store
 from appliance.provisioning.server.paced_server import PacedServer
 from appliance.provisioning.server.pool import UpstreamPool
 from appliance.provisioning.server.request_queue import RequestQueue
-from appliance.provisioning.server.settings import Limits, Settings, load
-from appliance.provisioning.server.store import Store
+from appliance.provisioning.server.settings import DeviceLimits, ServerSettings, load
+from appliance.provisioning.server.store import DatabaseStore
 from appliance.provisioning.server.timestamps import milliseconds
 from appliance.provisioning.server.upstream import GeminiUpstream
 
@@ -139,7 +139,7 @@ def _log_to_standard_error() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(levelname)s %(name)s: %(message)s")
 
 
-def _serve(settings: Settings, ca_file: Path | None, stack: ExitStack) -> int:
+def _serve(settings: ServerSettings, ca_file: Path | None, stack: ExitStack) -> int:
     """Serve until a signal; raises ConfigurationError and StoreUnavailable before anything is served."""
     shared = Shared()
     config = _server_config(settings, shared, stack)
@@ -179,7 +179,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _settings(options: argparse.Namespace) -> tuple[Settings, Path | None]:
+def _settings(options: argparse.Namespace) -> tuple[ServerSettings, Path | None]:
     """Return the settings, and the file that a device has to trust if the certificate is our own."""
     flags: dict[str, Any] = {name: getattr(options, name) for name in ("host", "port")}
     flags = {name: value for name, value in flags.items() if value is not None}
@@ -187,20 +187,20 @@ def _settings(options: argparse.Namespace) -> tuple[Settings, Path | None]:
         return load(options.config, flags), None
     made = make_certificate(options.development.absolute())
     # No quotas in development, where a test may hold a thousand conversations in a minute.
-    unlimited = {name: 0 for name, field in Limits.model_fields.items() if field.annotation is int}
+    unlimited = {name: 0 for name, field in DeviceLimits.model_fields.items() if field.annotation is int}
     flags |= {"host": HOST, "tls_certificate": made.certificate, "tls_key": made.key, "limits": unlimited}
     flags |= {"state_dir": options.development.absolute()}
     return load(options.config, flags), made.ca_file
 
 
-def _server_config(settings: Settings, shared: Shared, stack: ExitStack) -> uvicorn.Config:
+def _server_config(settings: ServerSettings, shared: Shared, stack: ExitStack) -> uvicorn.Config:
     if settings.tls_certificate is None or settings.tls_key is None:
         raise ConfigurationError("tls_certificate, tls_key: both have to be set; or try --development DIR")
     refuse_open(settings.tls_key, "tls_key")
     certificate = Certificate(settings.tls_certificate, settings.tls_key, utc_now)
     store = _store(settings, stack)
     upstream = UpstreamPool([GeminiUpstream(settings, key) for key in settings.api_keys()])
-    parts = Parts(
+    parts = ServerParts(
         settings,
         upstream,
         store,
@@ -237,7 +237,7 @@ def _server_config(settings: Settings, shared: Shared, stack: ExitStack) -> uvic
     return config
 
 
-def _store(settings: Settings, stack: ExitStack) -> Store:
+def _store(settings: ServerSettings, stack: ExitStack) -> DatabaseStore:
     """Return the database in its newest form, with the devices of the settings in it; closed with ``stack``."""
     store = open_store(settings)
     stack.callback(store.close)
@@ -246,7 +246,7 @@ def _store(settings: Settings, stack: ExitStack) -> Store:
     return store
 
 
-def listen(settings: Settings) -> socket.socket:
+def listen(settings: ServerSettings) -> socket.socket:
     """Return a socket at the address of the settings; raises OSError."""
     address = (settings.host, settings.port)
     if ":" not in settings.host:

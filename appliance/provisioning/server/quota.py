@@ -6,8 +6,8 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, case, func, select, true
 
 from appliance.provisioning.common.protocol import ProblemCode, Purpose, Quota
-from appliance.provisioning.server.errors import Refusal, wait
-from appliance.provisioning.server.policy import NEW_SESSION, Policy
+from appliance.provisioning.server.errors import Refusal, retry_after_s
+from appliance.provisioning.server.policy import NEW_SESSION, DevicePolicy
 from appliance.provisioning.server.schema import MINTED, RESERVED, SESSION, USAGE
 from appliance.provisioning.server.timestamps import day_of, milliseconds, moment, next_day, next_month
 
@@ -44,7 +44,7 @@ _USED: Final = select(_MONTH, _RECENT).select_from(_MONTH.join(_RECENT, true()))
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
+class QuotaUse:
     """The use that a device has made of its quotas; moments in milliseconds."""
 
     sessions_today: int
@@ -54,7 +54,7 @@ class Used:
     leases: int
     first_lease_ends: int
 
-    def and_one_more(self, seconds: int, now: int) -> "Used":
+    def and_one_more(self, seconds: int, now: int) -> "QuotaUse":
         """Return what is used when another session of so many seconds is counted."""
         ends = now + seconds * 1000
         return replace(
@@ -68,40 +68,40 @@ class Used:
         )
 
 
-def used(connection: Connection, device: str, time_zone: str, now: int) -> Used:
+def quota_use(connection: Connection, device: str, time_zone: str, now: int) -> QuotaUse:
     """Return what a device has used."""
     today = day_of(now, time_zone)
     window = {"now": now, "since": now - HORIZON_MS, "burst_since": now - BURST_MS}
     month = {"today": today, "first": today // 100 * 100}
     row = connection.execute(_USED, {"device": device, **month, **window}).one()
-    return Used(int(row.today), int(row.seconds), row.in_burst, row.oldest or now, row.leases, row.first_end or now)
+    return QuotaUse(int(row.today), int(row.seconds), row.in_burst, row.oldest or now, row.leases, row.first_end or now)
 
 
-def seconds_of(policy: Policy, purpose: Purpose) -> int:
+def token_lifetime_s(policy: DevicePolicy, purpose: Purpose) -> int:
     """Return how long a token for this is good, in seconds."""
     return policy.max_session_s + round(NEW_SESSION[purpose].total_seconds())
 
 
-def used_up(so_far: Used, policy: Policy, seconds: int, now: int) -> Refusal | None:
+def exceeded(so_far: QuotaUse, policy: DevicePolicy, seconds: int, now: int) -> Refusal | None:
     """Return which quota does not allow another session; where it is several, the one that lasts longest."""
     if policy.minutes_month and so_far.seconds_month + seconds > policy.minutes_month * 60:
         end = milliseconds(next_month(now, policy.time_zone))
-        return Refusal(ProblemCode.QUOTA_MINUTES, retry_after=wait(end - now))
+        return Refusal(ProblemCode.QUOTA_MINUTES, retry_after=retry_after_s(end - now))
     if policy.sessions_day and so_far.sessions_today >= policy.sessions_day:
         end = milliseconds(next_day(now, policy.time_zone))
-        return Refusal(ProblemCode.QUOTA_SESSIONS, retry_after=wait(end - now))
+        return Refusal(ProblemCode.QUOTA_SESSIONS, retry_after=retry_after_s(end - now))
     if policy.burst and so_far.in_burst >= policy.burst:
-        return Refusal(ProblemCode.RATE_LIMITED, retry_after=wait(so_far.oldest_in_burst + BURST_MS - now))
+        return Refusal(ProblemCode.RATE_LIMITED, retry_after=retry_after_s(so_far.oldest_in_burst + BURST_MS - now))
     if policy.concurrent and so_far.leases >= policy.concurrent:
-        return Refusal(ProblemCode.CONCURRENCY, retry_after=wait(so_far.first_lease_ends - now))
+        return Refusal(ProblemCode.CONCURRENCY, retry_after=retry_after_s(so_far.first_lease_ends - now))
     return None
 
 
-def left(so_far: Used, policy: Policy, now: int) -> Quota:
+def remaining(so_far: QuotaUse, policy: DevicePolicy, now: int) -> Quota:
     """Return what is left, and whether another conversation would be refused at this moment."""
     sessions = max(0, policy.sessions_day - so_far.sessions_today) if policy.sessions_day else None
     minutes = max(0, policy.minutes_month - so_far.seconds_month // 60) if policy.minutes_month else None
-    refusal = used_up(so_far, policy, seconds_of(policy, Purpose.NEW), now)
+    refusal = exceeded(so_far, policy, token_lifetime_s(policy, Purpose.NEW), now)
     return Quota(
         sessions_left_today=sessions,
         minutes_left_month=minutes,

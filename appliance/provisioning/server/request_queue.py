@@ -12,13 +12,13 @@ from typing import Final
 
 from appliance.provisioning.server.ports import MintSpec, Upstream
 
-AT_ONCE: Final = 8
+MAX_CONCURRENT: Final = 8
 """Requests that are worked on; those that wait for Google's service do not count."""
-LONGEST: Final = 128
+MAX_WAITING: Final = 128
 """Requests that wait; when there are more, the oldest is sent away."""
-ENOUGH: Final = 24
+HANDSHAKES_UNTIL: Final = 24
 """While as many wait, no connection has its handshake: most of the work for a request that is sent away."""
-PATIENCE_S: Final = 3.0
+MAX_AGE_S: Final = 3.0
 """How old a request may be when work on it begins: less than devices wait for their answer, with what that takes."""
 RETRY_AFTER_S: Final = (5, 30)
 """Within these, each is asked to come back at another moment."""
@@ -32,17 +32,17 @@ class RequestQueue:
         random: Draws a number in [0, 1).
     """
 
-    def __init__(self, at_once: int = AT_ONCE, random: Callable[[], float] = random.random) -> None:
+    def __init__(self, at_once: int = MAX_CONCURRENT, random: Callable[[], float] = random.random) -> None:
         self._at_once = at_once
         self._random = random
         self._inside = 0
         self._waiting: dict[asyncio.Future[bool], None] = {}
-        """In the order of their coming; at most `LONGEST`."""
+        """In the order of their coming; at most `MAX_WAITING`."""
 
     @property
     def room(self) -> int:
         """How many more are to have their handshakes; none where it is less than one."""
-        return ENOUGH - len(self._waiting)
+        return HANDSHAKES_UNTIL - len(self._waiting)
 
     def retry_after(self) -> int:
         """Return when somebody who was sent away is to come back, in seconds."""
@@ -56,16 +56,16 @@ class RequestQueue:
             came_at: When the request came, by the loop's clock.
         """
         loop = asyncio.get_running_loop()
-        if loop.time() - came_at >= PATIENCE_S:
+        if loop.time() - came_at >= MAX_AGE_S:
             return False
         if self._inside < self._at_once:
             self._inside += 1
             return True
-        if len(self._waiting) >= LONGEST:
+        if len(self._waiting) >= MAX_WAITING:
             self._end(next(iter(self._waiting)), comes_in=False)
         mine: asyncio.Future[bool] = loop.create_future()
         self._waiting[mine] = None
-        too_late = loop.call_at(came_at + PATIENCE_S, lambda: self._end(mine, comes_in=False))
+        too_late = loop.call_at(came_at + MAX_AGE_S, lambda: self._end(mine, comes_in=False))
         try:
             return await mine
         except asyncio.CancelledError:

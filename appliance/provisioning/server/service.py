@@ -39,20 +39,20 @@ from appliance.provisioning.server import devices, enrolment, fleet_counts, poli
 from appliance.provisioning.server.admission import (
     KNOWS_AS_BEFORE,
     Admission,
-    Arrival,
-    Caller,
+    AdmissionRequest,
+    AuthenticatedDevice,
     note_server_key,
-    standing,
+    refusal_by_status,
 )
 from appliance.provisioning.server.client_version import is_too_old
 from appliance.provisioning.server.connection_limits import RequestArrival, origin_of
-from appliance.provisioning.server.enrol_rate_limiter import EnrolRateLimiter
 from appliance.provisioning.server.errors import Refusal, RequestRefused, refused
 from appliance.provisioning.server.metrics import Metrics
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
+from appliance.provisioning.server.rate_limiter import RateLimiter
 from appliance.provisioning.server.sessions import GroupCommit
-from appliance.provisioning.server.settings import Settings
-from appliance.provisioning.server.store import Store
+from appliance.provisioning.server.settings import ServerSettings
+from appliance.provisioning.server.store import DatabaseStore
 from appliance.provisioning.server.timestamps import milliseconds
 
 RETRY_AFTER_S: Final = {ProblemCode.UPSTREAM_QUOTA: 60, ProblemCode.UPSTREAM_UNAVAILABLE: 5}
@@ -69,7 +69,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
+class IncomingRequest:
     """One request with a signature of the right form."""
 
     signed: SignedRequest
@@ -79,12 +79,12 @@ class Incoming:
     """The address it came from; not stored."""
     trusted: str | None = None
     """The header `TRUSTED_KEYS_HEADER`; None: the device is older than that."""
-    visit: RequestArrival | None = None
+    arrival: RequestArrival | None = None
     """Whether its sender is still there; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ServerKeys:
     """The server's keys, as devices are told of them."""
 
     named: tuple[ServerKey, ...]
@@ -99,12 +99,12 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class _Granted:
+class _GrantedSession:
     """A session that has been counted, and what its token is to be."""
 
     session_id: str
     spec: MintSpec
-    policy: policy.Policy
+    policy: policy.DevicePolicy
     answer: sessions.Reservation
 
 
@@ -113,10 +113,10 @@ class ProvisioningService:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ServerSettings,
         upstream: Upstream,
-        store: Store,
-        told: Told,
+        store: DatabaseStore,
+        told: ServerKeys,
         now: Callable[[], datetime],
         metrics: Metrics,
     ) -> None:
@@ -125,21 +125,21 @@ class ProvisioningService:
         self._store = store
         self._now = now
         self._metrics = metrics
-        self._default = policy.of_settings(settings)
+        self._default = policy.default_policy(settings)
         self._admission = Admission(settings.limits.clone_conflicts_day)
-        self._failures = EnrolRateLimiter()
-        self._polls = EnrolRateLimiter(POLLS)
-        self._turned_away = EnrolRateLimiter(TURNED_AWAY)
-        self._settling = GroupCommit(store)
+        self._failures = RateLimiter()
+        self._polls = RateLimiter(POLLS)
+        self._turned_away = RateLimiter(TURNED_AWAY)
+        self._group_commit = GroupCommit(store)
         self._told = told
         self.upstream_health: str = UNTRIED
         """How the last attempt to mint ended: "ok", or the code of the problem."""
 
-    async def tokens(self, incoming: Incoming, asked: TokenRequest | Refusal) -> TokenResponse:
+    async def tokens(self, incoming: IncomingRequest, asked: TokenRequest | Refusal) -> TokenResponse:
         """Answer ``POST /v1/tokens``; raises Refused."""
         now = self._now()
         granted = await self._admitted(incoming, now, asked, partial(self._grant, now=now), self._turned_away)
-        if incoming.visit is not None and incoming.visit.is_gone:
+        if incoming.arrival is not None and incoming.arrival.is_gone:
             await self._take_back(granted)
             raise refused(ProblemCode.OVERLOADED)
         token = await self._mint(granted)
@@ -154,12 +154,12 @@ class ProvisioningService:
             expires_at=granted.spec.expires_at,
             # Taken before the token was minted: a device thinks its token a little older than it is, never younger.
             server_time=now,
-            effective=policy.effective(granted.policy),
+            effective=policy.token_locks(granted.policy),
             quota=granted.answer.quota,
             server_keys=self._told.named,
         )
 
-    async def enrol(self, incoming: Incoming, asked: EnrolRequest | Refusal) -> tuple[EnrolResponse, bool]:
+    async def enrol(self, incoming: IncomingRequest, asked: EnrolRequest | Refusal) -> tuple[EnrolResponse, bool]:
         """Answer ``POST /v1/enroll``, and say whether the device is new; raises Refused."""
         now = self._now()
         claim = "" if isinstance(asked, Refusal) else _claim(asked.claim.get_secret_value()).id
@@ -176,17 +176,17 @@ class ProvisioningService:
         answer = EnrolResponse(
             device_id=outcome.device_id,
             status=outcome.status,
-            limits=policy.limits(chosen),
+            limits=policy.announced_limits(chosen),
             server_keys=self._told.named,
             server_time=now,
         )
         return answer, outcome.is_new
 
-    async def device(self, incoming: Incoming) -> DeviceView:
+    async def device(self, incoming: IncomingRequest) -> DeviceView:
         """Answer ``GET /v1/device``, to a suspended or pending device too; raises Refused."""
         now = self._now()
 
-        def work(connection: Connection, caller: Caller, asked: None) -> DeviceView:
+        def work(connection: Connection, caller: AuthenticatedDevice, asked: None) -> DeviceView:
             del asked
             if incoming.trusted is None:
                 # An older device learns keys from this answer and no other, and does not say that it has.
@@ -196,7 +196,7 @@ class ProvisioningService:
                 device_id=caller.device_id,
                 status=caller.status,
                 name=caller.name,
-                limits=policy.limits(chosen),
+                limits=policy.announced_limits(chosen),
                 quota=_quota(connection, caller, chosen, now),
                 min_agent_version=self._settings.min_agent_version,
                 latest_agent_version=self._settings.latest_agent_version,
@@ -206,31 +206,35 @@ class ProvisioningService:
 
         return await self._admitted(incoming, now, None, work, self._polls)
 
-    async def rotate(self, incoming: Incoming, asked: RotateRequest | Refusal) -> RotateResponse:
+    async def rotate(self, incoming: IncomingRequest, asked: RotateRequest | Refusal) -> RotateResponse:
         """Answer ``POST /v1/device/rotate``; raises Refused."""
         now = self._now()
 
-        def work(connection: Connection, caller: Caller, asked: RotateRequest) -> str | Refusal:
-            return standing(caller) or devices.rotate(connection, caller, asked, milliseconds(now))
+        def work(connection: Connection, caller: AuthenticatedDevice, asked: RotateRequest) -> str | Refusal:
+            return refusal_by_status(caller) or devices.rotate(connection, caller, asked, milliseconds(now))
 
         thumbprint = await self._admitted(incoming, now, asked, work, self._turned_away)
         return RotateResponse(thumbprint=thumbprint, server_keys=self._told.named)
 
-    async def reset(self, incoming: Incoming) -> None:
+    async def reset(self, incoming: IncomingRequest) -> None:
         """Answer ``DELETE /v1/device``, to a suspended or pending device too; raises Refused."""
         now = self._now()
 
-        def work(connection: Connection, caller: Caller, asked: None) -> None:
+        def work(connection: Connection, caller: AuthenticatedDevice, asked: None) -> None:
             del asked
             devices.reset(connection, caller, milliseconds(now))
 
         await self._admitted(incoming, now, None, work)
 
-    async def report(self, incoming: Incoming, session_id: str, asked: SessionEvent | Refusal) -> SessionEventResponse:
+    async def report(
+        self, incoming: IncomingRequest, session_id: str, asked: SessionEvent | Refusal
+    ) -> SessionEventResponse:
         """Answer ``POST /v1/sessions/{id}/events``, also of a device suspended since; raises Refused."""
         now = self._now()
 
-        def work(connection: Connection, caller: Caller, asked: SessionEvent) -> SessionEventResponse | Refusal:
+        def work(
+            connection: Connection, caller: AuthenticatedDevice, asked: SessionEvent
+        ) -> SessionEventResponse | Refusal:
             chosen = policy.policy_for(connection, caller.policy, self._default)
             refusal = session_accounting.report(
                 connection, caller.device_id, session_id, asked, chosen, milliseconds(now)
@@ -244,18 +248,18 @@ class ProvisioningService:
         """Take back what was counted and never minted, and count what there is."""
         now = milliseconds(self._now())
         taken_back = await self._store.transact(partial(sessions.sweep, now=now, time_zone=self._default.time_zone))
-        self._metrics.census(await self._store.transact(partial(fleet_counts.take, now=now)))
+        self._metrics.census(await self._store.transact(partial(fleet_counts.count_fleet, now=now)))
         if taken_back:
             self._metrics.taken_back(taken_back)
             _log.warning("%d sessions had been counted and got no token: taken back", taken_back)
 
     async def _admitted(
         self,
-        incoming: Incoming,
+        incoming: IncomingRequest,
         now: datetime,
         asked: Asked | Refusal,
-        work: Callable[[Connection, Caller, Asked], T | Refusal],
-        throttle: EnrolRateLimiter | None = None,
+        work: Callable[[Connection, AuthenticatedDevice, Asked], T | Refusal],
+        throttle: RateLimiter | None = None,
     ) -> T:
         """Do ``work`` for the device that signed, in the transaction that counts its sequence number.
 
@@ -267,13 +271,13 @@ class ProvisioningService:
                 ``work``.
         """
         knows = self._told.known(incoming.trusted)
-        arrival = Arrival(self._presented(incoming), incoming.agent[:80], milliseconds(now), knows)
-        device = arrival.presented.signer.key_id
+        request = AdmissionRequest(self._parsed_signature(incoming), incoming.agent[:80], milliseconds(now), knows)
+        device = request.parsed.signer.key_id
         if throttle is not None:
             _give_way(throttle, device)
 
         def admitted(connection: Connection) -> T | Refusal:
-            caller = self._admission.admit(connection, arrival)
+            caller = self._admission.admit(connection, request)
             if isinstance(caller, Refusal):
                 return caller
             if isinstance(asked, Refusal):
@@ -288,7 +292,7 @@ class ProvisioningService:
             raise RequestRefused(outcome)
         return outcome
 
-    def _presented(self, incoming: Incoming) -> ParsedSignature:
+    def _parsed_signature(self, incoming: IncomingRequest) -> ParsedSignature:
         if is_too_old(incoming.agent, self._settings.min_agent_version):
             raise refused(ProblemCode.AGENT_TOO_OLD, f"at least {self._settings.min_agent_version}")
         try:
@@ -297,8 +301,10 @@ class ProvisioningService:
             _log.info("refused: %s", error)
             raise refused(ProblemCode.SIGNATURE_INVALID) from None
 
-    def _grant(self, connection: Connection, caller: Caller, asked: TokenRequest, now: datetime) -> _Granted | Refusal:
-        if refusal := standing(caller):
+    def _grant(
+        self, connection: Connection, caller: AuthenticatedDevice, asked: TokenRequest, now: datetime
+    ) -> _GrantedSession | Refusal:
+        if refusal := refusal_by_status(caller):
             return refusal
         chosen = policy.policy_for(connection, caller.policy, self._default)
         counted = sessions.reserve(
@@ -307,9 +313,9 @@ class ProvisioningService:
         if isinstance(counted, Refusal):
             return counted
         spec = policy.mint_spec(chosen, asked.purpose, now, caller.device_id)
-        return _Granted(counted.session_id, spec, chosen, counted)
+        return _GrantedSession(counted.session_id, spec, chosen, counted)
 
-    async def _mint(self, granted: _Granted) -> str:
+    async def _mint(self, granted: _GrantedSession) -> str:
         """Return a token for a session that has been counted; without one, the session is taken back."""
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -323,11 +329,11 @@ class ProvisioningService:
             raise refused(error.code, retry_after=wait_s) from None
         self._minted(OK, loop.time() - started)
         digest = hashlib.sha256(token.encode()).digest()
-        if not await self._settling.settle(sessions.Minted(granted.session_id, digest)):
+        if not await self._group_commit.mark_minted(sessions.MintedSession(granted.session_id, digest)):
             raise refused(ProblemCode.UPSTREAM_UNAVAILABLE, retry_after=1)
         return token
 
-    async def _take_back(self, granted: _Granted) -> None:
+    async def _take_back(self, granted: _GrantedSession) -> None:
         """Take back a session that gets no token."""
         refund = partial(sessions.refund, session_id=granted.session_id, time_zone=granted.policy.time_zone)
         await self._store.transact(refund)
@@ -336,16 +342,18 @@ class ProvisioningService:
         self.upstream_health = result
         self._metrics.minted(result, seconds)
 
-    def _applicant(self, incoming: Incoming, asked: EnrolRequest | Refusal, now: datetime) -> enrolment.Applicant:
+    def _applicant(
+        self, incoming: IncomingRequest, asked: EnrolRequest | Refusal, now: datetime
+    ) -> enrolment.Applicant:
         """Check that a device has the key it wants to enrol with."""
-        presented = self._presented(incoming)
+        parsed = self._parsed_signature(incoming)
         if isinstance(asked, Refusal):
             raise RequestRefused(asked)
         try:
             key = keys.key_of(asked.public_key)
         except ValueError:
             raise refused(ProblemCode.INVALID_REQUEST, "wrong: public_key") from None
-        if keys.thumbprint(key) != presented.signer.key_id or signed_by(presented, (key,), key) is None:
+        if keys.thumbprint(key) != parsed.signer.key_id or signed_by(parsed, (key,), key) is None:
             raise refused(ProblemCode.SIGNATURE_INVALID)
         return enrolment.Applicant(
             claim=_claim(asked.claim.get_secret_value()),
@@ -353,19 +361,19 @@ class ProvisioningService:
             facts=asked.device,
             name=asked.name,
             agent=incoming.agent[:80],
-            sequence=presented.signer.sequence,
+            sequence=parsed.signer.sequence,
             at=milliseconds(now),
             server_key=self._told.newest,
         )
 
 
-def _quota(connection: Connection, caller: Caller, chosen: policy.Policy, now: datetime) -> Quota:
+def _quota(connection: Connection, caller: AuthenticatedDevice, chosen: policy.DevicePolicy, now: datetime) -> Quota:
     """Return what a device has left."""
-    so_far = quota.used(connection, caller.device_id, chosen.time_zone, milliseconds(now))
-    return quota.left(so_far, chosen, milliseconds(now))
+    so_far = quota.quota_use(connection, caller.device_id, chosen.time_zone, milliseconds(now))
+    return quota.remaining(so_far, chosen, milliseconds(now))
 
 
-def _give_way(throttle: EnrolRateLimiter, name: str) -> None:
+def _give_way(throttle: RateLimiter, name: str) -> None:
     """Raise Refused where ``name`` has to wait."""
     if wait_s := throttle.wait_s(name, time.monotonic()):
         raise refused(ProblemCode.RATE_LIMITED, retry_after=wait_s)

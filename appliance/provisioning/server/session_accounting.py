@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from appliance.provisioning.common.protocol import UNUSED, ProblemCode, Purpose, SessionEvent, SessionEventType
 from appliance.provisioning.server.errors import Refusal
-from appliance.provisioning.server.policy import Policy
+from appliance.provisioning.server.policy import DevicePolicy
 from appliance.provisioning.server.schema import MINTED, SESSION, USAGE
 from appliance.provisioning.server.schema import UNUSED as NOT_USED
 from appliance.provisioning.server.timestamps import day_began, day_of, milliseconds
@@ -36,7 +36,7 @@ _UNUSED_SINCE: Final = select(func.count()).where(
 
 
 @dataclass(frozen=True, slots=True)
-class SessionCounts:
+class UsageDelta:
     """Added to the sums of a device's day."""
 
     sessions: int = 0
@@ -45,7 +45,7 @@ class SessionCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Worth:
+class _Charge:
     """How a session counts."""
 
     state: str
@@ -53,7 +53,7 @@ class _Worth:
 
 
 def report(
-    connection: Connection, device: str, session_id: str, event: SessionEvent, policy: Policy, now: int
+    connection: Connection, device: str, session_id: str, event: SessionEvent, policy: DevicePolicy, now: int
 ) -> Refusal | None:
     """Note what a device says of a session of its own; None: done."""
     row = connection.execute(_OWN, {"session": session_id, "device": device}).first()
@@ -61,9 +61,9 @@ def report(
         return Refusal(ProblemCode.NOT_FOUND)
     if event.type is SessionEventType.STARTED:
         values: dict[str, Any] = {"started_at": row.started_at or now}
-        worth = _Worth(MINTED, row.reserved_s)
+        worth = _Charge(MINTED, row.reserved_s)
         if row.state == NOT_USED:  # it was not, after all
-            worth = _Worth(MINTED, _whole_s(row))
+            worth = _Charge(MINTED, _whole_s(row))
             values["ended_at"] = None
     else:
         talked = max(event.seconds, row.reported_s or 0)
@@ -75,7 +75,7 @@ def report(
     return None
 
 
-def make_room(connection: Connection, device: str, purpose: Purpose, policy: Policy, now: int) -> None:
+def close_superseded(connection: Connection, device: str, purpose: Purpose, policy: DevicePolicy, now: int) -> None:
     """Close the newest session where another one takes its place.
 
     One that is resumed counts with the time since it was reserved; a token in advance replaces the one before, of which
@@ -95,7 +95,7 @@ def make_room(connection: Connection, device: str, purpose: Purpose, policy: Pol
     _close(connection, row, worth, policy, {"ended_at": now, "outcome": outcome})
 
 
-def add_usage(connection: Connection, device: str, day: int, more: SessionCounts) -> None:
+def add_usage(connection: Connection, device: str, day: int, more: UsageDelta) -> None:
     """Add to what a device has used in a day."""
     own = (USAGE.c.device_id == device) & (USAGE.c.day == day)
     connection.execute(
@@ -109,34 +109,34 @@ def add_usage(connection: Connection, device: str, day: int, more: SessionCounts
     )
 
 
-def _close(connection: Connection, row: Row[Any], worth: _Worth, policy: Policy, values: dict[str, Any]) -> None:
+def _close(connection: Connection, row: Row[Any], worth: _Charge, policy: DevicePolicy, values: dict[str, Any]) -> None:
     """Write what a session counts with from now on, in its row and in the sums of its day."""
     values = {"state": worth.state, "reserved_s": worth.seconds, **values}
     connection.execute(update(SESSION).where(SESSION.c.id == row.id).values(**values))
-    more = SessionCounts(
+    more = UsageDelta(
         sessions=int(worth.state == MINTED) - int(row.state == MINTED),
         reserved_s=worth.seconds - row.reserved_s,
         reported_s=(values.get("reported_s") or row.reported_s or 0) - (row.reported_s or 0),
     )
-    if more != SessionCounts():
+    if more != UsageDelta():
         add_usage(connection, row.device_id, day_of(row.at, policy.time_zone), more)
 
 
-def _talked(row: Row[Any], seconds: int) -> _Worth:
+def _talked(row: Row[Any], seconds: int) -> _Charge:
     """Return what a conversation counts with; one that was closed before with more keeps that."""
     started = max(1, -(-seconds // _MINUTE_S)) * _MINUTE_S
     before = row.reserved_s if row.ended_at is not None else 0
-    return _Worth(MINTED, max(before, min(_whole_s(row), started)))
+    return _Charge(MINTED, max(before, min(_whole_s(row), started)))
 
 
-def _unused(connection: Connection, row: Row[Any], policy: Policy) -> _Worth:
+def _unused(connection: Connection, row: Row[Any], policy: DevicePolicy) -> _Charge:
     """Return that a token counts with nothing, unless too many have been unused in its day."""
     if row.state == NOT_USED:
-        return _Worth(NOT_USED, 0)
+        return _Charge(NOT_USED, 0)
     since = milliseconds(day_began(row.at, policy.time_zone))
     unused = connection.execute(_UNUSED_SINCE, {"device": row.device_id, "since": since}).scalar_one()
     is_believed = policy.unused_day == 0 or unused < policy.unused_day
-    return _Worth(NOT_USED, 0) if is_believed else _Worth(MINTED, row.reserved_s)
+    return _Charge(NOT_USED, 0) if is_believed else _Charge(MINTED, row.reserved_s)
 
 
 def _whole_s(row: Row[Any]) -> int:

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from appliance.provisioning.common.protocol import Purpose, Quota
 from appliance.provisioning.server import quota, session_accounting
 from appliance.provisioning.server.errors import Refusal
-from appliance.provisioning.server.policy import Policy
+from appliance.provisioning.server.policy import DevicePolicy
 from appliance.provisioning.server.schema import MINTED, REFUNDED, RESERVED, SESSION, USAGE
-from appliance.provisioning.server.store import Store
+from appliance.provisioning.server.store import DatabaseStore
 from appliance.provisioning.server.timestamps import UTC_NAME, day_of, new_id
 
 ABANDONED_MS: Final = 120_000
@@ -51,7 +51,7 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class Minted:
+class MintedSession:
     """A session that has its token."""
 
     session_id: str
@@ -59,13 +59,13 @@ class Minted:
 
 
 def reserve(
-    connection: Connection, device: str, policy: Policy, purpose: Purpose, sequence: int, now: int
+    connection: Connection, device: str, policy: DevicePolicy, purpose: Purpose, sequence: int, now: int
 ) -> Reservation | Refusal:
     """Count a session of ``device``, whose row this transaction has locked, or say which quota is used up."""
-    session_accounting.make_room(connection, device, purpose, policy, now)
-    used = quota.used(connection, device, policy.time_zone, now)
-    seconds = quota.seconds_of(policy, purpose)
-    refusal = quota.used_up(used, policy, seconds, now)
+    session_accounting.close_superseded(connection, device, purpose, policy, now)
+    used = quota.quota_use(connection, device, policy.time_zone, now)
+    seconds = quota.token_lifetime_s(policy, purpose)
+    refusal = quota.exceeded(used, policy, seconds, now)
     if refusal is not None:
         _log.info("device %s: refused: %s", device, refusal.code)
         return refusal
@@ -92,10 +92,10 @@ def reserve(
         _log.warning(
             "device %s: has had %d of %d conversations today", device, used.sessions_today + 1, policy.sessions_day
         )
-    return Reservation(session_id, quota.left(used.and_one_more(seconds, now), policy, now))
+    return Reservation(session_id, quota.remaining(used.and_one_more(seconds, now), policy, now))
 
 
-def settle(connection: Connection, minted: Sequence[Minted]) -> Collection[str]:
+def mark_minted(connection: Connection, minted: Sequence[MintedSession]) -> Collection[str]:
     """Note which reserved sessions have their tokens; return those that had not been taken back by `sweep`."""
     rows = [{"session": one.session_id, "token": one.token_sha256} for one in minted]
     ids = [one.session_id for one in minted]
@@ -116,7 +116,7 @@ def refund(connection: Connection, session_id: str, time_zone: str = UTC_NAME) -
     if row is not None:
         day = day_of(row.at, time_zone)
         session_accounting.add_usage(
-            connection, row.device_id, day, session_accounting.SessionCounts(sessions=-1, reserved_s=-row.reserved_s)
+            connection, row.device_id, day, session_accounting.UsageDelta(sessions=-1, reserved_s=-row.reserved_s)
         )
 
 
@@ -132,19 +132,19 @@ def sweep(connection: Connection, now: int, time_zone: str = UTC_NAME) -> int:
 
 @dataclass(slots=True)
 class _Waiting:
-    minted: Minted
+    minted: MintedSession
     is_written: bool = False
 
 
 class GroupCommit:
     """Settles sessions; for one event loop. Its line is as long as there are requests under way."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: DatabaseStore) -> None:
         self._store = store
         self._in_turn = asyncio.Lock()
         self._line: list[_Waiting] = []
 
-    async def settle(self, minted: Minted) -> bool:
+    async def mark_minted(self, minted: MintedSession) -> bool:
         """Note that a session has its token; False: it has been taken back, and the token must not be given out.
 
         Raises:
@@ -156,7 +156,7 @@ class GroupCommit:
             if mine in self._line:
                 # Whoever came while the one before wrote is written along.
                 group, self._line = self._line, []
-                work = partial(settle, minted=[one.minted for one in group])
+                work = partial(mark_minted, minted=[one.minted for one in group])
                 settled = await self._store.transact(work)
                 for one in group:
                     one.is_written = one.minted.session_id in settled

@@ -76,7 +76,7 @@ class UpstreamService(Section):
     """The longest wait for a token; less than devices wait for theirs."""
 
 
-class Lock(Section):
+class LockSettings(Section):
     """What tokens lock, beside the model: a device that asks for something else gets this."""
 
     voice: str | None = Field(default=None, min_length=1)
@@ -87,7 +87,7 @@ class Lock(Section):
     """The system instruction; empty: the device chooses."""
 
 
-class Limits(Section):
+class DeviceLimits(Section):
     """Limits for each device; 0: no limit.
 
     A token counts as one conversation, with all the time that it is good for, until the device reports what it was used
@@ -111,7 +111,7 @@ class Limits(Section):
     """Sequence numbers used twice in a day after which a device is suspended: somebody has a copy of its key."""
 
 
-class Settings(LayeredSettings):
+class ServerSettings(LayeredSettings):
     """The whole tree."""
 
     model_config = SettingsConfigDict(
@@ -168,9 +168,9 @@ class Settings(LayeredSettings):
     """Minutes until a token's session ends, from when it can last begin."""
     upstream: UpstreamService = UpstreamService()
     """The service that mints tokens."""
-    lock: Lock = Lock()
+    lock: LockSettings = LockSettings()
     """What tokens lock."""
-    limits: Limits = Limits()
+    limits: DeviceLimits = DeviceLimits()
     """What one device may use."""
     devices: Mapping[DeviceId, PublicKey] = Field(default_factory=dict)
     """Device id = its public key: Ed25519 in PEM or as 32 bytes in base64, or P-256 in PEM."""
@@ -223,19 +223,19 @@ class Settings(LayeredSettings):
         return self.database_url or f"sqlite:///{self.directory().absolute() / DATABASE_FILE}"
 
 
-def load(file: Path | None, flags: Tree) -> Settings:
+def load(file: Path | None, flags: Tree) -> ServerSettings:
     """Read all sources.
 
     Raises:
         ConfigurationError: One line for each mistake.
     """
     missing = {"api_key": f"set GEMINI_API_KEY, or the systemd credential {CREDENTIAL}"}
-    return resolve(Settings, _layers(file, flags), missing)[0]
+    return resolve(ServerSettings, _layers(file, flags), missing)[0]
 
 
-def load_for_admin(file: Path | None, flags: Tree) -> Settings:
+def load_for_admin(file: Path | None, flags: Tree) -> ServerSettings:
     """Read all sources for a program that mints nothing: it needs no API key. Raises ConfigurationError."""
-    return resolve(Settings, [*_layers(file, flags), ("admin", {"api_key": "none"})])[0]
+    return resolve(ServerSettings, [*_layers(file, flags), ("admin", {"api_key": "none"})])[0]
 
 
 def _layers(file: Path | None, flags: Tree) -> list[tuple[str, Tree]]:
@@ -247,14 +247,14 @@ def _layers(file: Path | None, flags: Tree) -> list[tuple[str, Tree]]:
         ("GEMINI_API_KEY", {"api_key": key} if key else {}),
         (str(file), _of_file(file) if file else {}),
         ("credential", _credential()),
-        ("environment", variables(Settings)),
+        ("environment", variables(ServerSettings)),
         ("command line", flags),
     ]
 
 
 def _of_file(file: Path) -> Tree:
     """Read the settings file; raises ConfigurationError also where others may read a secret in it."""
-    tree = read_file(file, Settings)
+    tree = read_file(file, ServerSettings)
     database_url = tree.get("database_url")
     has_password = isinstance(database_url, str) and _PASSWORD.match(database_url) is not None
     secret = "api_key" if "api_key" in tree else "database_url, with its password," if has_password else None

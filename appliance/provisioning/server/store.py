@@ -61,7 +61,7 @@ class _Outcome:
     error: Exception | None = None
 
 
-class Store:
+class DatabaseStore:
     """Runs work in transactions, in threads of its own; ``close`` it.
 
     Args:

@@ -21,7 +21,7 @@ from appliance.errors import ConfigurationError
 from appliance.net.tls import client_context
 from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
-from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.settings import ServerSettings
 
 GOOGLE: Final = "https://generativelanguage.googleapis.com"
 TOKEN_PREFIX: Final = "auth_tokens/"  # noqa: S105  not a token
@@ -124,7 +124,7 @@ class GeminiUpstream:
         ConfigurationError: ``upstream.ca_file``, or a proxy or certificates that the environment names, cannot be used.
     """
 
-    def __init__(self, settings: Settings, api_key: str) -> None:
+    def __init__(self, settings: ServerSettings, api_key: str) -> None:
         self._timeout_s = settings.upstream.timeout_s
         self._client = _client(settings, api_key)
         _quieten()
@@ -154,7 +154,7 @@ class GeminiUpstream:
         self._client.close()
 
 
-def _client(settings: Settings, api_key: str) -> genai.Client:
+def _client(settings: ServerSettings, api_key: str) -> genai.Client:
     """Return the SDK's client; all that it would take from the environment is said here, but for a proxy."""
     tls = client_context(settings.upstream.ca_file, "upstream.ca_file")
     try:

@@ -153,7 +153,7 @@ def test_a_server_with_another_key_than_the_join_string_names_is_refused(served:
 def test_one_that_is_blocked_is_told_whom_to_ask(served: Served, capsys):
     served.enrol()
     capsys.readouterr()
-    served.here.work(lambda c: devices.move(c, served.device_id, audit.Action.SUSPENDED, served.here.ms, "admin"))
+    served.here.work(lambda c: devices.move(c, served.device_id, audit.AuditAction.SUSPENDED, served.here.ms, "admin"))
     assert served.appliance("enrol") == ExitCode.REFUSED
     assert "suspended" in told(capsys)
 
@@ -162,7 +162,7 @@ def test_one_that_is_blocked_before_it_knows_that_it_has_enrolled_is_refused(ser
     file = served.join_file()
     assert served.appliance("enrol", "--join-file", file) == ExitCode.OK
     (served.state / "identity.json").unlink()  # as if the power had been cut before it was written
-    served.here.work(lambda c: devices.move(c, served.device_id, audit.Action.SUSPENDED, served.here.ms, "admin"))
+    served.here.work(lambda c: devices.move(c, served.device_id, audit.AuditAction.SUSPENDED, served.here.ms, "admin"))
     capsys.readouterr()
     assert served.appliance("enrol", "--join-file", file) == ExitCode.REFUSED
     assert "suspended" in told(capsys)

@@ -43,11 +43,11 @@ def test_without_the_server_the_old_key_stays(served: Served, capsys):
 
 def test_one_that_is_blocked_keeps_its_key(served: Served, capsys):
     served.enrol()
-    served.here.work(lambda c: devices.move(c, served.device_id, audit.Action.SUSPENDED, served.here.ms, "admin"))
+    served.here.work(lambda c: devices.move(c, served.device_id, audit.AuditAction.SUSPENDED, served.here.ms, "admin"))
     capsys.readouterr()
     assert served.appliance("rotate-key") == ExitCode.REFUSED
     told(capsys)
-    served.here.work(lambda c: devices.move(c, served.device_id, audit.Action.RESUMED, served.here.ms, "admin"))
+    served.here.work(lambda c: devices.move(c, served.device_id, audit.AuditAction.RESUMED, served.here.ms, "admin"))
     assert served.appliance("enrol") == ExitCode.OK
 
 

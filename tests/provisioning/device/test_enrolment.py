@@ -165,7 +165,7 @@ async def test_a_device_that_waits_for_approval_is_told_so_until_it_is_given(tmp
     with pytest.raises(TokenRefused, match="approve"):
         await token_of(where)
     assert (await fetch_status(where)).status is DeviceStatus.PENDING
-    here.work(lambda c: devices.move(c, done.device_id, audit.Action.APPROVED, here.ms, "admin"))
+    here.work(lambda c: devices.move(c, done.device_id, audit.AuditAction.APPROVED, here.ms, "admin"))
     assert await token_of(where) == TOKEN
 
 
@@ -298,10 +298,10 @@ async def test_a_device_learns_the_next_key_from_whatever_it_is_answered(tmp_pat
     here = world(devices={})
     enrolled = await enrol(local_device(here, tmp_path), join(here.claim()), FACTS, None)
     announced = World(here.settings, here.store, here.upstream, next_key=next_key)
-    here.work(lambda c: devices.move(c, enrolled.device_id, audit.Action.SUSPENDED, here.ms, "admin"))
+    here.work(lambda c: devices.move(c, enrolled.device_id, audit.AuditAction.SUSPENDED, here.ms, "admin"))
     with pytest.raises(TokenRefused):
         await token_of(local_device(announced, tmp_path))
-    here.work(lambda c: devices.move(c, enrolled.device_id, audit.Action.RESUMED, here.ms, "admin"))
+    here.work(lambda c: devices.move(c, enrolled.device_id, audit.AuditAction.RESUMED, here.ms, "admin"))
     rotated = World(here.settings, here.store, here.upstream, key=next_key)
     assert await token_of(local_device(rotated, tmp_path)) == TOKEN
 

@@ -16,7 +16,7 @@ from appliance.provisioning.device.token_manager import (
     RESERVED_SESSIONS,
 )
 from appliance.provisioning.server import audit, devices
-from appliance.provisioning.server.settings import Limits
+from appliance.provisioning.server.settings import DeviceLimits
 from tests.provisioning.homes import BOOTED_S, BROKEN, DRAINING, home, now, until
 from tests.support.provisioning import DEVICE, TOKEN
 
@@ -95,7 +95,7 @@ async def test_for_an_hour_there_is_always_one_also_while_the_next_one_cannot_be
 
 
 async def test_with_little_left_today_none_is_spent_on_what_nobody_may_need():
-    async with home(Prefetch.ALWAYS, limits=Limits(sessions_day=RESERVED_SESSIONS + 1)) as here:
+    async with home(Prefetch.ALWAYS, limits=DeviceLimits(sessions_day=RESERVED_SESSIONS + 1)) as here:
         await until(BOOTED_S)
         await here.talk(await here.fetch())
         await until(2000)
@@ -142,7 +142,7 @@ async def test_who_asks_is_not_joined_by_the_background():
 async def test_a_token_for_the_other_mode_is_better_than_none():
     """With room for one session at a time, that token is what takes the room."""
 
-    async with home(limits=Limits(concurrent=1)) as here:
+    async with home(limits=DeviceLimits(concurrent=1)) as here:
         await until(BOOTED_S)
         await here.talk(await here.fetch(Mode.PUSH_TO_TALK))
         assert here.line.kinds == ["standing", "prefetch", "new", "started"]
@@ -214,10 +214,10 @@ async def test_a_server_that_is_about_to_end_hears_no_report_before_the_time_it_
 
 async def test_a_device_that_was_blocked_asks_now_and_then_only_and_is_back_when_it_may():
     async with home() as here:
-        here.here.work(lambda c: devices.move(c, DEVICE, audit.Action.SUSPENDED, here.here.ms, "admin"))
+        here.here.work(lambda c: devices.move(c, DEVICE, audit.AuditAction.SUSPENDED, here.here.ms, "admin"))
         await until(3600)
         assert 3 < len(here.line.asked) < 15
-        here.here.work(lambda c: devices.move(c, DEVICE, audit.Action.RESUMED, here.here.ms, "admin"))
+        here.here.work(lambda c: devices.move(c, DEVICE, audit.AuditAction.RESUMED, here.here.ms, "admin"))
         await until(3600 + 900)
         assert [purpose for purpose, _ in here.outcomes()] == ["prefetch"]
 

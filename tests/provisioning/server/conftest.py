@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.provisioning.server import migrate
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.support.databases import new_database, postgres, programs
 
 BOTH = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
@@ -31,9 +31,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
+def store(database_url: str) -> Iterator[DatabaseStore]:
     """A store with its own threads, on each engine in turn."""
-    made = Store(open_engine(database_url))
+    made = DatabaseStore(open_engine(database_url))
     migrate.upgrade(made.engine)
     yield made
     made.close()

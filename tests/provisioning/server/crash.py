@@ -17,17 +17,17 @@ from sqlalchemy import func, select
 
 from appliance.provisioning.common.protocol import Purpose
 from appliance.provisioning.server import devices, migrate, policy, sessions
-from appliance.provisioning.server.policy import Policy
+from appliance.provisioning.server.policy import DevicePolicy
 from appliance.provisioning.server.schema import MINTED, REFUNDED, SESSION, USAGE
 from appliance.provisioning.server.sessions import Reservation
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.support.provisioning import DEVICE, KEY, server_settings
 
 NOW = 1_795_176_000_000
 FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0}
 
 
-def serve(store: Store, default: Policy, acknowledged: int) -> None:
+def serve(store: DatabaseStore, default: DevicePolicy, acknowledged: int) -> None:
     """Count, mint and settle for ever, every third time without a token; write each session that got one."""
     number = 0
     while True:
@@ -40,12 +40,12 @@ def serve(store: Store, default: Policy, acknowledged: int) -> None:
         if number % 3 == 0:
             store.transact_here(partial(sessions.refund, session_id=counted.session_id))
         else:
-            minted = [sessions.Minted(counted.session_id, bytes(32))]
-            assert store.transact_here(partial(sessions.settle, minted=minted))
+            minted = [sessions.MintedSession(counted.session_id, bytes(32))]
+            assert store.transact_here(partial(sessions.mark_minted, minted=minted))
             os.write(acknowledged, f"{counted.session_id}\n".encode())
 
 
-def wrong(store: Store, acknowledged: set[str]) -> int:
+def wrong(store: DatabaseStore, acknowledged: set[str]) -> int:
     """Return how many sessions are lost or counted twice, before and after what is left over has been taken back."""
     found = 0
     for now in (NOW, NOW + sessions.ABANDONED_MS + 1):
@@ -67,10 +67,10 @@ def wrong(store: Store, acknowledged: set[str]) -> int:
 
 
 def main(url: str, kills: int) -> int:
-    store = Store(open_engine(url))
+    store = DatabaseStore(open_engine(url))
     migrate.upgrade(store.engine)
     store.transact_here(lambda connection: devices.take_in(connection, {DEVICE: KEY.public_key()}, NOW))
-    default = policy.of_settings(server_settings(limits=FREE))
+    default = policy.default_policy(server_settings(limits=FREE))
     acknowledged: set[str] = set()
     chance = random.Random(7)  # noqa: S311  no secret
     found = 0

@@ -19,7 +19,7 @@ from appliance.provisioning.server import policy
 from appliance.provisioning.server.admin import actions
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import AUDIT
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.support.provisioning import OPEN, InThisThread, World, refused, server_settings, world
 
 URL = "https://provisioning.test"
@@ -55,7 +55,7 @@ def test_a_tool_that_no_device_has_is_told_with_what_there_is(admin, capsys, giv
 def test_a_policy_without_tools_locks_that_in_the_token(admin, here):
     for listed, locked in (("", True), ("google_search", False), ("get_time, get_time", False)):
         admin("policies", "set", "kids", "--tools", listed)
-        chosen = here.work(lambda c: policy.policy_for(c, "kids", policy.of_settings(here.settings)))
+        chosen = here.work(lambda c: policy.policy_for(c, "kids", policy.default_policy(here.settings)))
         assert chosen.tools == tuple(dict.fromkeys(name.strip() for name in listed.split(",") if name))
         assert policy.mint_spec(chosen, Purpose.NEW, here.now, "kitchen").has_tools is not locked
 
@@ -64,7 +64,7 @@ def test_a_policy_without_tools_locks_that_in_the_token(admin, here):
 def here(admin, tmp_path) -> World:
     """A server on the same database."""
     admin("claims", "list")
-    store = Store(open_engine(f"sqlite:///{tmp_path / 'provisiond.sqlite'}"), InThisThread())
+    store = DatabaseStore(open_engine(f"sqlite:///{tmp_path / 'provisiond.sqlite'}"), InThisThread())
     OPEN.append(store)
     return world(store=store, devices={})
 
@@ -144,9 +144,9 @@ def test_what_is_given_as_an_empty_text_is_as_in_the_settings_again(admin):
     admin("policies", "set", "kids", "--model", "", "--burst", " ", "--max-session-s", "")
     (row,) = answer(admin("policies", "list", "--json"))
     assert [row[name] for name in ("model", "burst", "max_session_s", "tools")] == [None, None, None, '["get_time"]']
-    store = Store(open_engine(f"sqlite:///{os.environ['STATE_DIRECTORY']}/provisiond.sqlite"))
+    store = DatabaseStore(open_engine(f"sqlite:///{os.environ['STATE_DIRECTORY']}/provisiond.sqlite"))
     OPEN.append(store)
-    default = policy.of_settings(server_settings())
+    default = policy.default_policy(server_settings())
     assert store.transact_here(lambda c: policy.policy_for(c, "kids", default)) == replace(default, tools=("get_time",))
     admin("policies", "set", "kids", "--tools", "")
     assert answer(admin("policies", "list", "--json"))[0]["tools"] == "[]"

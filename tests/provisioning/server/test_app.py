@@ -19,7 +19,7 @@ from appliance.provisioning.common.protocol import (
 )
 from appliance.provisioning.server import migrate
 from appliance.provisioning.server.ports import UpstreamError
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.support.provisioning import (
     API_KEY,
     ASKED,
@@ -309,7 +309,7 @@ async def test_a_database_that_fails_is_told_by_readyz_and_to_devices_without_it
 
 async def test_a_file_that_is_no_database_any_more_is_told_by_readyz(tmp_path):
     file = tmp_path / "x.sqlite"
-    store = Store(open_engine(f"sqlite:///{file}"), InThisThread())
+    store = DatabaseStore(open_engine(f"sqlite:///{file}"), InThisThread())
     OPEN.append(store)
     migrate.upgrade(store.engine)
 

@@ -11,7 +11,7 @@ from tests.support.provisioning import memory_store
 def written(count: int):
     store = memory_store()
     for number in range(count):
-        entry = audit.Entry(number, "admin", audit.Action.APPROVED, f"dev{number}", "detail")
+        entry = audit.Entry(number, "admin", audit.AuditAction.APPROVED, f"dev{number}", "detail")
         store.transact_here(partial(audit.append, entry=entry))
     return store
 
@@ -45,7 +45,7 @@ def test_a_mark_leads_to_all_that_is_written_after_it(kept):
     store = written(kept)
     mark = audit.read_mark(store.transact_here(audit.head).text())
     for number in range(3):
-        entry = audit.Entry(number, "admin", audit.Action.APPROVED, "later")
+        entry = audit.Entry(number, "admin", audit.AuditAction.APPROVED, "later")
         store.transact_here(partial(audit.append, entry=entry))
     assert store.transact_here(partial(audit.leads_to, mark=mark))
 

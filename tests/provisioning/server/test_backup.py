@@ -16,7 +16,7 @@ from appliance.provisioning.server import audit, identity, migrate
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import METADATA
 from appliance.provisioning.server.settings import load_for_admin
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.clock import run_virtual
 from tests.support.provisioning import OPEN, InThisThread, World, refused, world
 
@@ -42,13 +42,13 @@ class Place:
     def world(self) -> World:
         """The server, as it starts here."""
         assert self.admin("claims", "list")[0] == ExitCode.OK
-        store = Store(open_engine(self.settings.database()), InThisThread())
+        store = DatabaseStore(open_engine(self.settings.database()), InThisThread())
         OPEN.append(store)
         return World(self.settings, store, world().upstream, key=identity.signing_key(self.settings))
 
     def rows(self) -> dict[str, list[tuple[object, ...]]]:
         """All that the database holds but the audit, whose entries say what was done to it."""
-        made = Store(open_engine(self.settings.database()))
+        made = DatabaseStore(open_engine(self.settings.database()))
         migrate.upgrade(made.engine)
         with made.engine.connect() as connection:
             tables = [table for table in METADATA.sorted_tables if not table.name.startswith("audit")]

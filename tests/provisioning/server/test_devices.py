@@ -29,7 +29,7 @@ async def test_a_device_asks_how_it_stands_even_when_it_is_suspended():
     view = DeviceView.model_validate_json((await here.ask("GET", "/v1/device")).content)
     assert (view.device_id, view.status, view.latest_agent_version) == (KITCHEN, "active", "1.4")
     assert view.limits.max_session_s == 900
-    here.work(lambda c: devices.move(c, KITCHEN, audit.Action.SUSPENDED, here.ms, "admin"))
+    here.work(lambda c: devices.move(c, KITCHEN, audit.AuditAction.SUSPENDED, here.ms, "admin"))
     assert (await here.ask("GET", "/v1/device")).json()["status"] == "suspended"
 
 

@@ -132,7 +132,7 @@ async def test_with_approval_a_device_waits_until_it_is_let_in():
     assert answer["status"] == "pending"
     refused(await here.token(device=device, key=key), ProblemCode.DEVICE_PENDING)
     assert (await here.ask("GET", "/v1/device", device=device, key=key)).json()["status"] == "pending"
-    here.work(lambda c: devices.move(c, device, audit.Action.APPROVED, here.ms, "admin"))
+    here.work(lambda c: devices.move(c, device, audit.AuditAction.APPROVED, here.ms, "admin"))
     assert (await here.token(device=device, key=key)).status_code == 200
 
 
@@ -141,7 +141,7 @@ async def test_a_key_belongs_to_one_device_and_a_revoked_one_never_comes_back():
     first = here.claim()
     device = (await here.enrol(first, key)).json()["device_id"]
     refused(await here.enrol(here.claim(), key), ProblemCode.CLAIM_INVALID)
-    here.work(lambda c: devices.move(c, device, audit.Action.REVOKED, here.ms, "admin"))
+    here.work(lambda c: devices.move(c, device, audit.AuditAction.REVOKED, here.ms, "admin"))
     refused(await here.enrol(first, key), ProblemCode.CLAIM_INVALID)
 
 

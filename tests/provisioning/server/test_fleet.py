@@ -14,7 +14,7 @@ from appliance.errors import ExitCode
 from appliance.provisioning.server.admin import show
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION, USAGE
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.support.provisioning import OPEN, InThisThread
 
 DAY_MS = 86_400_000
@@ -31,7 +31,7 @@ def admin(tmp_path, capsys, monkeypatch):
         return code, out, err
 
     assert do("keys", "show")[0] == 0
-    store = Store(open_engine(f"sqlite:///{tmp_path / 'provisiond.sqlite'}"), InThisThread())
+    store = DatabaseStore(open_engine(f"sqlite:///{tmp_path / 'provisiond.sqlite'}"), InThisThread())
     OPEN.append(store)
     fleet = [
         ("dev_" + "a" * 26, "Kitchen", "active", None),

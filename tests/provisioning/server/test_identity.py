@@ -8,7 +8,7 @@ from appliance.provisioning.server import audit, devices, identity
 from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import DEVICE
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.clock import run_virtual
 from tests.provisioning.server.test_certificate import issue
 from tests.support.provisioning import OPEN, InThisThread, World, server_settings, world
@@ -20,7 +20,7 @@ def here(tmp_path, monkeypatch) -> World:
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     settings = server_settings(state_dir=tmp_path, devices={})
     provisiond(["admin", "claims", "list"])
-    store = Store(open_engine(settings.database()), InThisThread())
+    store = DatabaseStore(open_engine(settings.database()), InThisThread())
     OPEN.append(store)
     made = World(settings, store, world().upstream, key=identity.signing_key(settings))
     device = keys.private_key(keys.new_private_key())
@@ -69,5 +69,5 @@ def test_a_database_whose_key_is_lost_ends_it_with_78_and_leaves_all_as_it_is(
 def test_devices_that_were_revoked_trust_nobody_any_more(here, tmp_path):
     (tmp_path / "signing-key.pem").unlink()
     (device,) = here.work(lambda c: [row.id for row in c.execute(DEVICE.select())])
-    here.work(lambda c: devices.move(c, device, audit.Action.REVOKED, here.ms, "admin"))
+    here.work(lambda c: devices.move(c, device, audit.AuditAction.REVOKED, here.ms, "admin"))
     assert here.work(lambda c: own_key(c, here.settings))

@@ -10,11 +10,11 @@ from sqlalchemy import event, inspect, select, text
 from appliance.errors import ConfigurationError, ExitCode
 from appliance.provisioning.server import audit, devices, migrate
 from appliance.provisioning.server.schema import DEVICE, METADATA
-from appliance.provisioning.server.store import Store, StoreUnavailable, open_engine
+from appliance.provisioning.server.store import DatabaseStore, StoreUnavailable, open_engine
 from tests.support.provisioning import DEVICE as KITCHEN
 from tests.support.provisioning import KEY
 
-ENTRY = audit.Entry(1, "admin", audit.Action.CLAIM_CREATED, "k7m2qd")
+ENTRY = audit.Entry(1, "admin", audit.AuditAction.CLAIM_CREATED, "k7m2qd")
 
 
 def test_the_migrations_make_the_tables_that_the_code_works_with(store):
@@ -58,7 +58,7 @@ def test_an_address_that_is_none_is_a_wrong_setting(url):
 
 def test_a_file_in_no_directory_is_a_wrong_setting(tmp_path):
     with (
-        closing(Store(open_engine(f"sqlite:///{tmp_path}/absent/x.sqlite"))) as store,
+        closing(DatabaseStore(open_engine(f"sqlite:///{tmp_path}/absent/x.sqlite"))) as store,
         pytest.raises(ConfigurationError, match="database_url: cannot be used"),
     ):
         migrate.upgrade(store.engine)
@@ -66,7 +66,7 @@ def test_a_file_in_no_directory_is_a_wrong_setting(tmp_path):
 
 def test_a_server_that_cannot_be_reached_may_answer_later_and_its_password_is_not_told():
     with (
-        closing(Store(open_engine("postgresql://me:hush-hush@127.0.0.1:9/x?connect_timeout=1"))) as store,
+        closing(DatabaseStore(open_engine("postgresql://me:hush-hush@127.0.0.1:9/x?connect_timeout=1"))) as store,
         pytest.raises(StoreUnavailable, match="Connection refused") as caught,
     ):
         migrate.upgrade(store.engine)
@@ -79,7 +79,7 @@ def test_a_server_that_cannot_be_reached_may_answer_later_and_its_password_is_no
 )
 def test_a_full_disk_and_a_file_of_somebody_else_have_codes_of_their_own(tmp_path, pragma, code):
     engine = open_engine(f"sqlite:///{tmp_path}/x.sqlite")
-    with closing(Store(engine)) as store:
+    with closing(DatabaseStore(engine)) as store:
         event.listen(engine, "connect", lambda connection, _: connection.execute(f"PRAGMA {pragma}").close())
         with pytest.raises((StoreUnavailable, ConfigurationError)) as caught:
             migrate.upgrade(engine)
@@ -93,7 +93,7 @@ def test_a_full_disk_and_a_file_of_somebody_else_have_codes_of_their_own(tmp_pat
 def test_a_database_that_somebody_else_writes_to_is_unavailable(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path}/x.sqlite")
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=1").close())
-    with closing(Store(engine)), closing(sqlite3.connect(tmp_path / "x.sqlite")) as other:
+    with closing(DatabaseStore(engine)), closing(sqlite3.connect(tmp_path / "x.sqlite")) as other:
         other.execute("PRAGMA journal_mode=WAL")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreUnavailable, match="locked") as caught:

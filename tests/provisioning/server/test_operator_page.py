@@ -14,7 +14,7 @@ from appliance.provisioning.server import identity
 from appliance.provisioning.server.admission import note_server_key
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import load_for_admin
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.clock import run_virtual
 from tests.support.provisioning import OPEN, FakeUpstream, InThisThread, World, server_settings
 
@@ -49,7 +49,7 @@ class Operator:
 
     def start(self) -> World:
         """Return the server, started now, in this thread."""
-        store = Store(open_engine(self._settings.database()), InThisThread())
+        store = DatabaseStore(open_engine(self._settings.database()), InThisThread())
         OPEN.append(store)
         own: dict[str, Any] = {
             "next_key": identity.next_key(self._settings),

@@ -27,7 +27,7 @@ from appliance.provisioning.server.certificate import make_certificate
 from appliance.provisioning.server.program import listen
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.settings import DATABASE_FILE, SIGNING_KEY_FILE
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.support.provisioning import API_KEY, DEVICE, KEY, PEM, TOKEN, server_settings
 from tests.support.token_service import token_service
 
@@ -178,7 +178,7 @@ def test_a_database_that_is_not_up_yet_ends_it_with_69_so_that_it_is_started_aga
 
 def test_a_database_that_fails_at_the_start_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("GEMINI_API_KEY", API_KEY)
-    with closing(Store(open_engine(f"sqlite:///{tmp_path}/{DATABASE_FILE}"))) as store:
+    with closing(DatabaseStore(open_engine(f"sqlite:///{tmp_path}/{DATABASE_FILE}"))) as store:
         migrate.upgrade(store.engine)
         store.transact_here(lambda connection: connection.execute(text("DROP TABLE device")))
     assert provisiond(["--development", str(tmp_path)]) == ExitCode.UNAVAILABLE

@@ -14,11 +14,11 @@ from appliance.provisioning.common.join import Claim
 from appliance.provisioning.common.protocol import DeviceFacts, ProblemCode, Purpose
 from appliance.provisioning.common.signatures import ParsedSignature, SignedRequest, parse_request
 from appliance.provisioning.server import audit, claims, devices, enrolment, policy, sessions
-from appliance.provisioning.server.admission import Admission, Arrival, Caller
-from appliance.provisioning.server.enrolment import Applicant, Enrolled
+from appliance.provisioning.server.admission import Admission, AdmissionRequest, AuthenticatedDevice
+from appliance.provisioning.server.enrolment import Applicant, EnrolledDevice
 from appliance.provisioning.server.errors import Refusal
 from appliance.provisioning.server.schema import DEVICE, SESSION, USAGE
-from appliance.provisioning.server.store import Store
+from appliance.provisioning.server.store import DatabaseStore
 from tests.support.provisioning import ASKED, KEY, SERVER, server_settings, signed_headers
 from tests.support.provisioning import DEVICE as KITCHEN
 
@@ -29,7 +29,7 @@ CLAIMS = 5
 KEYS = [keys.private_key(keys.new_private_key()).public_key() for _ in range(THREADS)]
 
 
-def at_once(store: Store, works: Iterable[Callable[[Connection], Any]]) -> list[Any]:
+def at_once(store: DatabaseStore, works: Iterable[Callable[[Connection], Any]]) -> list[Any]:
     with ThreadPoolExecutor(THREADS) as threads:
         return list(threads.map(store.transact_here, works))
 
@@ -38,17 +38,17 @@ def applicant(claim: Claim, key: keys.PublicKey) -> Applicant:
     return Applicant(claim, key, DeviceFacts(), None, "", 1, NOW)
 
 
-def presented(sequence: int) -> ParsedSignature:
+def parsed_signature(sequence: int) -> ParsedSignature:
     return parse_request(SignedRequest("POST", f"{SERVER}/v1/tokens", signed_headers(sequence), ASKED))
 
 
 @pytest.mark.parametrize("uses", [1, 3])
 def test_a_claim_enrols_as_many_devices_as_it_is_good_for(store, uses):
     for _ in range(CLAIMS):
-        claim = store.transact_here(lambda c: claims.create(c, claims.Terms(uses=uses), NOW, "admin"))
+        claim = store.transact_here(lambda c: claims.create(c, claims.ClaimTerms(uses=uses), NOW, "admin"))
         new = [keys.private_key(keys.new_private_key()).public_key() for _ in range(THREADS)]
         outcomes = at_once(store, [partial(enrolment.enrol, applicant=applicant(claim, key)) for key in new])
-        assert sum(isinstance(outcome, Enrolled) for outcome in outcomes) == uses
+        assert sum(isinstance(outcome, EnrolledDevice) for outcome in outcomes) == uses
         refusals = [outcome for outcome in outcomes if isinstance(outcome, Refusal)]
         assert {refusal.code for refusal in refusals} == {ProblemCode.CLAIM_INVALID}
     assert store.transact_here(lambda c: c.execute(select(func.count()).select_from(DEVICE)).scalar()) == CLAIMS * uses
@@ -58,7 +58,7 @@ def test_a_claim_enrols_as_many_devices_as_it_is_good_for(store, uses):
 @pytest.mark.parametrize("uses", [1, 3])
 def test_one_device_that_asks_many_times_becomes_one_device(store, uses):
     for key in KEYS:
-        claim = store.transact_here(lambda c: claims.create(c, claims.Terms(uses=uses), NOW, "admin"))
+        claim = store.transact_here(lambda c: claims.create(c, claims.ClaimTerms(uses=uses), NOW, "admin"))
         outcomes = at_once(store, [partial(enrolment.enrol, applicant=applicant(claim, key))] * THREADS)
         assert len({outcome.device_id for outcome in outcomes}) == 1
         assert [outcome.is_new for outcome in outcomes].count(True) == 1
@@ -68,21 +68,21 @@ def test_a_number_counts_once(store):
     store.transact_here(lambda c: devices.take_in(c, {KITCHEN: KEY.public_key()}, NOW))
     admission = Admission(0)
     for number in range(1, 9):
-        arrival = Arrival(presented(number), "", NOW)
-        outcomes = at_once(store, [partial(admission.admit, arrival=arrival)] * THREADS)
-        assert sum(isinstance(outcome, Caller) for outcome in outcomes) == 1
+        request = AdmissionRequest(parsed_signature(number), "", NOW)
+        outcomes = at_once(store, [partial(admission.admit, request=request)] * THREADS)
+        assert sum(isinstance(outcome, AuthenticatedDevice) for outcome in outcomes) == 1
 
 
 def test_many_at_once_never_get_more_than_the_quota(store):
     store.transact_here(lambda c: devices.take_in(c, {KITCHEN: KEY.public_key()}, NOW))
-    chosen = policy.of_settings(server_settings(limits={"sessions_day": 25, "burst": 0, "concurrent": 0}))
+    chosen = policy.default_policy(server_settings(limits={"sessions_day": 25, "burst": 0, "concurrent": 0}))
     admission = Admission(0)
 
     def ask(number: int):
-        arrival = Arrival(presented(number), "", NOW)
+        request = AdmissionRequest(parsed_signature(number), "", NOW)
 
         def work(connection):
-            caller = admission.admit(connection, arrival)
+            caller = admission.admit(connection, request)
             if isinstance(caller, Refusal):
                 return caller
             return sessions.reserve(connection, KITCHEN, chosen, Purpose.NEW, number, NOW)
@@ -105,7 +105,7 @@ def test_many_at_once_never_get_more_than_the_quota(store):
 
 def test_taken_back_by_many_is_taken_back_once(store):
     store.transact_here(lambda c: devices.take_in(c, {KITCHEN: KEY.public_key()}, NOW))
-    chosen = policy.of_settings(server_settings())
+    chosen = policy.default_policy(server_settings())
     reserved = [
         store.transact_here(lambda c: sessions.reserve(c, KITCHEN, chosen, Purpose.NEW, 1, NOW)) for _ in range(5)
     ]
@@ -116,7 +116,7 @@ def test_taken_back_by_many_is_taken_back_once(store):
 
 
 def test_the_audit_stays_whole_when_many_write(store):
-    entries = [audit.Entry(NOW, "admin", audit.Action.CLAIM_CREATED, f"claim{n}") for n in range(40)]
+    entries = [audit.Entry(NOW, "admin", audit.AuditAction.CLAIM_CREATED, f"claim{n}") for n in range(40)]
     at_once(store, [partial(audit.append, entry=entry) for entry in entries])
     assert store.transact_here(audit.first_break) is None
     assert len(store.transact_here(lambda c: list(audit.last(c, 100)))) == 40

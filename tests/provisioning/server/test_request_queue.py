@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import ProblemCode
-from appliance.provisioning.server.connection_limits import VISIT
+from appliance.provisioning.server.connection_limits import ARRIVAL
 from appliance.provisioning.server.ports import MintSpec
-from appliance.provisioning.server.request_queue import LONGEST, PATIENCE_S, RETRY_AFTER_S, RequestQueue
+from appliance.provisioning.server.request_queue import MAX_AGE_S, MAX_WAITING, RETRY_AFTER_S, RequestQueue
 from appliance.provisioning.server.schema import SESSION, USAGE
 from tests.support.provisioning import ASKED, DEVICE, KEY, FakeUpstream, post, refused, signed_headers, world
 
@@ -42,8 +42,8 @@ async def test_whoever_has_waited_too_long_is_sent_away_in_time():
     line, begun = RequestQueue(at_once=1), now()
     assert await line.enter(begun)
     assert not await line.enter(begun - 1.0)
-    assert now() == pytest.approx(begun + PATIENCE_S - 1.0)
-    assert not await line.enter(begun - PATIENCE_S)
+    assert now() == pytest.approx(begun + MAX_AGE_S - 1.0)
+    assert not await line.enter(begun - MAX_AGE_S)
     line.leave()
     assert await line.enter(now())
 
@@ -52,14 +52,14 @@ async def test_the_oldest_makes_way_when_the_line_is_full():
     line = RequestQueue(at_once=1)
     assert await line.enter(now())
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(line.enter(now())) for _ in range(LONGEST)]
+        waiting = [group.create_task(line.enter(now())) for _ in range(MAX_WAITING)]
         await asyncio.sleep(0)
         assert line.room < 0
         waiting.append(group.create_task(line.enter(now())))
         await asyncio.sleep(0.01)
-        assert [one.done() for one in waiting] == [True] + [False] * LONGEST
+        assert [one.done() for one in waiting] == [True] + [False] * MAX_WAITING
         assert waiting[0].result() is False
-        for _ in range(LONGEST):
+        for _ in range(MAX_WAITING):
             line.leave()
             await asyncio.sleep(0)
     assert all(one.result() for one in waiting[1:])
@@ -84,7 +84,7 @@ async def test_whoever_waits_for_somebody_else_makes_room():
     with line.elsewhere():
         assert await line.enter(now())
         line.leave()
-    assert not await line.enter(now() - PATIENCE_S + 0.1)
+    assert not await line.enter(now() - MAX_AGE_S + 0.1)
 
 
 def test_those_who_are_sent_away_are_asked_to_come_back_at_many_moments():
@@ -103,7 +103,7 @@ async def test_a_device_that_cannot_be_served_learns_so_before_anything_is_done_
     problem = refused(answer, ProblemCode.OVERLOADED)
     assert problem.retry_after
     assert RETRY_AFTER_S[0] <= problem.retry_after <= RETRY_AFTER_S[1]
-    assert now() - begun == pytest.approx(PATIENCE_S)
+    assert now() - begun == pytest.approx(MAX_AGE_S)
     assert "signature" in answer.headers
     server.parts.line._inside = 0
     # Nothing was counted: the very same request is good.
@@ -146,10 +146,10 @@ async def test_nothing_is_minted_for_a_device_that_has_gone_and_what_was_counted
     looks: int, counted: int
 ):
     server = world()
-    visit = Going(looks)
+    arrival = Going(looks)
 
     async def app(scope, receive, send) -> None:
-        await server.app({**scope, "state": {VISIT: visit}}, receive, send)
+        await server.app({**scope, "state": {ARRIVAL: arrival}}, receive, send)
 
     # Without an answer, as there is nobody to answer, or with one that goes nowhere.
     with suppress(AssertionError):

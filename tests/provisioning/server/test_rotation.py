@@ -16,7 +16,7 @@ from appliance.provisioning.server import audit, devices, identity
 from appliance.provisioning.server.app import create_app
 from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.program import main as provisiond
-from appliance.provisioning.server.store import Store, open_engine
+from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.support.provisioning import (
     ASKED,
     OPEN,
@@ -50,7 +50,7 @@ def admin(tmp_path, capsys, monkeypatch):
 def here(admin, tmp_path) -> World:
     """A server on the same database, with one device, now; it was started before anything is done about keys."""
     admin("show")
-    store = Store(open_engine(f"sqlite:///{tmp_path / 'provisiond.sqlite'}"), InThisThread())
+    store = DatabaseStore(open_engine(f"sqlite:///{tmp_path / 'provisiond.sqlite'}"), InThisThread())
     OPEN.append(store)
     made = World(server_settings(state_dir=tmp_path), store, FakeUpstream())
     made.work(lambda c: devices.take_in(c, made.settings.devices, made.ms))
@@ -119,9 +119,9 @@ async def test_an_older_device_counts_as_told_by_the_one_answer_that_it_reads(ad
 
 def test_every_device_that_may_come_back_has_to_be_told(admin, here):
     admin("announce")
-    for action in (audit.Action.SUSPENDED, audit.Action.REVOKED):
+    for action in (audit.AuditAction.SUSPENDED, audit.AuditAction.REVOKED):
         here.work(lambda c, action=action: devices.move(c, KITCHEN, action, here.ms, "admin"))
-        waits = action is audit.Action.SUSPENDED
+        waits = action is audit.AuditAction.SUSPENDED
         assert admin("rotate")[0] == (ExitCode.DATA if waits else ExitCode.OK)
 
 

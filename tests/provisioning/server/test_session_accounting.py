@@ -202,13 +202,13 @@ def test_the_last_days_of_usage_are_those_of_the_calendar(at, counted):
 def test_both_engines_count_alike(store):
     """Reserve, close and count without a server."""
     store.transact_here(lambda c: devices.take_in(c, {DEVICE: KEY.public_key()}, NOW_MS))
-    chosen = policy.of_settings(server_settings(limits={**FREE, "minutes_month": 100, "time_zone": "Europe/Berlin"}))
+    chosen = policy.default_policy(server_settings(limits={**FREE, "minutes_month": 100, "time_zone": "Europe/Berlin"}))
 
     def reserve(number: int, purpose: Purpose) -> str:
         made = store.transact_here(lambda c: sessions.reserve(c, DEVICE, chosen, purpose, number, NOW_MS))
         assert isinstance(made, sessions.Reservation)
-        minted = [sessions.Minted(made.session_id, bytes(32))]
-        assert store.transact_here(lambda c: sessions.settle(c, minted)) == [made.session_id]
+        minted = [sessions.MintedSession(made.session_id, bytes(32))]
+        assert store.transact_here(lambda c: sessions.mark_minted(c, minted)) == [made.session_id]
         return made.session_id
 
     talked, spare = reserve(1, Purpose.NEW), reserve(2, Purpose.PREFETCH)
@@ -226,7 +226,7 @@ def test_both_engines_count_alike(store):
         )
     reserve(3, Purpose.PREFETCH)
     reserve(4, Purpose.PREFETCH)
-    so_far = store.transact_here(lambda c: quota.used(c, DEVICE, chosen.time_zone, NOW_MS))
+    so_far = store.transact_here(lambda c: quota.quota_use(c, DEVICE, chosen.time_zone, NOW_MS))
     assert (so_far.sessions_today, so_far.seconds_month, so_far.leases) == (2, 120 + 1500, 1)
-    census_now = store.transact_here(lambda c: fleet_counts.take(c, NOW_MS))
+    census_now = store.transact_here(lambda c: fleet_counts.count_fleet(c, NOW_MS))
     assert (census_now.devices, census_now.in_use) == ({"active": 1}, 1)

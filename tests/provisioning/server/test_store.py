@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, event, insert, select, update
 
 from appliance.provisioning.server.schema import POLICY
-from appliance.provisioning.server.store import GROUP, POSTGRES_THREADS, Store, StoreUnavailable
+from appliance.provisioning.server.store import GROUP, POSTGRES_THREADS, DatabaseStore, StoreUnavailable
 
 pytestmark = pytest.mark.realtime
 
@@ -27,7 +27,7 @@ def wait(connection: Connection, until: threading.Event) -> None:
     assert until.wait(20)
 
 
-async def while_busy(store: Store, works) -> list[object]:
+async def while_busy(store: DatabaseStore, works) -> list[object]:
     """Ask for ``works`` while all threads have something to do, and return what comes of them."""
     free = threading.Event()
     async with asyncio.TaskGroup() as group:
@@ -40,7 +40,7 @@ async def while_busy(store: Store, works) -> list[object]:
         return list(await asyncio.gather(*asked, return_exceptions=True))
 
 
-async def test_what_waits_is_written_together(store: Store):
+async def test_what_waits_is_written_together(store: DatabaseStore):
     commits: list[object] = []
     event.listen(store.engine, "commit", commits.append)
     wanted = [f"p{number:02}" for number in range(2 * GROUP)]
@@ -49,7 +49,7 @@ async def test_what_waits_is_written_together(store: Store):
     assert len(commits) < POSTGRES_THREADS + GROUP
 
 
-async def test_one_that_fails_is_undone_alone(store: Store):
+async def test_one_that_fails_is_undone_alone(store: DatabaseStore):
     def fail(connection: Connection) -> None:
         write(connection, "undone")
         raise ValueError("mine")
@@ -62,7 +62,7 @@ async def test_one_that_fails_is_undone_alone(store: Store):
     assert store.transact_here(names) == ["a", "b"]
 
 
-async def test_whoever_does_not_wait_any_more_takes_nothing_from_the_others(store: Store):
+async def test_whoever_does_not_wait_any_more_takes_nothing_from_the_others(store: DatabaseStore):
     free = threading.Event()
     async with asyncio.TaskGroup() as group:
         for _ in range(POSTGRES_THREADS):
@@ -77,7 +77,7 @@ async def test_whoever_does_not_wait_any_more_takes_nothing_from_the_others(stor
     assert stays.result() == "stays"
 
 
-async def test_two_groups_that_wait_for_each_other_fail_nobody(store: Store):
+async def test_two_groups_that_wait_for_each_other_fail_nobody(store: DatabaseStore):
     """PostgreSQL ends one of them: what it held is done again, each by itself."""
     if store.engine.dialect.name == "sqlite":
         pytest.skip("one transaction at a time")

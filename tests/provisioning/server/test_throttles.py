@@ -54,7 +54,7 @@ async def test_a_copy_whose_clock_is_ahead_is_noticed_by_what_the_device_signs()
     refused(await here.token(sequence=101), ProblemCode.DEVICE_SUSPENDED)
 
 
-@pytest.mark.parametrize("action", [audit.Action.SUSPENDED, None])
+@pytest.mark.parametrize("action", [audit.AuditAction.SUSPENDED, None])
 @pytest.mark.parametrize("suspends_after", [0, 3])
 async def test_a_device_fills_no_audit_whatever_it_is_sent_in_its_name(action, suspends_after):
     here = world(limits={**FREE, "clone_conflicts_day": suspends_after})

@@ -103,7 +103,7 @@ async def test_without_a_token_nothing_is_counted_but_the_number():
 async def test_what_was_counted_when_the_server_died_is_taken_back_and_only_once():
     here = limited(sessions_day=2)
     assert (await here.token()).status_code == 200
-    default = policy.of_settings(here.settings)
+    default = policy.default_policy(here.settings)
     here.work(lambda c: sessions.reserve(c, DEVICE, default, Purpose.NEW, 99, here.ms))
     assert usage(here)[0][1] == 2
     here.later(seconds=119)
@@ -158,9 +158,9 @@ async def test_a_policy_counts_over_the_settings_and_from_the_next_token_on():
 @pytest.mark.parametrize(
     ("actions", "code"),
     [
-        ([audit.Action.SUSPENDED], ProblemCode.DEVICE_SUSPENDED),
-        ([audit.Action.REVOKED], ProblemCode.SIGNATURE_INVALID),
-        ([audit.Action.SUSPENDED, audit.Action.RESUMED], None),
+        ([audit.AuditAction.SUSPENDED], ProblemCode.DEVICE_SUSPENDED),
+        ([audit.AuditAction.REVOKED], ProblemCode.SIGNATURE_INVALID),
+        ([audit.AuditAction.SUSPENDED, audit.AuditAction.RESUMED], None),
     ],
 )
 async def test_what_the_operator_does_counts_at_once(actions, code):

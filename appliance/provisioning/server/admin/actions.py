@@ -14,7 +14,7 @@ from appliance.provisioning.common.join import Claim
 from appliance.provisioning.server import audit, claims, devices, policy
 from appliance.provisioning.server.admin.show import Row
 from appliance.provisioning.server.schema import CLAIM, DEVICE, DEVICE_KEY, POLICY, SESSION, USAGE
-from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.settings import ServerSettings
 from appliance.provisioning.server.timestamps import first_day
 
 LOGIN: Final = Path("/proc/self/loginuid")
@@ -35,7 +35,7 @@ class Operator:
 def create_claim(connection: Connection, operator: Operator, options: Namespace) -> Claim:
     """Make a claim."""
     _known_policy(connection, options.policy)
-    terms = claims.Terms(
+    terms = claims.ClaimTerms(
         label=options.label or "",
         policy=options.policy,
         needs_approval=options.approval,
@@ -77,10 +77,10 @@ def show_device(connection: Connection, operator: Operator, options: Namespace) 
 
 def move_device(connection: Connection, operator: Operator, options: Namespace) -> Row:
     """Approve, suspend, resume or revoke a device; raises InputError."""
-    status = devices.move(connection, options.device, audit.Action(options.action), operator.now, operator.name)
+    status = devices.move(connection, options.device, audit.AuditAction(options.action), operator.now, operator.name)
     if status is None:
         now = show_device(connection, operator, options)["status"]
-        allowed = " or ".join(sorted(devices.MOVES[audit.Action(options.action)][0]))
+        allowed = " or ".join(sorted(devices.MOVES[audit.AuditAction(options.action)][0]))
         raise InputError(f"{options.device} is already {now}; only {allowed} devices can be {options.action}")
     return {"id": options.device, "name": _name(connection, options.device), "status": status.value}
 
@@ -109,12 +109,14 @@ def set_policy(connection: Connection, operator: Operator, options: Namespace) -
     before: dict[str, object] = dict(connection.execute(newest).mappings().first() or {})
     values = {name: getattr(options, name, before.get(name)) for name in policy.FIELDS}
     version = policy.add_version(connection, options.policy, values, operator.now)
-    entry = audit.Entry(operator.now, operator.name, audit.Action.POLICY_CREATED, options.policy, f"version {version}")
+    entry = audit.Entry(
+        operator.now, operator.name, audit.AuditAction.POLICY_CREATED, options.policy, f"version {version}"
+    )
     audit.append(connection, entry)
     return {"name": options.policy, "version": version, **values}
 
 
-def list_usage(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> list[Row]:
+def list_usage(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> list[Row]:
     """Return the conversations of each device in the last days: what they count with, and what was talked."""
     first = first_day(options.days, operator.now, settings.limits.time_zone)
     sums = (func.sum(USAGE.c[name]).label(name) for name in ("sessions", "reserved_s", "reported_s"))

@@ -24,14 +24,14 @@ from appliance.provisioning.server.admin.show import Row
 from appliance.provisioning.server.database_copy import copy, hold_still, is_fresh, opened, other_than
 from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.schema import CLAIM
-from appliance.provisioning.server.settings import DATABASE_FILE, Settings, load_for_admin
+from appliance.provisioning.server.settings import DATABASE_FILE, ServerSettings, load_for_admin
 
 FORMAT: Final = 1
 _ABOUT: Final = "backup.json"
 _MAX_KEY_BYTES: Final = 4096
 
 
-def backup(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+def backup(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
     """Write database and keys to a new file; the server may go on serving meanwhile.
 
     Raises:
@@ -40,7 +40,7 @@ def backup(connection: Connection, operator: Operator, options: Namespace, setti
     """
     hold_still(connection)
     own_key(connection, settings)
-    audit.append(connection, audit.Entry(operator.now, operator.name, audit.Action.BACKED_UP, "database"))
+    audit.append(connection, audit.Entry(operator.now, operator.name, audit.AuditAction.BACKED_UP, "database"))
     file: Path = options.file
     about = {"format": FORMAT, "at": datetime.fromtimestamp(operator.now / 1000, UTC).isoformat()}
     try:
@@ -54,7 +54,7 @@ def backup(connection: Connection, operator: Operator, options: Namespace, setti
     return {"file": str(file), "devices": count}
 
 
-def restore(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+def restore(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
     """Put what a backup holds into an empty database, and its keys beside it; the server is to be stopped.
 
     Claims end: one that was used after the backup would be good again.
@@ -72,7 +72,7 @@ def restore(connection: Connection, operator: Operator, options: Namespace, sett
     # Not before all of it was read, as a damaged backup changes nothing; and before it is committed: a database without
     # its keys is refused, and keys alone harm nobody.
     identity.put_key_files(settings, keys)
-    entry = audit.Entry(operator.now, operator.name, audit.Action.RESTORED, "database")
+    entry = audit.Entry(operator.now, operator.name, audit.AuditAction.RESTORED, "database")
     audit.append(connection, entry)
     for claim in connection.execute(select(CLAIM.c.id).where(CLAIM.c.revoked_at.is_(None))).scalars().all():
         claims.revoke(connection, claim, operator.now, operator.name)
@@ -80,7 +80,7 @@ def restore(connection: Connection, operator: Operator, options: Namespace, sett
     return {"file": str(options.file), "devices": count}
 
 
-def move(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+def move(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
     """Copy the database into the one that other settings name; the server is to be stopped. Keys stay where they are.
 
     Raises:
@@ -90,7 +90,7 @@ def move(connection: Connection, operator: Operator, options: Namespace, setting
     hold_still(connection)
     target = load_for_admin(options.settings, {})
     url = other_than(settings.database(), target.database())
-    entry = audit.Entry(operator.now, operator.name, audit.Action.MOVED, "database")
+    entry = audit.Entry(operator.now, operator.name, audit.AuditAction.MOVED, "database")
     with opened(url, "database_url") as other:
 
         def work(connection_there: Connection) -> int:

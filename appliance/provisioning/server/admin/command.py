@@ -33,11 +33,11 @@ from appliance.provisioning.server.admin.arguments import (
     policy_name,
     tools,
 )
-from appliance.provisioning.server.admin.show import Answer, Form, Row
+from appliance.provisioning.server.admin.show import CommandResult, Form, Row
 from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.migrate import open_store
-from appliance.provisioning.server.settings import Settings, load_for_admin
-from appliance.provisioning.server.store import Store
+from appliance.provisioning.server.settings import ServerSettings, load_for_admin
+from appliance.provisioning.server.store import DatabaseStore
 from appliance.provisioning.server.timestamps import milliseconds
 from appliance.tools.builtin import NAMES
 
@@ -60,7 +60,7 @@ _NUMBERS: Final = {
     "concurrent": (_LIMIT, "conversations at the same time"),
 }
 
-Act = Callable[[Connection, Operator, Namespace, Settings], Answer]
+Act = Callable[[Connection, Operator, Namespace, ServerSettings], CommandResult]
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -86,13 +86,13 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
 
 
-def _do(store: Store, options: Namespace, settings: Settings) -> ExitCode:
+def _do(store: DatabaseStore, options: Namespace, settings: ServerSettings) -> ExitCode:
     """Do a command and then tell of it; a claim whose join string cannot be told is ended again."""
     operator = Operator(f"admin {actor()}"[:80], milliseconds(datetime.now(UTC)))
     act: Act = options.act
     answer = store.transact_here(lambda connection: act(connection, operator, options, settings))
     try:
-        show.answer(answer, Form.PROGRAMS if options.json else Form.PEOPLE)
+        show.print_result(answer, Form.PROGRAMS if options.json else Form.PEOPLE)
     except InputError as error:
         if answer.join is None:
             raise
@@ -102,7 +102,9 @@ def _do(store: Store, options: Namespace, settings: Settings) -> ExitCode:
     return answer.code
 
 
-def _create_claim(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Answer:
+def _create_claim(
+    connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings
+) -> CommandResult:
     url = options.url or settings.public_url
     if url is None:
         raise ConfigurationError("public_url: not set: devices have to know where this server is; or give --url")
@@ -112,22 +114,26 @@ def _create_claim(connection: Connection, operator: Operator, options: Namespace
     claim = actions.create_claim(connection, operator, options)
     expires_at = operator.now + round(options.hours * actions.HOUR_MS)
     about = {"claim": claim.id, "expires_at": expires_at, "uses": options.uses}
-    return Answer(about, join=Join(url, claim, key, expires_at // 1000))
+    return CommandResult(about, join=Join(url, claim, key, expires_at // 1000))
 
 
-def _verify_audit(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Answer:
+def _verify_audit(
+    connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings
+) -> CommandResult:
     del operator, settings
     broken = audit.first_break(connection)
     if broken is not None:
-        return Answer({"audit": f"broken at entry {broken}"}, code=ExitCode.DATA)
+        return CommandResult({"audit": f"broken at entry {broken}"}, code=ExitCode.DATA)
     if options.head is not None and not audit.leads_to(connection, options.head):
-        return Answer({"audit": f"cut off, or written anew: entry {options.head.seq} was another"}, code=ExitCode.DATA)
-    return Answer({"audit": "whole"})
+        return CommandResult(
+            {"audit": f"cut off, or written anew: entry {options.head.seq} was another"}, code=ExitCode.DATA
+        )
+    return CommandResult({"audit": "whole"})
 
 
 def _plain(do: Callable[[Connection, Operator, Namespace], Row | Sequence[Row] | None]) -> Act:
     """Return ``do`` as an act that needs no settings."""
-    return lambda connection, operator, options, _: Answer(do(connection, operator, options))
+    return lambda connection, operator, options, _: CommandResult(do(connection, operator, options))
 
 
 def _of_device(do: Act, *, revoked: bool = False) -> Act:
@@ -136,7 +142,7 @@ def _of_device(do: Act, *, revoked: bool = False) -> Act:
     Of several that fit, ``revoked`` says which are meant.
     """
 
-    def act(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Answer:
+    def act(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> CommandResult:
         if options.device is not None:
             options.device = fleet.find(connection, options.device, revoked=revoked)
         return do(connection, operator, options, settings)
@@ -144,8 +150,8 @@ def _of_device(do: Act, *, revoked: bool = False) -> Act:
     return act
 
 
-def _with_settings(do: Callable[[Connection, Operator, Namespace, Settings], Row | Sequence[Row]]) -> Act:
-    return lambda connection, operator, options, settings: Answer(do(connection, operator, options, settings))
+def _with_settings(do: Callable[[Connection, Operator, Namespace, ServerSettings], Row | Sequence[Row]]) -> Act:
+    return lambda connection, operator, options, settings: CommandResult(do(connection, operator, options, settings))
 
 
 def _parser() -> Parser:
@@ -234,10 +240,10 @@ def _add_devices(parser: Parser) -> "Verbs":
     listed.set_defaults(act=_plain(fleet.list_devices))
     _about_device(verbs, "show", "show all about one device", _plain(actions.show_device))
     moves = {
-        "approve": (audit.Action.APPROVED, "let a new device in that waits for it"),
-        "suspend": (audit.Action.SUSPENDED, "give a device no tokens until it is resumed"),
-        "resume": (audit.Action.RESUMED, "give a suspended device tokens again"),
-        "revoke": (audit.Action.REVOKED, "never accept the keys of a device again"),
+        "approve": (audit.AuditAction.APPROVED, "let a new device in that waits for it"),
+        "suspend": (audit.AuditAction.SUSPENDED, "give a device no tokens until it is resumed"),
+        "resume": (audit.AuditAction.RESUMED, "give a suspended device tokens again"),
+        "revoke": (audit.AuditAction.REVOKED, "never accept the keys of a device again"),
     }
     for verb, (action, words) in moves.items():
         move = _about_device(verbs, verb, words, _plain(actions.move_device))

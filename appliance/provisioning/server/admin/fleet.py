@@ -71,7 +71,7 @@ def list_devices(connection: Connection, operator: Operator, options: Namespace)
 def rename(connection: Connection, operator: Operator, options: Namespace) -> Row:
     """Give a device another name."""
     connection.execute(update(DEVICE).where(DEVICE.c.id == options.device).values(name=options.name))
-    audit.append(connection, audit.Entry(operator.now, operator.name, audit.Action.RENAMED, options.device))
+    audit.append(connection, audit.Entry(operator.now, operator.name, audit.AuditAction.RENAMED, options.device))
     return {"id": options.device, "name": options.name}
 
 
@@ -86,7 +86,7 @@ def remove(connection: Connection, operator: Operator, options: Namespace) -> Ro
     for table in (SESSION, USAGE, DEVICE_KEY):
         connection.execute(delete(table).where(table.c.device_id == device))
     connection.execute(delete(DEVICE).where(DEVICE.c.id == device))
-    audit.append(connection, audit.Entry(operator.now, operator.name, audit.Action.DELETED, device))
+    audit.append(connection, audit.Entry(operator.now, operator.name, audit.AuditAction.DELETED, device))
     return {"id": device, "name": row.name, "status": "deleted"}
 
 

@@ -17,10 +17,10 @@ from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.show import Row
 from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.schema import AUDIT, DEVICE
-from appliance.provisioning.server.settings import Settings
+from appliance.provisioning.server.settings import ServerSettings
 
 
-def show(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+def show(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
     """Return the key that signs, its neighbours, and how many devices do not know the newest of them."""
     del operator, options
     after, before = identity.next_key(settings), identity.previous_key(settings)
@@ -34,17 +34,17 @@ def show(connection: Connection, operator: Operator, options: Namespace, setting
     }
 
 
-def announce(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+def announce(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
     """Make the next key, where there is none."""
     own_key(connection, settings)
     name = thumbprint(identity.make_next_key(settings))
-    announced = (AUDIT.c.action == audit.Action.SERVER_KEY_ANNOUNCED.value) & (AUDIT.c.subject == name)
+    announced = (AUDIT.c.action == audit.AuditAction.SERVER_KEY_ANNOUNCED.value) & (AUDIT.c.subject == name)
     if connection.execute(select(AUDIT.c.seq).where(announced)).first() is None:
-        _note(connection, operator, audit.Action.SERVER_KEY_ANNOUNCED, name)
+        _note(connection, operator, audit.AuditAction.SERVER_KEY_ANNOUNCED, name)
     return show(connection, operator, options, settings)
 
 
-def rotate(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+def rotate(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
     """Put the next key in the place of the one that signs; raises InputError where devices do not know it yet."""
     after = identity.next_key(settings)
     if after is None:
@@ -52,12 +52,12 @@ def rotate(connection: Connection, operator: Operator, options: Namespace, setti
     _all_know(connection, [thumbprint(after)], options)
     # The key that signs now stays as the previous one, in whose place another may have been until now.
     _leave_behind(connection, [thumbprint(after), thumbprint(own_key(connection, settings))])
-    _note(connection, operator, audit.Action.SERVER_KEY_ROTATED, thumbprint(after))
+    _note(connection, operator, audit.AuditAction.SERVER_KEY_ROTATED, thumbprint(after))
     identity.take_next_key(settings)
     return show(connection, operator, options, settings)
 
 
-def undo(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+def undo(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
     """Put the previous key back in its place; the one that signs is announced again.
 
     Raises:
@@ -73,12 +73,12 @@ def undo(connection: Connection, operator: Operator, options: Namespace, setting
             "another key is announced since the rotation, and devices may know it: go on with `keys rotate`; "
             "until `keys drop` the previous key still signs for devices that know no other"
         )
-    _note(connection, operator, audit.Action.SERVER_KEY_RESTORED, thumbprint(before))
+    _note(connection, operator, audit.AuditAction.SERVER_KEY_RESTORED, thumbprint(before))
     identity.take_previous_key(settings)
     return show(connection, operator, options, settings)
 
 
-def drop(connection: Connection, operator: Operator, options: Namespace, settings: Settings) -> Row:
+def drop(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
     """Drop the previous key: devices forget it. Raises InputError where some know no other."""
     before = identity.previous_key(settings)
     if before is None:
@@ -87,7 +87,7 @@ def drop(connection: Connection, operator: Operator, options: Namespace, setting
     newer = [thumbprint(key) for key in (own_key(connection, settings), identity.next_key(settings)) if key is not None]
     _all_know(connection, newer, options)
     _leave_behind(connection, newer)
-    _note(connection, operator, audit.Action.SERVER_KEY_DROPPED, thumbprint(before))
+    _note(connection, operator, audit.AuditAction.SERVER_KEY_DROPPED, thumbprint(before))
     identity.drop_previous_key(settings)
     return show(connection, operator, options, settings)
 
@@ -118,5 +118,5 @@ def _late(names: Sequence[str]) -> ColumnElement[bool]:
     return (DEVICE.c.status != DeviceStatus.REVOKED.value) & func.coalesce(DEVICE.c.server_key, "").not_in(names)
 
 
-def _note(connection: Connection, operator: Operator, action: audit.Action, name: str) -> None:
+def _note(connection: Connection, operator: Operator, action: audit.AuditAction, name: str) -> None:
     audit.append(connection, audit.Entry(operator.now, operator.name, action, name))

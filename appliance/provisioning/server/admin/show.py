@@ -44,7 +44,7 @@ class Form(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """What a command has to say, once what it did is committed."""
 
     found: Row | Sequence[Row] | None = None
@@ -54,7 +54,7 @@ class Answer:
     code: ExitCode = ExitCode.OK
 
 
-def answer(given: Answer, form: Form) -> None:
+def print_result(given: CommandResult, form: Form) -> None:
     """Print an answer.
 
     Raises:

@@ -14,24 +14,21 @@ REMEMBERED: Final = 10_000
 """Names; when there are more, the one that failed least recently is forgotten."""
 
 
-class EnrolRateLimiter:
+class RateLimiter:
     """Counts by name; times are seconds of one monotonic clock. ``allowed``: in `WINDOW_S`, without a wait."""
 
     def __init__(self, allowed: int = ALLOWED) -> None:
         self._allowed = allowed
-        self._of: OrderedDict[str, list[float]] = OrderedDict()
-        self.forgotten = 0
-        """Names that were dropped because there were too many."""
+        self._times: OrderedDict[str, list[float]] = OrderedDict()
 
     def wait_s(self, name: str, now: float) -> int:
         """Return how long ``name`` has to wait, in whole seconds; 0: not at all."""
-        recent = [at for at in self._of.get(name, ()) if now - at < WINDOW_S]
+        recent = [at for at in self._times.get(name, ()) if now - at < WINDOW_S]
         return ceil(recent[0] + WINDOW_S - now) if len(recent) >= self._allowed else 0
 
     def add(self, name: str, now: float) -> None:
         """Count once."""
-        recent = [at for at in self._of.pop(name, ()) if now - at < WINDOW_S]
-        self._of[name] = [*recent, now][-self._allowed :]
-        if len(self._of) > REMEMBERED:
-            self._of.popitem(last=False)
-            self.forgotten += 1
+        recent = [at for at in self._times.pop(name, ()) if now - at < WINDOW_S]
+        self._times[name] = [*recent, now][-self._allowed :]
+        if len(self._times) > REMEMBERED:
+            self._times.popitem(last=False)
