@@ -15,7 +15,6 @@ import re
 import string
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -93,7 +92,7 @@ NOTABLE: Final[Mapping[str, Notable]] = MappingProxyType(
 def event(name: str, /, level: Level = "info", exc_info: BaseException | None = None, **fields: object) -> None:
     """Log an event, with the traceback of ``exc_info`` if given. From any thread.
 
-    A field that is None is left out; one that must not be logged is left out and counted in `refused_fields`.
+    A field that is None, or that must not be logged, is left out.
     """
     if not _logger.isEnabledFor(_LEVELS[level]):
         return
@@ -110,11 +109,6 @@ def bound(**fields: object) -> Iterator[None]:
         yield
     finally:
         _bound.reset(token)
-
-
-def refused_fields() -> Mapping[str, int]:
-    """Return how often each field was refused, by name."""
-    return MappingProxyType(dict(_admission.refused))
 
 
 def configure(
@@ -148,7 +142,6 @@ class _Admission:
 
     def __init__(self) -> None:
         self.transcripts = False
-        self.refused: Counter[str] = Counter()
 
     def admitted(self, fields: Mapping[str, object]) -> dict[str, str]:
         kept = {}
@@ -159,8 +152,6 @@ class _Admission:
                 kept[f"pii_{name}"] = _as_text(value)
             elif REFUSED.isdisjoint(name.split("_")) and not _is_binary(value):
                 kept[name] = _as_text(value)
-            else:
-                self.refused[name] += 1
         return kept
 
 

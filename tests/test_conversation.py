@@ -124,7 +124,7 @@ async def test_the_light_and_the_gate_follow_a_wake_word_at_once():
         ("play", 10),
         ("gate", Gate.HOLD),
     ]
-    assert conversation.stopwatch.taken_ms(Latency.WAKE_TO_LIGHT) == pytest.approx((100,), abs=1)
+    assert conversation.stopwatch.durations_ms(Latency.WAKE_TO_LIGHT) == pytest.approx((100,), abs=1)
 
 
 async def test_an_interruption_empties_playback_before_it_does_anything_else():
@@ -137,7 +137,7 @@ async def test_an_interruption_empties_playback_before_it_does_anything_else():
     assert record.told[0] == ("flush",)
     assert record.told[1] == ("light", State.INTERRUPTED, None)
     conversation.silent(Seconds(asyncio.get_running_loop().time() + 0.02))
-    assert conversation.stopwatch.taken_ms(Latency.INTERRUPT_TO_SILENCE) == pytest.approx((20,), abs=1)
+    assert conversation.stopwatch.durations_ms(Latency.INTERRUPT_TO_SILENCE) == pytest.approx((20,), abs=1)
 
 
 async def test_deadlines_lead_from_silence_to_rest():
@@ -218,7 +218,7 @@ async def test_what_is_said_by_button_or_in_writing_is_told_to_the_link_and_repe
     conversation.post(ev.ReplyStarted(2, 1))
     await asyncio.sleep(0.5)
     conversation.audible(Seconds(asyncio.get_running_loop().time()))
-    assert conversation.stopwatch.taken_ms(Latency.SPEECH_TO_ANSWER) == pytest.approx((500,), abs=1)
+    assert conversation.stopwatch.durations_ms(Latency.SPEECH_TO_ANSWER) == pytest.approx((500,), abs=1)
     conversation.post(ev.StopRequested())
 
 

@@ -116,12 +116,9 @@ def test_what_is_no_secret_stays(stream: io.StringIO):
     assert "total_tokens=12" in stream.getvalue()
 
 
-def test_fields_named_like_a_secret_or_holding_binary_data_are_refused_and_counted(stream: io.StringIO):
-    before = log.refused_fields()
+def test_fields_named_like_a_secret_or_holding_binary_data_are_left_out(stream: io.StringIO):
     log.event("some.event", device_key="x", token="x", audio="x", text="x", transcript="x", blob=b"x", state="idle")
     assert stream.getvalue().split(" ", 1)[1] == "some.event state=idle\n"
-    refused = {name: count - before.get(name, 0) for name, count in log.refused_fields().items()}
-    assert all(refused[name] == 1 for name in ("device_key", "token", "audio", "text", "transcript", "blob"))
 
 
 def test_a_transcript_is_written_only_where_the_settings_say_so(configure: Configure):

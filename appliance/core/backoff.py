@@ -1,13 +1,13 @@
-"""How long to wait before the next attempt: exponential, with full jitter, for ever. Pure.
+"""Waits between attempts: exponential back-off with full jitter. Pure.
 
-Whoever draws the lot passes it in: a uniform number in [0, 1).
+Callers pass the random number in: uniform in [0, 1).
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
 _DOUBLINGS: Final = 60
-"""More make no difference to any cap, and too many would overflow."""
+"""More than enough for any cap; without a limit, the power would overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Backoff:
     """Waits that double from ``base_s`` up to ``cap_s``.
 
     Full jitter (AWS Architecture Blog, "Exponential Backoff and Jitter", 2015): a wait is drawn between nothing and
-    the limit of its attempt, so that a street of appliances does not come back all at once after an outage.
+    the limit of its attempt, so that appliances do not all reconnect at once after an outage.
 
     Raises:
         ValueError: The base is not above zero, or the cap is below the base.
@@ -39,7 +39,7 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """How many attempts have failed in a row; what worked for less than a stable time is one of them."""
+    """Attempts that failed in a row; one that worked for less than a stable time counts as failed."""
 
     count: int = 0
     works_since: float | None = None
@@ -51,10 +51,10 @@ class Failures:
         return max(0, self.count - 1)
 
     def worked(self, now: float) -> "Failures":
-        """An attempt succeeded: that alone forgives nothing, as a service may accept and drop again at once."""
+        """Note a success. It does not reset the count yet, as a service may accept and drop a connection at once."""
         return replace(self, works_since=now)
 
     def failed(self, now: float, stable_s: float) -> "Failures":
-        """An attempt failed, or what had worked broke; the count begins anew if it had worked for ``stable_s``."""
+        """Count a failure; the count restarts at 1 if the last attempt had worked for ``stable_s``."""
         stable = self.works_since is not None and now - self.works_since >= stable_s
         return Failures(1 if stable else self.count + 1)

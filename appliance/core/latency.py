@@ -1,52 +1,52 @@
-"""How long the moments took that a household feels; pure: whoever has a clock passes the times in."""
+"""Latencies that a person notices. Pure: callers pass the times in."""
 
 from enum import Enum
 
 
 class Latency(Enum):
-    """From one moment to another, in milliseconds."""
+    """A latency, in milliseconds."""
 
     WAKE_TO_LIGHT = "wake_to_light"
-    """The wake word's last sample was captured, until the light changed."""
+    """From the capture of the wake word's last sample to the change of the light."""
     WAKE_TO_LINK_OPEN = "wake_to_link_open"
-    """The same, or the press, until the service had answered the set-up."""
+    """From the wake word's last sample, or the press, to the service's answer to the set-up."""
     SPEECH_TO_ANSWER = "speech_to_answer"
-    """The person had stopped speaking, as far as it is known here, until the answer could be heard."""
+    """From the end of speech, as far as it is known here, to the first audible sample of the answer."""
     FIRST_REPLY_CHUNK_TO_SPEAKER = "first_reply_chunk_to_speaker"
-    """The first audio of a reply was received, until its first sample could be heard."""
+    """From the first audio of a reply to its first audible sample."""
     INTERRUPT_TO_SILENCE = "interrupt_to_silence"
-    """The interruption was known here, until the last sample of the old reply had been heard."""
+    """From the moment that the interruption is known here to the last audible sample of the old reply."""
 
 
 class Stopwatch:
-    """Collects durations; the last ``bound`` of each kind are kept."""
+    """Measures latencies; keeps the last ``bound`` of each kind."""
 
     def __init__(self, bound: int = 1000) -> None:
         self._bound = bound
         self._began: dict[Latency, float] = {}
-        self._taken: dict[Latency, list[float]] = {latency: [] for latency in Latency}
+        self._durations: dict[Latency, list[float]] = {latency: [] for latency in Latency}
 
     def begin(self, latency: Latency, at: float) -> None:
-        """Start anew at ``at`` seconds."""
+        """Start or restart at ``at`` seconds."""
         self._began[latency] = at
 
     def runs(self, latency: Latency) -> bool:
-        """Return whether it was begun and has not ended."""
+        """Return whether it has begun and not ended."""
         return latency in self._began
 
     def end(self, latency: Latency, at: float) -> float | None:
-        """Return the milliseconds since `begin`; None, and nothing is kept, where it was not begun."""
+        """Return the milliseconds since `begin` and keep them; None if it was not begun."""
         began = self._began.pop(latency, None)
         if began is None:
             return None
-        taken_ms = (at - began) * 1000
-        self._taken[latency] = [*self._taken[latency], taken_ms][-self._bound :]
-        return taken_ms
+        duration_ms = (at - began) * 1000
+        self._durations[latency] = [*self._durations[latency], duration_ms][-self._bound :]
+        return duration_ms
 
     def forget(self, latency: Latency) -> None:
-        """Drop a `begin` that will not be ended."""
+        """Discard a `begin` that will have no `end`."""
         self._began.pop(latency, None)
 
-    def taken_ms(self, latency: Latency) -> tuple[float, ...]:
+    def durations_ms(self, latency: Latency) -> tuple[float, ...]:
         """Return all durations of a kind, oldest first."""
-        return tuple(self._taken[latency])
+        return tuple(self._durations[latency])

@@ -103,7 +103,7 @@ def make_report(
         unsent_speech_s=unsent_speech_s(
             recording.microphone(), expected.conversations, [*expected.spans, *expected.wake_words]
         ),
-        latencies_ms={latency: stopwatch.taken_ms(latency) for latency in Latency},
+        latencies_ms={latency: stopwatch.durations_ms(latency) for latency in Latency},
         states=recording.states(),
         trouble=trouble,
         exit=outcome,
