@@ -75,7 +75,7 @@ class Diary:
         self.lights.append(shown)
         self.signs += after.state is not State.LISTENING or after.listening is Listening.SPEECH
         counts = self._appliance.uplink.counts
-        repeated = counts.repeated - counts.taken_back
+        repeated = counts.repeated - counts.requeued
         if repeated > self._repeated:
             self.deeds.append(Action.ASK_AGAIN)
             self._repeated = repeated

@@ -18,7 +18,7 @@ class UplinkCounts:
     """Taken by a link."""
     repeated: int
     """Sent samples that are sent again."""
-    taken_back: int
+    requeued: int
     """Repeated samples that were sent over a lost link, and that its session may not have."""
     dropped: int
     """Overwritten before a link took them, or dropped or forgotten with the conversation."""
@@ -72,7 +72,7 @@ class AttachedSink:
         self.in_activity = span.needs_end = False
 
 
-class Losses:
+class LossCounter:
     """Counts dropped samples; `report` passes the new ones to ``on_dropped``."""
 
     def __init__(self, on_dropped: Callable[[int], None] | None) -> None:
@@ -91,7 +91,7 @@ class Losses:
             self._on_dropped(new)
 
 
-def behind(spans: Iterable[Span], mode: Mode | None, samples: int, newest: int) -> int:
+def start_of_newest(spans: Iterable[Span], mode: Mode | None, samples: int, newest: int) -> int:
     """Return where the last ``samples`` that were sent of these spans begin; ``newest`` if none of them was.
 
     The spans come newest first; a span of another mode, and those before it, do not count.
@@ -106,6 +106,6 @@ def behind(spans: Iterable[Span], mode: Mode | None, samples: int, newest: int) 
     return at
 
 
-def beginning(spans: Iterable[Span], at: int) -> int:
+def span_start(spans: Iterable[Span], at: int) -> int:
     """Return the start of the span that contains or precedes ``at``; ``at`` if there is none."""
     return max((span.start for span in spans if span.start <= at), default=at)

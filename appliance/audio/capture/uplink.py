@@ -14,7 +14,7 @@ from typing import Final
 
 from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.resume_point import ResumePoint
-from appliance.audio.capture.spans import AttachedSink, Losses, Span, UplinkCounts, beginning, behind
+from appliance.audio.capture.spans import AttachedSink, LossCounter, Span, UplinkCounts, span_start, start_of_newest
 from appliance.audio.ports import UplinkSink
 from appliance.clock import loop_time
 from appliance.core.state import Gate, Mode
@@ -64,14 +64,14 @@ class Uplink:
         self._mode: Mode | None = None  # until the conversation's first span
         self._spans: deque[Span] = deque()  # unsent, oldest first; only the last can be open
         self._reported: deque[Span] = deque(maxlen=_SPANS_REPORTED)
-        self._line: AttachedSink | None = None
+        self._attached: AttachedSink | None = None
         self._next_audio_at = 0.0
         self._sending = 0  # samples, while a send runs
         self._taken_to = self._answered_to = 0
         self._known = ResumePoint()
         self._answering_to: int | None = None
-        self._captured = self._sent = self._repeated = self._taken_back = 0
-        self._dropped = Losses(on_dropped)
+        self._captured = self._sent = self._repeated = self._requeued = 0
+        self._dropped = LossCounter(on_dropped)
         self._signal = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
@@ -142,7 +142,7 @@ class Uplink:
         """Whether samples are being sent to a link, or would be once the gate is closed."""
         span = self._spans[-1] if self._spans else None
         newest = span is not None and span.cursor < (self._buffer.end if span.stop is None else span.stop)
-        return bool(self._sending or (self._line is not None and (len(self._spans) > 1 or newest)))
+        return bool(self._sending or (self._attached is not None and (len(self._spans) > 1 or newest)))
 
     @property
     def counts(self) -> UplinkCounts:
@@ -153,7 +153,7 @@ class Uplink:
             captured=self._captured + (max(end - opened.start, 0) if opened else 0),
             sent=self._sent,
             repeated=self._repeated,
-            taken_back=self._taken_back,
+            requeued=self._requeued,
             dropped=self._dropped.count,
             spans=tuple(span.bounds(end) for span in self._reported),
         )
@@ -165,13 +165,13 @@ class Uplink:
 
         Its sends must end, at least with LinkError, once the link is closed: the sender waits for the one that runs.
         """
-        self._line = AttachedSink(sink)
+        self._attached = AttachedSink(sink)
         self._changed()
 
     def detach(self, sink: UplinkSink | None = None) -> None:
         """Stop sending; given a sink, only if it is still the attached one. Unsent samples wait for the next link."""
-        if sink is None or (self._line is not None and self._line.sink is sink):
-            self._line = None
+        if sink is None or (self._attached is not None and self._attached.sink is sink):
+            self._attached = None
         self._changed()
 
     def answering(self, undelivered: int = 0) -> None:
@@ -209,19 +209,19 @@ class Uplink:
         With ``to_handle``, repeat everything since the newest handle: a resumed session knows nothing later, even if
         TCP has acknowledged it. A push-to-talk turn that is unknown in part is repeated as a whole.
         """
-        self._line = None
+        self._attached = None
         at = max(self._behind(samples + self._sending), self._answered_to)
         if to_handle and self._known.to is not None:
             at = min(at, self._known.to)
             if self._mode is Mode.PUSH_TO_TALK:
-                at = max(beginning(self._reported, at), self._answered_to)
+                at = max(span_start(self._reported, at), self._answered_to)
         before = self._repeated
         takes_s = self._go_back(at)
-        self._taken_back += self._repeated - before
+        self._requeued += self._repeated - before
         return takes_s
 
     def _behind(self, samples: int) -> int:
-        return behind(reversed(self._reported), self._mode, samples, self._taken_to)
+        return start_of_newest(reversed(self._reported), self._mode, samples, self._taken_to)
 
     def _go_back(self, behind: int) -> Seconds:
         behind = max(behind, self._buffer.begin)
@@ -251,45 +251,45 @@ class Uplink:
         """Send until cancelled. A LinkError only detaches its sink: the link's receiver reports the loss."""
         while True:
             self._signal.clear()
-            line = self._line
-            if line is None:
+            attached = self._attached
+            if attached is None:
                 await self._wait()
                 continue
             try:
-                await self._advance(line)
+                await self._advance(attached)
             except LinkError:
-                self.detach(line.sink)
+                self.detach(attached.sink)
 
-    async def _advance(self, line: AttachedSink) -> None:
+    async def _advance(self, attached: AttachedSink) -> None:
         """Send the next thing, or wait for a change."""
         if not self._spans:
-            await self._pause(line)
+            await self._pause(attached)
             return
         span = self._spans[0]
         self._skip_overwritten(span)
         if span.cursor == span.stop:
-            await self._finish(line, span)
+            await self._finish(attached, span)
             return
         size = self._due(span)
         if not size:
             await self._wait()
-        elif span.mode is Mode.PUSH_TO_TALK and not line.in_activity:
-            await line.start_activity(span)
+        elif span.mode is Mode.PUSH_TO_TALK and not attached.in_activity:
+            await attached.start_activity(span)
         elif loop_time() < self._next_audio_at:
             await self._wait(self._next_audio_at)
         else:
-            await self._send(line, span, size)
+            await self._send(attached, span, size)
 
-    async def _pause(self, line: AttachedSink) -> None:
+    async def _pause(self, attached: AttachedSink) -> None:
         """Send audio_stream_end once when a hands-free stream pauses."""
-        due = None if line.last_audio_at is None else line.last_audio_at + STREAM_PAUSE_S
+        due = None if attached.last_audio_at is None else attached.last_audio_at + STREAM_PAUSE_S
         if due is None or loop_time() < due:
             await self._wait(due)
             return
-        await line.sink.send_audio_stream_end()
-        line.last_audio_at = None
+        await attached.sink.send_audio_stream_end()
+        attached.last_audio_at = None
 
-    async def _finish(self, line: AttachedSink, span: Span) -> None:
+    async def _finish(self, attached: AttachedSink, span: Span) -> None:
         """End the activity of a span that was sent, then forget the span.
 
         A link that came after the last sample gets an empty activity, so that the service knows that the turn is over.
@@ -297,12 +297,12 @@ class Uplink:
         if not span.needs_end:
             self._spans.popleft()
             self._changed()
-        elif not line.in_activity:
-            await line.start_activity(span)
+        elif not attached.in_activity:
+            await attached.start_activity(span)
         else:
-            await line.end_activity(span)
+            await attached.end_activity(span)
 
-    async def _send(self, line: AttachedSink, span: Span, size: int) -> None:
+    async def _send(self, attached: AttachedSink, span: Span, size: int) -> None:
         """Send ``size`` samples; if the link fails they stay unsent, or are dropped if their span was meanwhile."""
         loop = asyncio.get_running_loop()
         samples = self._buffer.read(SampleIndex(span.cursor), SampleIndex(span.cursor + size))
@@ -310,7 +310,7 @@ class Uplink:
         taken_to = span.cursor = self._taken_to = span.cursor + size
         self._sending = size
         try:
-            await line.sink.send_audio(samples.astype("<i2", copy=False).tobytes())
+            await attached.sink.send_audio(samples.astype("<i2", copy=False).tobytes())
         except LinkError:
             if span.cursor < taken_to:
                 self._repeated -= size  # they are queued again already
@@ -327,7 +327,7 @@ class Uplink:
         if size < self._longest_chunk:
             self._dropped.report()
         if span.mode is Mode.HANDS_FREE:
-            line.last_audio_at = loop.time()
+            attached.last_audio_at = loop.time()
 
     def _due(self, span: Span) -> int:
         """Return the number of samples to send next; 0 for none yet."""
@@ -377,7 +377,7 @@ class Uplink:
     def _forget(self) -> None:
         """Drop unsent samples; later ones wait for another link."""
         self.drop_unsent()
-        self._line = None
+        self._attached = None
 
     def _skip_overwritten(self, span: Span) -> None:
         """Move the cursor to the oldest sample in the buffer."""
@@ -386,7 +386,7 @@ class Uplink:
     def _changed(self) -> None:
         """Wake the sender, and whoever waits in `drained`."""
         self._signal.set()
-        if self._line is not None and self._spans and self._spans[0].stop is not None:
+        if self._attached is not None and self._spans and self._spans[0].stop is not None:
             self._drained.clear()
         else:
             self._drained.set()

@@ -192,7 +192,7 @@ async def test_what_has_not_arrived_of_a_finished_press_is_a_turn_again():
     assert second.heard == stream(15_000, 16_000).tolist()
 
 
-async def test_more_than_was_sent_cannot_be_taken_back_nor_what_has_its_answer():
+async def test_more_than_was_sent_cannot_be_requeued_nor_what_has_its_answer():
     first, second = RecordingLink(), RecordingLink()
     async with running() as room:
         room.begin(0, gate=Gate.OPEN)
@@ -209,7 +209,7 @@ async def test_more_than_was_sent_cannot_be_taken_back_nor_what_has_its_answer()
     assert second.heard == stream(answered, 22_400).tolist()
 
 
-async def test_what_a_lost_link_is_still_being_sent_is_taken_back_with_what_it_did_not_deliver():
+async def test_what_a_lost_link_is_still_being_sent_is_requeued_with_what_it_did_not_deliver():
     """A send that waits for room ends only some time after the loss is known."""
 
     first, second = RecordingLink(lasts=10, delay_s=0.05), RecordingLink()
@@ -228,7 +228,7 @@ async def test_what_a_lost_link_is_still_being_sent_is_taken_back_with_what_it_d
         assert second.heard == stream(len(first.heard) - 1_000, room.ring.end).tolist()
 
 
-async def test_a_lost_link_is_sent_nothing_more_once_its_samples_are_taken_back():
+async def test_a_lost_link_is_sent_nothing_more_once_its_samples_are_requeued():
     link = RecordingLink()
     async with running() as room:
         room.begin(0, gate=Gate.OPEN)

@@ -250,7 +250,7 @@ async def test_a_loss_is_told_once_playback_has_room_for_what_came_before_it():
         assert house.events[-1] == LinkLost(1, resumable=True, trouble=Trouble.LOST)
 
 
-async def test_what_a_lost_link_did_not_deliver_is_taken_back_before_anybody_is_told():
+async def test_what_a_lost_link_did_not_deliver_is_requeued_before_anybody_is_told():
     house = Household()
     async with house.linked() as (_, link):
         link.never_arrived = 1_280
