@@ -167,13 +167,13 @@ async def interrupted(by: str) -> Watch:
     return watch
 
 
-@pytest.mark.parametrize("by", ["wake word", "button"])
+@pytest.mark.parametrize("by", ["service", "wake word", "button"])
 async def test_silence_comes_before_any_line_of_a_slow_journal(by: str):
     watch = await interrupted(by)
     assert watch.lines == []
     assert watch.flushed_at == watch.began_at
 
 
-@pytest.mark.parametrize("by", ["wake word"])
+@pytest.mark.parametrize("by", ["service", "wake word"])
 async def test_an_interruption_takes_no_more_calls_than_the_button_needs(by: str):
     assert len((await interrupted(by)).calls) <= len((await interrupted("button")).calls)

@@ -90,11 +90,6 @@ class LevelMeasured:
 
 
 @dataclass(frozen=True, slots=True)
-class SendingStalled:
-    """Audio that was sent does not leave this device."""
-
-
-@dataclass(frozen=True, slots=True)
 class RotationWanted:
     """Answers over this connection take longer and longer."""
 
@@ -102,6 +97,9 @@ class RotationWanted:
 @dataclass(frozen=True, slots=True)
 class Ticked:
     """Time has passed; a few times a second while a connection is open."""
+
+    stalled: bool = False
+    """Audio that was sent does not leave this device."""
 
 
 Fact = (
@@ -117,7 +115,6 @@ Fact = (
     | FirstAudio
     | ToolAnswered
     | LevelMeasured
-    | SendingStalled
     | RotationWanted
     | Ticked
 )
@@ -169,14 +166,6 @@ class ReplyChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class AudioDropped:
-    """Audio of a reply that is over is not played."""
-
-    size: int
-    """Bytes."""
-
-
-@dataclass(frozen=True, slots=True)
 class AnswerStarted:
     """Speech that was sent so far is being answered."""
 
@@ -205,24 +194,15 @@ class ResendText:
     text: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class CalledAgain:
-    """A tool call that has come before is ignored."""
-
-    name: str
-
-
 Output = (
     ev.Event
     | Diagnosis
     | ReplyChunk
     | FirstAudio
-    | AudioDropped
     | AnswerStarted
     | AnswerEnded
     | AnswerDelay
     | WordsMissed
     | ResendText
-    | CalledAgain
     | ToolCall
 )

@@ -50,9 +50,8 @@ TABLE: Final[dict[type[Fact], dict[Phase, Row | str]]] = {
     | _row(transitions.generation_ended, REPLYING, FINISHED, DISCARDED, INTERRUPTED, to=FINISHED),
     messages.TurnComplete: _row(transitions.turn_without_reply_ended, NONE)
     | _row(transitions.turn_ended, REPLYING, FINISHED, DISCARDED, INTERRUPTED, to=NONE),
-    messages.Interrupted: _row(transitions.interrupt, REPLYING, INTERRUPTED, to=INTERRUPTED)
-    | _row(transitions.interrupt_playback, NONE, FINISHED, to=FINISHED)
-    | _row(transitions.discard_noticed, DISCARDED, to=INTERRUPTED),
+    messages.Interrupted: _row(transitions.interrupt, NONE, FINISHED, to=FINISHED)
+    | _row(transitions.interrupt, REPLYING, DISCARDED, INTERRUPTED, to=INTERRUPTED),
     ReplyDiscarded: _row(transitions.discard, REPLYING, to=DISCARDED)
     | _no(NONE, FINISHED, DISCARDED, INTERRUPTED, why="no audio is being sent that would be played"),
     messages.StatusReported: _row(transitions.status_reported),
@@ -82,7 +81,6 @@ TABLE: Final[dict[type[Fact], dict[Phase, Row | str]]] = {
     messages.HandleUpdated: _row(transitions.handle_updated),
     messages.GoAway: _row(transitions.going_away),
     facts.RotationWanted: _row(transitions.want_rotation),
-    facts.SendingStalled: _row(transitions.sending_stalled),
     facts.Ticked: _row(transitions.tick),
 }
 

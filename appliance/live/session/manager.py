@@ -28,7 +28,7 @@ from appliance.live.session.pending_messages import PendingMessages
 from appliance.live.session.receiver import Dependencies, Receiver
 from appliance.live.session.state import busy, rotation_due, speech_begins
 from appliance.live.session.watchdogs import LatencyDriftDetector, SendStallDetector
-from appliance.units import Dbfs, Seconds
+from appliance.units import REPLY, Dbfs, Seconds
 
 DRAIN_S: Final = 0.5
 """How long a closing link waits for what was captured to be sent."""
@@ -69,7 +69,8 @@ class SessionManager:
         self._uplink = uplink
         self._callbacks = callbacks
         self._report_truncation = report_truncation
-        self._receiver = Receiver(self, dependencies, playback, callbacks)
+        self._playback = playback
+        self._receiver = Receiver(self, dependencies, uplink, playback, callbacks)
         self._tasks = asyncio.TaskGroup()
         self._pending = PendingMessages(self._tasks, lambda call: self._take(facts.ToolAnswered(call)))
         self._latency_drift = LatencyDriftDetector()
@@ -88,7 +89,7 @@ class SessionManager:
     @property
     def counts(self) -> SessionCounts:
         """The counters as they stand."""
-        pending, dropped_bytes = self._pending, self._receiver.dropped_bytes
+        pending, dropped_bytes = self._pending, self._session.state.dropped_bytes
         return SessionCounts(dropped_bytes, pending.results_dropped, pending.texts_dropped, self._swaps)
 
     # Orders
@@ -119,7 +120,7 @@ class SessionManager:
     def discard(self) -> None:
         """Drop what still comes of the model's turn."""
         self.truncate_reply()
-        self._receiver.discard()
+        self._take(facts.ReplyDiscarded())
 
     def begin_speech(self, mode: Mode) -> None:
         """The person takes the turn by the wake word or the button."""
@@ -253,7 +254,7 @@ class SessionManager:
         """Look after the link once; return whether to swap it."""
         now = loop_time()
         stalled = self._send_stall.sample(opened.link.traffic(), now)
-        self._take(facts.SendingStalled() if stalled else facts.Ticked(), order)
+        self._take(facts.Ticked(stalled), order)
         swap = rotation_due(self._session.state, now).swap
         if swap is Swap.FORCED and busy(self._session.state) & {Busy.MODEL, Busy.TOOL}:
             error = LinkError("the Live service is about to end the connection", LinkCause.ENDED)
@@ -328,13 +329,11 @@ class SessionManager:
                 self._uplink.resend_turn(OVERLOOKED_S)
             case ToolCall():
                 self._callbacks.on_tool_call(output)
-            case facts.CalledAgain(name):
-                log.event("tool.called-again", level="warning", tool=name)
             case facts.Diagnosis(symptom, action):
                 log.event("link.finding", level="warning", kind=symptom.value, remedy=action.value)
                 if symptom is facts.Symptom.STALLED_UPLINK and order is not None:
                     self._handle_stall(order)
-            case facts.ReplyChunk() | facts.FirstAudio() | facts.AudioDropped():
+            case facts.ReplyChunk() | facts.FirstAudio():
                 pass  # the receiver's
             case _ if order is not None:
                 self.post(output, order)
@@ -357,12 +356,12 @@ class SessionManager:
 
     def truncate_reply(self) -> None:
         """Note what was heard of an interrupted answer, and tell the model, which believes that all of it was."""
-        cut = self._receiver.truncate_reply()
-        if cut is None or cut.note is None or self._opened is None or not self._report_truncation:
+        cut = self._recorder.cut(self._playback.heard(self._recorder.epoch, loop_time()))
+        if cut is None:
+            return
+        heard_ms, received_ms = (round(REPLY.duration(samples) * 1000) for samples in (cut.heard, cut.received))
+        log.event("reply.cut", heard_ms=heard_ms, received_ms=received_ms)
+        if cut.note is None or self._opened is None or not self._report_truncation:
             return
         if capabilities(self._opened.model).has(Feature.CONTENT_AT_ANY_TIME):
             self._pending.add_history(HistorySeed(SeedMethod.CONTENT, (Turn(Role.PERSON, cut.note),)))
-
-    def handle_came(self, unknown: int) -> None:
-        """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
-        self._uplink.handle_came(unknown)

@@ -10,13 +10,12 @@ from appliance.core.effects import OpenLink
 from appliance.core.events import CapReached, Continuity, Event, ServerInterrupted
 from appliance.errors import LinkError
 from appliance.live.connecting.connector import Connector, OpenedLink
-from appliance.live.messages import Grounding, HandleUpdated, Interrupted, LinkMessage, UsageReported
+from appliance.live.messages import Grounding, HandleUpdated, LinkMessage, ToolCall, UsageReported
 from appliance.live.session import facts
-from appliance.live.session.callbacks import Callbacks, Playback
+from appliance.live.session.callbacks import Callbacks, Playback, Uplink
 from appliance.live.session.machine import SessionMachine
-from appliance.live.transcript_recorder import TranscriptRecorder, TruncatedReply
+from appliance.live.transcript_recorder import TranscriptRecorder
 from appliance.live.usage.recorder import UsageRecorder
-from appliance.units import REPLY
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,25 +46,26 @@ class ReceiverOwner(Protocol):
     def truncate_reply(self) -> None:
         """Note what was heard of an interrupted answer, and tell the model."""
 
-    def handle_came(self, unknown: int) -> None:
-        """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
-
 
 class Receiver:
     """Serves one link after the other."""
 
     def __init__(
-        self, owner: ReceiverOwner, dependencies: Dependencies, playback: Playback, callbacks: Callbacks
+        self,
+        owner: ReceiverOwner,
+        dependencies: Dependencies,
+        uplink: Uplink,
+        playback: Playback,
+        callbacks: Callbacks,
     ) -> None:
         self._owner = owner
         self._connector = dependencies.connector
         self._session = dependencies.session
         self._usage = dependencies.usage
         self._recorder = dependencies.recorder
+        self._uplink = uplink
         self._playback = playback
         self._callbacks = callbacks
-        self.dropped_bytes = 0
-        """Audio of replies that were interrupted."""
 
     async def read(self, opened: OpenedLink, order: OpenLink) -> LinkError:
         """Read a link until it is lost; return why. While playback is full, nothing is read."""
@@ -82,18 +82,6 @@ class Receiver:
             return error
         raise AssertionError  # messages end by an error only
 
-    def discard(self) -> None:
-        """Drop what still comes of the model's turn."""
-        self._session.step(facts.ReplyDiscarded(), loop_time())
-
-    def truncate_reply(self) -> TruncatedReply | None:
-        """The newest reply is heard no further; return what was heard of it, None if it was all, or there is none."""
-        cut = self._recorder.cut(self._playback.heard(self._recorder.epoch, loop_time()))
-        if cut is not None:
-            heard_ms, received_ms = (round(REPLY.duration(samples) * 1000) for samples in (cut.heard, cut.received))
-            log.event("reply.cut", heard_ms=heard_ms, received_ms=received_ms)
-        return cut
-
     def _note(self, message: HandleUpdated | UsageReported, opened: OpenedLink, order: OpenLink) -> None:
         """Take what counts even where nothing more is to be heard of the link."""
         if isinstance(message, UsageReported):
@@ -101,37 +89,35 @@ class Receiver:
         elif self._owner.handles(order):
             self._connector.handle(message.handle)
             if message.handle is not None:
-                self._owner.handle_came(opened.link.unconsumed(message.consumed))
+                self._uplink.handle_came(opened.link.unconsumed(message.consumed))
 
     async def _take(self, message: LinkMessage, order: OpenLink) -> None:
         outputs = self._session.step(message, loop_time())
-        if not isinstance(message, Interrupted):  # silence comes before anything is recorded
-            self._record(message)
+        if outputs and isinstance(outputs[0], ServerInterrupted):
+            self._callbacks.post(outputs[0])  # silence comes before anything is recorded
+            self._owner.truncate_reply()
+            outputs = outputs[1:]
+        self._record(message, outputs)
         for output in outputs:
             await self._execute(output, order)
-        if isinstance(message, Interrupted):
-            self._record(message)
-        elif isinstance(message, UsageReported) and self._usage.stop is not None:
+        if isinstance(message, UsageReported) and self._usage.stop is not None:
             self._owner.post(CapReached(order.link, self._usage.stop), order)
 
-    def _record(self, message: LinkMessage) -> None:
+    def _record(self, message: LinkMessage, outputs: tuple[facts.Output, ...]) -> None:
         for turn in self._recorder.feed(message):
             self._callbacks.on_said(turn)
         if isinstance(message, Grounding):
             log.event("reply.looked-up", sources=len(message.sources))
+        elif isinstance(message, ToolCall) and not outputs:
+            log.event("tool.called-again", level="warning", tool=message.name)
 
     async def _execute(self, output: facts.Output, order: OpenLink) -> None:
         match output:
-            case ServerInterrupted():
-                self._owner.post(output, order)
-                self._owner.truncate_reply()
             case facts.ReplyChunk(epoch, pcm):
                 self._recorder.received(epoch, len(pcm) // 2)
                 await self._playback.write(epoch, pcm)
             case facts.FirstAudio():
                 for further in self._session.step(output, loop_time()):
                     await self._execute(further, order)
-            case facts.AudioDropped(size):
-                self.dropped_bytes += size
             case _:
                 self._owner.execute(output, order)

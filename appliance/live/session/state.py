@@ -157,6 +157,8 @@ class SessionState:
     """What was said in writing and has no answer."""
     text_sent: bool = False
     """It was sent over this connection, or waits for one."""
+    dropped_bytes: int = 0
+    """Audio of replies that were over, since the start."""
     stalls: int = 0
     """How often sending stalled since the last answer."""
 

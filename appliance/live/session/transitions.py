@@ -31,8 +31,14 @@ LATE_S: Final = 2.0
 
 def begin_conversation(s: SessionState, _fact: object, _now: Seconds) -> Step:
     """Forget the last conversation; replies are numbered on."""
-    voice, answering = s.voice.reset(), s.answering
-    return SessionState(s.limits, voice=voice, epoch=s.epoch, audible_epoch=s.audible_epoch, answering=answering), ()
+    return SessionState(
+        s.limits,
+        voice=s.voice.reset(),
+        epoch=s.epoch,
+        audible_epoch=s.audible_epoch,
+        answering=s.answering,
+        dropped_bytes=s.dropped_bytes,
+    ), ()
 
 
 def open_connection(s: SessionState, fact: facts.ConnectionOpened, now: Seconds) -> Step:
@@ -79,10 +85,10 @@ def send_text(s: SessionState, fact: facts.TextSent, now: Seconds) -> Step:
 
 def resend(s: SessionState, fact: facts.SpeechResent, _now: Seconds) -> Step:
     """Wait for an answer once all is sent; send again what was written, unless this connection has taken it."""
-    if not fact.finished:
-        return (_resent(s, fact.sent_at) if waiting(s) else s), ()
-    s = _resent(s, fact.sent_at)
-    if s.text is None or s.text_sent:
+    if not (fact.finished or waiting(s)):
+        return s, ()
+    s = answers.answer_due(replace(s, resending=True, noticed=True), fact.sent_at)
+    if s.text is None or s.text_sent or not fact.finished:
         return s, ()
     return replace(s, text_sent=True), (facts.ResendText(s.text),)
 
@@ -108,26 +114,33 @@ def _person_stops(s: SessionState, now: Seconds) -> SessionState:
     return answers.answer_due(replace(s, speaks=False, noticed=s.tells, voice=s.voice.reset()), now)
 
 
-def _resent(s: SessionState, sent_at: Seconds) -> SessionState:
-    return answers.answer_due(replace(s, resending=True, noticed=True), sent_at)
-
-
 # What the service hears
 
 
-def speech_started(s: SessionState, message: messages.SpeechStarted, now: Seconds) -> Step:
+def speech_started(s: SessionState, _message: object, now: Seconds) -> Step:
     """Give the person the turn, unless what the service hears was sent again."""
-    return _hear_person(_service_hears(s, now), message, now)
+    s = _service_hears(s, now)
+    replay = s.resending and waiting(s) and not s.voice.begins
+    return (s, ()) if replay or s.connection.person is Person.SPEAKING else _person_speaks(s, now)
 
 
-def speech_ended(s: SessionState, message: messages.SpeechEnded, now: Seconds) -> Step:
+def speech_ended(s: SessionState, _message: object, now: Seconds) -> Step:
     """Wait for an answer."""
-    return _hear_person(_later_turn(_service_hears(s, now)), message, now)
+    s = _later_turn(_service_hears(s, now))
+    if s.connection.person is Person.DONE:
+        return s, ()
+    s = on_connection(s, person=Person.DONE)
+    if s.connection.mode is Mode.PUSH_TO_TALK:
+        return s, ()
+    return _person_stops(s, now), (ev.UserSilent(s.connection.link),)
 
 
-def words_heard(s: SessionState, message: messages.HeardText, now: Seconds) -> Step:
+def words_heard(s: SessionState, _message: object, now: Seconds) -> Step:
     """Give the person the turn, unless the words belong to a turn that is over: transcripts come late."""
-    return _hear_person(_later_turn(answers.alive(replace(s, heard=True), now)), message, now)
+    s = _later_turn(answers.alive(replace(s, heard=True), now))
+    late = waiting(s) or (s.answer_at is not None and now - s.answer_at < LATE_S)
+    replay = late and not s.voice.begins
+    return (s, ()) if replay or s.connection.person is not Person.QUIET else _person_speaks(s, now)
 
 
 def _service_hears(s: SessionState, now: Seconds) -> SessionState:
@@ -139,37 +152,8 @@ def _later_turn(s: SessionState) -> SessionState:
     return on_connection(s, phase=Phase.FINISHED) if s.connection.phase is Phase.INTERRUPTED else s
 
 
-def _hear_person(s: SessionState, message: messages.LinkMessage, now: Seconds) -> Step:
-    """Take what a message says of the person, if it is news; in push-to-talk mode the button knows better."""
-    if _is_replay(s, message, now):
-        return s, ()
-    before = s.connection.person
-    match message:
-        case messages.SpeechStarted() if before is not Person.SPEAKING:
-            return _person_speaks(s, now)
-        case messages.HeardText() if before is Person.QUIET:
-            return _person_speaks(s, now)
-        case messages.SpeechEnded() if before is not Person.DONE:
-            s = on_connection(s, person=Person.DONE)
-            if s.connection.mode is Mode.HANDS_FREE:
-                return _person_stops(s, now), (ev.UserSilent(s.connection.link),)
-    return s, ()
-
-
-def _is_replay(s: SessionState, message: messages.LinkMessage, now: Seconds) -> bool:
-    """Return whether what the service hears was said before: transcripts come late, and repetitions are none."""
-    if s.voice.begins:
-        return False
-    match message:
-        case messages.HeardText():
-            return waiting(s) or (s.answer_at is not None and now - s.answer_at < LATE_S)
-        case messages.SpeechStarted():
-            return s.resending and waiting(s)
-        case _:
-            return False
-
-
 def _person_speaks(s: SessionState, now: Seconds) -> Step:
+    """Give the person the turn; in push-to-talk mode the button knows better."""
     s = on_connection(s, person=Person.SPEAKING)
     if s.connection.mode is Mode.PUSH_TO_TALK:
         return s, ()
@@ -207,7 +191,7 @@ def hand_on(s: SessionState, fact: messages.ReplyAudio | facts.FirstAudio, _now:
 def drop(s: SessionState, fact: messages.ReplyAudio | facts.FirstAudio, now: Seconds) -> Step:
     """Drop audio."""
     s, found = answers.hear_audio(s, fact.pcm, now) if isinstance(fact, messages.ReplyAudio) else (s, ())
-    return on_connection(s, stale_at=now), (facts.AudioDropped(len(fact.pcm)), *found)
+    return replace(on_connection(s, stale_at=now), dropped_bytes=s.dropped_bytes + len(fact.pcm)), found
 
 
 def drop_or_begin(s: SessionState, message: messages.ReplyAudio, now: Seconds) -> Step:
@@ -247,39 +231,24 @@ def turn_without_reply_ended(s: SessionState, message: messages.TurnComplete, no
     return s, (ev.ReplyEnded(s.connection.link, 0), *outputs)
 
 
-def interrupt(s: SessionState, _message: messages.Interrupted, now: Seconds) -> Step:
-    """Silence the reply; audio that is under way is dropped."""
-    return _interrupt(s, now, Phase.INTERRUPTED)
-
-
-def interrupt_playback(s: SessionState, _message: messages.Interrupted, now: Seconds) -> Step:
-    """Silence what is being played; nothing is under way."""
-    return _interrupt(s, now, Phase.FINISHED)
-
-
-def discard_noticed(s: SessionState, _message: messages.Interrupted, now: Seconds) -> Step:
-    """Note that the service ends the reply that was discarded here."""
-    return _interrupt(s, now, Phase.INTERRUPTED)
-
-
-def _interrupt(s: SessionState, now: Seconds, phase: Phase) -> Step:
+def interrupt(s: SessionState, _message: object, now: Seconds) -> Step:
+    """Silence the reply, unless it was discarded; audio that is under way is dropped."""
     before = s.connection
     by_nobody = before.speech_at is None or now - before.speech_at > s.limits.interruption_s
-    speaking = before.person is Person.SPEAKING
     connection = replace(
         before,
-        phase=phase,
+        phase=Phase.FINISHED if before.phase in {Phase.NONE, Phase.FINISHED} else Phase.INTERRUPTED,
         stale_at=now,
         generating=False,
-        person=before.person if speaking else Person.QUIET,
         silent_turns=0 if by_nobody else None,
+        person=Person.QUIET,
     )
     s = replace(s, connection=connection, heard=s.heard and not before.generating, answer_at=now)
     outputs: tuple[Output, ...] = ()
     if before.phase is not Phase.DISCARDED:
         s, ended = answers.end_answer(s)
         outputs = (ev.ServerInterrupted(before.link), *ended)
-    if speaking:  # that they began was reported while the model spoke, when it meant nothing yet
+    if before.person is Person.SPEAKING:  # reported while the model spoke, when it meant nothing yet
         s, speech = _person_speaks(s, now)
         outputs += speech
     return s, outputs
@@ -328,10 +297,10 @@ def input_awaited(s: SessionState, _message: object, now: Seconds) -> Step:
 
 
 def tool_called(s: SessionState, call: messages.ToolCall, _now: Seconds) -> Step:
-    """Run a tool; while it runs, no answer is late."""
+    """Run a tool, unless the call has come before; while it runs, no answer is late."""
     connection = s.connection
     if call.id in connection.calls:
-        return s, (facts.CalledAgain(call.name),)
+        return s, ()
     s = on_connection(_later_turn(s), calls=(*connection.calls, call.id)[-CALLS_REMEMBERED:])
     s = replace(s, tools=s.tools | {call.id}, awaited=s.awaited | {call.id}, noticed=True, tool_ran=True, heard=True)
     s, outputs = answers.begin_answer(s)
@@ -379,17 +348,14 @@ def want_rotation(s: SessionState, _fact: object, now: Seconds) -> Step:
 # Time
 
 
-def tick(s: SessionState, _fact: object, now: Seconds) -> Step:
-    """Notice speech that the service does not report, and answers that do not come."""
+def tick(s: SessionState, fact: facts.Ticked, now: Seconds) -> Step:
+    """Notice speech that the service does not report, answers that do not come, and sending that stalls."""
     s, heard = _hear_microphone(s, now)
+    if fact.stalled:
+        s = replace(s, stalls=s.stalls + 1)
+        return s, (*heard, facts.Diagnosis(Symptom.STALLED_UPLINK, Action.ROTATE))
     s, found = answers.overdue(s, now)
     return s, (*heard, *found)
-
-
-def sending_stalled(s: SessionState, _fact: object, now: Seconds) -> Step:
-    """Notice speech that the service does not report; want another connection."""
-    s, heard = _hear_microphone(s, now)
-    return replace(s, stalls=s.stalls + 1), (*heard, facts.Diagnosis(Symptom.STALLED_UPLINK, Action.ROTATE))
 
 
 def _hear_microphone(s: SessionState, now: Seconds) -> Step:

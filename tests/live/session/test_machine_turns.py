@@ -31,7 +31,6 @@ from appliance.live.session.facts import (
     ConversationStarted,
     Diagnosis,
     ResendText,
-    SendingStalled,
     SpeechResent,
     Symptom,
     TextSent,
@@ -165,8 +164,8 @@ def test_a_text_is_sent_again_over_another_connection_only_and_until_it_has_an_a
 
 def test_stalls_are_counted_until_there_is_an_answer():
     story = Story().ask()
-    assert Diagnosis(Symptom.STALLED_UPLINK, Action.ROTATE) in story.take(SendingStalled())
-    story.reconnect().take(SendingStalled())
+    assert Diagnosis(Symptom.STALLED_UPLINK, Action.ROTATE) in story.take(Ticked(stalled=True))
+    story.reconnect().take(Ticked(stalled=True))
     assert story.state.stalls == 2
     assert story.hear(LOUD, TurnComplete()).state.stalls == 0
 
