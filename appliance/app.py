@@ -13,31 +13,30 @@ from typing import assert_never
 
 from appliance.audio.cards.devices import Direction
 from appliance.audio.ports import Microphone, Speaker
-from appliance.audio.wavfile import WavMicrophone as WavFileMicrophone
-from appliance.audio.wavfile import WavSpeaker as WavFileSpeaker
+from appliance.audio.wavfile import WavMicrophone, WavSpeaker
 from appliance.audio.worker.messages import PERIODS_MS, Opened, WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
-from appliance.button.keyboard import KeyboardButton as KeyboardSwitch
+from appliance.button.keyboard import KeyboardButton
 from appliance.button.ports import Button
 from appliance.clock import local_now
 from appliance.config.devices import (
-    AlsaMicrophone,
-    AlsaSpeaker,
-    GpioButton,
-    GpioIndicator,
-    KeyboardButton,
-    NoButton,
-    NoIndicator,
-    NoWakeWord,
-    OpenWakeWord,
-    TerminalIndicator,
-    WavMicrophone,
-    WavSpeaker,
+    AlsaMicrophoneSettings,
+    AlsaSpeakerSettings,
+    GpioButtonSettings,
+    GpioIndicatorSettings,
+    KeyboardButtonSettings,
+    NoButtonSettings,
+    NoIndicatorSettings,
+    NoWakeWordSettings,
+    OpenWakeWordSettings,
+    TerminalIndicatorSettings,
+    WavMicrophoneSettings,
+    WavSpeakerSettings,
 )
 from appliance.config.schema import Prefetch, Settings
 from appliance.daemon import Adapters, Appliance
 from appliance.errors import DeviceError, GpioError
-from appliance.gpio.button import GpioButton as GpioPushButton
+from appliance.gpio.button import GpioButton
 from appliance.gpio.chip import GpioChip
 from appliance.gpio.leds import GpioLight
 from appliance.indicator.ports import Light, NoLight
@@ -140,14 +139,14 @@ def _directory(variable: str) -> Path | None:
 def audio_engine(settings: Settings, directions: Collection[Direction] = tuple(Direction)) -> WorkerSupervisor | None:
     """Return the supervisor of the sound cards that the settings name; None if they name none."""
     microphone, speaker = settings.microphone, settings.speaker
-    hears = isinstance(microphone, AlsaMicrophone) and Direction.INPUT in directions
-    plays = isinstance(speaker, AlsaSpeaker) and Direction.OUTPUT in directions
+    hears = isinstance(microphone, AlsaMicrophoneSettings) and Direction.INPUT in directions
+    plays = isinstance(speaker, AlsaSpeakerSettings) and Direction.OUTPUT in directions
     wanted = WorkerConfig(
-        microphone=microphone.device if isinstance(microphone, AlsaMicrophone) and hears else None,
-        speaker=speaker.device if isinstance(speaker, AlsaSpeaker) and plays else None,
-        period_ms=speaker.period_ms if isinstance(speaker, AlsaSpeaker) else PERIODS_MS[1],
+        microphone=microphone.device if isinstance(microphone, AlsaMicrophoneSettings) and hears else None,
+        speaker=speaker.device if isinstance(speaker, AlsaSpeakerSettings) and plays else None,
+        period_ms=speaker.period_ms if isinstance(speaker, AlsaSpeakerSettings) else PERIODS_MS[1],
         prebuffer_s=settings.playback.prebuffer_ms / 1000,
-        channel=microphone.channel if isinstance(microphone, AlsaMicrophone) else None,
+        channel=microphone.channel if isinstance(microphone, AlsaMicrophoneSettings) else None,
     )
     return WorkerSupervisor(wanted) if hears or plays else None
 
@@ -201,8 +200,8 @@ async def service_alone(settings: Settings) -> AsyncIterator[tuple[TokenSource, 
 
 def _microphone(settings: Settings, engine: WorkerSupervisor | None) -> Microphone:
     match settings.microphone:
-        case WavMicrophone(path=path, then_silence_s=then_silence_s):
-            return WavFileMicrophone(path, then_silence_s)
+        case WavMicrophoneSettings(path=path, then_silence_s=then_silence_s):
+            return WavMicrophone(path, then_silence_s)
         case _ if engine is not None:
             return engine.microphone
         case _:
@@ -211,8 +210,8 @@ def _microphone(settings: Settings, engine: WorkerSupervisor | None) -> Micropho
 
 def _speaker(settings: Settings, engine: WorkerSupervisor | None) -> Speaker:
     match settings.speaker:
-        case WavSpeaker(path=path):
-            return WavFileSpeaker(path, settings.playback.prebuffer_ms / 1000)
+        case WavSpeakerSettings(path=path):
+            return WavSpeaker(path, settings.playback.prebuffer_ms / 1000)
         case _ if engine is not None:
             return engine.speaker
         case _:
@@ -222,13 +221,13 @@ def _speaker(settings: Settings, engine: WorkerSupervisor | None) -> Speaker:
 def wake_engine(settings: Settings) -> Callable[[], WakeEngine] | None:
     """Return the function that loads the wake-word engine; None if the settings want none."""
     match settings.wake:
-        case OpenWakeWord(model=model, threshold=threshold, refractory_s=refractory_s):
+        case OpenWakeWordSettings(model=model, threshold=threshold, refractory_s=refractory_s):
             from appliance.wake.models import load  # noqa: PLC0415
             from appliance.wake.openwakeword import OpenWakeWordEngine  # noqa: PLC0415
 
             rule = rule_for(model, threshold, refractory_s)
             return lambda: OpenWakeWordEngine(load(model), rule)
-        case NoWakeWord():
+        case NoWakeWordSettings():
             return None
         case _ as never:
             assert_never(never)
@@ -238,10 +237,10 @@ async def try_pins(settings: Settings) -> dict[str, GpioError | None]:
     """Claim the pins of light and button and release them; return the error of each, None if there was none."""
     chip = GpioChip()
     tried: dict[str, GpioError | None] = {}
-    if isinstance(settings.indicator, GpioIndicator):
+    if isinstance(settings.indicator, GpioIndicatorSettings):
         tried["light"] = await _tried(GpioLight(settings.indicator, chip).run)
-    if isinstance(settings.button, GpioButton):
-        button = GpioPushButton(settings.button, chip)
+    if isinstance(settings.button, GpioButtonSettings):
+        button = GpioButton(settings.button, chip)
         tried["button"] = await _tried(lambda on_ready: button.run(lambda _: None, on_ready))
     return tried
 
@@ -262,11 +261,11 @@ async def _tried(run: Callable[[Callable[[], None]], Coroutine[None, None, None]
 
 def _light(settings: Settings, chip: GpioChip) -> Light:
     match settings.indicator:
-        case GpioIndicator() as gpio:
+        case GpioIndicatorSettings() as gpio:
             return GpioLight(gpio, chip)
-        case TerminalIndicator():
+        case TerminalIndicatorSettings():
             return TerminalLight(sys.stdout)
-        case NoIndicator():
+        case NoIndicatorSettings():
             return NoLight()
         case _ as never:
             assert_never(never)
@@ -274,11 +273,11 @@ def _light(settings: Settings, chip: GpioChip) -> Light:
 
 def _button(settings: Settings, chip: GpioChip) -> Button | None:
     match settings.button:
-        case GpioButton() as gpio:
-            return GpioPushButton(gpio, chip)
-        case KeyboardButton():
-            return KeyboardSwitch(sys.stdin)
-        case NoButton():
+        case GpioButtonSettings() as gpio:
+            return GpioButton(gpio, chip)
+        case KeyboardButtonSettings():
+            return KeyboardButton(sys.stdin)
+        case NoButtonSettings():
             return None
         case _ as never:
             assert_never(never)

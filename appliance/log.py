@@ -112,7 +112,7 @@ def bound(**fields: object) -> Iterator[None]:
 
 
 def configure(
-    settings: _settings.Log, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ
+    settings: _settings.LogSettings, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ
 ) -> "Lines | Journal":
     """Send all logs of the process to the journal if ``stream`` (stderr) is connected to it, else to ``stream``.
 

@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from appliance import log
-from appliance.config.schema import Log
+from appliance.config.schema import LogSettings
 from appliance.core.state import State
 
 SECRETS = {
@@ -37,7 +37,7 @@ def configure() -> Iterator[Configure]:
     loggers = [logging.getLogger(name) for name in (None, *log.QUIET)]
     levels = [logger.level for logger in loggers]
     yield log.configure
-    logging.getLogger().removeHandler(log.configure(Log(), io.StringIO(), {}))
+    logging.getLogger().removeHandler(log.configure(LogSettings(), io.StringIO(), {}))
     for logger, level in zip(loggers, levels, strict=True):
         logger.setLevel(level)
 
@@ -46,7 +46,7 @@ def configure() -> Iterator[Configure]:
 def stream(configure: Configure) -> io.StringIO:
     """Where everything is logged, from DEBUG on."""
     stream = io.StringIO()
-    configure(Log(level="debug"), stream, {})
+    configure(LogSettings(level="debug"), stream, {})
     return stream
 
 
@@ -67,7 +67,7 @@ def test_a_sentence_without_all_its_fields_falls_back_to_the_fields(stream: io.S
 
 def test_the_level_is_told_unless_it_is_info_and_the_settings_say_which_are_written(configure: Configure):
     stream = io.StringIO()
-    configure(Log(level="warning"), stream, {})
+    configure(LogSettings(level="warning"), stream, {})
     log.event("a.info")
     log.event("a.warning", level="warning")
     log.event("an.error", level="error")
@@ -123,7 +123,7 @@ def test_fields_named_like_a_secret_or_holding_binary_data_are_left_out(stream: 
 
 def test_a_transcript_is_written_only_where_the_settings_say_so(configure: Configure):
     stream = io.StringIO()
-    configure(Log(transcripts=True), stream, {})
+    configure(LogSettings(transcripts=True), stream, {})
     log.event("conversation.heard", transcript="what time is it", text="what time is it")
     assert stream.getvalue().split(" ", 1)[1] == "conversation.heard pii_transcript=what time is it\n"
 
@@ -184,7 +184,7 @@ class Unspeakable:
 
 def test_nothing_that_is_logged_and_no_stream_makes_it_raise(configure: Configure):
     stream = io.StringIO()
-    handler = configure(Log(), stream, {})
+    handler = configure(LogSettings(), stream, {})
     log.event("some.event", value=Unspeakable())
     assert "value=<Unspeakable>" in stream.getvalue()
     stream.close()
@@ -195,8 +195,8 @@ def test_nothing_that_is_logged_and_no_stream_makes_it_raise(configure: Configur
 
 def test_configuring_again_replaces_what_was_there(configure: Configure):
     first, second = io.StringIO(), io.StringIO()
-    configure(Log(), first, {})
-    configure(Log(), second, {})
+    configure(LogSettings(), first, {})
+    configure(LogSettings(), second, {})
     log.event("some.event")
     assert (first.getvalue(), second.getvalue().count("\n")) == ("", 1)
 
@@ -209,7 +209,7 @@ def test_under_systemd_it_goes_to_the_journal_and_elsewhere_to_the_stream(config
     file = tmp_path / "stderr"
     with file.open("w") as stream:
         kinds = [
-            type(configure(Log(), stream, environ)).__name__
+            type(configure(LogSettings(), stream, environ)).__name__
             for environ in ({"JOURNAL_STREAM": journal_stream(file)}, {"JOURNAL_STREAM": "1:2"}, {})
         ]
     assert kinds == ["Journal", "Lines", "Lines"]
@@ -228,7 +228,7 @@ class Receiver:
 @pytest.fixture
 def journal(configure: Configure) -> Receiver:
     journal = Receiver()
-    stream_handler = configure(Log(level="debug"), io.StringIO(), {})
+    stream_handler = configure(LogSettings(level="debug"), io.StringIO(), {})
     handler = log.Journal(journal)
     for found in stream_handler.filters:
         handler.addFilter(found)
@@ -298,13 +298,13 @@ def test_the_real_journal_library_takes_the_fields():
 
 def test_a_process_without_stderr_goes_on(configure: Configure, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sys.stderr", None)
-    handler = configure(Log(), None, {})
+    handler = configure(LogSettings(), None, {})
     log.event("daemon.ready")
     assert handler.lost == 1
 
 
 def test_quiet_libraries_are_no_louder_than_the_rest(configure: Configure, stream: io.StringIO):
-    configure(Log(level="error"), stream, {})
+    configure(LogSettings(level="error"), stream, {})
     for name in log.QUIET:
         logging.getLogger(name).warning("a retry")
     assert stream.getvalue() == ""

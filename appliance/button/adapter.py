@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.clock import loop_time
 from appliance.core.events import ButtonPressed, ButtonReleased, Event, Press
 from appliance.units import SampleIndex, Seconds
@@ -39,12 +39,12 @@ class Gesture:
         """When to call `check` if no edge comes first; None while the button is up."""
         return None if self._down_since is None else Seconds(self._down_since + STUCK_S)
 
-    def feed(self, edge: Edge, at: Seconds) -> Pressed | Released | None:
+    def feed(self, edge: ButtonEdge, at: Seconds) -> Pressed | Released | None:
         """Take an edge that happened at ``at``; None if it changes nothing."""
-        if edge is Edge.DOWN and self._down_since is None:
+        if edge is ButtonEdge.DOWN and self._down_since is None:
             self._down_since = at
             return Pressed()
-        if edge is Edge.UP and self._down_since is not None:
+        if edge is ButtonEdge.UP and self._down_since is not None:
             press = Press.HOLD if at - self._down_since >= self._min_hold_s else Press.TAP
             self._down_since = None
             return Released(press)
@@ -71,7 +71,7 @@ class ButtonAdapter:
         self._post = post
         self._stuck: asyncio.TimerHandle | None = None
 
-    def on_edge(self, edge: Edge) -> None:
+    def on_edge(self, edge: ButtonEdge) -> None:
         """Handle an edge that has just happened."""
         loop = asyncio.get_running_loop()
         self._report(self._gesture.feed(edge, Seconds(loop.time())))

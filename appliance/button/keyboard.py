@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TextIO
 
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.errors import GpioError
 
 REPEAT_S: Final = 0.1
@@ -27,7 +27,7 @@ class KeyboardButton:
         """``terminal`` is standard input; None if there is none."""
         self._terminal = terminal
 
-    async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
+    async def run(self, on_edge: Callable[[ButtonEdge], None], on_ready: Callable[[], None]) -> None:
         """Report edges until cancelled.
 
         Raises:
@@ -55,9 +55,9 @@ class KeyboardButton:
 
 
 class _Toggle:
-    def __init__(self, on_edge: Callable[[Edge], None]) -> None:
+    def __init__(self, on_edge: Callable[[ButtonEdge], None]) -> None:
         self._on_edge = on_edge
-        self._next = Edge.DOWN
+        self._next = ButtonEdge.DOWN
         self._last = float("-inf")
 
     def space(self, at: float) -> None:
@@ -65,7 +65,7 @@ class _Toggle:
         repeats = at - self._last < REPEAT_S
         self._last = at
         if not repeats:
-            edge, self._next = self._next, Edge.UP if self._next is Edge.DOWN else Edge.DOWN
+            edge, self._next = self._next, ButtonEdge.UP if self._next is ButtonEdge.DOWN else ButtonEdge.DOWN
             self._on_edge(edge)
 
 

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Protocol
 
 
-class Edge(Enum):
+class ButtonEdge(Enum):
     """A debounced change of the button."""
 
     DOWN = "down"
@@ -15,7 +15,7 @@ class Edge(Enum):
 class Button(Protocol):
     """A source of edges."""
 
-    async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
+    async def run(self, on_edge: Callable[[ButtonEdge], None], on_ready: Callable[[], None]) -> None:
         """Report edges on the loop's thread until cancelled; call ``on_ready`` once before the first.
 
         Raises:

@@ -8,7 +8,7 @@ from pydantic import Field, Tag
 from appliance.config.sources import Section, variant
 
 
-class AlsaMicrophone(Section):
+class AlsaMicrophoneSettings(Section):
     """A sound card."""
 
     kind: Literal["alsa"] = "alsa"
@@ -20,7 +20,7 @@ class AlsaMicrophone(Section):
     microphone array that delivers a processed voice on one of its channels."""
 
 
-class WavMicrophone(Section):
+class WavMicrophoneSettings(Section):
     """A WAV file instead of a microphone: any rate, any number of channels."""
 
     kind: Literal["wav"]
@@ -30,7 +30,7 @@ class WavMicrophone(Section):
     """Seconds of silence after the end of the file, to leave time for an answer."""
 
 
-class AlsaSpeaker(Section):
+class AlsaSpeakerSettings(Section):
     """A sound card."""
 
     kind: Literal["alsa"] = "alsa"
@@ -47,7 +47,7 @@ class AlsaSpeaker(Section):
     """Gain of everything that is played: 0 is silent, 1 is full volume."""
 
 
-class WavSpeaker(Section):
+class WavSpeakerSettings(Section):
     """A WAV file instead of a speaker: 24 kHz mono, silence included."""
 
     kind: Literal["wav"]
@@ -57,7 +57,7 @@ class WavSpeaker(Section):
     """Gain of everything that is played: 0 is silent, 1 is full volume."""
 
 
-class Playback(Section):
+class PlaybackSettings(Section):
     """Playback of replies."""
 
     prebuffer_ms: int = Field(default=60, ge=0, le=1000)
@@ -72,7 +72,7 @@ class Playback(Section):
     """Play short sounds at the wake word, at the end of a conversation and on errors."""
 
 
-class OpenWakeWord(Section):
+class OpenWakeWordSettings(Section):
     """openWakeWord models on ONNX Runtime."""
 
     kind: Literal["openwakeword"] = "openwakeword"
@@ -87,7 +87,7 @@ class OpenWakeWord(Section):
     """Minimum seconds between two detections."""
 
 
-class NoWakeWord(Section):
+class NoWakeWordSettings(Section):
     """Push-to-talk only."""
 
     kind: Literal["none"]
@@ -122,7 +122,7 @@ AnyPins = Annotated[
 ]
 
 
-class GpioIndicator(Section):
+class GpioIndicatorSettings(Section):
     """LEDs on GPIO pins."""
 
     kind: Literal["gpio"] = "gpio"
@@ -134,19 +134,19 @@ class GpioIndicator(Section):
     """The LEDs and their pins."""
 
 
-class TerminalIndicator(Section):
+class TerminalIndicatorSettings(Section):
     """A line on the terminal."""
 
     kind: Literal["terminal"]
 
 
-class NoIndicator(Section):
+class NoIndicatorSettings(Section):
     """No light."""
 
     kind: Literal["none"]
 
 
-class GpioButton(Section):
+class GpioButtonSettings(Section):
     """A push button between a GPIO pin and ground."""
 
     kind: Literal["gpio"] = "gpio"
@@ -156,37 +156,39 @@ class GpioButton(Section):
     """Debounce time in milliseconds. Raise it if one press counts as several."""
 
 
-class KeyboardButton(Section):
+class KeyboardButtonSettings(Section):
     """The space bar of the terminal."""
 
     kind: Literal["keyboard"]
 
 
-class NoButton(Section):
+class NoButtonSettings(Section):
     """No button."""
 
     kind: Literal["none"]
 
 
 AnyMicrophone = Annotated[
-    Annotated[AlsaMicrophone, Tag("alsa")] | Annotated[WavMicrophone, Tag("wav")],
+    Annotated[AlsaMicrophoneSettings, Tag("alsa")] | Annotated[WavMicrophoneSettings, Tag("wav")],
     variant("kind", default="alsa"),
 ]
 AnySpeaker = Annotated[
-    Annotated[AlsaSpeaker, Tag("alsa")] | Annotated[WavSpeaker, Tag("wav")],
+    Annotated[AlsaSpeakerSettings, Tag("alsa")] | Annotated[WavSpeakerSettings, Tag("wav")],
     variant("kind", default="alsa"),
 ]
 AnyWake = Annotated[
-    Annotated[OpenWakeWord, Tag("openwakeword")] | Annotated[NoWakeWord, Tag("none")],
+    Annotated[OpenWakeWordSettings, Tag("openwakeword")] | Annotated[NoWakeWordSettings, Tag("none")],
     variant("kind", default="openwakeword"),
 ]
 AnyIndicator = Annotated[
-    Annotated[GpioIndicator, Tag("gpio")]
-    | Annotated[TerminalIndicator, Tag("terminal")]
-    | Annotated[NoIndicator, Tag("none")],
+    Annotated[GpioIndicatorSettings, Tag("gpio")]
+    | Annotated[TerminalIndicatorSettings, Tag("terminal")]
+    | Annotated[NoIndicatorSettings, Tag("none")],
     variant("kind", default="gpio"),
 ]
 AnyButton = Annotated[
-    Annotated[GpioButton, Tag("gpio")] | Annotated[KeyboardButton, Tag("keyboard")] | Annotated[NoButton, Tag("none")],
+    Annotated[GpioButtonSettings, Tag("gpio")]
+    | Annotated[KeyboardButtonSettings, Tag("keyboard")]
+    | Annotated[NoButtonSettings, Tag("none")],
     variant("kind", default="gpio"),
 ]

@@ -16,19 +16,19 @@ from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from appliance.config.devices import (
-    AlsaMicrophone,
-    AlsaSpeaker,
+    AlsaMicrophoneSettings,
+    AlsaSpeakerSettings,
     AnyButton,
     AnyIndicator,
     AnyMicrophone,
     AnySpeaker,
     AnyWake,
-    GpioButton,
-    GpioIndicator,
-    OpenWakeWord,
-    Playback,
-    WavMicrophone,
-    WavSpeaker,
+    GpioButtonSettings,
+    GpioIndicatorSettings,
+    OpenWakeWordSettings,
+    PlaybackSettings,
+    WavMicrophoneSettings,
+    WavSpeakerSettings,
 )
 from appliance.config.sources import LayeredSettings, Section
 from appliance.core.state import BargeIn, Policy
@@ -38,7 +38,7 @@ _LAST_RESORT_S: Final = 2.0
 """The conversation waits a little longer than the link's watchdogs, which know more."""
 
 
-class Conversation(Section):
+class ConversationSettings(Section):
     """Turns and how long to wait, in seconds unless the name says otherwise."""
 
     barge_in: BargeIn = BargeIn.WAKE_WORD
@@ -99,7 +99,7 @@ class Conversation(Section):
 Sensitivity = Literal["high", "low"]
 
 
-class Live(Section):
+class LiveSettings(Section):
     """Set-up of the Live service. A token may lock some of these to other values."""
 
     voice: str = "Kore"
@@ -163,7 +163,7 @@ class Prefetch(Enum):
     ALWAYS = "always"
 
 
-class Provisioning(Section):
+class ProvisioningSettings(Section):
     """The provisioning server. `appliance enrol` stores most of this; values set here take precedence."""
 
     url: str = ""
@@ -187,7 +187,7 @@ class Provisioning(Section):
     and count against no quota."""
 
 
-class Tools(Section):
+class ToolSettings(Section):
     """Functions that the model may call."""
 
     enabled: tuple[str, ...] = ("get_time", "end_conversation")
@@ -203,7 +203,7 @@ class Tools(Section):
     """Seconds between the short sounds that fill the silence while a tool runs."""
 
 
-class Caps(Section):
+class CapSettings(Section):
     """Spending limits for the Live service, in USD by its price list. Empty: no limit."""
 
     session: float | None = Field(default=None, ge=0)
@@ -214,7 +214,7 @@ class Caps(Section):
     """For one calendar month."""
 
 
-class Log(Section):
+class LogSettings(Section):
     """The journal."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -235,29 +235,29 @@ class Settings(LayeredSettings):
         hide_input_in_errors=True,
     )
 
-    microphone: AnyMicrophone = AlsaMicrophone()
+    microphone: AnyMicrophone = AlsaMicrophoneSettings()
     """The source of speech."""
-    speaker: AnySpeaker = AlsaSpeaker()
+    speaker: AnySpeaker = AlsaSpeakerSettings()
     """The destination of replies."""
-    playback: Playback = Playback()
+    playback: PlaybackSettings = PlaybackSettings()
     """Playback of replies."""
-    wake: AnyWake = OpenWakeWord()
+    wake: AnyWake = OpenWakeWordSettings()
     """The wake word."""
-    conversation: Conversation = Conversation()
+    conversation: ConversationSettings = ConversationSettings()
     """Turns and how long to wait, in seconds unless the name says otherwise."""
-    live: Live = Live()
+    live: LiveSettings = LiveSettings()
     """Set-up of the Live service. A token may lock some of these to other values."""
-    provisioning: Provisioning = Provisioning()
+    provisioning: ProvisioningSettings = ProvisioningSettings()
     """The provisioning server. `appliance enrol` stores most of this; values set here take precedence."""
-    indicator: AnyIndicator = GpioIndicator()
+    indicator: AnyIndicator = GpioIndicatorSettings()
     """The lights."""
-    button: AnyButton = GpioButton()
+    button: AnyButton = GpioButtonSettings()
     """The push-to-talk button."""
-    tools: Tools = Tools()
+    tools: ToolSettings = ToolSettings()
     """Functions that the model may call."""
-    caps: Caps = Caps()
+    caps: CapSettings = CapSettings()
     """Spending limits for the Live service, in USD by its price list. Empty: no limit."""
-    log: Log = Log()
+    log: LogSettings = LogSettings()
     """The journal."""
 
     def policy(self) -> Policy:
@@ -267,17 +267,17 @@ class Settings(LayeredSettings):
             tools_s=self.tools.timeout_s + self.conversation.thinking_s,
             tool_calls=self.tools.calls_per_question,
             tool_time_s=self.tools.question_s,
-            light_required=isinstance(self.indicator, GpioIndicator) and self.indicator.required,
+            light_required=isinstance(self.indicator, GpioIndicatorSettings) and self.indicator.required,
         )
 
     @property
     def speaker_delay_s(self) -> Seconds:
         """The delay between the card's report and the sound."""
-        return Seconds(self.speaker.extra_delay_ms / 1000 if isinstance(self.speaker, AlsaSpeaker) else 0.0)
+        return Seconds(self.speaker.extra_delay_ms / 1000 if isinstance(self.speaker, AlsaSpeakerSettings) else 0.0)
 
     @model_validator(mode="after")
     def _keeps_what_is_heard(self) -> Self:
-        if isinstance(self.microphone, WavMicrophone) and isinstance(self.speaker, WavSpeaker):
+        if isinstance(self.microphone, WavMicrophoneSettings) and isinstance(self.speaker, WavSpeakerSettings):
             heard, written = self.microphone.path, self.speaker.path
             if heard.resolve() == written.resolve():
                 raise ValueError(f"speaker.path: {written} is the microphone's file, and would be overwritten")

@@ -20,7 +20,7 @@ from appliance import app, log
 from appliance.audio.level import measure
 from appliance.audio.ports import Block
 from appliance.config.load import load
-from appliance.config.schema import Log
+from appliance.config.schema import LogSettings
 from appliance.conversation import Moment
 from appliance.core.events import LinkOpened
 from appliance.core.latency import Stopwatch
@@ -57,7 +57,7 @@ def demo_command(arguments: argparse.Namespace) -> int:
     """
     options = options_from(arguments)
     # The demo itself reports a device that fails.
-    log.configure(Log(level="error")).addFilter(lambda record: getattr(record, "event", "") != "device.failed")
+    log.configure(LogSettings(level="error")).addFilter(lambda record: getattr(record, "event", "") != "device.failed")
     with (
         redirect_stdout(BestEffortStdout(sys.stdout)),
         temporary_directory() as directory,

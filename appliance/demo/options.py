@@ -11,8 +11,8 @@ from typing import Any, Final
 from appliance.audio.cards.availability import require_card
 from appliance.audio.cards.devices import Direction
 from appliance.audio.riff import open_wav
-from appliance.config.devices import OpenWakeWord
-from appliance.config.schema import Conversation, Live
+from appliance.config.devices import OpenWakeWordSettings
+from appliance.config.schema import ConversationSettings, LiveSettings
 from appliance.console.argument_types import float_between
 from appliance.core.state import BargeIn
 from appliance.demo.outputs import check_outputs
@@ -86,15 +86,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--barge-in",
         choices=[choice.value for choice in BargeIn],
         help="what interrupts an answer, besides the button (default: voice with a file, which has no echo; else "
-        f"{Conversation().barge_in.value})",
+        f"{ConversationSettings().barge_in.value})",
     )
-    add("--wake", metavar="NAME", default=OpenWakeWord().model, help="the wake word (default: %(default)s)")
+    add("--wake", metavar="NAME", default=OpenWakeWordSettings().model, help="the wake word (default: %(default)s)")
     add(
         "--link-delay",
         metavar="SECONDS",
         type=float_between(0, MAX_DELAY_S),
         default=0.0,
-        help=f"delay of the service's set-up; the appliance waits {Live().setup_timeout_s:g} s",
+        help=f"delay of the service's set-up; the appliance waits {LiveSettings().setup_timeout_s:g} s",
     )
     add(
         "--wait",
@@ -123,7 +123,7 @@ def options_from(arguments: argparse.Namespace) -> DemoOptions:
     wake = _wake(arguments.wake)
     microphone = _microphone(arguments.mic, wake)
     # A file picks up no sound from the speaker, so speech alone may interrupt.
-    barge_in = BargeIn.VOICE if isinstance(microphone, Path) else Conversation().barge_in
+    barge_in = BargeIn.VOICE if isinstance(microphone, Path) else ConversationSettings().barge_in
     options = DemoOptions(
         microphone=microphone,
         barge_in=barge_in if arguments.barge_in is None else BargeIn(arguments.barge_in),

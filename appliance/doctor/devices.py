@@ -14,7 +14,7 @@ from appliance.audio.cards.availability import CardLookup, look_up
 from appliance.audio.cards.devices import Direction
 from appliance.audio.worker.messages import Opened, Scheduling
 from appliance.audio.worker.realtime import PRIORITY, set_real_time
-from appliance.config.devices import AlsaMicrophone, AlsaSpeaker, OpenWakeWord
+from appliance.config.devices import AlsaMicrophoneSettings, AlsaSpeakerSettings, OpenWakeWordSettings
 from appliance.config.schema import Settings
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import ApplianceError, DeviceError
@@ -29,7 +29,7 @@ def cards(settings: Settings, busy: Severity = Severity.NOTE) -> list[Finding]:
     named = {
         direction: look_up(section.device, direction)
         for direction, section in sections.items()
-        if isinstance(section, AlsaMicrophone | AlsaSpeaker)
+        if isinstance(section, AlsaMicrophoneSettings | AlsaSpeakerSettings)
     }
     free = [direction for direction, found in named.items() if found.availability is Availability.AVAILABLE]
     opened = asyncio.run(app.open_cards(settings, free))
@@ -100,7 +100,7 @@ def _scheduling() -> Scheduling:
 def wake_word(settings: Settings) -> Finding:
     """Check that the wake word's models are unaltered and run."""
     make = app.wake_engine(settings)
-    if make is None or not isinstance(settings.wake, OpenWakeWord):
+    if make is None or not isinstance(settings.wake, OpenWakeWordSettings):
         return Finding("wake word", Severity.NOTE, "switched off: only the button begins a conversation")
     try:
         make()

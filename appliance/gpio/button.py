@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from appliance.button.ports import Edge
-from appliance.config.devices import GpioButton as Settings
+from appliance.button.ports import ButtonEdge
+from appliance.config.devices import GpioButtonSettings
 from appliance.errors import GpioError, translated
 from appliance.gpio.chip import GpioChip
 
@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 class GpioButton:
     """A `Button` on a pin that is pulled up; the kernel debounces it."""
 
-    def __init__(self, settings: Settings, chip: GpioChip) -> None:
+    def __init__(self, settings: GpioButtonSettings, chip: GpioChip) -> None:
         self._pin = settings.pin
         self._bounce_s = settings.bounce_ms / 1000
         self._chip = chip
 
-    async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
+    async def run(self, on_edge: Callable[[ButtonEdge], None], on_ready: Callable[[], None]) -> None:
         """Report edges until cancelled, then release the pin. A button that is down at first reports only its UP."""
         with self._chip.opened() as factory:
             await self._report(factory, on_edge, on_ready)
 
-    async def _report(self, factory: "Factory", on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
+    async def _report(
+        self, factory: "Factory", on_edge: Callable[[ButtonEdge], None], on_ready: Callable[[], None]
+    ) -> None:
         from gpiozero import DigitalInputDevice  # noqa: PLC0415  absent on a laptop; the chip has reported that
 
         loop = asyncio.get_running_loop()
@@ -36,8 +38,8 @@ class GpioButton:
             device = DigitalInputDevice(self._pin, pull_up=True, bounce_time=self._bounce_s, pin_factory=factory)
         try:
             # Called on a thread of the pin library.
-            device.when_activated = lambda: loop.call_soon_threadsafe(on_edge, Edge.DOWN)
-            device.when_deactivated = lambda: loop.call_soon_threadsafe(on_edge, Edge.UP)
+            device.when_activated = lambda: loop.call_soon_threadsafe(on_edge, ButtonEdge.DOWN)
+            device.when_deactivated = lambda: loop.call_soon_threadsafe(on_edge, ButtonEdge.UP)
             on_ready()
             await loop.create_future()
         finally:

@@ -6,7 +6,7 @@ from contextlib import ExitStack, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from appliance.config.devices import GpioIndicator, RgbPins
+from appliance.config.devices import GpioIndicatorSettings, RgbPins
 from appliance.core.state import State
 from appliance.errors import GpioError, translated
 from appliance.gpio.chip import GpioChip
@@ -42,7 +42,7 @@ STEP: Final = 0.01
 class GpioLight:
     """A `Light` of three LEDs (red, green, blue) or four (one per state)."""
 
-    def __init__(self, settings: GpioIndicator, chip: GpioChip) -> None:
+    def __init__(self, settings: GpioIndicatorSettings, chip: GpioChip) -> None:
         self._settings = settings
         self._chip = chip
         self._names = RGB if isinstance(settings.pins, RgbPins) else PER_STATE

@@ -184,7 +184,7 @@ def look_at(state: State, seconds_in_state: float, kind: Trouble | Fault | None 
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LightRow:
     """One row of the table of lights in the documents."""
 
     state: State
@@ -193,13 +193,13 @@ class Row:
     kind: Trouble | Fault | None = None
 
 
-def describe() -> Iterator[Row]:
+def describe() -> Iterator[LightRow]:
     """Yield a row for every state and every kind of trouble and fault, in the order of the states."""
     kinds: dict[State, type[Trouble | Fault]] = {State.TROUBLE: Trouble, State.FAULT: Fault}
     for state in State:
         for kind in kinds.get(state, ()):
-            yield Row(state, described(pattern_of(state, kind)), _MEANINGS[kind], kind)
-        yield Row(state, described(pattern_of(state)), _MEANINGS[state])
+            yield LightRow(state, described(pattern_of(state, kind)), _MEANINGS[kind], kind)
+        yield LightRow(state, described(pattern_of(state)), _MEANINGS[state])
 
 
 def described(pattern: Pattern) -> str:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from pydantic_core import to_jsonable_python
 
 from appliance import log
-from appliance.config.schema import Tools
+from appliance.config.schema import ToolSettings
 from appliance.errors import ConfigurationError, ToolError
 from appliance.live.messages import ToolCall
 from appliance.live.ports import Scheduling, ToolBehavior, ToolDeclaration, ToolResult
@@ -61,7 +61,7 @@ def tool(function: Function) -> Tool:
 class Registry:
     """The tools enabled in the settings."""
 
-    def __init__(self, functions: Iterable[Function], settings: Tools) -> None:
+    def __init__(self, functions: Iterable[Function], settings: ToolSettings) -> None:
         """Keep those of ``functions`` whose names are enabled.
 
         Raises:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.button.adapter import STUCK_S, Gesture, Pressed, Released
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.core.events import Press
 from appliance.units import Seconds
 
@@ -17,34 +17,34 @@ def at(seconds: float) -> Seconds:
 
 def test_a_press_is_told_at_once_and_a_short_one_is_a_tap():
     gesture = Gesture(MIN_HOLD_S)
-    assert gesture.feed(Edge.DOWN, at(0)) == Pressed()
-    assert gesture.feed(Edge.UP, at(0.24)) == Released(Press.TAP)
+    assert gesture.feed(ButtonEdge.DOWN, at(0)) == Pressed()
+    assert gesture.feed(ButtonEdge.UP, at(0.24)) == Released(Press.TAP)
 
 
 def test_a_press_of_the_minimal_length_is_a_hold():
     gesture = Gesture(MIN_HOLD_S)
-    gesture.feed(Edge.DOWN, at(0))
-    assert gesture.feed(Edge.UP, at(0.25)) == Released(Press.HOLD)
+    gesture.feed(ButtonEdge.DOWN, at(0))
+    assert gesture.feed(ButtonEdge.UP, at(0.25)) == Released(Press.HOLD)
 
 
 def test_doubled_edges_change_nothing():
     gesture = Gesture(MIN_HOLD_S)
-    assert gesture.feed(Edge.UP, at(0)) is None
-    assert gesture.feed(Edge.DOWN, at(1)) == Pressed()
-    assert gesture.feed(Edge.DOWN, at(2)) is None
-    assert gesture.feed(Edge.UP, at(2.1)) == Released(Press.HOLD), "counted from the first DOWN"
-    assert gesture.feed(Edge.UP, at(3)) is None
+    assert gesture.feed(ButtonEdge.UP, at(0)) is None
+    assert gesture.feed(ButtonEdge.DOWN, at(1)) == Pressed()
+    assert gesture.feed(ButtonEdge.DOWN, at(2)) is None
+    assert gesture.feed(ButtonEdge.UP, at(2.1)) == Released(Press.HOLD), "counted from the first DOWN"
+    assert gesture.feed(ButtonEdge.UP, at(3)) is None
 
 
 def test_a_stuck_button_is_released_once_and_works_again_afterwards():
     gesture = Gesture(MIN_HOLD_S)
-    gesture.feed(Edge.DOWN, at(0))
+    gesture.feed(ButtonEdge.DOWN, at(0))
     assert gesture.stuck_at == at(STUCK_S)
     assert gesture.check(at(STUCK_S - 0.001)) is None
     assert gesture.check(at(STUCK_S)) == Released(Press.HOLD)
     assert gesture.check(at(STUCK_S + 1)) is None
-    assert gesture.feed(Edge.UP, at(500)) is None
-    assert gesture.feed(Edge.DOWN, at(501)) == Pressed()
+    assert gesture.feed(ButtonEdge.UP, at(500)) is None
+    assert gesture.feed(ButtonEdge.DOWN, at(501)) == Pressed()
 
 
 def test_a_button_that_is_up_is_never_stuck():
@@ -54,8 +54,8 @@ def test_a_button_that_is_up_is_never_stuck():
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.sampled_from([*Edge, None]), st.floats(0, 200)), max_size=30))
-def test_presses_and_releases_alternate_whatever_the_edges(steps: list[tuple[Edge | None, float]]):
+@given(st.lists(st.tuples(st.sampled_from([*ButtonEdge, None]), st.floats(0, 200)), max_size=30))
+def test_presses_and_releases_alternate_whatever_the_edges(steps: list[tuple[ButtonEdge | None, float]]):
     gesture = Gesture(MIN_HOLD_S)
     now, told = 0.0, []
     for edge, wait in steps:

@@ -11,7 +11,7 @@ from typing import TextIO
 import pytest
 
 from appliance.button.keyboard import REPEAT_S, KeyboardButton
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.errors import GpioError
 
 pytestmark = pytest.mark.realtime
@@ -35,7 +35,7 @@ async def typed(keys: int, text: bytes) -> None:
 
 
 async def test_the_space_bar_is_a_switch_and_other_keys_do_nothing():
-    edges: list[Edge] = []
+    edges: list[ButtonEdge] = []
     with keyboard() as (keys, terminal):
         async with asyncio.TaskGroup() as group:
             task = group.create_task(KeyboardButton(terminal).run(edges.append, lambda: None))
@@ -43,11 +43,11 @@ async def test_the_space_bar_is_a_switch_and_other_keys_do_nothing():
             for text in (b" ", b"x\n", b" ", b" "):
                 await typed(keys, text)
             task.cancel()
-    assert edges == [Edge.DOWN, Edge.UP, Edge.DOWN]
+    assert edges == [ButtonEdge.DOWN, ButtonEdge.UP, ButtonEdge.DOWN]
 
 
 async def test_a_key_that_repeats_counts_once():
-    edges: list[Edge] = []
+    edges: list[ButtonEdge] = []
     with keyboard() as (keys, terminal):
         async with asyncio.TaskGroup() as group:
             task = group.create_task(KeyboardButton(terminal).run(edges.append, lambda: None))
@@ -56,7 +56,7 @@ async def test_a_key_that_repeats_counts_once():
                 os.write(keys, b" ")
                 await asyncio.sleep(0.005)
             task.cancel()
-    assert edges == [Edge.DOWN]
+    assert edges == [ButtonEdge.DOWN]
 
 
 async def test_the_terminal_is_as_before_when_the_button_has_ended():

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config.devices import AlsaMicrophone, StatePins, WavMicrophone, WavSpeaker
+from appliance.config.devices import AlsaMicrophoneSettings, StatePins, WavMicrophoneSettings, WavSpeakerSettings
 from appliance.config.load import load
 from appliance.errors import ConfigurationError, ExitCode
 
@@ -17,7 +17,7 @@ def _file(directory: Path, text: str, name: str = "appliance.toml") -> Path:
 
 def test_defaults_need_no_file():
     effective = load([])
-    assert isinstance(effective.settings.microphone, AlsaMicrophone)
+    assert isinstance(effective.settings.microphone, AlsaMicrophoneSettings)
     assert all(origin == "default" for _, _, origin in effective.rows())
 
 
@@ -48,9 +48,9 @@ def test_relative_paths_of_a_file_count_from_it_also_in_a_section_of_several_kin
     (tmp_path / "appliance.toml.d").mkdir()
     _file(tmp_path / "appliance.toml.d", '[speaker]\nkind = "wav"\npath = "a.wav"\n', "x.toml")
     settings = load([path], {"provisioning": {"device_key_file": "k.pem"}}).settings
-    assert isinstance(settings.microphone, WavMicrophone)
+    assert isinstance(settings.microphone, WavMicrophoneSettings)
     assert settings.microphone.path == tmp_path / "q.wav"
-    assert isinstance(settings.speaker, WavSpeaker)
+    assert isinstance(settings.speaker, WavSpeakerSettings)
     assert settings.speaker.path == tmp_path / "appliance.toml.d" / "a.wav"
     assert settings.provisioning.ca_file == Path("/ca.pem")
     assert settings.provisioning.device_key_file == Path("k.pem")
@@ -59,7 +59,7 @@ def test_relative_paths_of_a_file_count_from_it_also_in_a_section_of_several_kin
 def test_kinds_choose_the_form_of_a_section(tmp_path: Path):
     text = '[microphone]\nkind = "wav"\npath = "a.wav"\n[indicator.pins]\nlayout = "per-state"\nspeaking = 5\n'
     settings = load([_file(tmp_path, text)]).settings
-    assert isinstance(settings.microphone, WavMicrophone)
+    assert isinstance(settings.microphone, WavMicrophoneSettings)
     pins = getattr(settings.indicator, "pins", None)
     assert isinstance(pins, StatePins)
     assert pins.speaking == 5

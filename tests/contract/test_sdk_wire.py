@@ -13,7 +13,7 @@ from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.asyncio.server import ServerConnection
 
-from appliance.config.schema import Live
+from appliance.config.schema import LiveSettings
 from appliance.core.state import Mode
 from appliance.errors import LinkError
 from appliance.live.gemini.connection import GeminiConnector
@@ -262,7 +262,7 @@ NOT_FOR_US = {
 
 def test_every_field_of_a_set_up_is_used_or_left_out_on_purpose():
     assert set(types.LiveConnectConfig.model_fields) == USED | LEFT_TO_THE_SERVICE | NOT_FOR_US
-    assert live_config(Live(), "gemini-3.8-live", Request(Mode.HANDS_FREE), (CLOCK,)).model_fields_set == USED
+    assert live_config(LiveSettings(), "gemini-3.8-live", Request(Mode.HANDS_FREE), (CLOCK,)).model_fields_set == USED
 
 
 def test_what_the_service_may_say_is_what_we_translate():

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.core.state import Mode, State
 from appliance.daemon import Appliance
 from appliance.errors import LinkCause, TokenRefused
@@ -105,11 +105,11 @@ async def test_push_to_talk_sends_exactly_what_was_said_between_press_and_releas
         await reach(appliance, State.IDLE)
         await asyncio.sleep(1)
         pressed_at = household.microphone.next - 1600
-        household.button.on_edge(Edge.DOWN)
+        household.button.on_edge(ButtonEdge.DOWN)
         await reach(appliance, State.LISTENING)
         await asyncio.sleep(2)
         released_at = household.microphone.next
-        household.button.on_edge(Edge.UP)
+        household.button.on_edge(ButtonEdge.UP)
         await reach(appliance, State.THINKING)
         await asyncio.sleep(1)
         link = household.link

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.core.state import State
 from appliance.daemon import START_S
 from appliance.wake.scripted import ScriptedEngine
@@ -21,7 +21,7 @@ async def test_a_button_whose_pin_was_busy_is_a_fault_until_it_has_it():
         await reach(appliance, State.IDLE)
         await asyncio.sleep(60)
         assert household.light.shown[-1][1] is State.IDLE
-        household.button.on_edge(Edge.DOWN)
+        household.button.on_edge(ButtonEdge.DOWN)
         await reach(appliance, State.CONNECTING)
 
 

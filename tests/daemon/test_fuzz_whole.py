@@ -17,7 +17,7 @@ from typing import Final
 
 import pytest
 
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.events import PlaybackDrained
@@ -196,9 +196,9 @@ class Household:
         speaker.plug_in()
 
     async def _press(self, for_s: float) -> None:
-        self._home.button.on_edge(Edge.DOWN)
+        self._home.button.on_edge(ButtonEdge.DOWN)
         await asyncio.sleep(for_s)
-        self._home.button.on_edge(Edge.UP)
+        self._home.button.on_edge(ButtonEdge.UP)
 
     def _ask(self, for_s: float) -> None:
         self._home.room.call()

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.core.state import State
 from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStarted, TurnComplete
 from tests.daemon.test_daemon import TONE, woken
@@ -14,7 +14,7 @@ from tests.support.household import Household, reach
 async def ask(household: Household) -> None:
     """Hold the button and say something; the service hears the end of it."""
     await asyncio.sleep(0.5)
-    household.button.on_edge(Edge.DOWN)
+    household.button.on_edge(ButtonEdge.DOWN)
     household.link.say(SpeechStarted())
     await asyncio.sleep(2)
     household.link.say(SpeechEnded())
@@ -26,7 +26,7 @@ async def test_what_was_said_is_answered_whenever_the_button_is_released(release
 
     async def release() -> None:
         await asyncio.sleep(released_after_s)
-        household.button.on_edge(Edge.UP)
+        household.button.on_edge(ButtonEdge.UP)
 
     async with household.living() as appliance:
         await reach(appliance, State.LISTENING)
@@ -47,7 +47,7 @@ async def test_what_gets_no_answer_is_asked_again():
         await reach(appliance, State.LISTENING)
         await ask(household)
         await asyncio.sleep(0.3)
-        household.button.on_edge(Edge.UP)
+        household.button.on_edge(ButtonEdge.UP)
         await reach(appliance, State.RECONNECTING, 10)
         await reach(appliance, State.THINKING)
         assert len(household.connector.links) == 2
@@ -60,7 +60,7 @@ async def test_an_answer_that_the_press_was_to_stop_is_not_heard():
         await reach(appliance, State.LISTENING)
         household.link.say(SpeechStarted(), SpeechEnded())
         await reach(appliance, State.THINKING)
-        household.button.on_edge(Edge.DOWN)
+        household.button.on_edge(ButtonEdge.DOWN)
         household.link.say(TONE, TONE, GenerationComplete(), TurnComplete())
         await asyncio.sleep(5)
         assert appliance.conversation.context.state is State.LISTENING

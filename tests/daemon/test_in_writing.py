@@ -2,7 +2,7 @@
 
 import asyncio
 
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.core.state import State
 from tests.support.household import Household, reach
 
@@ -11,7 +11,7 @@ async def test_while_somebody_holds_the_button_a_text_has_to_wait():
     household = Household()
     async with household.living() as appliance:
         await reach(appliance, State.IDLE)
-        household.button.on_edge(Edge.DOWN)
+        household.button.on_edge(ButtonEdge.DOWN)
         await reach(appliance, State.LISTENING)
         assert appliance.send_text("hello") == "the button is held"
         assert household.link.texts == []

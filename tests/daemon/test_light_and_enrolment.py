@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from appliance.audio.sounds import Sounds
-from appliance.button.ports import Edge
-from appliance.config.schema import Prefetch, Provisioning
+from appliance.button.ports import ButtonEdge
+from appliance.config.schema import Prefetch, ProvisioningSettings
 from appliance.core.events import Fault, Trouble
 from appliance.core.state import State
 from appliance.daemon import Appliance
@@ -33,9 +33,9 @@ def times_said(household: Household, what: Trouble | Fault) -> int:
 
 
 async def press(household: Household) -> None:
-    household.button.on_edge(Edge.DOWN)
+    household.button.on_edge(ButtonEdge.DOWN)
     await asyncio.sleep(1)
-    household.button.on_edge(Edge.UP)
+    household.button.on_edge(ButtonEdge.UP)
 
 
 async def test_a_light_whose_pins_are_busy_is_a_fault_that_is_told_and_no_reason_not_to_talk():
@@ -47,9 +47,9 @@ async def test_a_light_whose_pins_are_busy_is_a_fault_that_is_told_and_no_reason
         await asyncio.sleep(1)
         assert "ready" in household.manager.said
         assert "status fault: light" in household.manager.said
-        household.button.on_edge(Edge.DOWN)
+        household.button.on_edge(ButtonEdge.DOWN)
         await reach(appliance, State.LISTENING)
-        household.button.on_edge(Edge.UP)
+        household.button.on_edge(ButtonEdge.UP)
         await reach(appliance, State.IDLE, 120)
         assert times_said(household, Fault.LIGHT) <= 1
 
@@ -80,7 +80,7 @@ async def test_where_the_light_is_required_nothing_is_sent_without_it_and_a_pres
         assert not household.connector.requests, "neither the wake word nor a press begins a conversation"
         assert times_said(household, Fault.LIGHT) == 2
         await reach(appliance, State.IDLE, 120)
-        household.button.on_edge(Edge.DOWN)
+        household.button.on_edge(ButtonEdge.DOWN)
         await reach(appliance, State.LISTENING)
 
 
@@ -89,7 +89,7 @@ async def test_a_light_that_is_required_ends_a_conversation_when_it_fails():
 
     async with household.living() as appliance:
         await reach(appliance, State.IDLE)
-        household.button.on_edge(Edge.DOWN)
+        household.button.on_edge(ButtonEdge.DOWN)
         await reach(appliance, State.LISTENING)
         household.light.fail("gone")
         await asyncio.sleep(0.01)
@@ -97,7 +97,7 @@ async def test_a_light_that_is_required_ends_a_conversation_when_it_fails():
 
 
 def tokens(here: World, state: Path, **settings: object) -> EnrolmentAwaitingTokens:
-    said = Provisioning.model_validate(settings)
+    said = ProvisioningSettings.model_validate(settings)
     return EnrolmentAwaitingTokens(
         lambda: TokenManager(
             ProvisioningClient(said, state, here.transport), Prefetch.NEVER, FakeStore(), lambda _: None, lambda: 0.5
@@ -107,9 +107,9 @@ def tokens(here: World, state: Path, **settings: object) -> EnrolmentAwaitingTok
 
 async def goes_on(household: Household, appliance: Appliance) -> None:
     await reach(appliance, State.IDLE)
-    household.button.on_edge(Edge.DOWN)
+    household.button.on_edge(ButtonEdge.DOWN)
     await reach(appliance, State.LISTENING)
-    household.button.on_edge(Edge.UP)
+    household.button.on_edge(ButtonEdge.UP)
 
 
 async def test_a_device_that_is_not_enrolled_shows_it_says_it_at_a_press_and_goes_on_when_it_is(tmp_path: Path):

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.core.events import DeadlineReached, Fault, FaultRaised
 from appliance.core.state import State
 from appliance.daemon import Appliance
@@ -38,9 +38,9 @@ async def unsent(home: Home, appliance: Appliance, seconds: float) -> None:
 
 
 async def tap(home: Home) -> None:
-    home.button.on_edge(Edge.DOWN)
+    home.button.on_edge(ButtonEdge.DOWN)
     await asyncio.sleep(0.04)
-    home.button.on_edge(Edge.UP)
+    home.button.on_edge(ButtonEdge.UP)
 
 
 @pytest.mark.parametrize("end", ["tap", "fault"])

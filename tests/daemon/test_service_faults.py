@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import numpy as np
 import pytest
 
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.core.events import Trouble
 from appliance.core.state import Mode, State
 from appliance.daemon import Appliance
@@ -116,10 +116,10 @@ async def test_a_push_to_talk_question_is_asked_again_as_one_turn():
 
     async def story(appliance: Appliance) -> None:
         await reach(appliance, State.IDLE)
-        household.button.on_edge(Edge.DOWN)
+        household.button.on_edge(ButtonEdge.DOWN)
         await reach(appliance, State.LISTENING)
         await asyncio.sleep(2)
-        household.button.on_edge(Edge.UP)
+        household.button.on_edge(ButtonEdge.UP)
         await reach(appliance, State.THINKING)
         await asyncio.sleep(9)
         first, second = household.connector.links

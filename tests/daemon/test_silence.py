@@ -17,7 +17,7 @@ from google.genai.live import AsyncSession
 
 import appliance
 from appliance.audio.playback.mixer import RingMixer
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.core.state import State
 from appliance.live.gemini.connection import GeminiConnection
 from appliance.live.gemini.transport import ConnectionMonitor
@@ -160,7 +160,7 @@ async def interrupted(by: str) -> Watch:
                 engine.again = True
             else:
                 watch.begin()
-                household.button.on_edge(Edge.DOWN)
+                household.button.on_edge(ButtonEdge.DOWN)
             await asyncio.sleep(1.0)
         link.session.on_message = engine.on_detection = lambda: None
     assert watch.flushed_at is not None, "nothing was interrupted"

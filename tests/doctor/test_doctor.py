@@ -8,17 +8,17 @@ import pytest
 
 from appliance.cli.commands.doctor import doctor_command, show_findings
 from appliance.config.devices import (
-    AlsaMicrophone,
-    AlsaSpeaker,
-    GpioButton,
-    NoButton,
-    NoIndicator,
-    NoWakeWord,
-    OpenWakeWord,
-    WavMicrophone,
-    WavSpeaker,
+    AlsaMicrophoneSettings,
+    AlsaSpeakerSettings,
+    GpioButtonSettings,
+    NoButtonSettings,
+    NoIndicatorSettings,
+    NoWakeWordSettings,
+    OpenWakeWordSettings,
+    WavMicrophoneSettings,
+    WavSpeakerSettings,
 )
-from appliance.config.schema import Provisioning, Settings
+from appliance.config.schema import ProvisioningSettings, Settings
 from appliance.doctor import devices
 from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
@@ -28,11 +28,11 @@ from tests.support import onnx_files
 from tests.support.virtual_card import PlugIn
 
 VIRTUAL = Settings(
-    microphone=AlsaMicrophone(device="virtual_mic"),
-    speaker=AlsaSpeaker(device="virtual_speaker"),
-    indicator=NoIndicator(kind="none"),
-    button=NoButton(kind="none"),
-    provisioning=Provisioning(
+    microphone=AlsaMicrophoneSettings(device="virtual_mic"),
+    speaker=AlsaSpeakerSettings(device="virtual_speaker"),
+    indicator=NoIndicatorSettings(kind="none"),
+    button=NoButtonSettings(kind="none"),
+    provisioning=ProvisioningSettings(
         url="https://server.test",
         device_id="kitchen",
         device_key=new_private_key(),
@@ -105,7 +105,8 @@ def test_what_was_found_is_shown_as_it_was_said(capsys: pytest.CaptureFixture[st
 
 def test_a_file_instead_of_a_card_is_noted():
     settings = Settings(
-        microphone=WavMicrophone(kind="wav", path=Path("a.wav")), speaker=WavSpeaker(kind="wav", path=Path("b.wav"))
+        microphone=WavMicrophoneSettings(kind="wav", path=Path("a.wav")),
+        speaker=WavSpeakerSettings(kind="wav", path=Path("b.wav")),
     )
     assert [finding.severity for finding in devices.cards(settings)] == [Severity.NOTE, Severity.NOTE]
 
@@ -118,15 +119,15 @@ def test_priority_is_allowed_or_its_cost_is_told():
 
 def test_the_wake_word_is_loaded():
     assert devices.wake_word(Settings()).severity is Severity.OK
-    assert devices.wake_word(Settings(wake=NoWakeWord(kind="none"))).severity is Severity.NOTE
-    assert devices.wake_word(Settings(wake=OpenWakeWord(model="./none.onnx"))).severity is Severity.PROBLEM
+    assert devices.wake_word(Settings(wake=NoWakeWordSettings(kind="none"))).severity is Severity.NOTE
+    assert devices.wake_word(Settings(wake=OpenWakeWordSettings(model="./none.onnx"))).severity is Severity.PROBLEM
 
 
 def test_a_graph_that_cannot_be_computed_is_a_problem(tmp_path: Path):
     path = tmp_path / "odd.onnx"
     path.write_bytes(b"no graph")
     path.with_name("odd.onnx.sha256").write_text(f"{onnx_files.digest(path)}  odd.onnx\n")
-    finding = devices.wake_word(Settings(wake=OpenWakeWord(model=str(path))))
+    finding = devices.wake_word(Settings(wake=OpenWakeWordSettings(model=str(path))))
     assert finding.severity is Severity.PROBLEM
     assert "the graph odd cannot be used" in finding.found
 
@@ -149,4 +150,4 @@ def test_pins_are_tried_as_the_daemon_claims_them():
     )  # fmt: skip
     assert "the GPIO chip cannot be opened" in light.found
     assert "indicator.kind" in light.advice
-    assert [one.name for one in devices.pins(VIRTUAL.model_copy(update={"button": GpioButton()}))] == ["button"]
+    assert [one.name for one in devices.pins(VIRTUAL.model_copy(update={"button": GpioButtonSettings()}))] == ["button"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.config.schema import Provisioning, Settings
+from appliance.config.schema import ProvisioningSettings, Settings
 from appliance.doctor import provisioning
 from appliance.doctor.finding import Finding, Severity
 from appliance.provisioning.common import keys
@@ -40,7 +40,7 @@ def enrolled(state: Path) -> None:
 
 
 def enrolment(**settings: object) -> Finding:
-    return provisioning.enrolment(Settings(provisioning=Provisioning.model_validate(settings)))
+    return provisioning.enrolment(Settings(provisioning=ProvisioningSettings.model_validate(settings)))
 
 
 def standing(state: Path, said: object) -> Finding:

@@ -6,8 +6,8 @@ import threading
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from appliance.button.ports import Edge
-from appliance.config.devices import GpioButton as Settings
+from appliance.button.ports import ButtonEdge
+from appliance.config.devices import GpioButtonSettings
 from appliance.errors import GpioError
 from appliance.gpio.button import GpioButton
 from appliance.gpio.chip import GpioChip
@@ -37,8 +37,8 @@ async def settle() -> None:
 
 async def test_edges_arrive_in_order_on_the_loops_thread():
     board = MockFactory()
-    edges: list[tuple[Edge, threading.Thread]] = []
-    button = GpioButton(Settings(pin=23), chip(board))
+    edges: list[tuple[ButtonEdge, threading.Thread]] = []
+    button = GpioButton(GpioButtonSettings(pin=23), chip(board))
 
     def press() -> None:
         board.pin(23).drive_low()
@@ -54,7 +54,7 @@ async def test_edges_arrive_in_order_on_the_loops_thread():
         await asyncio.to_thread(press)
         await settle()
         task.cancel()
-    assert edges == [(edge, threading.main_thread()) for edge in (Edge.DOWN, Edge.UP) * 2]
+    assert edges == [(edge, threading.main_thread()) for edge in (ButtonEdge.DOWN, ButtonEdge.UP) * 2]
     board.reset()
 
 
@@ -62,7 +62,7 @@ async def test_the_pin_is_pulled_up_debounced_and_given_back():
     board = MockFactory()
     for _ in range(2):
         async with asyncio.TaskGroup() as group:
-            button = GpioButton(Settings(pin=23, bounce_ms=45), chip(board))
+            button = GpioButton(GpioButtonSettings(pin=23, bounce_ms=45), chip(board))
             task = group.create_task(button.run(lambda edge: None, lambda: None))
             await settle()
             assert (board.pin(23).pull, board.pin(23).bounce) == ("up", 0.045)
@@ -72,24 +72,26 @@ async def test_the_pin_is_pulled_up_debounced_and_given_back():
 
 async def test_a_button_that_is_down_at_first_reports_only_its_release():
     board = MockFactory(pin_class=HeldPin)
-    edges: list[Edge] = []
+    edges: list[ButtonEdge] = []
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(edges.append, lambda: None))
+        task = group.create_task(GpioButton(GpioButtonSettings(pin=23), chip(board)).run(edges.append, lambda: None))
         await settle()
         board.pin(23).drive_high()
         await settle()
         task.cancel()
-    assert edges == [Edge.UP]
+    assert edges == [ButtonEdge.UP]
     board.reset()
 
 
 async def test_a_pin_in_use_is_one_line_that_names_the_setting():
     board = MockFactory()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None))
+        task = group.create_task(
+            GpioButton(GpioButtonSettings(pin=23), chip(board)).run(lambda edge: None, lambda: None)
+        )
         await settle()
         with pytest.raises(GpioError, match=r"^button\.pin: GPIO 23 cannot be used: .*in use"):
-            await GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None)
+            await GpioButton(GpioButtonSettings(pin=23), chip(board)).run(lambda edge: None, lambda: None)
         task.cancel()
     board.reset()
 
@@ -98,7 +100,9 @@ async def test_no_thread_runs_while_a_button_waits():
     board = MockFactory()
     before = threading.active_count()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(GpioButton(Settings(pin=23), chip(board)).run(lambda edge: None, lambda: None))
+        task = group.create_task(
+            GpioButton(GpioButtonSettings(pin=23), chip(board)).run(lambda edge: None, lambda: None)
+        )
         await settle()
         assert threading.active_count() == before
         task.cancel()

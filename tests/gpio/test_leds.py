@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin, MockPWMPin
 
-from appliance.config.devices import GpioIndicator, RgbPins, StatePins
+from appliance.config.devices import GpioIndicatorSettings, RgbPins, StatePins
 from appliance.core.state import State
 from appliance.errors import GpioError
 from appliance.gpio.chip import GpioChip
@@ -37,7 +37,9 @@ def level(board: MockFactory, pin: int) -> float:
 
 
 @asynccontextmanager
-async def shining(settings: GpioIndicator, board: MockFactory, before: Look | None = None) -> AsyncIterator[GpioLight]:
+async def shining(
+    settings: GpioIndicatorSettings, board: MockFactory, before: Look | None = None
+) -> AsyncIterator[GpioLight]:
     """Run a light until the block ends."""
     light, ready = GpioLight(settings, GpioChip(lambda: board)), asyncio.Event()
     if before is not None:
@@ -63,7 +65,7 @@ async def _awaited(scene: Awaitable[None]) -> None:
 
 async def test_an_rgb_led_shows_the_colours_of_a_look():
     async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicator(pins=RgbPins(red=5, green=6, blue=13)), board) as light:
+        async with shining(GpioIndicatorSettings(pins=RgbPins(red=5, green=6, blue=13)), board) as light:
             light.show(Look(State.LISTENING, 0.25, 0.5, 1.0))
             assert [level(board, pin) for pin in (5, 6, 13)] == [0.25, 0.5, 1.0]
 
@@ -72,7 +74,7 @@ async def test_an_rgb_led_shows_the_colours_of_a_look():
 
 async def test_what_was_to_be_shown_before_there_were_pins_is_shown_with_them():
     async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicator(), board, before=Look(State.LISTENING, 0.25, 0.5, 1.0)):
+        async with shining(GpioIndicatorSettings(), board, before=Look(State.LISTENING, 0.25, 0.5, 1.0)):
             assert [level(board, pin) for pin in (17, 27, 22)] == [0.25, 0.5, 1.0]
 
     await with_board(scene)
@@ -80,7 +82,7 @@ async def test_what_was_to_be_shown_before_there_were_pins_is_shown_with_them():
 
 async def test_all_leds_are_off_at_first_and_given_back_at_the_end():
     async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicator(), board) as light:
+        async with shining(GpioIndicatorSettings(), board) as light:
             assert [level(board, pin) for pin in (17, 27, 22)] == [0, 0, 0]
             light.show(look_at(State.LISTENING, 0))
         assert [board.pin(pin).function for pin in (17, 27, 22)] == ["input"] * 3
@@ -91,7 +93,7 @@ async def test_all_leds_are_off_at_first_and_given_back_at_the_end():
 
 async def test_brightness_scales_every_led_but_switches_none_off():
     async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicator(brightness=0.1), board) as light:
+        async with shining(GpioIndicatorSettings(brightness=0.1), board) as light:
             light.show(Look(State.IDLE, 1.0, 0.04, 0.0))
             assert [level(board, pin) for pin in (17, 27, 22)] == [0.1, 0.01, 0.0]
 
@@ -101,7 +103,7 @@ async def test_brightness_scales_every_led_but_switches_none_off():
 async def test_with_one_led_a_state_the_right_ones_are_lit():
     async def scene(board: MockFactory) -> None:
         pins = StatePins(layout="per-state", interrupted=24)
-        async with shining(GpioIndicator(pins=pins), board) as light:
+        async with shining(GpioIndicatorSettings(pins=pins), board) as light:
             for state in State:
                 light.show(look_at(state, 0))
                 lit = {name for name in PER_STATE if level(board, getattr(pins, name)) > 0}
@@ -118,7 +120,7 @@ def test_with_one_led_a_state_a_fault_lights_all_four_and_idle_none():
 
 async def test_an_unchanged_look_is_not_written_again():
     async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicator(), board) as light:
+        async with shining(GpioIndicatorSettings(), board) as light:
             pin = board.pin(17)
             light.show(Look(State.FAULT, 0.501, 0.0, 0.0))
             pin.clear_states()
@@ -130,25 +132,25 @@ async def test_an_unchanged_look_is_not_written_again():
 
 async def test_a_pin_in_use_is_one_line_that_names_the_setting_and_gives_the_others_back():
     async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicator(pins=RgbPins(red=20, green=21, blue=22)), board):
+        async with shining(GpioIndicatorSettings(pins=RgbPins(red=20, green=21, blue=22)), board):
             with pytest.raises(GpioError, match=r"^indicator\.pins\.blue: GPIO 22 cannot be used: ") as caught:
-                await GpioLight(GpioIndicator(), GpioChip(lambda: board)).run(lambda: None)
+                await GpioLight(GpioIndicatorSettings(), GpioChip(lambda: board)).run(lambda: None)
             assert "\n" not in str(caught.value)
-        async with shining(GpioIndicator(), board):
+        async with shining(GpioIndicatorSettings(), board):
             pass
 
     await with_board(scene)
 
 
 async def test_a_board_without_dimming_is_one_line():
-    light = GpioLight(GpioIndicator(), GpioChip(lambda: MockFactory(pin_class=MockPin)))
+    light = GpioLight(GpioIndicatorSettings(), GpioChip(lambda: MockFactory(pin_class=MockPin)))
     with pytest.raises(GpioError, match=r"^indicator\.pins\.red: GPIO 17 cannot be used: "):
         await light.run(lambda: None)
 
 
 async def test_a_pin_that_fails_later_ends_it_and_the_next_try_claims_all_anew():
     board = Board(pin_class=FailingPin)
-    light, ready = GpioLight(GpioIndicator(), GpioChip(lambda: board)), asyncio.Event()
+    light, ready = GpioLight(GpioIndicatorSettings(), GpioChip(lambda: board)), asyncio.Event()
     running = asyncio.ensure_future(light.run(ready.set))
     await ready.wait()
     light.show(Look(State.FAULT, 1.0, 0.0, 0.0))

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from appliance.config.schema import Prefetch, Provisioning
+from appliance.config.schema import Prefetch, ProvisioningSettings
 from appliance.core.state import Mode
 from appliance.live.ports import LiveToken
 from appliance.provisioning.common.protocol import Purpose
@@ -22,7 +22,7 @@ from tests.support.provisioning import DEVICE, NOW, PEM, SERVER, SERVER_KEYS, Wo
 
 Problem = tuple[int, Mapping[str, object]]
 """Status and body."""
-SETTINGS = Provisioning.model_validate(
+SETTINGS = ProvisioningSettings.model_validate(
     {"url": SERVER, "device_id": DEVICE, "device_key": PEM, "server_keys": SERVER_KEYS}
 )
 BOOTED_S = BOOT_SPREAD_S / 2 + 0.1

@@ -12,7 +12,7 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from appliance.config.schema import Provisioning
+from appliance.config.schema import ProvisioningSettings
 from appliance.core.state import Mode
 from appliance.errors import ClockWrong, ProvisioningUnreachable
 from appliance.provisioning.common.protocol import Purpose
@@ -41,7 +41,7 @@ async def listener(certificate: trustme.LeafCert) -> AsyncIterator[str]:
 
 
 async def complaint(url: str, ca_file: Path | None = None) -> ProvisioningUnreachable:
-    settings = Provisioning(
+    settings = ProvisioningSettings(
         url=url, device_id=DEVICE, device_key=SecretStr(PEM), server_keys=SERVER_KEYS, ca_file=ca_file
     )
     async with ProvisioningClient(settings, None) as client:

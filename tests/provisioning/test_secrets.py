@@ -14,7 +14,7 @@ import httpx2
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from appliance.config.schema import Prefetch, Provisioning
+from appliance.config.schema import Prefetch, ProvisioningSettings
 from appliance.core.state import Mode
 from appliance.errors import ApplianceError
 from appliance.provisioning.common import keys
@@ -159,7 +159,7 @@ async def bad(line: Moody, watch: Watch, work: Callable[[], Awaitable[object]], 
 async def life(here: World, state: Path, watch: Watch) -> Moody:
     """Enrol, hold a conversation, rotate and forget."""
     line = Moody(here)
-    place = LocalDevice(PrivateDirectory(state), Provisioning(), line)
+    place = LocalDevice(PrivateDirectory(state), ProvisioningSettings(), line)
     string = join(here.claim())
     watch.claim(string)
     watch.see(string, string.claim, place)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appliance.config.schema import Prefetch, Provisioning
+from appliance.config.schema import Prefetch, ProvisioningSettings
 from appliance.core.state import Mode
 from appliance.errors import ProvisioningError
 from appliance.provisioning.common import keys
@@ -168,7 +168,7 @@ async def test_the_servers_next_key_is_learnt_without_anybody_asking(tmp_path):
     announced = World(here.settings, here.store, here.upstream, next_key=next_key)
     rotated = World(here.settings, here.store, here.upstream, key=next_key)
     line = Line(announced)
-    client = ProvisioningClient(Provisioning(), tmp_path, line)
+    client = ProvisioningClient(ProvisioningSettings(), tmp_path, line)
     async with TokenManager(client, Prefetch.NEVER, FakeStore(), lambda _: None, lambda: 0.5) as tokens:
         await until(60)
         line._here = rotated

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx2
 
-from appliance.config.schema import Provisioning
+from appliance.config.schema import ProvisioningSettings
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import Join, read_claim
 from appliance.provisioning.device.enrolment import LocalDevice
@@ -71,7 +71,7 @@ def local_device(
     """Return where a device of ``here`` keeps its identity."""
     power = power or Power()
     transport = CutTransport(carrier or here.transport, power)
-    return LocalDevice(CutDirectory(directory, power), Provisioning.model_validate(settings), transport)
+    return LocalDevice(CutDirectory(directory, power), ProvisioningSettings.model_validate(settings), transport)
 
 
 def join(claim: str, server_key: keys.PrivateKey = SERVER_KEY, url: str = SERVER) -> Join:

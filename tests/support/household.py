@@ -9,7 +9,7 @@ from datetime import datetime
 import numpy as np
 
 from appliance.audio.ports import Block
-from appliance.button.ports import Edge
+from appliance.button.ports import ButtonEdge
 from appliance.config.load import load
 from appliance.core.state import Mode, State
 from appliance.daemon import Adapters, Appliance
@@ -56,11 +56,11 @@ class Button:
     """Edges on demand."""
 
     def __init__(self) -> None:
-        self.on_edge: Callable[[Edge], None] = lambda _: None
+        self.on_edge: Callable[[ButtonEdge], None] = lambda _: None
         self.failures: list[str] = []
         """What goes wrong at the next tries to claim its pin."""
 
-    async def run(self, on_edge: Callable[[Edge], None], on_ready: Callable[[], None]) -> None:
+    async def run(self, on_edge: Callable[[ButtonEdge], None], on_ready: Callable[[], None]) -> None:
         if self.failures:
             raise GpioError(self.failures.pop(0))
         self.on_edge = on_edge

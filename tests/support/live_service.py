@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from appliance.config.schema import Live
+from appliance.config.schema import LiveSettings
 from appliance.live.gemini.connection import GeminiConnector
 from appliance.live.ports import LiveToken, ToolDeclaration
 from appliance.units import Seconds
@@ -34,7 +34,7 @@ class Service:
     set_ups: list[str] = field(default_factory=list)
 
     def connector(self, *tools: ToolDeclaration, **settings: Any) -> GeminiConnector:
-        return GeminiConnector(Live(ca_file=self.ca_file, **settings), tools)
+        return GeminiConnector(LiveSettings(ca_file=self.ca_file, **settings), tools)
 
     def token(self, value: str = TOKEN, model: str = "gemini-3.8-live") -> LiveToken:
         return LiveToken(value, model, "v1alpha", self.base_url, Seconds(0.0), Seconds(60.0), Seconds(1800.0))

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta, timezone
 
-from appliance.config.schema import Tools
+from appliance.config.schema import ToolSettings
 from appliance.live.messages import ToolCall
 from appliance.tools.builtin import BUILT_IN, builtin
 from appliance.tools.registry import Registry
@@ -25,7 +25,7 @@ class World:
 
     def call(self, name: str, **arguments: object) -> dict[str, object]:
         functions = builtin(lambda: MOMENT, self.end, self.gains.append, self.forget)
-        registry = Registry(functions, Tools(enabled=tuple(function.__name__ for function in functions)))
+        registry = Registry(functions, ToolSettings(enabled=tuple(function.__name__ for function in functions)))
         return dict(run_virtual(lambda: registry.call(ToolCall("id-1", name, arguments))).response)
 
 
@@ -60,7 +60,7 @@ def test_a_conversation_can_be_forgotten():
 
 def test_the_default_settings_enable_tools_that_exist():
     functions = builtin(lambda: MOMENT, lambda: None, lambda gain: None, lambda: None)
-    assert Registry(functions, Tools()).declarations
+    assert Registry(functions, ToolSettings()).declarations
 
 
 def test_the_names_are_those_of_the_functions():

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
-from appliance.config.schema import Tools
+from appliance.config.schema import ToolSettings
 from appliance.errors import ConfigurationError, ToolError
 from appliance.live.messages import ToolCall
 from appliance.live.ports import ToolResult
@@ -60,7 +60,7 @@ def infinite() -> dict[str, object]:
 
 
 FUNCTIONS: tuple[Function, ...] = (add, paint, sleep, refuse, fail, time_out, odd, infinite)
-ALL = Tools(enabled=tuple(function.__name__ for function in FUNCTIONS), timeout_s=8.0)
+ALL = ToolSettings(enabled=tuple(function.__name__ for function in FUNCTIONS), timeout_s=8.0)
 
 
 async def call(name: str, **arguments: object) -> ToolResult:
@@ -98,7 +98,7 @@ def test_a_function_without_docstring_or_annotation_is_our_mistake():
 
 
 async def test_only_enabled_tools_are_declared_and_called():
-    registry = Registry(FUNCTIONS, Tools(enabled=("paint", "add")))
+    registry = Registry(FUNCTIONS, ToolSettings(enabled=("paint", "add")))
     assert [declaration.name for declaration in registry.declarations] == ["paint", "add"]
     result = await registry.call(ToolCall("id-1", "refuse", {}))
     assert result.response == {"status": "error", "retryable": False, "message": "there is no tool named refuse"}
@@ -106,7 +106,7 @@ async def test_only_enabled_tools_are_declared_and_called():
 
 def test_an_unknown_name_in_the_settings_is_told_with_what_was_perhaps_meant():
     with pytest.raises(ConfigurationError) as caught:
-        Registry(FUNCTIONS, Tools(enabled=("pain", "zzz")))
+        Registry(FUNCTIONS, ToolSettings(enabled=("pain", "zzz")))
     assert caught.value.mistakes[0] == "tools.enabled: there is no tool pain; did you mean paint?"
     assert caught.value.mistakes[1].startswith("tools.enabled: there is no tool zzz; known: add, fail")
 
@@ -170,7 +170,7 @@ async def test_a_cancelled_call_ends():
 
 
 async def test_only_what_the_server_allows_is_run():
-    registry = Registry(FUNCTIONS, Tools(enabled=("add", "paint")))
+    registry = Registry(FUNCTIONS, ToolSettings(enabled=("add", "paint")))
 
     async def status(name: str, **arguments: object) -> object:
         return (await registry.call(ToolCall("id-1", name, arguments))).response["status"]

@@ -9,7 +9,7 @@ from rich.table import Table
 from appliance.audio.cards.alsa import Availability, ProbeResult, probe
 from appliance.audio.cards.availability import pcm_owner
 from appliance.audio.cards.devices import Card, Direction, cards, resolve, stable_name
-from appliance.config.devices import AlsaMicrophone, AlsaSpeaker
+from appliance.config.devices import AlsaMicrophoneSettings, AlsaSpeakerSettings
 from appliance.config.schema import Settings
 from appliance.console.output import show, show_json
 from appliance.errors import DeviceError, ExitCode
@@ -21,7 +21,7 @@ NOTHING = (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CardRow:
     """One direction of one card."""
 
     direction: str
@@ -51,10 +51,10 @@ def devices_command(settings: Settings, *, as_json: bool, root: Path = Path("/")
 def configured(settings: Settings, direction: Direction) -> str | None:
     """Return the card in the settings; None if they use no card."""
     section = settings.microphone if direction is Direction.INPUT else settings.speaker
-    return section.device if isinstance(section, AlsaMicrophone | AlsaSpeaker) else None
+    return section.device if isinstance(section, AlsaMicrophoneSettings | AlsaSpeakerSettings) else None
 
 
-def _rows(direction: Direction, name: str | None, root: Path) -> Iterator[Row]:
+def _rows(direction: Direction, name: str | None, root: Path) -> Iterator[CardRow]:
     present = cards(root)
     usable = [card for card in present if card.devices(direction)]
     chosen = _chosen(name, direction, present)
@@ -64,9 +64,9 @@ def _rows(direction: Direction, name: str | None, root: Path) -> Iterator[Row]:
         pcm = f"hw:CARD={card.id},DEV={card.devices(direction)[0]}"
         state = _state(probe(pcm, direction), pcm_owner(card, direction, root))
         is_chosen = chosen is not None and chosen.startswith(f"hw:CARD={card.id},")
-        yield Row(direction.noun, value, other or None, card.name, state, is_chosen)
+        yield CardRow(direction.noun, value, other or None, card.name, state, is_chosen)
     if name and chosen == name:  # a PCM of asound.conf
-        yield Row(direction.noun, name, None, "of asound.conf", _state(probe(name, direction), None), chosen=True)
+        yield CardRow(direction.noun, name, None, "of asound.conf", _state(probe(name, direction), None), chosen=True)
 
 
 def _chosen(name: str | None, direction: Direction, present: Sequence[Card]) -> str | None:
@@ -93,7 +93,7 @@ def _state(probed: ProbeResult, owner: str | None) -> str:
             return f"cannot be opened: {probed.error}" if probed.error else "cannot be opened"
 
 
-def _table(rows: Sequence[Row]) -> Table:
+def _table(rows: Sequence[CardRow]) -> Table:
     table = Table("for", "set it to", "or to", "card", "now", "chosen", box=None, pad_edge=False)
     for row in rows:
         style = "bold" if row.chosen else ""

@@ -17,7 +17,7 @@ from google.genai.live import AsyncSession
 
 from appliance import log
 from appliance.clock import timeout
-from appliance.config.schema import Live
+from appliance.config.schema import LiveSettings
 from appliance.core.state import Mode
 from appliance.live.gemini.delivery import DeliveryTracker
 from appliance.live.gemini.setup import config_hash, live_config, present
@@ -176,7 +176,7 @@ class GeminiConnector:
         ConfigurationError: ``live.ca_file`` cannot be used.
     """
 
-    def __init__(self, settings: Live, declarations: Sequence[ToolDeclaration]) -> None:
+    def __init__(self, settings: LiveSettings, declarations: Sequence[ToolDeclaration]) -> None:
         self._settings = settings
         self._declarations = tuple(declarations)
         self._tls = client_context(settings.ca_file, "live.ca_file")

@@ -9,14 +9,18 @@ from typing import Any, Final
 
 from google.genai import types
 
-from appliance.config.schema import Live
+from appliance.config.schema import LiveSettings
 from appliance.core.state import Mode
 from appliance.live.model_capabilities import Capabilities, Feature, capabilities
 from appliance.live.ports import GOOGLE_SEARCH, UNLOCKED, Locks, OptionalFeature, Request, ToolBehavior, ToolDeclaration
 
 
 def live_config(
-    settings: Live, model: str, request: Request, declarations: Sequence[ToolDeclaration], locks: Locks = UNLOCKED
+    settings: LiveSettings,
+    model: str,
+    request: Request,
+    declarations: Sequence[ToolDeclaration],
+    locks: Locks = UNLOCKED,
 ) -> types.LiveConnectConfig:
     """Return what is asked of the service for one link: of what the settings wish, what the model has and takes.
 
@@ -43,7 +47,7 @@ def live_config(
 class _Asked:
     """What everything below depends on."""
 
-    settings: Live
+    settings: LiveSettings
     request: Request
     known: Capabilities
     locks: Locks
@@ -196,7 +200,7 @@ def _has(value: object, path: Sequence[str]) -> bool:
     return isinstance(value, dict) and path[0] in value and _has(value[path[0]], path[1:])
 
 
-def config_hash(settings: Live, model: str, declarations: Sequence[ToolDeclaration]) -> str:
+def config_hash(settings: LiveSettings, model: str, declarations: Sequence[ToolDeclaration]) -> str:
     """Name the part of a set-up that a session cannot change when it is resumed, or should not."""
     kept = [model.removeprefix("models/"), settings.instruction, *sorted(tool.name for tool in declarations)]
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:16]

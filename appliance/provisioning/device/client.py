@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from appliance import log
 from appliance.clock import loop_time
-from appliance.config.schema import Provisioning
+from appliance.config.schema import ProvisioningSettings
 from appliance.core.state import Mode
 from appliance.errors import ConfigurationError, ProvisioningUnreachable
 from appliance.live.ports import LiveToken, Locks
@@ -63,7 +63,7 @@ class ProvisioningClient:
         ConfigurationError: This device is not enrolled, or address, key or certificates cannot be used.
     """
 
-    def __init__(self, settings: Provisioning, state: Path | None, transport: Transport | None = None) -> None:
+    def __init__(self, settings: ProvisioningSettings, state: Path | None, transport: Transport | None = None) -> None:
         directory = PrivateDirectory(state or DEFAULT)
         self._credentials: Credentials = load_credentials(settings, directory)
         self._directory = directory if state or self._credentials.identity else None

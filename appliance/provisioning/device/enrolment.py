@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from appliance.config.schema import Provisioning
+from appliance.config.schema import ProvisioningSettings
 from appliance.errors import ConfigurationError, ExitCode, InputError, ProvisioningError, ServerUntrusted, TokenRefused
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import Join
@@ -51,7 +51,7 @@ class LocalDevice:
     """This device: the directory of its identity, and its settings."""
 
     directory: PrivateDirectory
-    settings: Provisioning
+    settings: ProvisioningSettings
     transport: Transport | None = None
     """Carries the requests instead of TLS connections, in tests."""
 

@@ -11,7 +11,7 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from appliance.config.schema import Provisioning
+from appliance.config.schema import ProvisioningSettings
 from appliance.errors import ConfigurationError, NotEnrolled
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import DeviceId, HttpsUrl, Jwk, ServerKey
@@ -86,7 +86,7 @@ def write(directory: PrivateDirectory, identity: Identity) -> None:
     directory.write(FILE_NAME, identity.model_dump_json(indent=2) + "\n")
 
 
-def load_credentials(settings: Provisioning, directory: PrivateDirectory) -> Credentials:
+def load_credentials(settings: ProvisioningSettings, directory: PrivateDirectory) -> Credentials:
     """Return the settings' values, and the stored identity's where a setting is empty.
 
     Raises:
@@ -113,13 +113,13 @@ def load_credentials(settings: Provisioning, directory: PrivateDirectory) -> Cre
     )
 
 
-def is_configured(settings: Provisioning) -> bool:
+def is_configured(settings: ProvisioningSettings) -> bool:
     """Say whether the settings are complete: the stored identity is ignored then."""
     key = settings.device_key or settings.device_key_file
     return bool(settings.url and settings.device_id and settings.server_keys and key)
 
 
-def configured_key(settings: Provisioning) -> keys.PrivateKey | None:
+def configured_key(settings: ProvisioningSettings) -> keys.PrivateKey | None:
     """Return the key that the settings hold or name, if any; raises ConfigurationError."""
     try:
         if settings.device_key is not None:
@@ -176,7 +176,7 @@ def _public(named: ServerKey) -> Ed25519PublicKey | None:
     return key if isinstance(key, Ed25519PublicKey) else None
 
 
-def _not_enrolled(settings: Provisioning, given: keys.PrivateKey | None) -> str:
+def _not_enrolled(settings: ProvisioningSettings, given: keys.PrivateKey | None) -> str:
     values = {
         "url": settings.url,
         "device_id": settings.device_id,
@@ -197,7 +197,7 @@ def _enrolled_key(directory: PrivateDirectory, enrolled: Identity) -> keys.Priva
     return key
 
 
-def _configured_server_keys(settings: Provisioning) -> TrustedKeys:
+def _configured_server_keys(settings: ProvisioningSettings) -> TrustedKeys:
     try:
         named = [keys.public_key(text) for text in settings.server_keys]
     except ValueError:

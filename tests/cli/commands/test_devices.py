@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli.commands.devices import devices_command
-from appliance.config.devices import AlsaMicrophone, AlsaSpeaker
+from appliance.config.devices import AlsaMicrophoneSettings, AlsaSpeakerSettings
 from appliance.config.schema import Settings
 from appliance.errors import ExitCode
 from appliance.virtual_card.card import Fault
@@ -15,7 +15,7 @@ from tests.support.virtual_card import PlugIn
 
 
 def settings(microphone: str = "", speaker: str = "") -> Settings:
-    return Settings(microphone=AlsaMicrophone(device=microphone), speaker=AlsaSpeaker(device=speaker))
+    return Settings(microphone=AlsaMicrophoneSettings(device=microphone), speaker=AlsaSpeakerSettings(device=speaker))
 
 
 def test_cards_are_listed_with_the_values_to_set_and_what_the_settings_choose(tmp_path: Path, capsys):

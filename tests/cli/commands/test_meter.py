@@ -10,13 +10,13 @@ import pytest
 
 from appliance.audio.capture.level_meter import LevelMeter
 from appliance.cli.commands.meter import WIDTH, bar, meter_command
-from appliance.config.devices import AlsaMicrophone, WavMicrophone
+from appliance.config.devices import AlsaMicrophoneSettings, WavMicrophoneSettings
 from appliance.config.schema import Settings
 from appliance.errors import ExitCode, InputError, MicrophoneError
 from appliance.virtual_card.card import RING, Fault
 from tests.support.virtual_card import PlugIn
 
-VIRTUAL = Settings(microphone=AlsaMicrophone(device="virtual_mic"))
+VIRTUAL = Settings(microphone=AlsaMicrophoneSettings(device="virtual_mic"))
 
 
 @pytest.mark.realtime
@@ -46,7 +46,7 @@ def recorded(tmp_path: Path) -> Settings:
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16_000, 0, "NONE", ""))
         file.writeframes(bytes(2 * 16_000 * 60))
-    return Settings(microphone=WavMicrophone(kind="wav", path=path))
+    return Settings(microphone=WavMicrophoneSettings(kind="wav", path=path))
 
 
 @pytest.mark.realtime

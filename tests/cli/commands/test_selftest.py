@@ -9,8 +9,15 @@ import pytest
 
 from appliance.cli.commands import selftest
 from appliance.cli.commands.selftest import selftest_command
-from appliance.config.devices import AlsaMicrophone, AlsaSpeaker, NoButton, NoIndicator, WavMicrophone, WavSpeaker
-from appliance.config.schema import Provisioning, Settings
+from appliance.config.devices import (
+    AlsaMicrophoneSettings,
+    AlsaSpeakerSettings,
+    NoButtonSettings,
+    NoIndicatorSettings,
+    WavMicrophoneSettings,
+    WavSpeakerSettings,
+)
+from appliance.config.schema import ProvisioningSettings, Settings
 from appliance.core.state import Mode
 from appliance.doctor import devices
 from appliance.doctor.finding import Finding, Severity
@@ -24,11 +31,11 @@ from tests.support.virtual_card import PlugIn
 pytestmark = pytest.mark.realtime
 
 FILES = Settings(
-    microphone=WavMicrophone(kind="wav", path=Path("a.wav")),
-    speaker=WavSpeaker(kind="wav", path=Path("b.wav")),
-    indicator=NoIndicator(kind="none"),
-    button=NoButton(kind="none"),
-    provisioning=Provisioning(
+    microphone=WavMicrophoneSettings(kind="wav", path=Path("a.wav")),
+    speaker=WavSpeakerSettings(kind="wav", path=Path("b.wav")),
+    indicator=NoIndicatorSettings(kind="none"),
+    button=NoButtonSettings(kind="none"),
+    provisioning=ProvisioningSettings(
         url="https://127.0.0.1:9",
         device_id="kitchen",
         device_key=new_private_key(),
@@ -97,7 +104,9 @@ def test_what_does_not_work_is_exit_4(tmp_path: Path, capsys):
 )
 def test_a_card_has_to_open(plug_in: PlugIn, fault, severity):
     plug_in().microphone.fail(fault)
-    settings = Settings(microphone=AlsaMicrophone(device="virtual_mic"), speaker=AlsaSpeaker(device="virtual_speaker"))
+    settings = Settings(
+        microphone=AlsaMicrophoneSettings(device="virtual_mic"), speaker=AlsaSpeakerSettings(device="virtual_speaker")
+    )
     assert [finding.severity for finding in devices.cards(settings, Severity.PROBLEM)] == [severity, Severity.OK]
 
 

@@ -14,7 +14,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request as UpgradeRequest
 from websockets.http11 import Response
 
-from appliance.config.schema import Live
+from appliance.config.schema import LiveSettings
 from appliance.core.state import Mode
 from appliance.errors import ConfigurationError, LinkCause, LinkError
 from appliance.live.gemini.connection import MAX_STRANGE, GeminiConnection, GeminiConnector
@@ -298,7 +298,7 @@ async def test_a_certificate_of_another_authority_is_not_trusted(tmp_path):
 
 def test_certificates_that_cannot_be_read_are_a_mistake_in_the_settings(tmp_path):
     with pytest.raises(ConfigurationError, match=r"live\.ca_file"):
-        GeminiConnector(Live(ca_file=tmp_path / "missing.pem"), ())
+        GeminiConnector(LiveSettings(ca_file=tmp_path / "missing.pem"), ())
 
 
 async def test_leaving_is_quick_even_when_the_peer_is_deaf(tmp_path):
@@ -384,7 +384,7 @@ async def test_the_environment_has_no_say(tmp_path, monkeypatch):
 
 
 async def test_warming_up_needs_no_network_and_leaves_nothing_open():
-    await GeminiConnector(Live(), ()).warm_up()
+    await GeminiConnector(LiveSettings(), ()).warm_up()
 
 
 def test_the_chatty_loggers_stay_quiet_and_the_others_as_they_are():
@@ -393,7 +393,7 @@ def test_the_chatty_loggers_stay_quiet_and_the_others_as_they_are():
     try:
         loggers["websockets"].setLevel(logging.DEBUG)
         loggers["httpx2"].setLevel(logging.ERROR)
-        GeminiConnector(Live(), ())
+        GeminiConnector(LiveSettings(), ())
         assert loggers["websockets"].level == logging.INFO
         assert loggers["httpx2"].level == logging.ERROR
         assert loggers["google_genai"].getEffectiveLevel() >= logging.INFO

@@ -7,7 +7,7 @@ from google.genai import types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.config.schema import Live
+from appliance.config.schema import LiveSettings
 from appliance.core.state import Mode
 from appliance.live.gemini.setup import config_hash, live_config, present
 from appliance.live.ports import Locks, OptionalFeature, Request, ToolBehavior, ToolDeclaration
@@ -35,7 +35,7 @@ EVERYTHING: dict[str, Any] = {
 
 def asked(model: str = PLAIN, mode: Mode = Mode.HANDS_FREE, **wishes: Any) -> types.LiveConnectConfig:
     request = Request(mode, seeded=wishes.pop("seeded", False), omitted_features=wishes.pop("omitted", frozenset()))
-    return live_config(Live(**wishes), model, request, (CLOCK,))
+    return live_config(LiveSettings(**wishes), model, request, (CLOCK,))
 
 
 HANDS_FREE = Request(Mode.HANDS_FREE)
@@ -74,7 +74,7 @@ def test_left_to_itself_the_model_is_told_in_few_words_to_be_brief_and_to_keep_t
 
 
 def test_without_transcripts_none_are_asked_for():
-    config = live_config(Live(transcripts=False, vocabulary=("x",)), PLAIN, HANDS_FREE, ())
+    config = live_config(LiveSettings(transcripts=False, vocabulary=("x",)), PLAIN, HANDS_FREE, ())
     assert config.input_audio_transcription is None
     assert config.output_audio_transcription is None
 
@@ -109,16 +109,16 @@ def test_tools_block_only_where_that_can_be_said(model, behavior):
 )
 def test_a_slow_tool_does_not_hold_the_model_up_where_that_can_be_said(model, behavior):
     slow = ToolDeclaration("fetch", "Fetches.", {}, ToolBehavior.NON_BLOCKING)
-    (tool,) = said(live_config(Live(), model, HANDS_FREE, (slow,)))["tools"]
+    (tool,) = said(live_config(LiveSettings(), model, HANDS_FREE, (slow,)))["tools"]
     assert tool["function_declarations"][0].get("behavior") == behavior
 
 
 def test_no_tools_means_no_word_about_tools():
-    assert live_config(Live(), PLAIN, HANDS_FREE, ()).tools is None
+    assert live_config(LiveSettings(), PLAIN, HANDS_FREE, ()).tools is None
 
 
 def test_search_is_a_tool_of_its_own():
-    config = live_config(Live(google_search=True), PLAIN, HANDS_FREE, ())
+    config = live_config(LiveSettings(google_search=True), PLAIN, HANDS_FREE, ())
     assert said(config)["tools"] == [{"google_search": {}}]
     assert len(said(asked(google_search=True))["tools"]) == 2
 
@@ -129,7 +129,7 @@ def test_search_is_a_tool_of_its_own():
 )
 def test_the_search_is_one_of_the_tools_that_a_token_allows(allowed, offered):
     locks = Locks(tools=None if allowed is None else frozenset(allowed))
-    config = live_config(Live(google_search=True), PLAIN, HANDS_FREE, (), locks)
+    config = live_config(LiveSettings(google_search=True), PLAIN, HANDS_FREE, (), locks)
     assert (config.tools is not None) is offered
 
 
@@ -195,12 +195,12 @@ def test_what_everybody_gets_can_be_refused_too():
 
 
 def test_a_session_belongs_to_its_model_instruction_and_tools():
-    original = config_hash(Live(), PLAIN, (CLOCK,))
-    assert original == config_hash(Live(voice="Puck"), f"models/{PLAIN}", (CLOCK,))
+    original = config_hash(LiveSettings(), PLAIN, (CLOCK,))
+    assert original == config_hash(LiveSettings(voice="Puck"), f"models/{PLAIN}", (CLOCK,))
     others = {
-        config_hash(Live(), OLD, (CLOCK,)),
-        config_hash(Live(instruction="Be rude."), PLAIN, (CLOCK,)),
-        config_hash(Live(), PLAIN, ()),
+        config_hash(LiveSettings(), OLD, (CLOCK,)),
+        config_hash(LiveSettings(instruction="Be rude."), PLAIN, (CLOCK,)),
+        config_hash(LiveSettings(), PLAIN, ()),
         original,
     }
     assert len(others) == 4
@@ -219,7 +219,7 @@ def test_a_session_belongs_to_its_model_instruction_and_tools():
     ],
 )
 def test_what_the_token_fixes_is_not_asked_for(locks, voice, language):
-    speech = live_config(Live(voice="Puck", language="de-DE"), PLAIN, HANDS_FREE, (), locks).speech_config
+    speech = live_config(LiveSettings(voice="Puck", language="de-DE"), PLAIN, HANDS_FREE, (), locks).speech_config
     assert isinstance(speech, types.SpeechConfig)
     named = speech.voice_config and speech.voice_config.prebuilt_voice_config
     assert (named and named.voice_name, speech.language_code) == (voice, language)
@@ -231,6 +231,8 @@ def test_what_the_token_fixes_is_not_asked_for(locks, voice, language):
 )
 def test_tools_that_the_token_does_not_allow_are_not_offered_and_none_is_added(allowed, offered):
     locks = Locks(tools=None if allowed is None else frozenset(allowed))
-    config = said(live_config(Live(), PLAIN, HANDS_FREE, (CLOCK, ToolDeclaration("fetch", "Fetches.", {})), locks))
+    config = said(
+        live_config(LiveSettings(), PLAIN, HANDS_FREE, (CLOCK, ToolDeclaration("fetch", "Fetches.", {})), locks)
+    )
     functions = [one["name"] for tool in config.get("tools", []) for one in tool["function_declarations"]]
     assert functions == offered

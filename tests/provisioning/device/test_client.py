@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from appliance.config.schema import Provisioning
+from appliance.config.schema import ProvisioningSettings
 from appliance.core.state import Mode
 from appliance.errors import (
     ConfigurationError,
@@ -47,9 +47,9 @@ from tests.support.provisioning import (
 Handler = Callable[[httpx2.Request], Coroutine[Any, Any, httpx2.Response]]
 
 
-def settings(**changed: Any) -> Provisioning:
+def settings(**changed: Any) -> ProvisioningSettings:
     values = {"url": SERVER, "device_id": DEVICE, "device_key": SecretStr(PEM), "server_keys": SERVER_KEYS}
-    return Provisioning.model_validate({**values, **changed})
+    return ProvisioningSettings.model_validate({**values, **changed})
 
 
 async def fetch(carrier: httpx2.AsyncBaseTransport, *, resume: bool = False, mode: Mode = Mode.HANDS_FREE) -> LiveToken:

@@ -16,7 +16,7 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from appliance.config.schema import Provisioning
+from appliance.config.schema import ProvisioningSettings
 from appliance.core.state import Mode
 from appliance.errors import ExitCode
 from appliance.provisioning.common import keys
@@ -74,7 +74,7 @@ async def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_
             async with running(config, tmp_path / "tls") as process:
                 assert process.stdout
                 ready = json.loads(await process.stdout.readline())
-                settings = Provisioning(
+                settings = ProvisioningSettings(
                     url=ready["url"],
                     device_id=DEVICE,
                     device_key=SecretStr(PEM),
