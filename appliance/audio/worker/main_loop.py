@@ -18,7 +18,6 @@ from appliance.audio.cards.availability import CardLookup, look_up
 from appliance.audio.cards.devices import Direction
 from appliance.audio.cards.hardware import layouts, why_none
 from appliance.audio.playback.mixer import RingMixer
-from appliance.audio.ports import Block, PlayedPeriod
 from appliance.audio.worker.capture_converter import CaptureConverter
 from appliance.audio.worker.messages import (
     MAX_BYTES,
@@ -104,9 +103,6 @@ class Worker:
         self._portaudio: PortAudio | None = None
         self._converter: CaptureConverter | None = None
         self._mixer: RingMixer | None = None
-        self._audible_at = Seconds(0.0)
-        """When the speaker's first sample becomes audible; 0 before that is known."""
-        self._captured_at = Seconds(0.0)
         self._period_ms = config.period_ms
         self._sound: list[Pcm] = []
         self._underflows: deque[float] = deque(maxlen=MAX_UNDERFLOWS)
@@ -235,13 +231,13 @@ class Worker:
         return PlaybackStream(portaudio, settings, self._period_ms / 1000, self._make_pull)
 
     def _make_take(self, layout: AudioFormat) -> Callable[..., None]:
-        self._converter = CaptureConverter(layout, self._on_block, self._config.channel)
+        self._converter = CaptureConverter(layout, self._reports.send, self._config.channel)
         return self._converter.take
 
     def _make_pull(self, layout: AudioFormat) -> Callable[[int, Seconds], Pcm]:
         if self._mixer is None:
-            self._mixer = RingMixer(self._on_played, layout.rate_hz, self._config.prebuffer_s)
-        return self._pull
+            self._mixer = RingMixer(self._reports.send, layout.rate_hz, self._config.prebuffer_s)
+        return self._mixer.pull
 
     def _refuse(self, card: _CardState, availability: Availability, text: str) -> None:
         """Report that a card cannot be opened, once for each reason."""
@@ -257,21 +253,6 @@ class Worker:
                 return True
         return False
 
-    # Called by the threads of the cards
-
-    def _on_block(self, block: Block) -> None:
-        self._captured_at = self._captured_at or block.captured_at
-        self._reports.send(block)
-
-    def _on_played(self, period: PlayedPeriod) -> None:
-        self._reports.send(period)
-
-    def _pull(self, frames: int, audible_at: Seconds) -> Pcm:
-        self._audible_at = self._audible_at or audible_at
-        if self._mixer is None:
-            raise AssertionError
-        return self._mixer.pull(frames, audible_at)
-
     # Reports
 
     def _report(self) -> None:
@@ -283,7 +264,6 @@ class Worker:
         self._reports.send(self._heartbeat())
 
     def _opened(self, card: _CardState, stream: CardStream) -> Opened:
-        at = self._captured_at if card.direction is Direction.INPUT else self._audible_at
         return Opened(
             direction=card.direction,
             scheduling=stream.scheduling,
@@ -291,7 +271,7 @@ class Worker:
             channels=stream.layout.channels,
             period=stream.period,
             buffer_s=stream.buffer_s,
-            at=at,
+            audible_at=stream.audible_at if isinstance(stream, PlaybackStream) else Seconds(0.0),
             label=card.label,
         )
 

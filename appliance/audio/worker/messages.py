@@ -123,8 +123,8 @@ class Opened:
     period: int
     """Frames."""
     buffer_s: float
-    at: Seconds
-    """When its first sample was captured, or becomes audible."""
+    audible_at: Seconds
+    """When the speaker's first sample is heard; 0 for a microphone."""
     label: str
 
 

@@ -198,12 +198,15 @@ class PlaybackStream(CardStream):
     ) -> None:
         """``make_pull`` returns the source of the periods for a layout, mono at the card's rate."""
         super().__init__(portaudio, settings, Direction.OUTPUT, period_s)
+        self.audible_at = Seconds(0.0)
+        """When its first sample is heard; 0 before the first callback."""
         self._pull = make_pull(self.layout)
 
     def _serve(self, content: Any, frames: int, moment: Any, now: float) -> None:
         ahead_s = moment.outputBufferDacTime - moment.currentTime
         plausible = 0 < ahead_s < PLAUSIBLE_S
         audible_at = Seconds(now + (ahead_s if plausible else self.buffer_s))
+        self.audible_at = self.audible_at or audible_at
         if plausible:
             self.clock.note(audible_at, self._frames)
         samples = self._pull(frames, audible_at)

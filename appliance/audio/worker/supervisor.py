@@ -254,7 +254,7 @@ class WorkerSupervisor:
         self._is_real_time = report.scheduling is Scheduling.REAL_TIME
         self._cards[report.direction].open(report)
         if report.direction is Direction.OUTPUT:
-            self.speaker.connect(report.at)
+            self.speaker.connect(report.audible_at)
         log.event(
             "audio.opened",
             device=report.direction.noun,
@@ -330,7 +330,7 @@ class WorkerSpeaker:
         """See `ports.Speaker`."""
         self._playback = playback
         if self._card.running is not None:
-            self.connect(self._card.running.at)
+            self.connect(self._card.running.audible_at)
         try:
             await self._card.failed()
         finally:
