@@ -12,7 +12,7 @@ from pydantic_settings import NestedSecretsSettingsSource, SecretsSettingsSource
 from appliance.config.schema import Settings
 from appliance.config.sources import DEFAULT, ENVIRONMENT, Key, Tree, read, read_file, resolve, variables
 from appliance.errors import ConfigurationError
-from appliance.private import advice, others_may_read
+from appliance.permissions import chmod_advice, others_may_read
 
 _NO_SETTINGS: Final = frozenset({"APPLIANCE_DEBUG", "APPLIANCE_PYTHON"})
 """Variables for developers: errors with their traceback, and the Python to make environments with."""
@@ -48,7 +48,7 @@ def load(files: Sequence[Path], overrides: Tree | None = None) -> Effective:
     ]
     exposed = [path for path, tree in read_files if _holds_key(tree) and others_may_read(path)]
     warnings = tuple(
-        f"others may read {path}, which contains provisioning.device_key: {advice(path)}" for path in exposed
+        f"others may read {path}, which contains provisioning.device_key: {chmod_advice(path)}" for path in exposed
     )
     return Effective(*resolve(Settings, layers), warnings)
 

@@ -9,7 +9,7 @@ from typing import Final
 from appliance.config.schema import Settings
 from appliance.doctor.finding import Check, Finding, Severity
 from appliance.errors import ConfigurationError
-from appliance.private import advice, others_may_read
+from appliance.permissions import chmod_advice, others_may_read
 from appliance.provisioning.device.enrolment import STATUS_FILE
 from appliance.provisioning.device.error_policy import policy_for
 from appliance.provisioning.device.identity import is_key_file, load_credentials
@@ -40,9 +40,9 @@ def secrets(settings: Settings) -> Finding:
     keys = [file for file in (*own, *([given] if given else [])) if others_may_read(file)]
     if keys:
         told = f"others may read {', '.join(map(str, keys))}"
-        return Finding("secrets", Severity.PROBLEM, told, f"{advice(keys[0])}, then appliance rotate-key")
+        return Finding("secrets", Severity.PROBLEM, told, f"{chmod_advice(keys[0])}, then appliance rotate-key")
     if others_may_read(state.path):
-        return Finding("secrets", Severity.NOTE, f"others may list {state.path}", advice(state.path))
+        return Finding("secrets", Severity.NOTE, f"others may list {state.path}", chmod_advice(state.path))
     return Finding("secrets", Severity.OK, "no other user may read them")
 
 

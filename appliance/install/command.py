@@ -27,7 +27,7 @@ from appliance.install.self_test import SelfTest
 from appliance.install.service import Service
 from appliance.install.show import face
 from appliance.install.step import Start, Step, StepFailed
-from appliance.joinstring import without_join_strings
+from appliance.provisioning.common.join_string import redact_join_strings
 from appliance.text import decoded
 
 SOURCE: Final = Path(__file__).resolve().parents[2]
@@ -115,7 +115,7 @@ def read_join_file(file: Path) -> str:
         with nullcontext(sys.stdin.buffer) if file == Path("-") else file.open("rb") as stream:
             return read_join(decoded(stream.read(MAX_JOIN_BYTES + 1)))
     except OSError as error:
-        raise StepFailed(without_join_strings(f"--join-file {file}: {error.strerror}"), ExitCode.NO_INPUT) from error
+        raise StepFailed(redact_join_strings(f"--join-file {file}: {error.strerror}"), ExitCode.NO_INPUT) from error
 
 
 def _asked() -> str:
@@ -149,7 +149,7 @@ class _Parser(argparse.ArgumentParser):
     """Does not repeat a join string that somebody has given as an argument."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(without_join_strings(message))
+        super().error(redact_join_strings(message))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from appliance.install.defaults import SETTINGS
 from appliance.install.files import read
 from appliance.install.machine import STATE, Machine
 from appliance.install.step import Need, Plan, Start, Step, StepFailed
-from appliance.joinstring import payload_of, wrapped
+from appliance.provisioning.common.join_string import unwrap, wrap
 
 IDENTITY: Final = "identity.json"
 """What `appliance enrol` leaves in the state directory when it is done."""
@@ -23,7 +23,7 @@ def read_join(text: str) -> str:
         StepFailed: It is none, or has been damaged (exit code 65).
     """
     try:
-        return wrapped(payload_of(text))
+        return wrap(unwrap(text))
     except ValueError as error:
         raise StepFailed(str(error), ExitCode.DATA) from None
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from appliance import log
 from appliance.errors import ConfigurationError, ExitCode, InputError
-from appliance.private import advice, others_may_read
+from appliance.permissions import chmod_advice, others_may_read
 from appliance.storage.atomic import sync_directory, write_atomically
 
 DEFAULT: Final = Path("/var/lib/voice-appliance")
@@ -81,7 +81,9 @@ class PrivateDirectory:
         except OSError as error:
             raise self._unusable("", error) from error
         if others_may_read(self.path):
-            log.event("provisioning.state-exposed", level="warning", directory=self.path, advice=advice(self.path))
+            log.event(
+                "provisioning.state-exposed", level="warning", directory=self.path, advice=chmod_advice(self.path)
+            )
         try:
             self._lock(descriptor)
             yield

@@ -10,9 +10,9 @@ from appliance.install.command import install
 from appliance.install.engine import Manner
 from appliance.install.machine import Machine
 from appliance.install.step import Start
-from appliance.joinstring import wrapped
+from appliance.provisioning.common.join_string import wrap
 
-JOIN = wrapped("dGhpcyBpcyBhIHNlY3JldCBvZiBhIHdob2xlIGhvdXNlaG9sZA")
+JOIN = wrap("dGhpcyBpcyBhIHNlY3JldCBvZiBhIHdob2xlIGhvdXNlaG9sZA")
 OS_RELEASE = 'ID=debian\nVERSION_ID="13"\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n'
 
 # Each is told where the machine is by $ROOT, and where the test says what is to go wrong by $FAKES.

@@ -10,9 +10,9 @@ from appliance.console import stdin
 from appliance.console.output import show
 from appliance.errors import ConfigurationError, ExitCode, InputError, TokenRefused
 from appliance.net.event_loop import run
-from appliance.private import others_may_read
+from appliance.permissions import others_may_read
 from appliance.provisioning.common.join import Join, read_join
-from appliance.provisioning.common.protocol import DeviceStatus, Short
+from appliance.provisioning.common.protocol import DeviceStatus, ShortText
 from appliance.provisioning.device import identity
 from appliance.provisioning.device.enrolment import (
     LocalDevice,
@@ -97,7 +97,7 @@ def _show_status(status: DeviceStatus, device_id: str, where: str) -> int:
 
 def _checked(name: str | None) -> str | None:
     try:
-        return TypeAdapter(Short | None).validate_python(name)
+        return TypeAdapter(ShortText | None).validate_python(name)
     except ValidationError:
         raise InputError("--name: has to be one line of 1 to 80 characters", ExitCode.USAGE) from None
 

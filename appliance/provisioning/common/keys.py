@@ -1,7 +1,7 @@
 """Keys of devices and servers: Ed25519, and P-256 for keys that live in hardware. Pure.
 
-A key is named by its thumbprint (RFC 7638). Signatures are raw: 64 bytes with either kind (P-256: r and s, 32 bytes
-each, as RFC 9421 §3.3.4 wants them).
+A key is named by its thumbprint (RFC 7638). Signatures are raw, 64 bytes with either kind (P-256: r and s of 32
+bytes each, RFC 9421 §3.3.4).
 """
 
 import base64
@@ -35,18 +35,18 @@ _DIGEST: Final = ec.ECDSA(SHA256())
 _PRIME: Final = 2**255 - 19
 _ORDER_8: Final = 0x05FC536D880238B13933C6D305ACDFD5F098EFF289F4C345B027B2C28F95E826
 _SMALL_ORDER: Final = frozenset({0, 1, _PRIME - 1, _ORDER_8, _PRIME - _ORDER_8})
-"""The y of all points of edwards25519 whose order divides 8 (RFC 8032). Everybody can sign for such a key."""
+"""The y of all points of edwards25519 whose order divides 8 (RFC 8032). Anyone can sign for such a key."""
 
 
 class Algorithm(StrEnum):
-    """How a key signs, by its name in RFC 9421's registry. It follows from the key and is never negotiated."""
+    """A signature algorithm, by its name in RFC 9421's registry. It follows from the key and is never negotiated."""
 
     ED25519 = "ed25519"
     P256 = "ecdsa-p256-sha256"
 
 
 def algorithm(key: PrivateKey | PublicKey) -> Algorithm:
-    """Return how ``key`` signs."""
+    """Return the algorithm of ``key``."""
     return Algorithm.ED25519 if isinstance(key, Ed25519PrivateKey | Ed25519PublicKey) else Algorithm.P256
 
 
@@ -61,7 +61,7 @@ def private_key_pem(key: PrivateKey) -> str:
 
 
 def private_key(pem: str) -> Ed25519PrivateKey:
-    """Read a server's private key from PEM.
+    """Parse a server's private key in PEM.
 
     Raises:
         ValueError: It is not an unencrypted Ed25519 private key.
@@ -73,10 +73,10 @@ def private_key(pem: str) -> Ed25519PrivateKey:
 
 
 def device_key(pem: str) -> PrivateKey:
-    """Read a device's private key from PEM.
+    """Parse a device's private key in PEM.
 
     Raises:
-        ValueError: It is neither an unencrypted Ed25519 private key nor such a P-256 one.
+        ValueError: It is no unencrypted Ed25519 or P-256 private key.
     """
     key = _private(pem)
     if isinstance(key, Ed25519PrivateKey):
@@ -87,10 +87,10 @@ def device_key(pem: str) -> PrivateKey:
 
 
 def public_key(text: str) -> PublicKey:
-    """Read a public key from PEM, or an Ed25519 one from its 32 bytes in base64 (as `public_key_text` writes them).
+    """Parse a public key in PEM, or an Ed25519 one as 32 bytes in base64 (as `public_key_text` writes it).
 
     Raises:
-        ValueError: It is neither, or a key for which everybody can sign.
+        ValueError: It is neither, or a key of small order.
     """
     try:
         if text.lstrip().startswith("-----BEGIN"):
@@ -115,7 +115,7 @@ def public_key_text(key: PrivateKey | PublicKey) -> str:
 
 
 def jwk(key: PrivateKey | PublicKey) -> Jwk:
-    """Return the public half as it travels."""
+    """Return the public half as a JWK."""
     public = _public(key)
     if isinstance(public, Ed25519PublicKey):
         return Jwk(kty="OKP", crv="Ed25519", x=_base64url(public.public_bytes(Encoding.Raw, PublicFormat.Raw)))
@@ -125,11 +125,10 @@ def jwk(key: PrivateKey | PublicKey) -> Jwk:
 
 
 def key_of(jwk: Jwk) -> PublicKey:
-    """Read a public key that has travelled.
+    """Parse a JWK.
 
     Raises:
-        ValueError: It is no key: coordinates that do not belong together, or to no point of the curve, or to one for
-            which everybody can sign.
+        ValueError: Its members do not belong together, or it is no point of the curve, or one of small order.
     """
     if (jwk.kty, jwk.crv) == ("OKP", "Ed25519") and jwk.y is None:
         return _checked(Ed25519PublicKey.from_public_bytes(_bytes(jwk.x)))
@@ -140,7 +139,7 @@ def key_of(jwk: Jwk) -> PublicKey:
 
 
 def thumbprint(key: PrivateKey | PublicKey) -> str:
-    """Return the name of a key: RFC 7638, SHA-256, 43 characters."""
+    """Return a key's thumbprint: RFC 7638, SHA-256, 43 characters."""
     members = {name: value for name, value in jwk(key).model_dump().items() if value is not None}
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":"))
     return _base64url(hashlib.sha256(canonical.encode()).digest())
@@ -155,7 +154,7 @@ def sign_bytes(key: PrivateKey, data: bytes) -> bytes:
 
 
 def signature_fits(key: PublicKey, signature: bytes, data: bytes) -> bool:
-    """Say whether ``signature`` (64 bytes) is of ``data``, by ``key``."""
+    """Say whether ``signature`` (64 bytes) is ``key``'s signature of ``data``."""
     try:
         if isinstance(key, Ed25519PublicKey):
             key.verify(signature, data)
@@ -170,20 +169,20 @@ def signature_fits(key: PublicKey, signature: bytes, data: bytes) -> bool:
 
 
 def rotation_text(device_id: str, old: str, new: str, sequence: int) -> bytes:
-    """Return what a new key signs to take the place of an old one; keys by thumbprint, number of the request."""
+    """Return the text that a new key signs to replace an old one: thumbprints, and the request's sequence number."""
     return f"{device_id}|{old}|{new}|{sequence}".encode("ascii")
 
 
 def _checked(key: Ed25519PublicKey) -> Ed25519PublicKey:
-    """Return a key; raises ValueError where it is a point of small order, or not spelled in the one way."""
+    """Return a key; raises ValueError where it is a point of small order or not canonical."""
     y = int.from_bytes(key.public_bytes(Encoding.Raw, PublicFormat.Raw), "little") & (2**255 - 1)
     if y >= _PRIME or y in _SMALL_ORDER:
-        raise ValueError("an Ed25519 key of small order: everybody can sign for it")
+        raise ValueError("an Ed25519 key of small order: anyone can sign for it")
     return key
 
 
 def _private(pem: str) -> object:
-    """Return whatever private key it is; None where it is none."""
+    """Parse any kind of private key; None where that fails."""
     try:
         return load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -200,7 +199,7 @@ def _base64url(data: bytes) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """Read base64url without padding; raises ValueError where the unused bits are not zero: one key, one spelling."""
+    """Decode base64url without padding; raises ValueError where the unused bits are not zero: one key, one spelling."""
     data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     if _base64url(data) != text:
         raise ValueError("base64url with stray bits")

@@ -1,8 +1,8 @@
-"""The wire protocol between a device and the provisioning server, version 1: what both halves agree on.
+"""The wire protocol between a device and the provisioning server, version 1.
 
-JSON in UTF-8 over HTTPS; every request is signed by the device's key and every answer by the server's (`signing.py`);
-errors are problem details (RFC 9457). A device ignores fields of an answer that it does not know; the server refuses
-unknown fields of a request.
+JSON in UTF-8 over HTTPS. Every request is signed by the device's key, and every answer by the server's
+(`signatures.py`). Errors are problem details (RFC 9457). A device ignores unknown fields of an answer; the server
+refuses unknown fields of a request.
 """
 
 from collections.abc import Mapping
@@ -33,23 +33,23 @@ AGENT: Final = "voice-appliance"
 JSON: Final = "application/json"
 PROBLEM_JSON: Final = "application/problem+json"
 MAX_REQUEST_BYTES: Final = 8 * 1024
-"""Bound of a request's body; the server looks no further."""
+"""Maximum size of a request's body; the server reads no further."""
 MAX_ANSWER_BYTES: Final = 64 * 1024
-"""Bound of an answer's body; the device looks no further."""
+"""Maximum size of an answer's body; the device reads no further."""
 MAX_RETRY_AFTER: Final = 31 * 86_400
 """Seconds: a month's quota may be used up on its first day."""
 MAX_SEQUENCE: Final = 10**15 - 1
-"""Bound of a sequence number: fifteen digits, as many as a structured-field integer has (RFC 9651)."""
+"""Maximum of a sequence number: fifteen digits, as in a structured-field integer (RFC 9651)."""
 TRUSTED_KEYS_HEADER: Final = "trusted-server-keys"
 """In a request: the thumbprints of the server's keys that the device trusts, with commas between.
 
-The signature does not cover it. It decides which of its keys the server signs with, and whom the operator has to wait
-for before a key is dropped; a server that does not know it ignores it.
+The signature does not cover it. By it the server chooses the key that it signs with, and knows which devices would be
+lost if a key were dropped; an older server ignores it.
 """
 
 
-def _leads_somewhere(url: str) -> str:
-    """Return an address as it is; raises ValueError where its port or its IPv6 address is none."""
+def _checked_address(url: str) -> str:
+    """Return an address; raises ValueError where its port is 0 or its IPv6 address malformed."""
     parts = urlsplit(url)
     if parts.port == 0:
         raise ValueError("there is no port 0")
@@ -62,42 +62,42 @@ DeviceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 HttpsUrl = Annotated[
     str,
     StringConstraints(pattern=r"^https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"),
-    AfterValidator(_leads_somewhere),
+    AfterValidator(_checked_address),
 ]
 """A host, a port, a path: no user name, no query."""
 SequenceNumber = Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
 
 
 class TokenMode(StrEnum):
-    """What opens the session."""
+    """How the session is started: by the wake word or push-to-talk."""
 
     WAKE = "wake"
     PTT = "ptt"
 
 
 class Purpose(StrEnum):
-    """What the token is for; it decides how long a session may be begun with it."""
+    """The purpose of a token, which decides how long a session may be begun with it."""
 
     NEW = "new"
     RESUME = "resume"
     PREFETCH = "prefetch"
 
 
-class Asked(BaseModel):
+class RequestBody(BaseModel):
     """The base of every request's body."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Answer(BaseModel):
+class ResponseBody(BaseModel):
     """The base of every answer's body."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-Short = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,80}$")]
-"""One line of a person's words, or of a machine's description."""
-Coordinate = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
+ShortText = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f-\x9f]{1,80}$")]
+"""One line of text, by a person or about a machine."""
+Base64Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
 """32 bytes in base64url."""
 
 
@@ -108,25 +108,25 @@ class Jwk(BaseModel):
 
     kty: Literal["OKP", "EC"]
     crv: Literal["Ed25519", "P-256"]
-    x: Coordinate
-    y: Coordinate | None = None
+    x: Base64Key
+    y: Base64Key | None = None
 
 
-class DeviceFacts(Asked):
-    """What a device tells of itself, for the operator's list."""
+class DeviceFacts(RequestBody):
+    """Facts about the machine, for the operator's list."""
 
-    model: Short | None = None
+    model: ShortText | None = None
     serial_sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
-    os: Short | None = None
+    os: ShortText | None = None
 
 
-class EnrolRequest(Asked):
+class EnrolRequest(RequestBody):
     """Body of ``POST /v1/enroll``, signed with the key that it brings (``keyid`` is the key's thumbprint)."""
 
     claim: SecretStr = Field(min_length=1, max_length=64)
     public_key: Jwk
     device: DeviceFacts = DeviceFacts()
-    name: Short | None = None
+    name: ShortText | None = None
 
     @field_serializer("claim", when_used="json")
     def _plain(self, claim: SecretStr) -> str:
@@ -134,7 +134,7 @@ class EnrolRequest(Asked):
 
 
 class DeviceStatus(StrEnum):
-    """Where a device stands with its server."""
+    """The status of a device at its server."""
 
     PENDING = "pending"
     """Enrolled, and waiting for the operator's approval."""
@@ -143,16 +143,16 @@ class DeviceStatus(StrEnum):
     REVOKED = "revoked"
 
 
-class ServerKey(Answer):
+class ServerKey(ResponseBody):
     """A key that the server signs its answers with."""
 
     kid: str
     """Its RFC 7638 thumbprint."""
-    x: Coordinate
+    x: Base64Key
 
 
-class Limits(Answer):
-    """What a device may use; 0 or None: as much as it likes."""
+class Limits(ResponseBody):
+    """Limits of a device; 0: no limit."""
 
     sessions_day: int = 0
     minutes_month: int = 0
@@ -161,14 +161,14 @@ class Limits(Answer):
     max_session_s: int = 0
 
 
-class NamingAnswer(Answer):
-    """An answer that names the keys that the server signs with: now, soon, or until lately."""
+class KeyNamingAnswer(ResponseBody):
+    """An answer that names the keys that the server signs with: the current, the next and the previous one."""
 
     server_keys: tuple[ServerKey, ...] = ()
-    """Those to trust from now on; empty: as before. The first one signs."""
+    """The keys to trust from now on; empty: as before. The first one signs."""
 
 
-class EnrolResponse(NamingAnswer):
+class EnrolResponse(KeyNamingAnswer):
     """Answer to ``POST /v1/enroll``: 201, or 200 when the same claim and key have been seen before."""
 
     device_id: DeviceId
@@ -177,20 +177,20 @@ class EnrolResponse(NamingAnswer):
     server_time: AwareDatetime
 
 
-class Quota(Answer):
+class Quota(ResponseBody):
     """The quota that a device has left; None: no limit."""
 
     sessions_left_today: int | None = None
     """Conversations."""
     minutes_left_month: int | None = None
     resets_at: AwareDatetime | None = None
-    """When the day of the server ends."""
+    """The end of the server's day."""
     used_up: str | None = None
-    """The `ProblemCode` with which another conversation would be refused at this moment; None: it would not."""
+    """The `ProblemCode` with which another conversation would be refused now; None: it would not."""
     used_up_until: AwareDatetime | None = None
 
 
-class DeviceView(NamingAnswer):
+class DeviceView(KeyNamingAnswer):
     """Answer to ``GET /v1/device``."""
 
     device_id: DeviceId
@@ -203,7 +203,7 @@ class DeviceView(NamingAnswer):
     server_time: AwareDatetime
 
 
-class RotateRequest(Asked):
+class RotateRequest(RequestBody):
     """Body of ``POST /v1/device/rotate``, signed with the old key."""
 
     public_key: Jwk
@@ -211,14 +211,14 @@ class RotateRequest(Asked):
     """The new key's signature of `keys.rotation_text`, base64."""
 
 
-class RotateResponse(NamingAnswer):
+class RotateResponse(KeyNamingAnswer):
     """Answer to ``POST /v1/device/rotate``: both keys are good until the first request with the new one."""
 
     thumbprint: str
 
 
 class SessionEventType(StrEnum):
-    """What became of a session."""
+    """An event in the life of a session."""
 
     STARTED = "started"
     ENDED = "ended"
@@ -229,8 +229,8 @@ UNUSED: Final = "unused"
 """The reason of an end: no session was begun with the token."""
 
 
-class SessionEvent(Asked):
-    """Body of ``POST /v1/sessions/{id}/events``: counters only, never anything that was said."""
+class SessionEvent(RequestBody):
+    """Body of ``POST /v1/sessions/{id}/events``: counters only, nothing that was said."""
 
     type: SessionEventType
     reason: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{0,40}$")] = ""
@@ -238,13 +238,13 @@ class SessionEvent(Asked):
     reconnects: Annotated[int, Field(ge=0, le=10_000)] = 0
 
 
-class SessionEventResponse(NamingAnswer):
+class SessionEventResponse(KeyNamingAnswer):
     """Answer to ``POST /v1/sessions/{id}/events``."""
 
     quota: Quota
 
 
-class TokenRequest(Asked):
+class TokenRequest(RequestBody):
     """Body of ``POST /v1/tokens``."""
 
     mode: TokenMode
@@ -252,35 +252,35 @@ class TokenRequest(Asked):
     profile: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,32}$")] = "default"
 
 
-class TokenLocks(Answer):
-    """What the token locks of a session's set-up; None: the device chooses."""
+class TokenLocks(ResponseBody):
+    """The fields of a session's set-up that the token locks; None: the device chooses."""
 
     voice: str | None = None
     language: str | None = None
     tools: tuple[str, ...] | None = None
-    """Names of the tools that the operator allows; a device offers no others, and only those it has."""
+    """Names of the tools that the operator allows; a device offers those of them that it has."""
     config_etag: str | None = None
-    """Changes whenever the operator changes what the token locks."""
+    """Changes whenever the locked fields change."""
 
 
-class TokenResponse(NamingAnswer):
+class TokenResponse(KeyNamingAnswer):
     """Answer to ``POST /v1/tokens``. Its repr masks the token; its JSON holds it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     session_id: str | None = None
-    """Under which the device reports what became of the session."""
+    """The id for the device's reports about the session."""
     token: SecretStr = Field(min_length=1)
     uses: int = 1
-    """Sessions that can be begun with it; resuming is not one."""
+    """Sessions that can be begun with it; resuming one does not count."""
     model: str = Field(min_length=1)
     api_version: Annotated[str, StringConstraints(pattern=r"^v[0-9a-z]{1,16}$")]
     base_url: HttpsUrl | None = None
-    """Where the Live service is; None: Google's own address."""
+    """Address of the Live service; None: Google's."""
     new_session_expires_at: AwareDatetime
     expires_at: AwareDatetime
     server_time: AwareDatetime
-    """The clock that the two times above are measured by."""
+    """The server's clock when it answered, by which the two times above are read."""
     effective: TokenLocks = TokenLocks()
     quota: Quota | None = None
 
@@ -290,22 +290,22 @@ class TokenResponse(NamingAnswer):
 
 
 class ProblemCode(StrEnum):
-    """Every reason for which the server does not do what it was asked."""
+    """All reasons for which the server refuses a request."""
 
     MALFORMED = "malformed"
     SIGNATURE_INVALID = "signature-invalid"
-    """The one answer for an unknown device, a wrong key and a signature that is none: nobody learns which."""
+    """Unknown device, wrong key or malformed signature: one answer for all, so that nobody learns which."""
     CLAIM_INVALID = "claim-invalid"
-    """The one answer for a claim that is unknown, wrong, expired, revoked, used up or locked."""
+    """Unknown, wrong, expired, revoked, used or locked claim: one answer for all."""
     DEVICE_PENDING = "device-pending"
     DEVICE_SUSPENDED = "device-suspended"
     AGENT_TOO_OLD = "agent-too-old"
     NOT_FOUND = "not-found"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     SEQUENCE_CONFLICT = "sequence-conflict"
-    """The number was used before; told only after a valid signature, with the last number that counted."""
+    """The number was used before. Only after a valid signature; comes with the last number that was accepted."""
     ALREADY_MINTED = "already-minted"
-    """This very request was answered with a token before, and the answer was lost: ask again with the next number."""
+    """This request was answered with a token before, and the answer was lost: send it again with the next number."""
     QUOTA_SESSIONS = "quota-sessions"
     QUOTA_MINUTES = "quota-minutes"
     RATE_LIMITED = "rate-limited"
@@ -315,13 +315,13 @@ class ProblemCode(StrEnum):
     INVALID_REQUEST = "invalid-request"
     INTERNAL = "internal"
     OVERLOADED = "overloaded"
-    """More ask than the server can serve; nothing was done. When to come back is another moment for each."""
+    """More requests than the server can serve; nothing was done. Retry-After differs from device to device."""
     UPSTREAM_REJECTED = "upstream-rejected"
-    """The service refuses the server's API key, or what it was asked for."""
+    """The service refuses the server's API key, or the request."""
     UPSTREAM_UNAVAILABLE = "upstream-unavailable"
     UPSTREAM_QUOTA = "upstream-quota"
     DRAINING = "draining"
-    """The server is about to end; another one, or the next one, serves."""
+    """The server is shutting down; another one, or the next one, serves."""
 
 
 STATUS: Final[Mapping[ProblemCode, HTTPStatus]] = {
@@ -351,7 +351,7 @@ STATUS: Final[Mapping[ProblemCode, HTTPStatus]] = {
 }
 
 
-class Problem(NamingAnswer):
+class Problem(KeyNamingAnswer):
     """Body of every answer that is not a success.
 
     ``code`` is text, not `ProblemCode`: a device meets codes of newer servers.

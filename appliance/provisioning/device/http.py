@@ -33,7 +33,7 @@ from appliance.provisioning.common.protocol import (
     MAX_ANSWER_BYTES,
     PROBLEM_JSON,
     TRUSTED_KEYS_HEADER,
-    NamingAnswer,
+    KeyNamingAnswer,
     Problem,
     ServerKey,
 )
@@ -88,7 +88,7 @@ class Answer:
     def server_keys(self) -> tuple[ServerKey, ...]:
         """The server's keys named in it, if any."""
         try:
-            return NamingAnswer.model_validate_json(self.body).server_keys if self.body else ()
+            return KeyNamingAnswer.model_validate_json(self.body).server_keys if self.body else ()
         except ValidationError:
             return ()
 

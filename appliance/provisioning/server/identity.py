@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Connection, func, select
 
 from appliance.errors import ConfigurationError
-from appliance.private import advice, others_may_read
+from appliance.permissions import chmod_advice, others_may_read
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.keys import thumbprint
 from appliance.provisioning.common.protocol import DeviceStatus
@@ -169,7 +169,7 @@ def _read(file: Path) -> Ed25519PrivateKey:
 def refuse_open(file: Path, setting: str) -> None:
     """Raise ConfigurationError where others on this machine may read a private key."""
     if others_may_read(file):
-        raise ConfigurationError(f"{setting}: others may read {file}: {advice(file)}, and think of replacing it")
+        raise ConfigurationError(f"{setting}: others may read {file}: {chmod_advice(file)}, and think of replacing it")
 
 
 def _make(file: Path, pem: str | None = None) -> None:

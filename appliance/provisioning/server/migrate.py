@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from appliance.errors import ConfigurationError
-from appliance.private import advice, others_may_read
+from appliance.permissions import chmod_advice, others_may_read
 from appliance.provisioning.server.settings import ServerSettings
 from appliance.provisioning.server.store import (
     DatabaseStore,
@@ -104,4 +104,4 @@ def _make_state_dir(settings: ServerSettings) -> None:
     except OSError as error:
         raise ConfigurationError(f"state_dir: {directory} cannot be used: {error.strerror}") from error
     if others_may_read(directory):
-        _log.warning("state_dir: others may read %s: %s", directory, advice(directory))
+        _log.warning("state_dir: others may read %s: %s", directory, chmod_advice(directory))

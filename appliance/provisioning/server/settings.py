@@ -29,7 +29,7 @@ from pydantic_settings import SettingsConfigDict
 
 from appliance.config.sources import LayeredSettings, Section, Tree, read_file, resolve, variables
 from appliance.errors import ConfigurationError
-from appliance.private import advice, others_may_read
+from appliance.permissions import chmod_advice, others_may_read
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.protocol import DeviceId, HttpsUrl
 from appliance.provisioning.common.signatures import is_authority
@@ -259,7 +259,7 @@ def _of_file(file: Path) -> Tree:
     has_password = isinstance(database_url, str) and _PASSWORD.match(database_url) is not None
     secret = "api_key" if "api_key" in tree else "database_url, with its password," if has_password else None
     if secret is not None and others_may_read(file):
-        raise ConfigurationError(f"{file}: others may read it, and {secret} is in it: {advice(file)}")
+        raise ConfigurationError(f"{file}: others may read it, and {secret} is in it: {chmod_advice(file)}")
     return tree
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.joinstring import MAX_CHARACTERS
 from appliance.provisioning.common.join import Claim, Join, new_claim, read_claim, read_join
+from appliance.provisioning.common.join_string import MAX_CHARACTERS
 
 CLAIM = Claim("k7m2qd", "9F3K4R7TW2XB6YHN")
 JOIN = Join("https://provisioning.example.org:8443", CLAIM, "x" * 43, 1_795_176_000)

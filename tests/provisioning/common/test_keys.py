@@ -83,11 +83,11 @@ def test_a_key_for_which_everybody_can_sign_is_none(raw):
     forged = ((r + bytes(32), text) for text in texts for r in SMALL_ORDER)
     assert any(keys.signature_fits(public, signature, text) for signature, text in forged)
     x = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-    with pytest.raises(ValueError, match="everybody"):
+    with pytest.raises(ValueError, match="anyone"):
         keys.key_of(Jwk(kty="OKP", crv="Ed25519", x=x))
-    with pytest.raises(ValueError, match="everybody"):
+    with pytest.raises(ValueError, match="anyone"):
         keys.public_key(base64.b64encode(raw).decode())
-    with pytest.raises(ValueError, match="everybody"):
+    with pytest.raises(ValueError, match="anyone"):
         keys.public_key(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode())
     assert identity.trusted_keys((ServerKey(kid=keys.thumbprint(public), x=x),)) == {}
 
@@ -95,5 +95,5 @@ def test_a_key_for_which_everybody_can_sign_is_none(raw):
 def test_a_key_has_one_spelling():
     """2**255 - 18 is the y of the neutral point once more."""
     raw = (2**255 - 18).to_bytes(32, "little")
-    with pytest.raises(ValueError, match="everybody"):
+    with pytest.raises(ValueError, match="anyone"):
         keys.public_key(base64.b64encode(raw).decode())

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, create_model
 
 from appliance.errors import ConfigurationError, ExitCode
 from appliance.provisioning.common import keys, signatures
-from appliance.provisioning.common.protocol import TOKENS_PATH, TRUSTED_KEYS_HEADER, NamingAnswer, TokenResponse
+from appliance.provisioning.common.protocol import TOKENS_PATH, TRUSTED_KEYS_HEADER, KeyNamingAnswer, TokenResponse
 from appliance.provisioning.server import audit, devices, identity
 from appliance.provisioning.server.app import create_app
 from appliance.provisioning.server.identity import own_key
@@ -78,7 +78,7 @@ def signed_with(response: httpx2.Response) -> str:
 
 
 def named(response: httpx2.Response) -> list[str]:
-    return [key.kid for key in NamingAnswer.model_validate_json(response.content).server_keys]
+    return [key.kid for key in KeyNamingAnswer.model_validate_json(response.content).server_keys]
 
 
 async def test_the_next_key_signs_once_every_device_says_that_it_knows_it(admin, here):

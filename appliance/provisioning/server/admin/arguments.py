@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from appliance.provisioning.common.join import Join, new_claim, read_join
-from appliance.provisioning.common.protocol import Short
+from appliance.provisioning.common.protocol import ShortText
 from appliance.provisioning.server.audit import Mark, read_mark
 from appliance.tools.builtin import NAMES
 
@@ -49,7 +49,7 @@ def lines(most: int) -> Callable[[str], str]:
 def label(text: str) -> str:
     """Read the name of a device."""
     try:
-        return TypeAdapter(Short).validate_python(text)
+        return TypeAdapter(ShortText).validate_python(text)
     except ValidationError:
         raise ArgumentTypeError("has to be one line of 1 to 80 characters") from None
 

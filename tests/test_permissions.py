@@ -14,7 +14,7 @@ from appliance.config.schema import Settings
 from appliance.doctor.finding import Severity
 from appliance.doctor.provisioning import secrets
 from appliance.errors import ConfigurationError, ExitCode, ProvisioningUnreachable
-from appliance.private import others_may_read
+from appliance.permissions import others_may_read
 from appliance.provisioning.common import keys
 from appliance.provisioning.common.join import new_claim
 from appliance.provisioning.device.enrolment import LocalDevice

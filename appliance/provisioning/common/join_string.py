@@ -16,12 +16,12 @@ _JOIN: Final = re.compile(r"va1\.(?P<payload>[A-Za-z0-9_-]{40,380})\.(?P<check>[
 _ANY: Final = re.compile(r"\bva1\.[\w.-]+", re.ASCII)
 
 
-def wrapped(payload: str) -> str:
+def wrap(payload: str) -> str:
     """Return the join string for a payload in base64url."""
     return f"{PREFIX}.{payload}.{_checksum(payload)}"
 
 
-def payload_of(text: str) -> str:
+def unwrap(text: str) -> str:
     """Return the payload; ignore blanks, line breaks, quotes and invisible characters in and around the text.
 
     Raises:
@@ -35,7 +35,7 @@ def payload_of(text: str) -> str:
     return found["payload"]
 
 
-def without_join_strings(text: str) -> str:
+def redact_join_strings(text: str) -> str:
     """Return a message with every join string in it cut out."""
     return _ANY.sub("va1.…", text)
 

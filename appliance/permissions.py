@@ -18,6 +18,6 @@ def others_may_read(path: Path) -> bool:
         return False
 
 
-def advice(path: Path) -> str:
+def chmod_advice(path: Path) -> str:
     """Return the command that fixes it."""
     return f"chmod o= {path}"
