@@ -186,9 +186,9 @@ class _Ear:
 
 @dataclass
 class _Desk:
-    """A keeper that runs, and what it is joined to."""
+    """A manager that runs, and what it is joined to."""
 
-    keeper: SessionManager
+    manager: SessionManager
     uplink: Uplink
     ring: MicrophoneBuffer
     ear: _Ear
@@ -199,19 +199,19 @@ class _Desk:
 async def _keeping(base_url: str, ca_file: Path, name: str = "auth_tokens/none") -> AsyncIterator[_Desk]:
     """Run the link and all that keeps it, without the rest of the daemon."""
     settings = load([], {"live": {"ca_file": str(ca_file)}}).settings
-    connector = GeminiConnector(settings.live, ())
-    await connector.warm_up()
-    recollection, events, ear = TranscriptRecorder(), list[Event](), _Ear()
-    sources = Sources(WarmToken(any_token(base_url, name)), connector, FakeStore())
-    dialler = Connector(sources, recollection.transcript, memory_s=0, today=_today)
+    gemini = GeminiConnector(settings.live, ())
+    await gemini.warm_up()
+    recorder, events, ear = TranscriptRecorder(), list[Event](), _Ear()
+    sources = Sources(WarmToken(any_token(base_url, name)), gemini, FakeStore())
+    connector = Connector(sources, recorder.transcript, memory_s=0, today=_today)
     meter = UsageRecorder(Caps(), FakeStore(), _today)
     ring = MicrophoneBuffer(30.0)
     uplink = Uplink(ring)
-    outlets = Callbacks(events.append, lambda _: None, lambda: None, lambda _: None, lambda _: None)
-    keeper = SessionManager(Dependencies(dialler, SessionMachine(Limits()), meter, recollection), uplink, ear, outlets)
+    callbacks = Callbacks(events.append, lambda _: None, lambda: None, lambda _: None, lambda _: None)
+    manager = SessionManager(Dependencies(connector, SessionMachine(Limits()), meter, recorder), uplink, ear, callbacks)
     async with asyncio.TaskGroup() as tasks:
-        works = [tasks.create_task(keeper.run()), tasks.create_task(uplink.run())]
-        yield _Desk(keeper, uplink, ring, ear, events)
+        works = [tasks.create_task(manager.run()), tasks.create_task(uplink.run())]
+        yield _Desk(manager, uplink, ring, ear, events)
         for work in works:
             work.cancel()
 
@@ -225,7 +225,7 @@ async def _talking(base_url: str, ca_file: Path) -> float:
         noise = np.random.default_rng(5).integers(-3000, 3000, UPLINK.frames(1.0)).astype(np.int16)
         desk.uplink.begin(SampleIndex(0), Mode.HANDS_FREE)
         desk.uplink.set_gate(Gate.OPEN)
-        desk.keeper.open(OpenLink(1, Mode.HANDS_FREE, Session.CONTINUE_IF_RECENT))
+        desk.manager.open(OpenLink(1, Mode.HANDS_FREE, Session.CONTINUE_IF_RECENT))
         await until(lambda: desk.ear.samples)
 
         def microphone(at: int) -> None:
@@ -237,8 +237,8 @@ async def _talking(base_url: str, ca_file: Path) -> float:
         percent = await _percent(
             microphone, UPLINK.frames(PERIOD_S), lambda: (desk.uplink.counts.sent, desk.ear.samples)
         )
-        desk.keeper.close(CloseLink(1))
-        await desk.keeper.closed()
+        desk.manager.close(CloseLink(1))
+        await desk.manager.closed()
         return percent
 
 
@@ -364,10 +364,10 @@ async def _growing(base_url: str, ca_file: Path) -> Grown:
 
 async def _session(desk: _Desk, number: int) -> None:
     """Open a link, take all that comes, and close it."""
-    desk.keeper.open(OpenLink(number, Mode.HANDS_FREE, Session.CONTINUE_IF_RECENT))
+    desk.manager.open(OpenLink(number, Mode.HANDS_FREE, Session.CONTINUE_IF_RECENT))
     await until(lambda: any(isinstance(event, ReplyEnded) for event in desk.events))
-    desk.keeper.close(CloseLink(number))
-    await desk.keeper.closed()
+    desk.manager.close(CloseLink(number))
+    await desk.manager.closed()
     desk.events.clear()
 
 

@@ -1,4 +1,4 @@
-"""A household around a keeper: tokens, links, an uplink, playback and a conversation, all in memory."""
+"""A household around a manager: tokens, links, an uplink, playback and a conversation, all in memory."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
@@ -279,7 +279,7 @@ class Household:
 
     @asynccontextmanager
     async def keeping(self) -> AsyncIterator[SessionManager]:
-        """Run a keeper; afterwards nothing is open or attached any more."""
+        """Run a manager; afterwards nothing is open or attached any more."""
         callbacks = Callbacks(self._post, self.calls.append, lambda: None, self.said.append, self.errors.append)
         recorder = TranscriptRecorder()
         sources = Sources(self.tokens, self.connector, self.limitations)
@@ -288,12 +288,12 @@ class Household:
         )
         meter = UsageRecorder(self.caps, self.usage, lambda: TODAY)
         dependencies = Dependencies(connector, SessionMachine(Limits()), meter, recorder)
-        keeper = SessionManager(
+        manager = SessionManager(
             dependencies, self.uplink, self.playback, callbacks, report_truncation=self.report_truncation
         )
         async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(keeper.run())
-            yield keeper
+            running = tasks.create_task(manager.run())
+            yield manager
             running.cancel()
         assert self.connector.connections == 0
         assert self.tokens.open_links == 0
@@ -301,12 +301,12 @@ class Household:
 
     @asynccontextmanager
     async def linked(self, mode: Mode = Mode.HANDS_FREE) -> AsyncIterator[tuple[SessionManager, FakeLink]]:
-        """Run a keeper with link 1 open, and forget that it was told."""
-        async with self.keeping() as keeper:
-            keeper.open(OpenLink(1, mode, Session.CONTINUE_IF_RECENT))
+        """Run a manager with link 1 open, and forget that it was told."""
+        async with self.keeping() as manager:
+            manager.open(OpenLink(1, mode, Session.CONTINUE_IF_RECENT))
             await settle()
             self.events.clear()
-            yield keeper, self.connector.links[0]
+            yield manager, self.connector.links[0]
 
     def _post(self, event: Event) -> None:
         self.events.append(event)

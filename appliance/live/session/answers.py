@@ -28,7 +28,7 @@ def wait_over(s: SessionState) -> SessionState:
 
 def answered_so_far(s: SessionState, now: Seconds) -> SessionState:
     """Return the state once the speech so far has its answer; speech from now on is new."""
-    return replace(s, noticed=s.tells, speaks=False, asked_again=False, answer_at=now, voice=s.voice.reset())
+    return replace(s, noticed=s.reports_speech, speaks=False, asked_again=False, answer_at=now, voice=s.voice.reset())
 
 
 def answered_before_a_pause(s: SessionState, now: Seconds) -> SessionState:
@@ -65,7 +65,7 @@ def tools_done(s: SessionState, calls: tuple[str, ...], now: Seconds) -> Session
 
 def hear_audio(s: SessionState, pcm: bytes, now: Seconds) -> Step:
     """Take audio as an answer, as far as there is something to hear."""
-    if not (s.tells or waiting(s)):
+    if not (s.reports_speech or waiting(s)):
         s = answered_before_a_pause(s, now)
     s = answered_so_far(s, now)
     before = s.connection
@@ -104,12 +104,12 @@ def end_audio(s: SessionState, message: messages.GenerationComplete | messages.T
 
 
 def _answered_with_silence(s: SessionState, reason: messages.TurnReason | None, now: Seconds) -> SessionState:
-    if reason is messages.TurnReason.FAILED and not (s.tells or waiting(s)):
+    if reason is messages.TurnReason.FAILED and not (s.reports_speech or waiting(s)):
         s = answered_before_a_pause(s, now)
-    if reason is messages.TurnReason.FAILED or s.connection.working:
+    if reason is messages.TurnReason.FAILED or s.connection.working_since is not None:
         return s
     s = replace(s, first=False, heard=False)
-    return s if s.tells else answered_so_far(s, now)
+    return s if s.reports_speech else answered_so_far(s, now)
 
 
 def _turn_without_audio(s: SessionState, now: Seconds) -> SessionState:

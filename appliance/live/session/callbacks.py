@@ -1,4 +1,4 @@
-"""What the keeper of the link is joined to: the uplink, playback, and those whom it tells."""
+"""The session manager's neighbours: the uplink, playback, and callbacks for what happens in a session."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,35 +13,35 @@ from appliance.units import Epoch, Seconds
 
 
 class Uplink(Protocol):
-    """What the keeper needs of the uplink."""
+    """The uplink, as the session manager needs it."""
 
     def attach(self, sink: UplinkSink) -> None:
         """Send through this link from now on."""
 
     def detach(self) -> None:
-        """Send no more; what was not sent stays."""
+        """Stop sending; what was not sent stays."""
 
     async def drained(self) -> None:
         """Return once all that belongs to finished turns is sent, or nothing is attached."""
 
     def answering(self, undelivered: int) -> None:
-        """What was sent so far is being answered, but for the newest ``undelivered`` samples."""
+        """Note that all sent so far is being answered, except for the newest ``undelivered`` samples."""
 
     def answered(self) -> None:
-        """It has its answer."""
+        """Note that the answer is complete: what it answers is not sent again."""
 
     def resend_turn(self, newest_s: Seconds | None = None) -> Seconds:
-        """Send once more what has no answer, or the newest of it; return how long that takes."""
+        """Send again what has no answer, or the newest of it; return how long that takes."""
 
     def handle_came(self, unknown: int) -> None:
         """A handle has come: its session knows all that was sent, but for the newest ``unknown`` samples."""
 
     def requeue(self, samples: int, *, to_handle: bool = False) -> Seconds:
-        """Detach, and send once more so many samples of those sent last, which have not arrived; return how long."""
+        """Detach, and queue the newest ``samples`` again, which have not arrived; return how long sending takes."""
 
 
 class Playback(Protocol):
-    """What the keeper needs of playback."""
+    """Playback, as the session manager needs it."""
 
     async def write(self, epoch: Epoch, pcm: bytes) -> None:
         """Take s16le, 24 kHz mono; wait while the ring is full, drop what belongs to a reply that was flushed."""
@@ -52,7 +52,7 @@ class Playback(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """Where the keeper reports to. All are called on the loop's thread and return at once."""
+    """Receivers of what happens in a session. All are called on the loop's thread and return at once."""
 
     post: Callable[[Event], None]
     """Acts upon the event before it returns, and may give orders meanwhile: between an interruption and the emptied
@@ -62,9 +62,9 @@ class Callbacks:
     on_session: Callable[[], None]
     """A session begins that knows of no earlier tool call."""
     on_said: Callable[[Turn], None]
-    """What somebody said, when it is said to its end. Words that people speak: not for the log by default."""
+    """Takes a turn once it is complete. It holds words that people speak: not for the log by default."""
     on_error: Callable[[ApplianceError], None]
-    """Why an attempt to open a link failed, or a link was lost; called before that is posted."""
+    """Takes the reason why an attempt to open a link failed, or a link was lost; called before that is posted."""
 
 
 @dataclass(frozen=True, slots=True)

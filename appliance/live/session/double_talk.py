@@ -10,7 +10,7 @@ from appliance.live.session.voice_activity import Loudness, VoiceActivity
 from appliance.units import Dbfs, Seconds
 
 ECHO_S: Final = 0.7
-"""How long after the last sample should have been heard a slow speaker (a television, Bluetooth) may still sound."""
+"""Time for which a slow speaker (a television, Bluetooth) may sound after the last sample should have been heard."""
 LONGEST_S: Final = 5.0
 """The service interrupts a reply sooner than this where it hears the person; what is loud for longer may be echo."""
 _SPEAKS: Final = Loudness(spoken_s=0.2, pause_s=0.4)
@@ -24,7 +24,7 @@ class DoubleTalkDetector:
     """Feed it with the microphone's level throughout a conversation."""
 
     def __init__(self, silence_s: float | None = None) -> None:
-        """``silence_s``: what the service is asked to take for the end of a turn."""
+        """``silence_s``: the silence that the service is asked to take for the end of a turn."""
         self._pause_s = (SILENCE_S if silence_s is None else max(silence_s, SILENCE_S)) + MARGIN_S
         self._before = VoiceActivity(_SPEAKS)
         self._after = VoiceActivity(Loudness(spoken_s=0.0, pause_s=self._pause_s))
@@ -34,7 +34,7 @@ class DoubleTalkDetector:
 
     @property
     def quiet_s(self) -> float | None:
-        """How long ago there was the last sound that counts as speech; None: none since a reply was heard."""
+        """Seconds since the last sound that counts as speech; None: none since a reply was heard."""
         return self._quiet_s
 
     def sounded(self) -> None:

@@ -1,8 +1,8 @@
-"""Keeps at most one Live link: opens, watches, swaps and closes it, and reports what comes of it.
+"""Keeps at most one Live link: opens, watches, swaps and closes it, and reports what happens to it.
 
-It decides nothing that the household notices: whether a lost link is replaced, and whether a question is asked again,
-is the core's to say. What nobody notices it does alone: attempt after attempt while a link is being opened, and a swap
-for a connection that is about to end.
+The core decides what the household notices: whether a lost link is replaced, and whether a question is asked again.
+The manager does alone what nobody notices: it tries again while a link is being opened, and swaps a connection that is
+about to end.
 """
 
 import asyncio
@@ -31,15 +31,15 @@ from appliance.live.session.watchdogs import LatencyDriftDetector, SendStallDete
 from appliance.units import REPLY, Dbfs, Seconds
 
 DRAIN_S: Final = 0.5
-"""How long a closing link waits for what was captured to be sent."""
+"""Time for a closing link to send what was captured."""
 BEAT_S: Final = 0.25
-"""How often an open link is looked after."""
+"""Period of the checks of an open link."""
 OVERLOOKED_S: Final = Seconds(6.0)
-"""So much of the newest speech is sent once more where the service has missed short words."""
+"""Newest speech that is sent again where the service has missed short words."""
 
 
 class _Left(Enum):
-    """Why a link is used no more."""
+    """The reason why a connection is no longer used."""
 
     LOST = "lost"
     SWAP = "swap"
@@ -83,7 +83,7 @@ class SessionManager:
         self._leaving = False
         """The link is being closed, which nothing may cut short."""
         self._stalled = False
-        """What was sent last has not arrived."""
+        """Sending over this connection has stalled; it is to be swapped."""
         self._swaps = 0
 
     @property
@@ -149,7 +149,7 @@ class SessionManager:
         self._take(facts.SpeechResent(Seconds(loop_time() + self._uplink.resend_turn()), finished=False))
 
     def forget(self) -> None:
-        """Let the next conversation know nothing of this one."""
+        """Begin the next conversation without any memory of this one."""
         self._connector.forget()
 
     def send_tool_result(self, result: ToolResult) -> None:
@@ -224,7 +224,7 @@ class SessionManager:
             self.post(LinkOpened(order.link, opened.continuity), order)
         swapped = before is _Left.SWAP and not continued
         if (self._stalled or swapped) and not self._session.state.tool_ran:
-            self.resend_unconfirmed()  # unless a tool has acted upon it: what it has done is not to be done twice
+            self.resend_unconfirmed()  # no tool is to act twice
         self._stalled = False
         reading = self._tasks.create_task(self._receiver.read(opened, order))
         try:
@@ -238,7 +238,7 @@ class SessionManager:
             await asyncio.wait([reading])
 
     async def _attend(self, reading: asyncio.Task[LinkError], opened: OpenedLink, order: OpenLink) -> _Left:
-        """Look after an open link until it is lost or to be swapped."""
+        """Check an open link until it is lost or to be swapped."""
         while True:
             await asyncio.wait([reading], timeout=BEAT_S)
             if reading.done():
@@ -251,7 +251,7 @@ class SessionManager:
                 return _Left.SWAP
 
     def _beat(self, opened: OpenedLink, order: OpenLink) -> bool:
-        """Look after the link once; return whether to swap it."""
+        """Check the link once; return whether to swap it."""
         now = loop_time()
         stalled = self._send_stall.sample(opened.link.traffic(), now)
         self._take(facts.Ticked(stalled), order)
@@ -266,14 +266,14 @@ class SessionManager:
         return True
 
     def _requeue(self, link: Link) -> None:
-        """Leave to the next link what its session may not know: what was sent since the handle that it goes on with.
+        """Leave to the next link what its session may not know: all sent since the handle that it continues from.
 
-        Once a tool has acted upon that, only what has surely not arrived: what was done is not to be done twice.
+        Once a tool has acted upon that, only what has certainly not arrived: no tool is to act twice.
         """
         self._uplink.requeue(link.undelivered(), to_handle=not self._session.state.tool_ran)
 
     def _delayed(self, order: OpenLink, left: _Left | None, error: ApplianceError) -> None:
-        """An attempt has failed. One to swap a link is no secret any more: the conversation is to show it."""
+        """Report a failed attempt; one to swap a link as the loss of that link, which the conversation shows."""
         if left is None:
             self._callbacks.on_error(error)
             self.post(LinkDelayed(order.link, trouble_of(error)), order)
@@ -281,7 +281,7 @@ class SessionManager:
             self._end(order, self._loss(order, error, resumable=True), error)
 
     def _report_loss(self, order: OpenLink, error: LinkError) -> None:
-        """Report that an open link has ended, if it is wanted; the next attempt is planned by why."""
+        """Report the loss of an open link, if it is wanted; the cause decides how the next attempt is made."""
         if self._wanted is order:
             self._end(order, self._loss(order, error, resumable=self._connector.lost(error)), error)
 

@@ -1,4 +1,4 @@
-"""What is to be told to the service besides audio: it waits for a link, and outlives the loss of one."""
+"""Messages to the service besides audio: they wait for a link, and outlive the loss of one."""
 
 import asyncio
 from collections import deque
@@ -11,14 +11,14 @@ from appliance.errors import LinkError
 from appliance.live.ports import HistorySeed, Link, ToolResult
 
 BOUND: Final = 32
-"""So many tool results wait at most, and so many texts; the oldest goes first."""
+"""Most tool results that wait, and most texts; the oldest is dropped first."""
 
 
 class PendingMessages:
-    """Sends through the open link, each thing in a task of its own; loop thread only."""
+    """Sends through the open link, each message in its own task; loop thread only."""
 
     def __init__(self, tasks: asyncio.TaskGroup, on_answered: Callable[[str], None]) -> None:
-        """``on_answered`` is told the id of each tool call whose result was sent or dropped."""
+        """``on_answered`` takes the id of each tool call whose result was sent or dropped."""
         self.results_dropped = 0
         """Tool results that no service wanted any more, or that others pushed out."""
         self.texts_dropped = 0
@@ -90,6 +90,6 @@ class PendingMessages:
             try:
                 await sending
             except LinkError:
-                failed()  # that the link is lost, its reader tells
+                failed()  # the receiver reports the loss of the link
 
         self._tasks.create_task(send())

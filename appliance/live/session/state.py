@@ -55,7 +55,7 @@ class Person(Enum):
     QUIET = "quiet"
     SPEAKING = "speaking"
     DONE = "done"
-    """What is still transcribed of the turn is old."""
+    """Further transcripts of the turn are late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +80,15 @@ class Connection:
     calls: tuple[str, ...] = ()
     """Ids of the newest tool calls, oldest first."""
     # The service's status
-    working: bool = False
-    """The status said last that a request is in progress."""
     working_since: Seconds | None = None
-    """Last sign of life while it is; None: it is not, or was found to be stuck."""
+    """Last sign of life while a request is in progress; None: none is, or the service was found to be stuck."""
     in_progress: bool = False
     """More turns come for the request."""
     status_known: bool = False
     """The status came since the last turn ended."""
     # False interruptions
     speech_at: Seconds | None = None
-    """When somebody was last known to speak."""
+    """The last moment at which somebody was known to speak."""
     silent_turns: int | None = None
     """Turns without audio since an interruption while nobody spoke; None without one."""
     # Rotation
@@ -114,7 +112,7 @@ class SessionState:
     """The person is speaking, as far as is known."""
     noticed: bool = False
     """The service has heard what is being said, or what may be said is not for it."""
-    tells: bool = False
+    reports_speech: bool = False
     """The service reports when speech begins, so that it should report its end as well."""
     first: bool = True
     """The model has not had a turn yet."""
@@ -143,7 +141,7 @@ class SessionState:
     partly: bool = False
     """There was something to hear in such a turn."""
     retried: bool = False
-    """What the person said last was sent again for want of an answer."""
+    """The newest words of the person were sent again for want of an answer."""
     # The answer
     epoch: Epoch = _NO_REPLY
     """The newest reply."""
@@ -154,13 +152,13 @@ class SessionState:
     answering: bool = False
     """An answer has begun, by sound or by a tool call, and has not ended."""
     text: str | None = field(default=None, repr=False)
-    """What was said in writing and has no answer."""
+    """Words in writing that have no answer."""
     text_sent: bool = False
     """It was sent over this connection, or waits for one."""
     dropped_bytes: int = 0
     """Audio of replies that were over, since the start."""
     stalls: int = 0
-    """How often sending stalled since the last answer."""
+    """Times that sending stalled since the last answer."""
 
 
 def on_connection(state: SessionState, **changes: Any) -> SessionState:  # noqa: ANN401  as `replace`
@@ -184,7 +182,7 @@ def reply_due(state: SessionState) -> Seconds | None:
         return None
     stuck_at = Seconds(state.progress_at + state.limits.stuck_s)
     reply_at = Seconds(state.alive_at + state.limits.reply_s)
-    return stuck_at if state.connection.working else min(reply_at, stuck_at)
+    return min(reply_at, stuck_at) if state.connection.working_since is None else stuck_at
 
 
 def stuck_due(state: SessionState) -> Seconds | None:
@@ -198,7 +196,7 @@ def busy(state: SessionState) -> frozenset[Busy]:
     connection = state.connection
     found = {
         Busy.PERSON: speech_begins(state),
-        Busy.MODEL: connection.generating or connection.working or waiting(state),
+        Busy.MODEL: connection.generating or connection.working_since is not None or waiting(state),
         Busy.TOOL: bool(state.tools),
         Busy.SESSION: not connection.resumable,
     }

@@ -23,7 +23,7 @@ STALE_S: Final = 0.5
 OVERDUE_S: Final = 4.0
 """Grace period for the end of speech once the microphone is quiet, with a service that reports speech."""
 LATE_S: Final = 2.0
-"""How long after a turn of the model the transcript of what it has answered may still come."""
+"""Time after a turn of the model for the transcript of what it has answered."""
 
 
 # The connection
@@ -111,7 +111,7 @@ def _person_begins(s: SessionState, now: Seconds) -> SessionState:
 
 
 def _person_stops(s: SessionState, now: Seconds) -> SessionState:
-    return answers.answer_due(replace(s, speaks=False, noticed=s.tells, voice=s.voice.reset()), now)
+    return answers.answer_due(replace(s, speaks=False, noticed=s.reports_speech, voice=s.voice.reset()), now)
 
 
 # What the service hears
@@ -144,7 +144,7 @@ def words_heard(s: SessionState, _message: object, now: Seconds) -> Step:
 
 
 def _service_hears(s: SessionState, now: Seconds) -> SessionState:
-    return on_connection(replace(s, noticed=True, tells=True, heard=True), speech_at=now)
+    return on_connection(replace(s, noticed=True, reports_speech=True, heard=True), speech_at=now)
 
 
 def _later_turn(s: SessionState) -> SessionState:
@@ -226,7 +226,7 @@ def turn_ended(s: SessionState, message: messages.TurnComplete, now: Seconds) ->
 
 
 def turn_without_reply_ended(s: SessionState, message: messages.TurnComplete, now: Seconds) -> Step:
-    """End a turn that had no audio: the conversation is told of the end of reply 0."""
+    """End a turn without audio, as reply 0."""
     s, outputs = turn_ended(s, message, now)
     return s, (ev.ReplyEnded(s.connection.link, 0), *outputs)
 
@@ -279,9 +279,7 @@ def _progress_news(before: Connection, after: Connection) -> tuple[ev.Interactio
 def status_reported(s: SessionState, message: messages.StatusReported, now: Seconds) -> Step:
     """Note whether the service works on at a request; once it does not, the answer has ended."""
     before, working = s.connection, message.status is messages.Interaction.IN_PROGRESS
-    s = on_connection(
-        s, working=working, working_since=now if working else None, in_progress=working, status_known=True
-    )
+    s = on_connection(s, working_since=now if working else None, in_progress=working, status_known=True)
     if working:
         s = replace(s, alive_at=now)
     elif s.more_turns:
@@ -359,7 +357,7 @@ def tick(s: SessionState, fact: facts.Ticked, now: Seconds) -> Step:
 
 
 def _hear_microphone(s: SessionState, now: Seconds) -> Step:
-    """Take what the microphone alone has heard; in push-to-talk mode the button tells."""
+    """Take what the microphone alone has heard; in push-to-talk mode the button decides."""
     if s.connection.mode is Mode.PUSH_TO_TALK:
         return s, ()
     # Once a service has been found to report speech, only the first words count: later ones that it does not hear need
@@ -384,9 +382,9 @@ def _unreported_s(s: SessionState) -> float | None:
         return 0.0 if stopped_s is not None and s.first else stopped_s  # first words may be sent only now
     if not s.speaks:
         return None
-    if stopped_s is None and not s.tells:
+    if stopped_s is None and not s.reports_speech:
         stopped_s = s.voice.pause_s  # a short word, or a soft voice: the service alone has heard it
-    elif not s.tells:
+    elif not s.reports_speech:
         return stopped_s
     return None if stopped_s is None or stopped_s < OVERDUE_S else stopped_s
 
@@ -397,6 +395,6 @@ def _missed_words(s: SessionState) -> Step:
     That is known only of a service that reports speech. It may do so on purpose: no apology follows.
     """
     occupied = s.first or s.speaks or waiting(s) or s.connection.generating
-    if not s.tells or occupied or s.asked_again or s.voice.stopped_s is None:
+    if not s.reports_speech or occupied or s.asked_again or s.voice.stopped_s is None:
         return s, ()
     return replace(s, asked_again=True, voice=s.voice.reset()), (facts.WordsMissed(),)

@@ -9,7 +9,7 @@ from typing import Final, Self
 from appliance.units import Dbfs, Seconds
 
 _RISE_DB_S: Final = 3.0
-"""How fast the noise is believed to grow louder; it is believed at once to be softer."""
+"""Fastest rise of the noise level that is followed; a fall is followed at once."""
 
 
 @dataclass(frozen=True, slots=True)

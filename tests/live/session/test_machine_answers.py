@@ -3,6 +3,7 @@
 import pytest
 
 from appliance.core.state import Mode
+from appliance.live.connecting.rotation import Busy
 from appliance.live.messages import (
     GenerationComplete,
     Grounding,
@@ -23,7 +24,7 @@ from appliance.live.messages import (
     WaitingForInput,
 )
 from appliance.live.session.facts import Action, AnswerDelay, Diagnosis, Symptom, ToolAnswered, TurnEnded, TurnTaken
-from appliance.live.session.state import Limits, waiting
+from appliance.live.session.state import Limits, busy, waiting
 from tests.live.session.story import LOUD, MUTE, Story
 
 LIMITS = Limits()
@@ -249,3 +250,9 @@ def test_an_answer_is_timed_from_the_end_of_speech_unless_a_tool_or_another_turn
     assert delays(Story(), LOUD) == [], "nobody has asked"
     assert delays(Story().ask().hear(CALL).wait(3), LOUD) == []
     assert delays(Story().ask().hear(WORKING, TurnComplete()).wait(3), LOUD) == []
+
+
+def test_a_service_that_is_stuck_does_not_hold_up_the_swap_that_it_needs():
+    story = Story().ask().hear(WORKING, LOUD, GenerationComplete())
+    assert busy(story.state) == {Busy.MODEL}
+    assert not busy(story.wait(100).state)

@@ -42,8 +42,8 @@ def now() -> float:
 
 async def test_an_open_link_gets_the_uplink_and_is_told():
     house = Household()
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await settle()
         assert house.uplink.sink is house.connector.links[0]
         assert house.events == [LinkOpened(1)]
@@ -58,11 +58,11 @@ MOMENTS_S = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25]
 async def test_closing_at_any_moment_leaves_nothing_open_and_is_followed_by_silence():
     async def close_after(moment_s: float) -> None:
         house = Household(FakeTokens(delay_s=0.5), FakeConnector(open_s=0.5, close_s=0.3), FakeUplink(drain_s=0.1))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
+        async with house.keeping() as manager:
+            manager.open(opening(1))
             await asyncio.sleep(moment_s)
             told = list(house.events)
-            keeper.close(closing(1))
+            manager.close(closing(1))
             for link in house.connector.links:
                 link.say(A, GenerationComplete())
                 link.lose()
@@ -80,17 +80,17 @@ async def test_closing_at_any_moment_leaves_nothing_open_and_is_followed_by_sile
 async def test_ending_at_any_moment_leaves_nothing_open():
     for moment_s in MOMENTS_S:
         house = Household(FakeTokens(delay_s=0.5), FakeConnector(open_s=0.5, close_s=0.3))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
+        async with house.keeping() as manager:
+            manager.open(opening(1))
             await asyncio.sleep(moment_s)
 
 
 async def test_the_next_link_is_opened_once_the_last_one_is_closed():
     house = Household(connector=FakeConnector(close_s=1.0))
-    async with house.linked() as (keeper, _):
+    async with house.linked() as (manager, _):
         began = now()
-        keeper.close(closing(1))
-        keeper.open(opening(2, Session.RESUME))
+        manager.close(closing(1))
+        manager.open(opening(2, Session.RESUME))
         await asyncio.sleep(0.9)
         assert house.events == []
         await asyncio.sleep(0.2)
@@ -100,22 +100,22 @@ async def test_the_next_link_is_opened_once_the_last_one_is_closed():
 
 async def test_who_waits_for_the_end_waits_until_the_link_is_closed():
     house = Household(connector=FakeConnector(close_s=1.0), uplink=FakeUplink(drain_s=0.2))
-    async with house.linked() as (keeper, _):
-        keeper.close(closing(1))
+    async with house.linked() as (manager, _):
+        manager.close(closing(1))
         began = now()
-        await keeper.closed()
+        await manager.closed()
         assert now() - began == pytest.approx(1.2)
-        await keeper.closed()
+        await manager.closed()
         assert house.connector.connections == 0
 
 
 async def test_of_several_orders_only_the_last_is_carried_out():
     house = Household()
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
-        keeper.close(closing(1))
-        keeper.open(opening(2))
-        keeper.close(closing(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
+        manager.close(closing(1))
+        manager.open(opening(2))
+        manager.close(closing(1))
         await settle()
         assert house.events == [LinkOpened(2)]
         assert len(house.connector.links) == 1
@@ -123,8 +123,8 @@ async def test_of_several_orders_only_the_last_is_carried_out():
 
 async def test_a_new_order_takes_the_place_of_the_link_that_is_open():
     house = Household()
-    async with house.linked() as (keeper, _):
-        keeper.open(opening(2))
+    async with house.linked() as (manager, _):
+        manager.open(opening(2))
         await settle()
         assert house.events == [LinkOpened(2)]
 
@@ -132,8 +132,8 @@ async def test_a_new_order_takes_the_place_of_the_link_that_is_open():
 @pytest.mark.parametrize(("drain_s", "closed_after"), [(0.2, 0.2), (60.0, DRAIN_S)])
 async def test_a_closing_link_waits_a_little_for_what_was_captured(drain_s, closed_after):
     house = Household(uplink=FakeUplink(drain_s=drain_s))
-    async with house.linked() as (keeper, _):
-        keeper.close(closing(1))
+    async with house.linked() as (manager, _):
+        manager.close(closing(1))
         await asyncio.sleep(closed_after - 0.01)
         assert house.connector.connections == 1
         await asyncio.sleep(0.02)
@@ -169,14 +169,14 @@ async def test_a_link_that_cannot_be_opened_is_told_once_and_another_may_follow(
     house = Household()
     house.tokens.error = error if where == "token" else None
     house.connector.error = error if isinstance(error, LinkError) else None
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await settle()
         assert house.events == [LinkFailed(1, Trouble.REFUSED)]
         assert house.errors == [error]
         house.tokens.error = house.connector.error = None
-        keeper.close(closing(1))
-        keeper.open(opening(2))
+        manager.close(closing(1))
+        manager.open(opening(2))
         await settle()
         assert house.events[1:] == [LinkOpened(2)]
 
@@ -194,9 +194,9 @@ async def test_a_lost_link_is_told_once_and_lets_the_uplink_go():
 
 async def test_the_conversation_may_answer_a_loss_at_once():
     house = Household(connector=FakeConnector(close_s=0.2))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         again = opening(2, Session.RESUME)
-        house.on_event = lambda event: keeper.open(again) if isinstance(event, LinkLost) else None
+        house.on_event = lambda event: manager.open(again) if isinstance(event, LinkLost) else None
         link.say(HandleUpdated("h"))
         link.lose()
         await asyncio.sleep(1.0)
@@ -210,12 +210,12 @@ async def test_the_conversation_may_answer_a_loss_at_once():
 
 async def test_a_handle_that_comes_while_the_link_closes_is_kept():
     house = Household(uplink=FakeUplink(drain_s=0.2))
-    async with house.linked() as (keeper, link):
-        keeper.close(closing(1))
+    async with house.linked() as (manager, link):
+        manager.close(closing(1))
         await asyncio.sleep(0.1)
         link.say(A, HandleUpdated("h"), ToolCall("1", "get_time", {}), HeardText("bye"), TurnComplete())
         await asyncio.sleep(0.2)
-        keeper.open(opening(2, Session.RESUME))
+        manager.open(opening(2, Session.RESUME))
         await settle()
     assert house.connector.handles == [None, "h"]
     assert house.events == [LinkOpened(2, Continuity.FULL)]

@@ -71,7 +71,7 @@ async def test_the_end_of_a_reply_waits_for_the_playback_of_its_last_audio():
 
 async def test_audio_behind_an_interruption_is_dropped_and_counted():
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(SECOND, Interrupted(), SECOND, TurnComplete(), A, TurnComplete())
         await settle()
         assert house.events == [
@@ -81,17 +81,17 @@ async def test_audio_behind_an_interruption_is_dropped_and_counted():
             ReplyEnded(1, 2),
         ]
         assert house.playback.played == {1: SECOND.pcm, 2: A.pcm}
-        assert keeper.counts == SessionCounts(len(SECOND.pcm), 0, 0, 0)
+        assert manager.counts == SessionCounts(len(SECOND.pcm), 0, 0, 0)
 
 
 async def test_a_reply_longer_than_playback_holds_makes_the_service_wait_and_discarding_it_frees_the_link():
     house = Household(playback=FakePlayback(ring_s=5.0))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(*[SECOND] * 20)
         await settle()
         assert link.unread > 0
         house.playback.flush()
-        keeper.discard()
+        manager.discard()
         link.say(TurnComplete(), A, TurnComplete())
         await settle()
         assert link.unread == 0
@@ -102,8 +102,8 @@ async def test_a_reply_longer_than_playback_holds_makes_the_service_wait_and_dis
 
 async def test_a_reply_that_is_discarded_as_it_begins_is_never_heard():
     house = Household()
-    async with house.linked() as (keeper, link):
-        house.on_event = lambda event: keeper.discard() if isinstance(event, ReplyStarted) else None
+    async with house.linked() as (manager, link):
+        house.on_event = lambda event: manager.discard() if isinstance(event, ReplyStarted) else None
         link.say(A, B, GenerationComplete(), TurnComplete())
         await settle()
         assert house.events == [ReplyStarted(1, 1)]
@@ -112,20 +112,20 @@ async def test_a_reply_that_is_discarded_as_it_begins_is_never_heard():
 
 async def test_a_link_that_waits_for_playback_can_be_closed():
     house = Household(playback=FakePlayback(ring_s=5.0))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(*[SECOND] * 20)
         await settle()
-        keeper.close(closing(1))
+        manager.close(closing(1))
         await settle()
         assert house.connector.connections == 0
 
 
 async def test_epochs_go_on_over_links():
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(A)
         await settle()
-        keeper.open(opening(2))
+        manager.open(opening(2))
         await settle()
         house.connector.links[1].say(B)
         await settle()
@@ -157,15 +157,15 @@ async def test_the_person_is_reported_once_a_turn_and_only_hands_free(mode, told
 async def test_tool_calls_are_handed_on_and_answered():
     house = Household()
     call = ToolCall("1", "get_time", {})
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(call, ToolCallsCancelled(("1",)))
         await settle()
-        keeper.send_tool_result(RESULT)
+        manager.send_tool_result(RESULT)
         await settle()
         assert house.calls == [call]
         assert house.events == [ToolsCalled(1, ("1",)), ToolsCancelled(1, ("1",))]
         assert link.results == [RESULT]
-        assert keeper.counts.tool_results_dropped == 0
+        assert manager.counts.tool_results_dropped == 0
 
 
 async def test_words_are_handed_on_turn_by_turn():
@@ -227,11 +227,11 @@ async def test_how_much_of_an_answer_was_heard_is_logged_and_its_words_are_not(c
 
 async def test_an_answer_that_was_heard_to_its_end_was_not_cut_off():
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(SpokenText(" One."), SECOND, GenerationComplete(), TurnComplete())
         await settle()
         house.playback.heard_of = {1: 24_000}
-        keeper.discard()
+        manager.discard()
         link.say(Interrupted())
         await settle()
         assert link.seeds == []

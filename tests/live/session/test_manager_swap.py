@@ -48,7 +48,7 @@ SOON = GoAway(Seconds(50.0))
 
 
 async def beats(number: int = 2) -> None:
-    """Let the keeper look after its link."""
+    """Let the manager look after its link."""
     await asyncio.sleep(0.25 * number + 0.01)
 
 
@@ -58,14 +58,14 @@ async def beats(number: int = 2) -> None:
 @pytest.mark.parametrize("close_s", [0.0, 3.0])
 async def test_a_notice_brings_another_link_of_the_same_session_and_nobody_is_told(close_s):
     house = Household(connector=FakeConnector(close_s=close_s))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(H, SOON)
         await asyncio.sleep(close_s + 0.5)
         assert house.connector.handles == [None, "h"]
         assert house.events == []
         assert house.uplink.sink is house.connector.links[1]
         assert house.uplink.log == ["attach", "detach", "attach"]
-        assert keeper.counts.swaps == 1
+        assert manager.counts.swaps == 1
         house.connector.links[1].say(LOUD, TurnComplete())
         await settle()
         assert house.events == [ReplyStarted(1, 1), ReplyEnded(1, 1)], "it is still the same link to the conversation"
@@ -95,12 +95,12 @@ async def test_an_old_link_is_swapped_before_the_service_ends_it():
 )
 async def test_a_swap_waits_for_silence(before: list[LinkMessage], after: list[LinkMessage]):
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(H, *before, SOON)
         await asyncio.sleep(20)
         assert len(house.connector.links) == 1
         link.say(*after)
-        keeper.send_tool_result(RESULT)
+        manager.send_tool_result(RESULT)
         await beats()
         assert len(house.connector.links) == 2
         assert not any(isinstance(event, LinkLost) for event in house.events)
@@ -141,12 +141,12 @@ async def test_an_answer_that_does_not_end_in_time_is_lost_and_told():
 )
 async def test_a_swap_that_does_not_succeed_at_once_is_a_loss(action, lost):
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         house.connector.errors = [LinkError("no", LinkCause.UNREACHABLE, action)]
         link.say(H, SOON)
         await beats()
         assert house.events == [lost]
-        keeper.open(opening(2, Session.RESUME))
+        manager.open(opening(2, Session.RESUME))
         await asyncio.sleep(1)
         assert isinstance(house.events[-1], LinkOpened)
 
@@ -154,13 +154,13 @@ async def test_a_swap_that_does_not_succeed_at_once_is_a_loss(action, lost):
 async def test_the_end_of_a_conversation_in_the_middle_of_a_swap_leaves_nothing_open():
     async def story(after_s: float) -> None:
         house = Household(connector=FakeConnector(open_s=0.5, close_s=0.5))
-        async with house.keeping() as keeper:
-            keeper.open(opening(1))
+        async with house.keeping() as manager:
+            manager.open(opening(1))
             await asyncio.sleep(0.6)
             house.connector.links[0].say(H, SOON)
             await asyncio.sleep(after_s)
-            keeper.close(closing(1))
-            await keeper.closed()
+            manager.close(closing(1))
+            await manager.closed()
             assert house.connector.connections == 0
             assert house.events == [LinkOpened(1)]
 
@@ -173,14 +173,14 @@ async def test_the_end_of_a_conversation_in_the_middle_of_a_swap_leaves_nothing_
 
 async def test_a_question_that_gets_no_answer_is_reported_once_to_be_repeated_and_then_to_be_given_up():
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(SpeechStarted(), SpeechEnded())
         await asyncio.sleep(7.5)
         assert house.events == [UserSpeech(1), UserSilent(1), Unanswered(1, repeatable=True)]
-        keeper.close(closing(1))
-        keeper.open(opening(2, Session.NEW))
+        manager.close(closing(1))
+        manager.open(opening(2, Session.NEW))
         await beats()
-        keeper.resend_turn()
+        manager.resend_turn()
         assert house.uplink.log[-1] == "repeat"
         house.connector.links[1].say(SpeechStarted(), SpeechEnded())
         await asyncio.sleep(8)
@@ -257,16 +257,16 @@ async def test_a_handle_tells_the_uplink_how_much_of_what_was_sent_its_session_n
 
 async def test_what_was_written_in_a_conversation_that_had_no_link_is_not_said_in_the_next():
     house = Household(connector=FakeConnector(error=LinkError("no", LinkCause.QUOTA)))
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
-        keeper.send_text("How late is it?")
+    async with house.keeping() as manager:
+        manager.open(opening(1))
+        manager.send_text("How late is it?")
         await settle()
         assert house.events == [LinkFailed(1, Trouble.QUOTA)]
         house.connector.error = None
-        keeper.open(opening(2))
+        manager.open(opening(2))
         await settle()
         assert house.connector.links[0].texts == []
-        assert keeper.counts.texts_dropped == 1
+        assert manager.counts.texts_dropped == 1
 
 
 async def test_a_link_is_swapped_in_silence_when_its_end_comes_while_an_answer_is_only_being_played_still():
@@ -291,10 +291,10 @@ async def test_what_wants_another_link_some_time_gets_it_in_silence():
 
 async def test_first_words_that_the_service_does_not_hear_are_noticed_here():
     house = Household()
-    async with house.linked() as (keeper, _):
+    async with house.linked() as (manager, _):
         for level, blocks in ((-65, 50), (-30, 50), (-65, 100)):
             for _ in range(blocks):
-                keeper.listen(Dbfs(level), Seconds(0.02))
+                manager.listen(Dbfs(level), Seconds(0.02))
         await beats()
         assert house.events == [UserSilent(1)]
         await asyncio.sleep(7.5)
@@ -303,20 +303,20 @@ async def test_first_words_that_the_service_does_not_hear_are_noticed_here():
 
 async def test_whoever_begins_to_speak_is_given_time_to_finish_though_the_service_tells_nothing():
     house = Household()
-    async with house.linked() as (keeper, _):
+    async with house.linked() as (manager, _):
         for level, blocks in ((-65, 50), (-30, 50)):
             for _ in range(blocks):
-                keeper.listen(Dbfs(level), Seconds(0.02))
+                manager.listen(Dbfs(level), Seconds(0.02))
         await asyncio.sleep(2)
         assert house.events == [UserSpeech(1)], "once"
 
 
 async def test_a_press_and_its_release_begin_and_end_the_wait():
     house = Household()
-    async with house.linked(Mode.PUSH_TO_TALK) as (keeper, _):
-        keeper.begin_speech(Mode.PUSH_TO_TALK)
+    async with house.linked(Mode.PUSH_TO_TALK) as (manager, _):
+        manager.begin_speech(Mode.PUSH_TO_TALK)
         await asyncio.sleep(20)
-        keeper.end_speech()
+        manager.end_speech()
         await asyncio.sleep(6)
         assert house.events == []
         await asyncio.sleep(2)
@@ -328,68 +328,68 @@ async def test_a_press_and_its_release_begin_and_end_the_wait():
 
 async def test_a_result_waits_for_the_session_that_asked_for_it():
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(H, CALL)
         link.lose()
         await settle()
-        keeper.open(opening(2, Session.RESUME))
-        keeper.send_tool_result(RESULT)
+        manager.open(opening(2, Session.RESUME))
+        manager.send_tool_result(RESULT)
         await asyncio.sleep(0.2)
         assert house.connector.links[1].results == [RESULT]
-        assert keeper.counts.tool_results_dropped == 0
+        assert manager.counts.tool_results_dropped == 0
 
 
 @pytest.mark.parametrize("handle", [None, HandleUpdated(None)])
 async def test_a_result_that_no_session_wants_any_more_is_dropped_and_counted(handle):
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(*([H, handle] if handle else []), CALL)
         link.lose()
         await settle()
-        keeper.open(opening(2, Session.RESUME))
-        keeper.send_tool_result(RESULT)
+        manager.open(opening(2, Session.RESUME))
+        manager.send_tool_result(RESULT)
         await asyncio.sleep(0.2)
         assert house.connector.links[1].results == []
-        assert keeper.counts.tool_results_dropped == 1
+        assert manager.counts.tool_results_dropped == 1
 
 
 async def test_of_too_many_results_the_oldest_goes_and_all_go_with_the_conversation():
     house = Household()
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         for number in range(40):
-            keeper.send_tool_result(replace(RESULT, call=str(number)))
-            keeper.send_text(str(number))
-        assert keeper.counts.tool_results_dropped == keeper.counts.texts_dropped == 8
-        keeper.close(closing(1))
-        assert keeper.counts.tool_results_dropped == keeper.counts.texts_dropped == 40
+            manager.send_tool_result(replace(RESULT, call=str(number)))
+            manager.send_text(str(number))
+        assert manager.counts.tool_results_dropped == manager.counts.texts_dropped == 8
+        manager.close(closing(1))
+        assert manager.counts.tool_results_dropped == manager.counts.texts_dropped == 40
 
 
 async def test_a_text_is_sent_once_the_link_is_open_and_its_answer_is_waited_for():
     house = Household(connector=FakeConnector(open_s=2.0))
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await settle()
-        keeper.send_text("Hello.")
+        manager.send_text("Hello.")
         await asyncio.sleep(3)
         assert house.connector.links[0].texts == ["Hello."]
         await asyncio.sleep(7)
         assert house.events[1:] == [Unanswered(1, repeatable=True)]
-        keeper.resend_turn()
+        manager.resend_turn()
         await settle()
         assert house.connector.links[0].texts == ["Hello."], "this link has it"
-        keeper.close(closing(1))
-        keeper.open(opening(2, Session.NEW))
+        manager.close(closing(1))
+        manager.open(opening(2, Session.NEW))
         await asyncio.sleep(2.1)
-        keeper.resend_turn()
+        manager.resend_turn()
         await settle()
         assert house.connector.links[1].texts == ["Hello."]
         house.connector.links[1].say(LOUD, TurnComplete())
         await settle()
-        keeper.close(closing(2))
-        keeper.open(opening(3, Session.NEW))
+        manager.close(closing(2))
+        manager.open(opening(3, Session.NEW))
         await asyncio.sleep(2.1)
-        keeper.resend_turn()
+        manager.resend_turn()
         await settle()
         assert house.connector.links[2].texts == [], "it has its answer"
 
@@ -401,12 +401,12 @@ async def test_a_cap_is_told_when_it_is_reached_and_before_a_link_is_opened():
     dear = UsageReported(0, response=TokenCount(audio=100_000))
 
     house = Household(caps=Caps(day=1.0))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(dear)
         await settle()
         assert house.events == [CapReached(1, Trouble.CAP_DAY)]
-        keeper.close(closing(1))
-        keeper.open(opening(2))
+        manager.close(closing(1))
+        manager.open(opening(2))
         await settle()
         assert house.events[1:] == [LinkFailed(2, Trouble.CAP_DAY)]
         assert len(house.connector.links) == 1
@@ -415,8 +415,8 @@ async def test_a_cap_is_told_when_it_is_reached_and_before_a_link_is_opened():
 
 async def test_what_is_billed_while_a_link_closes_counts():
     house = Household(uplink=FakeUplink(drain_s=0.3))
-    async with house.linked() as (keeper, link):
-        keeper.close(closing(1))
+    async with house.linked() as (manager, link):
+        manager.close(closing(1))
         await asyncio.sleep(0.1)
         link.say(UsageReported(0, response=TokenCount(audio=100_000)), ReplyAudio(b"\0\0"), GenerationComplete())
         await asyncio.sleep(1)
