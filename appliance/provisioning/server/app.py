@@ -84,7 +84,7 @@ class ServerParts:
     """The one that will take the place of the server's own, and is announced until then."""
     previous_key: Ed25519PrivateKey | None = field(default=None, repr=False)
     """The one whose place the server's own has taken; it signs for devices that do not know the other yet."""
-    line: RequestQueue = field(default_factory=RequestQueue)
+    queue: RequestQueue = field(default_factory=RequestQueue)
     """Where requests wait while there are too many."""
 
 
@@ -97,7 +97,7 @@ def create_app(parts: ServerParts) -> FastAPI:
     signer = AnswerSigner(parts.key, [key for key in (parts.next_key, parts.previous_key) if key is not None])
     told = ServerKeys(signer.named, newest=keys.thumbprint(parts.next_key or parts.key))
     desk = ProvisioningService(
-        parts.settings, UnqueuedUpstream(parts.upstream, parts.line), parts.store, told, parts.now, parts.metrics
+        parts.settings, UnqueuedUpstream(parts.upstream, parts.queue), parts.store, told, parts.now, parts.metrics
     )
 
     @asynccontextmanager
@@ -125,7 +125,7 @@ def create_app(parts: ServerParts) -> FastAPI:
         signer=signer,
         now=parts.now,
         metrics=parts.metrics,
-        terms=AcceptancePolicy(parts.drain, parts.line, frozenset(map(normal_authority, parts.settings.names()))),
+        acceptance=AcceptancePolicy(parts.drain, parts.queue, frozenset(map(normal_authority, parts.settings.names()))),
     )
     app.include_router(PROTOCOL)
     app.include_router(SURROUNDINGS)

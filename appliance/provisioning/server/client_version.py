@@ -1,4 +1,4 @@
-"""The version that a device says it has. Pure."""
+"""Compares the version in a device's ``User-Agent``. Pure."""
 
 import re
 from typing import Final
@@ -9,7 +9,7 @@ _AGENT: Final = re.compile(rf"{AGENT}/(?P<version>[0-9]{{1,4}}(\.[0-9]{{1,4}}){{
 
 
 def is_too_old(agent: str, least: str) -> bool:
-    """Say whether ``agent``, a ``User-Agent``, is an appliance older than ``least``; other programs are not."""
+    """Say whether ``agent``, a ``User-Agent``, is an appliance older than ``least``. Other programs never are."""
     found = _AGENT.match(agent)
     return found is not None and _numbers(found["version"]) < _numbers(least)
 

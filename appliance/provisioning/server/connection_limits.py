@@ -1,4 +1,4 @@
-"""Who is connected, and whom the server waits for: the bounds that keep one address from taking all there is. Pure.
+"""Connections by stage, with bounds that keep one address from taking all of them. Pure.
 
 Times are seconds of one monotonic clock.
 """
@@ -10,12 +10,12 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 MAX_CONNECTIONS: Final = 4000
-"""While there are as many, somebody has to leave before another is taken in. So many stalled ones take some
-200 MB; far fewer, and a stranger who is sent away would cost a handshake again and again."""
+"""At this number, a connection has to be closed before another is accepted. As many stalled ones take some 200 MB;
+with far fewer, each closed stranger would cost another handshake."""
 BRIEF_S: Final = 0.5
-"""Whoever has said nothing for longer is the first to leave."""
+"""A connection silent for longer is the first to be closed."""
 ARRIVAL: Final = "arrival"
-"""Under which a request's `RequestArrival` is in the ASGI scope's ``state``."""
+"""Key of a request's `RequestArrival` in the ASGI scope's ``state``."""
 
 
 class Stage(StrEnum):
@@ -24,38 +24,38 @@ class Stage(StrEnum):
     SILENT = auto()
     """It has sent nothing yet."""
     READY = auto()
-    """It has sent something, and waits for its handshake."""
+    """It has sent something, and its handshake has not begun."""
     HANDSHAKE = auto()
     REQUEST = auto()
     """A request is expected, or has come in part."""
     IDLE = auto()
-    """It was answered, and may ask again."""
+    """It was answered, and may send another request."""
     WORK = auto()
     """A whole request is being answered."""
 
 
 LONGEST_S: Final[Mapping[Stage, float]] = {
     Stage.SILENT: 10.0,
-    # Less than devices wait for an answer: whoever has waited longer has gone, or will before it has one.
+    # Less than devices wait for an answer: after longer, the device has given up or soon will.
     Stage.READY: 3.0,
     Stage.HANDSHAKE: 10.0,
     Stage.REQUEST: 10.0,
     # The HTTP server ends these sooner (`program.KEEP_ALIVE_S`).
     Stage.IDLE: 90.0,
-    # Longer than any request takes: whoever gets there does not take the answer.
+    # Longer than any request takes: the other side does not read the answer.
     Stage.WORK: 30.0,
 }
-"""How long a connection may stay in a stage; what trickles in meanwhile does not prolong it."""
+"""Longest time in each stage. A trickle of bytes does not prolong it."""
 
 
 @dataclass(slots=True)
 class RequestArrival:
-    """One request, as far as its connection knows it."""
+    """Arrival of one request, as its connection saw it."""
 
     came_at: float
-    """When its first byte came, less the time that its connection had to wait for a handshake."""
+    """When its first byte came, minus the time that its connection waited for a handshake."""
     is_gone: bool = False
-    """Whether the other side has closed the connection: there is nobody to answer."""
+    """Whether the other side has closed the connection."""
 
 
 @dataclass(eq=False, slots=True)
@@ -63,7 +63,7 @@ class Peer:
     """One connection. ``sever`` ends it at once; called a second time, it does nothing."""
 
     origin: str
-    """Where it comes from, by `origin_of`."""
+    """Source address, by `origin_of`."""
     came_at: float
     sever: Callable[[], None] = field(repr=False)
     stage: Stage = Stage.SILENT
@@ -84,11 +84,11 @@ class ConnectionLimits:
 
     def __init__(
         self,
-        most: int = MAX_CONNECTIONS,
+        maximum: int = MAX_CONNECTIONS,
         longest_s: Mapping[Stage, float] = LONGEST_S,
         on_severed: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.most = most
+        self.maximum = maximum
         self.longest_s = longest_s
         self._on_severed = on_severed
         self._peers: dict[Peer, None] = {}
@@ -108,27 +108,27 @@ class ConnectionLimits:
         self._silent.setdefault(peer.origin, {})[peer] = None
 
     def move(self, peer: Peer, stage: Stage, now: float) -> None:
-        """Take note of a connection's next stage; none, where it is in that stage already or has left."""
+        """Record a connection's next stage; does nothing if it is already there or closed."""
         if peer.stage is stage or peer not in self._peers:
             return
-        self._wait_no_more(peer)
+        self._stop_waiting_for(peer)
         peer.stage, peer.since = stage, now
         if stage is not Stage.WORK:
             self._waiting.setdefault(peer.origin, {})[peer] = None
 
     def remove(self, peer: Peer) -> None:
-        """Take note that a connection has ended; does nothing a second time."""
+        """Forget a connection that has ended; does nothing a second time."""
         if self._peers.pop(peer, peer) is None:
-            self._wait_no_more(peer)
+            self._stop_waiting_for(peer)
 
-    def one_too_many(self, origin: str, now: float) -> Peer | None:
-        """Return who has to leave before another of ``origin`` is taken in; None: nobody."""
-        if len(self._waiting.get(origin, {})) >= self.most // 2:
+    def to_evict_for(self, origin: str, now: float) -> Peer | None:
+        """Return the connection to close before another of ``origin`` is accepted; None: none."""
+        if len(self._waiting.get(origin, {})) >= self.maximum // 2:
             return self._longest_of(origin, now)
-        return self.longest_waiting(now) if len(self._peers) >= self.most else None
+        return self.longest_waiting(now) if len(self._peers) >= self.maximum else None
 
     def longest_waiting(self, now: float) -> Peer | None:
-        """Return whom the server waits for longest, of the origin with most of these; None: it waits for nobody."""
+        """Return the connection waited for longest, of the origin with most of these; None: none is waited for."""
         origin = max(self._waiting, key=lambda one: len(self._waiting[one]), default=None)
         return None if origin is None else self._longest_of(origin, now)
 
@@ -139,19 +139,19 @@ class ConnectionLimits:
         return next(iter(self._waiting[origin]))
 
     def overdue(self, now: float) -> list[Peer]:
-        """Return all that are in their stage for too long."""
+        """Return all that have been in their stage for too long."""
         return [peer for peer in self._peers if now - peer.since > self.longest_s[peer.stage]]
 
     def sever(self, peer: Peer) -> None:
-        """End a connection that is waited for too long, or whose place is needed, and count it."""
+        """Close a connection that is overdue or has to make way, and count it."""
         self._on_severed(peer.stage)
         peer.sever()
 
-    def everybody(self) -> list[Peer]:
-        """Return all."""
+    def connections(self) -> list[Peer]:
+        """Return all connections."""
         return list(self._peers)
 
-    def _wait_no_more(self, peer: Peer) -> None:
+    def _stop_waiting_for(self, peer: Peer) -> None:
         for kept in (self._waiting, self._silent):
             of_origin = kept.get(peer.origin, {})
             of_origin.pop(peer, None)

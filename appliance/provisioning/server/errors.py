@@ -1,4 +1,4 @@
-"""The reason for which the server does not do what it was asked. Pure."""
+"""Why the server refuses a request. Pure."""
 
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -8,25 +8,25 @@ from appliance.provisioning.common.protocol import MAX_RETRY_AFTER, STATUS, Prob
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a device is told; work in the database returns it where what it wrote has to stay."""
+    """A refusal as the device receives it. Database work returns it rather than raise it, to commit its writes."""
 
     code: ProblemCode
     detail: str = ""
-    """Says nothing that helps a guess."""
+    """Contains nothing that would help an attacker to guess."""
     retry_after: int | None = None
     """Seconds."""
     last_sequence: int | None = None
     other_status: HTTPStatus | None = None
-    """Of the answer, where it is not the one that goes with the code."""
+    """HTTP status, where it differs from the code's own."""
 
     @property
     def status(self) -> HTTPStatus:
-        """Of the answer."""
+        """HTTP status of the answer."""
         return self.other_status or STATUS[self.code]
 
 
 class RequestRefused(Exception):  # noqa: N818  names a condition
-    """The request ends here."""
+    """Ends the request with a refusal."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(refusal.code.value)

@@ -1,4 +1,4 @@
-"""How many devices and sessions the database has: for the metrics."""
+"""Counts devices and sessions for the metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from appliance.provisioning.server.schema import DEVICE, MINTED, SESSION
 
 @dataclass(frozen=True, slots=True)
 class FleetCounts:
-    """The counts of one moment."""
+    """Counts at one moment."""
 
     devices: Mapping[str, int]
-    """By status; one that there is none of may be missing."""
+    """Devices by status. A status without devices may be missing."""
     in_use: int
-    """Tokens that are good and whose end no device has reported."""
+    """Valid tokens whose session no device has reported as ended."""
 
 
 def count_fleet(connection: Connection, now: int) -> FleetCounts:
-    """Count."""
+    """Return the counts at ``now``, in milliseconds since 1970."""
     by_status = select(DEVICE.c.status, func.count().label("devices")).group_by(DEVICE.c.status)
     in_use = select(func.count()).where(
         SESSION.c.at > now - HORIZON_MS,

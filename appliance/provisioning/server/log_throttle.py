@@ -1,4 +1,4 @@
-"""Keeps strangers from filling the log: of one kind of line, only so many are written in some seconds."""
+"""Limits how often one kind of line is logged, so that strangers cannot fill the journal."""
 
 import logging
 import time
@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Final
 
 LINES: Final = 100
-"""Lines of one kind that are written in `PERIOD_S`: more than a healthy fleet causes."""
+"""Lines of one kind written in `PERIOD_S`: more than a healthy fleet causes."""
 PERIOD_S: Final = 10.0
 _KINDS: Final = 1000
-"""Kinds that are remembered; when there are more, all are forgotten."""
+"""Kinds that are remembered; one more, and all are forgotten."""
 
 
 class LogThrottle(logging.Filter):
-    """A filter of log records. Lines are of one kind where they differ in their arguments alone.
+    """Drops log records above the limit. Lines are of one kind if they differ only in their arguments.
 
-    The first line after those that were dropped says how many these were. May be used from several threads.
+    The first line after a gap says how many were dropped. May be used from several threads.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -1,4 +1,4 @@
-"""Middleware around the application: it refuses malformed requests and signs every answer."""
+"""ASGI middleware that refuses malformed requests and signs every answer."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ from appliance.provisioning.server.request_queue import RequestQueue
 
 PROTOCOL: Final = "/v1/"
 BODY_S: Final = 5.0
-"""The longest wait for a request's body."""
+"""Longest wait for a request's body."""
 _LATE: Final = Refusal(ProblemCode.MALFORMED, "the body did not arrive")
 _LONG: Final = Refusal(ProblemCode.TOO_LARGE, f"a request is at most {MAX_REQUEST_BYTES} bytes")
 _HOST: Final = b"host"
@@ -45,42 +45,41 @@ _log = logging.getLogger(__name__)
 
 
 class Drain:
-    """Whether the server is about to end."""
+    """Set when the server is about to stop."""
 
     def __init__(self) -> None:
         self.begun = False
 
     def begin(self) -> None:
-        """Take no new requests from now on."""
+        """Refuse new requests from now on."""
         self.begun = True
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptancePolicy:
-    """On which requests are let in."""
+    """Decides which requests reach the application."""
 
     drain: Drain
-    """Whether the server is about to end."""
-    line: RequestQueue
-    """Where requests wait."""
+    """Refuses every request once the server is about to stop."""
+    queue: RequestQueue
+    """Limits the requests under way."""
     authorities: frozenset[str]
-    """Names of this server, as `normal_authority` returns them; none: any."""
+    """Names of this server, as `normal_authority` returns them; empty: any."""
 
 
 class ProtocolMiddleware:
-    """An ASGI application around another.
+    """Wraps an ASGI application.
 
-    A request to the protocol without a signature of the right form, or for another server than this, is refused before
-    its body is read; others wait in line with their body read, and whoever has waited too long is sent away before
-    anything is computed or looked up for it. Answers to those that are signed in the right form are signed with the
-    server's key, refusals too.
+    A protocol request without a well-formed signature, or addressed to another server, is refused before its body is
+    read. Others are read and queued; one that waits too long is refused before anything is computed or looked up for
+    it. Answers to well-formed requests are signed with the server's key, refusals too.
 
     Args:
-        app: The other one.
+        app: The wrapped application.
         signer: Signs answers.
-        now: The time.
+        now: Returns the wall-clock time.
         metrics: Counts answers.
-        terms: Who is let in.
+        acceptance: Decides which requests are accepted.
     """
 
     def __init__(
@@ -89,13 +88,13 @@ class ProtocolMiddleware:
         signer: AnswerSigner,
         now: Callable[[], datetime],
         metrics: Metrics,
-        terms: AcceptancePolicy,
+        acceptance: AcceptancePolicy,
     ) -> None:
         self._app = app
         self._signer = signer
         self._now = now
         self._metrics = metrics
-        self._terms = terms
+        self._acceptance = acceptance
         self._unsigned = _ready_made(_UNSIGNED, signer.named)
         self._draining = _ready_made(_DRAINING, signer.named)
 
@@ -104,49 +103,49 @@ class ProtocolMiddleware:
         if scope["type"] != "http" or not scope["path"].startswith(PROTOCOL):
             await self._app(scope, receive, send)
             return
-        asked = _asked(scope)
-        if asked is None:
+        covered = _covered_parts(scope)
+        if covered is None:
             self._metrics.refused(_UNSIGNED.code)
             self._metrics.answered(STATUS[_UNSIGNED.code])
             await _refuse(self._unsigned, scope, send)
             return
-        answer = _SigningSend(send, self._sign, asked)
-        if self._terms.authorities and normal_authority(asked.authority) not in self._terms.authorities:
+        answer = _SigningSend(send, self._sign, covered)
+        if self._acceptance.authorities and normal_authority(covered.authority) not in self._acceptance.authorities:
             self._metrics.refused(_UNSIGNED.code)
             _log.info("refused: addressed to a name that is not in authorities")
             await _refuse(self._unsigned, scope, answer.send)
-        elif self._terms.drain.begun:
+        elif self._acceptance.drain.begun:
             self._metrics.refused(_DRAINING.code)
             await _refuse(self._draining, scope, answer.send)
         else:
-            await self._let_in(scope, receive, answer.send)
+            await self._serve(scope, receive, answer.send)
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Have a request answered by the application, once there is room for it."""
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the application answer, once the request gets a place in the queue."""
         loop = asyncio.get_running_loop()
         arrival: RequestArrival = scope.get("state", {}).get(ARRIVAL) or RequestArrival(loop.time())
         body = await read_body(receive)
         if isinstance(body, Refusal):
-            await self._send_away(body, scope, send)
-        elif not await self._terms.line.enter(arrival.came_at):
-            await self._send_away(
-                Refusal(ProblemCode.OVERLOADED, retry_after=self._terms.line.retry_after()), scope, send
+            await self._refuse_with(body, scope, send)
+        elif not await self._acceptance.queue.enter(arrival.came_at):
+            await self._refuse_with(
+                Refusal(ProblemCode.OVERLOADED, retry_after=self._acceptance.queue.retry_after()), scope, send
             )
         else:
             try:
                 if not arrival.is_gone:
                     await self._app(scope, replay_body(body), send)
             finally:
-                self._terms.line.leave()
+                self._acceptance.queue.leave()
 
-    async def _send_away(self, refusal: Refusal, scope: Scope, send: Send) -> None:
+    async def _refuse_with(self, refusal: Refusal, scope: Scope, send: Send) -> None:
         self._metrics.refused(refusal.code)
         await _refuse(_ready_made(refusal, self._signer.named), scope, send)
 
-    def _sign(self, status: int, body: bytes, asked: "_CoveredParts") -> dict[str, str]:
+    def _sign(self, status: int, body: bytes, covered: "_CoveredParts") -> dict[str, str]:
         self._metrics.answered(status)
         created = int(self._now().timestamp())
-        return self._signer.headers(status, body, asked.path, asked.signature, created, asked.trusted)
+        return self._signer.headers(status, body, covered.path, covered.signature, created, covered.trusted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,24 +153,24 @@ class _CoveredParts:
     """The parts of a request that its answer's signature covers."""
 
     authority: str
-    """The header ``Host``."""
+    """The ``Host`` header."""
     path: str
-    """As it was sent, and signed."""
+    """As sent, and as signed."""
     signature: str
-    """The header."""
+    """The ``signature`` header."""
     trusted: str
-    """The header `TRUSTED_KEYS_HEADER`; empty: none."""
+    """The `TRUSTED_KEYS_HEADER` header; empty: none."""
 
 
 class _SigningSend:
-    """Holds an answer back until its body is whole, and adds the signature. Answers are small and in one piece."""
+    """Holds an answer back until its body is complete, and adds the signature. Answers are small."""
 
     def __init__(
-        self, send: Send, sign: Callable[[int, bytes, _CoveredParts], dict[str, str]], asked: _CoveredParts
+        self, send: Send, sign: Callable[[int, bytes, _CoveredParts], dict[str, str]], covered: _CoveredParts
     ) -> None:
         self._send = send
         self._sign = sign
-        self._asked = asked
+        self._covered = covered
         self._start: Message = {}
         self._body = b""
 
@@ -182,18 +181,18 @@ class _SigningSend:
         self._body += message.get("body", b"")
         if message.get("more_body", False):
             return
-        headers = self._sign(self._start["status"], self._body, self._asked)
+        headers = self._sign(self._start["status"], self._body, self._covered)
         headers["x-request-id"] = secrets.token_hex(8)
         added = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         await self._send({**self._start, "headers": [*self._start["headers"], *added]})
         await self._send({"type": "http.response.body", "body": self._body})
 
 
-def _asked(scope: Scope) -> _CoveredParts | None:
-    """Read what matters of a request; None where it is not signed in the right form, or anything comes twice."""
+def _covered_parts(scope: Scope) -> _CoveredParts | None:
+    """Return what an answer's signature covers; None for a malformed signature or a header that comes twice."""
     path: bytes = scope["raw_path"]
     if path != scope["path"].encode():
-        return None  # escaped: the path that is served would be another one than is signed
+        return None  # escaped: the path served would differ from the path signed
     found: dict[bytes, str] = {}
     for name, value in scope["headers"]:
         if name in _READ:
@@ -209,14 +208,14 @@ def _asked(scope: Scope) -> _CoveredParts | None:
 async def _refuse(ready_made: tuple[Message, Message], scope: Scope, send: Send) -> None:
     start, body = ready_made
     if not _is_small(scope):
-        # The connection is not read to the end of such a body.
+        # The rest of the body will not be read.
         start = {**start, "headers": [*start["headers"], (b"connection", b"close")]}
     await send(start)
     await send(body)
 
 
 def _is_small(scope: Scope) -> bool:
-    """Say whether a request announces a body within the bound."""
+    """Say whether the request announces a body within the limit."""
     for name, value in scope["headers"]:
         if name == b"transfer-encoding":
             return False
@@ -238,7 +237,7 @@ def _ready_made(refusal: Refusal, named: tuple[ServerKey, ...]) -> tuple[Message
 
 
 async def read_body(receive: Receive) -> bytes | Refusal:
-    """Read the body, and no more than its bound."""
+    """Return the whole body, or a refusal if it is too long or too slow."""
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_S):
@@ -257,7 +256,7 @@ async def read_body(receive: Receive) -> bytes | Refusal:
 
 
 def replay_body(body: bytes) -> Receive:
-    """Return what hands the application a body that was read."""
+    """Return a ``receive`` that gives the application the body already read."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive() -> Message:

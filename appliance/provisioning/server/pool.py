@@ -1,7 +1,6 @@
-"""Several API keys as one upstream: a device keeps to one of them, and each has a circuit breaker of its own.
+"""Several API keys as one upstream. Each device always uses the same key, and each key has a circuit breaker.
 
-Tokens of one device come from one project, as sessions can be resumed only there; so there is no other key to turn to
-when its key fails.
+Sessions can be resumed only within one project, so a device cannot switch to another key when its own fails.
 """
 
 import asyncio
@@ -15,19 +14,19 @@ from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.ports import MintSpec, Upstream, UpstreamError
 
 MAX_MINTS: Final = 100
-"""Mints under way with one key; more wait in line, and while the line is longer than this, are refused."""
-LINE_S: Final = 1.5
-"""The longest wait in that line: with what the service may take (``upstream.timeout_s``) as long as devices wait."""
+"""Mints under way with one key. As many more may wait; any further ones are refused."""
+MAX_WAIT_S: Final = 1.5
+"""Longest wait for a slot. Together with ``upstream.timeout_s`` it is as long as devices wait for an answer."""
 FAILURES: Final = 5
 """Failures in a row that open the circuit breaker."""
 FIRST_PAUSE_S: Final = 2.0
 LONGEST_PAUSE_S: Final = 60.0
 _FAULTS: Final = frozenset({ProblemCode.UPSTREAM_UNAVAILABLE, ProblemCode.UPSTREAM_QUOTA})
-"""What speaks of the service as a whole; a rejected request may be at fault itself."""
+"""Failures of the service as a whole. A rejected request may itself be at fault."""
 
 
 class CircuitBreaker:
-    """Says whether the service may be called; times are seconds of one monotonic clock."""
+    """Fails calls at once while the service is down, and lets one at a time try. Times: monotonic seconds."""
 
     def __init__(self) -> None:
         self._failures = 0
@@ -36,9 +35,9 @@ class CircuitBreaker:
         self._probing = False
 
     def wait_s(self, now: float) -> float:
-        """Return how long not to call; 0: call now, and report what came of it.
+        """Return how long to wait before calling; 0: call now, and report the outcome.
 
-        Once the pause is over, the first caller is let through, and the others wait for what becomes of it.
+        After the pause the first caller is let through as a probe. The others wait for its outcome.
         """
         if self._failures < FAILURES:
             return 0.0
@@ -50,13 +49,13 @@ class CircuitBreaker:
         return 0.0
 
     def succeeded(self) -> None:
-        """Take note that the service works."""
+        """Record a success."""
         self._failures = 0
         self._pause_s = FIRST_PAUSE_S
         self._probing = False
 
     def failed(self, now: float) -> None:
-        """Take note that it does not."""
+        """Record a failure."""
         self._failures += 1
         self._probing = False
         if self._failures >= FAILURES and now >= self._closed_until:
@@ -64,7 +63,7 @@ class CircuitBreaker:
             self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
 
     def abandoned(self) -> None:
-        """Take note that a call ended without telling anything about the service."""
+        """Record a call that ended without showing whether the service works."""
         self._probing = False
 
 
@@ -84,28 +83,28 @@ class UpstreamPool:
         self._members = [_Member(upstream) for upstream in upstreams]
 
     async def mint(self, spec: MintSpec) -> str:
-        """Return a token from the holder's key; raises UpstreamError, at once while that key is known to fail."""
-        member = self._members[_choice(spec.holder, len(self._members))]
+        """Return a token from the holder's key; raises UpstreamError, at once while the circuit is open."""
+        member = self._members[_key_index(spec.holder, len(self._members))]
         loop = asyncio.get_running_loop()
         if wait_s := member.breaker.wait_s(loop.time()):
             raise UpstreamError(member.last_fault, "waiting for the service to recover", ceil(wait_s))
-        async with _turn(member):
+        async with _slot(member):
             return await _mint(member, spec)
 
     async def aclose(self) -> None:
-        """Close all."""
+        """Close the upstreams of all keys."""
         for member in self._members:
             await member.upstream.aclose()
 
 
 @asynccontextmanager
-async def _turn(member: _Member) -> AsyncIterator[None]:
-    """Have one of the slots while the block runs; raises UpstreamError where that takes too long."""
+async def _slot(member: _Member) -> AsyncIterator[None]:
+    """Hold a slot while the block runs; raises UpstreamError if none becomes free in time."""
     is_late = member.waiting >= MAX_MINTS
     if not is_late:
         member.waiting += 1
         try:
-            async with asyncio.timeout(LINE_S):
+            async with asyncio.timeout(MAX_WAIT_S):
                 await member.slots.acquire()
         except TimeoutError:
             is_late = True
@@ -141,7 +140,7 @@ async def _mint(member: _Member, spec: MintSpec) -> str:
     return token
 
 
-def _choice(holder: str, count: int) -> int:
-    """Return which of ``count`` keys is the holder's: by highest random weight, so that a further key moves few."""
+def _key_index(holder: str, count: int) -> int:
+    """Return the index of the holder's key by rendezvous hashing: adding a key moves few holders."""
     weights = [hashlib.sha256(f"{holder}|{number}".encode()).digest() for number in range(count)]
     return weights.index(max(weights))

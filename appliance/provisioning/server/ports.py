@@ -1,4 +1,4 @@
-"""What the server needs of the service that mints tokens, free of any SDK type."""
+"""The port to the service that mints tokens, free of SDK types."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,26 +13,26 @@ class MintSpec:
 
     model: str
     new_session_expires_at: datetime
-    """With a time zone, as all times here. No session can be begun after it."""
+    """Last moment at which a session can begin. Has a time zone, like all times here."""
     expires_at: datetime
-    """Running sessions end."""
+    """When running sessions end."""
     voice: str | None = None
     language: str | None = None
     instruction: str | None = None
     has_tools: bool = True
-    """Whether the device may offer any."""
+    """Whether the device may offer tools."""
     holder: str = ""
-    """Whom it is for: tokens of one holder come from one API key, so that its sessions can be resumed."""
+    """Device id. All tokens of a device come from one API key, so that its sessions can be resumed."""
 
 
 class UpstreamError(Exception):
-    """No token: ``code`` says whose fault it is; the text is for the log and holds no secret."""
+    """No token was minted. ``code`` says whose fault it is; the text is for the log and holds no secret."""
 
     def __init__(self, code: ProblemCode, message: str, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.retry_after = retry_after
-        """Seconds after which it may go better, where that is known."""
+        """Seconds after which a retry may succeed, where that is known."""
 
 
 class Upstream(Protocol):

@@ -65,7 +65,7 @@ class Shared:
 
     drain: Drain = field(default_factory=Drain)
     counters: metrics.Metrics = field(default_factory=metrics.Metrics)
-    line: RequestQueue = field(default_factory=RequestQueue)
+    queue: RequestQueue = field(default_factory=RequestQueue)
 
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ class _AnnouncingServer(PacedServer):
     """Prints the ready line once connections are accepted, and takes no new requests once it is told to end."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, ready: str, shared: Shared) -> None:
-        room = ConnectionLimits(_connections(), on_severed=shared.counters.severed)
-        super().__init__(config, listener, room=room, line_room=lambda: shared.line.room)
+        limits = ConnectionLimits(_connections(), on_severed=shared.counters.severed)
+        super().__init__(config, listener, limits=limits, handshakes_allowed=lambda: shared.queue.handshakes_allowed)
         self._ready_line = ready
         self._drain = shared.drain
 
@@ -206,7 +206,7 @@ def _server_config(settings: ServerSettings, shared: Shared, stack: ExitStack) -
         store,
         store.transact_here(partial(own_key, settings=settings)),
         drain=shared.drain,
-        line=shared.line,
+        queue=shared.queue,
         metrics=shared.counters,
         certificate=certificate,
         next_key=next_key(settings),

@@ -1,7 +1,6 @@
-"""Who has done something too often of late that nobody needs to do often. Pure.
+"""Limits how often a name may do something within a minute. Pure.
 
-Each kind has counts of its own, so that one never stands in the way of another: wrong claims, by claim and address;
-questions and refusals, by device.
+Each kind of request has its own limiter: wrong claims by claim and address, status requests and refusals by device.
 """
 
 from collections import OrderedDict
@@ -11,23 +10,23 @@ from typing import Final
 ALLOWED: Final = 5
 WINDOW_S: Final = 60.0
 REMEMBERED: Final = 10_000
-"""Names; when there are more, the one that failed least recently is forgotten."""
+"""Names that are remembered; one more, and the least recently counted is forgotten."""
 
 
 class RateLimiter:
-    """Counts by name; times are seconds of one monotonic clock. ``allowed``: in `WINDOW_S`, without a wait."""
+    """Counts by name. ``allowed``: requests within `WINDOW_S` without a wait. Times: seconds of one monotonic clock."""
 
     def __init__(self, allowed: int = ALLOWED) -> None:
         self._allowed = allowed
         self._times: OrderedDict[str, list[float]] = OrderedDict()
 
     def wait_s(self, name: str, now: float) -> int:
-        """Return how long ``name`` has to wait, in whole seconds; 0: not at all."""
+        """Return the seconds that ``name`` has to wait; 0: none."""
         recent = [at for at in self._times.get(name, ()) if now - at < WINDOW_S]
         return ceil(recent[0] + WINDOW_S - now) if len(recent) >= self._allowed else 0
 
     def add(self, name: str, now: float) -> None:
-        """Count once."""
+        """Count one request of ``name``."""
         recent = [at for at in self._times.pop(name, ()) if now - at < WINDOW_S]
         self._times[name] = [*recent, now][-self._allowed :]
         if len(self._times) > REMEMBERED:

@@ -1,7 +1,7 @@
-"""Lets in as many requests as the server can work on at once, and sends away those that have waited too long.
+"""Limits the requests under way, and refuses those that have waited too long.
 
-A device gives up after some seconds. Were there no end to the line, requests under overload would all be answered just
-too late, and the work would be done again for the next attempt. So who has waited for long learns when to ask again.
+A device gives up after some seconds. With an endless queue every request under overload would be answered just too
+late, and again at the next attempt. So old requests are refused, with a time at which to try again.
 """
 
 import asyncio
@@ -13,106 +13,106 @@ from typing import Final
 from appliance.provisioning.server.ports import MintSpec, Upstream
 
 MAX_CONCURRENT: Final = 8
-"""Requests that are worked on; those that wait for Google's service do not count."""
+"""Requests under way. Those that wait for Google's service do not count."""
 MAX_WAITING: Final = 128
-"""Requests that wait; when there are more, the oldest is sent away."""
+"""Requests that wait; one more, and the oldest is refused."""
 HANDSHAKES_UNTIL: Final = 24
-"""While as many wait, no connection has its handshake: most of the work for a request that is sent away."""
+"""While as many wait, no TLS handshake begins: it is most of the work of a request that would be refused."""
 MAX_AGE_S: Final = 3.0
-"""How old a request may be when work on it begins: less than devices wait for their answer, with what that takes."""
+"""Greatest age at which work on a request begins: with the work itself, less than devices wait for an answer."""
 RETRY_AFTER_S: Final = (5, 30)
-"""Within these, each is asked to come back at another moment."""
+"""Range of ``Retry-After``; a random value, so that devices do not retry in step."""
 
 
 class RequestQueue:
-    """For one event loop.
+    """Admits requests in order of arrival, for one event loop.
 
     Args:
-        at_once: Requests that are worked on at the same time.
-        random: Draws a number in [0, 1).
+        max_concurrent: Requests under way at the same time.
+        random: Returns a random number in [0, 1).
     """
 
-    def __init__(self, at_once: int = MAX_CONCURRENT, random: Callable[[], float] = random.random) -> None:
-        self._at_once = at_once
+    def __init__(self, max_concurrent: int = MAX_CONCURRENT, random: Callable[[], float] = random.random) -> None:
+        self._max_concurrent = max_concurrent
         self._random = random
-        self._inside = 0
+        self._active = 0
         self._waiting: dict[asyncio.Future[bool], None] = {}
-        """In the order of their coming; at most `MAX_WAITING`."""
+        """In order of arrival; at most `MAX_WAITING`."""
 
     @property
-    def room(self) -> int:
-        """How many more are to have their handshakes; none where it is less than one."""
+    def handshakes_allowed(self) -> int:
+        """Number of further handshakes to begin; zero or less: none."""
         return HANDSHAKES_UNTIL - len(self._waiting)
 
     def retry_after(self) -> int:
-        """Return when somebody who was sent away is to come back, in seconds."""
+        """Return the ``Retry-After`` of a refused request, in seconds."""
         first, last = RETRY_AFTER_S
         return first + int(self._random() * (last + 1 - first))
 
     async def enter(self, came_at: float) -> bool:
-        """Wait until there is room, and `leave` after; False: do not, it has taken too long.
+        """Wait for a place; call `leave` afterwards. False: the request is too old, do not serve it.
 
         Args:
-            came_at: When the request came, by the loop's clock.
+            came_at: When the request arrived, by the loop's clock.
         """
         loop = asyncio.get_running_loop()
         if loop.time() - came_at >= MAX_AGE_S:
             return False
-        if self._inside < self._at_once:
-            self._inside += 1
+        if self._active < self._max_concurrent:
+            self._active += 1
             return True
         if len(self._waiting) >= MAX_WAITING:
-            self._end(next(iter(self._waiting)), comes_in=False)
-        mine: asyncio.Future[bool] = loop.create_future()
-        self._waiting[mine] = None
-        too_late = loop.call_at(came_at + MAX_AGE_S, lambda: self._end(mine, comes_in=False))
+            self._end(next(iter(self._waiting)), admitted=False)
+        place: asyncio.Future[bool] = loop.create_future()
+        self._waiting[place] = None
+        expiry = loop.call_at(came_at + MAX_AGE_S, lambda: self._end(place, admitted=False))
         try:
-            return await mine
+            return await place
         except asyncio.CancelledError:
-            self._waiting.pop(mine, None)
-            if not mine.cancelled() and mine.result():
+            self._waiting.pop(place, None)
+            if not place.cancelled() and place.result():
                 self.leave()
             raise
         finally:
-            too_late.cancel()
+            expiry.cancel()
 
     def leave(self) -> None:
-        """Make room for the next."""
-        self._inside -= 1
-        while self._waiting and self._inside < self._at_once:
+        """Give the place to the next request."""
+        self._active -= 1
+        while self._waiting and self._active < self._max_concurrent:
             following = next(iter(self._waiting))
-            self._inside += not following.done()
-            self._end(following, comes_in=True)
+            self._active += not following.done()
+            self._end(following, admitted=True)
 
     @contextmanager
-    def elsewhere(self) -> Iterator[None]:
-        """Make room for another while somebody else works on this request."""
+    def place_released(self) -> Iterator[None]:
+        """Release this request's place while it waits for somebody else."""
         self.leave()
         try:
             yield
         finally:
-            # It goes on whatever the number: what is nearly done comes first.
-            self._inside += 1
+            # It continues even above the limit: nearly finished requests come first.
+            self._active += 1
 
-    def _end(self, one: asyncio.Future[bool], *, comes_in: bool) -> None:
-        if one in self._waiting:
-            del self._waiting[one]
-            if not one.done():  # it is, where its request was cancelled a moment ago
-                one.set_result(comes_in)
+    def _end(self, place: asyncio.Future[bool], *, admitted: bool) -> None:
+        if place in self._waiting:
+            del self._waiting[place]
+            if not place.done():  # done if its request was cancelled a moment ago
+                place.set_result(admitted)
 
 
 class UnqueuedUpstream:
-    """Implements `ports.Upstream` with another: who waits for that one is not in the way of others."""
+    """Wraps an upstream: requests that wait for it do not hold a place in the queue."""
 
-    def __init__(self, upstream: Upstream, line: RequestQueue) -> None:
+    def __init__(self, upstream: Upstream, queue: RequestQueue) -> None:
         self._upstream = upstream
-        self._line = line
+        self._queue = queue
 
     async def mint(self, spec: MintSpec) -> str:
         """Return a token; raises UpstreamError."""
-        with self._line.elsewhere():
+        with self._queue.place_released():
             return await self._upstream.mint(spec)
 
     async def aclose(self) -> None:
-        """Close the other."""
+        """Close the wrapped upstream."""
         await self._upstream.aclose()

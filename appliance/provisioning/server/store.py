@@ -1,7 +1,7 @@
-"""Where devices, claims and quotas are kept: SQLite in one thread, or PostgreSQL in several.
+"""Stores devices, claims and quotas: in SQLite with one thread, or in PostgreSQL with several.
 
-All work is a plain function of a connection, run in one transaction. What it reads stays true from its first write on:
-on SQLite that takes the only right to write, on PostgreSQL (read committed) it locks the row that the work is about.
+Work is a plain function of a connection, run in one transaction. What it reads stays true from its first write on:
+on SQLite the transaction holds the only write lock, on PostgreSQL (read committed) the first write locks the row.
 """
 
 import asyncio
@@ -23,26 +23,26 @@ from appliance.provisioning.server.schema import AUDIT_HEAD
 
 T = TypeVar("T")
 MEMORY: Final = "sqlite://"
-"""A database that lives as long as its store: for tests."""
+"""A database that lives as long as its store; for tests."""
 BUSY_MS: Final = 5000
-"""The longest wait for another process, as a rule the admin command, that writes to the same SQLite file."""
+"""Longest wait for another process (usually the admin command) that writes to the same SQLite file."""
 POSTGRES_THREADS: Final = 3
-"""More would only do less in each transaction, and take turns for the interpreter."""
+"""More threads would make groups smaller, and compete for the interpreter."""
 GROUP: Final = 16
-"""How much is done in one transaction at most."""
+"""Most pieces of work in one transaction."""
 _SQLITE: Final = {"check_same_thread": False, "isolation_level": "IMMEDIATE"}
-"""The driver begins transactions with ``BEGIN IMMEDIATE``: one that begins with less may find that it cannot write."""
+"""Makes the driver begin with ``BEGIN IMMEDIATE``: a deferred transaction may fail when it first writes."""
 _FULL: Final = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"})
-"""What SQLite says on a full disk."""
+"""SQLite's errors on a full disk."""
 _DEADLOCK: Final = "40P01"
-"""PostgreSQL's code for two transactions that wait for each other, of which it ends one. Two groups can, as each locks
-several devices; what is done alone locks one, and then the audit."""
+"""PostgreSQL's code for a deadlock. Two groups can cause one, as each locks several devices; a single piece of work
+locks one device, then the audit."""
 _MISPLACED: Final = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY})
 _log = logging.getLogger(__name__)
 
 
 class StoreUnavailable(ApplianceError):  # noqa: N818  names a condition
-    """The database does not do what it is asked, now. ``foreign`` is the driver's error, or the system's."""
+    """The database cannot be used at the moment. ``foreign`` is the driver's or the system's error."""
 
     code = "store-unavailable"
     owner = Owner.SERVICE
@@ -55,54 +55,54 @@ class StoreUnavailable(ApplianceError):  # noqa: N818  names a condition
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """Result of one piece of work."""
+    """Outcome of one piece of work."""
 
     result: Any = None
     error: Exception | None = None
 
 
 class DatabaseStore:
-    """Runs work in transactions, in threads of its own; ``close`` it.
+    """Runs work in transactions, in its own threads; ``close`` it.
 
     Args:
         engine: From `open_engine`.
-        executor: Where work runs; None: in threads that the database can make use of.
+        executor: Runs the work; None: as many threads as suit the database.
     """
 
     def __init__(self, engine: Engine, executor: Executor | None = None) -> None:
         self.engine = engine
         self._threads = 1 if engine.dialect.name == "sqlite" else POSTGRES_THREADS
         self._executor = executor or ThreadPoolExecutor(self._threads, thread_name_prefix="store")
-        self._line: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
-        """Work that waits for a thread; bounded by the number of requests that the server lets in."""
+        self._pending: list[tuple[Callable[[Connection], Any], asyncio.Future[Any]]] = []
+        """Work that waits for a thread; bounded by the requests under way."""
         self._busy = 0
 
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in a transaction: committed when it returns, undone when it raises.
 
-        What waits for a thread is done in one transaction, as if one came after the other: most of what a small
-        transaction costs is its beginning and its end. ``work`` may be run again where another of them fails.
+        Pending work shares one transaction, as if one came after the other: most of the cost of a small transaction is
+        its beginning and end. ``work`` may run again if other work of its group fails.
 
         Raises:
-            StoreUnavailable: The database failed; nothing was changed, unless it failed while committing.
+            StoreUnavailable: The database failed. Nothing was changed, unless it failed during the commit.
         """
         loop = asyncio.get_running_loop()
-        mine: asyncio.Future[T] = loop.create_future()
-        self._line.append((work, mine))
+        future: asyncio.Future[T] = loop.create_future()
+        self._pending.append((work, future))
         self._start(loop)
         try:
-            return await mine
+            return await future
         except StoreUnavailable as error:
             _log.error("%s", error)
             raise
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Have a thread do what waits."""
-        while self._line and self._busy < self._threads:
-            group, self._line = self._line[:GROUP], self._line[GROUP:]
+        """Hand pending work to free threads."""
+        while self._pending and self._busy < self._threads:
+            group, self._pending = self._pending[:GROUP], self._pending[GROUP:]
             self._busy += 1
             done = loop.run_in_executor(self._executor, self._run, [work for work, _ in group])
-            done.add_done_callback(partial(self._finished, [mine for _, mine in group], loop))
+            done.add_done_callback(partial(self._finished, [future for _, future in group], loop))
 
     def _finished(
         self,
@@ -111,38 +111,38 @@ class DatabaseStore:
         done: asyncio.Future[list["_Outcome"]],
     ) -> None:
         self._busy -= 1
-        for mine, outcome in zip(group, done.result(), strict=True):
-            if mine.done():  # nobody waits for it any more
+        for future, outcome in zip(group, done.result(), strict=True):
+            if future.done():  # its waiter was cancelled
                 continue
             if outcome.error is None:
-                mine.set_result(outcome.result)
+                future.set_result(outcome.result)
             else:
-                mine.set_exception(outcome.error)
+                future.set_exception(outcome.error)
         self._start(loop)
 
     def _run(self, group: Sequence[Callable[[Connection], Any]]) -> list["_Outcome"]:
-        """Run all in one transaction, or each in its own where one of them raises."""
+        """Run all in one transaction; if one raises, each in its own."""
         if len(group) > 1:
             try:
                 with self.engine.begin() as connection:
                     return [_Outcome(work(connection)) for work in group]
             except OperationalError as error:
                 if getattr(error.orig, "sqlstate", "") != _DEADLOCK:
-                    # The database itself: by themselves they would all fail again.
+                    # The database itself failed: each would fail again on its own.
                     return [_Outcome(error=StoreUnavailable(cause_of(error))) for _ in group]
-                _log.debug("a group of %d is undone: another one waited for it", len(group))
-            except Exception as error:  # noqa: BLE001  whose fault it is, they show by themselves
-                _log.debug("a group of %d is undone: %s", len(group), type(error).__name__)
+                _log.debug("a group of %d was rolled back: deadlock", len(group))
+            except Exception as error:  # noqa: BLE001  run alone, each shows whose fault it was
+                _log.debug("a group of %d was rolled back: %s", len(group), type(error).__name__)
         return [self._alone(work) for work in group]
 
     def _alone(self, work: Callable[[Connection], Any]) -> "_Outcome":
         try:
             return _Outcome(self.transact_here(work))
-        except Exception as error:  # noqa: BLE001  it is raised where the work was asked for
+        except Exception as error:  # noqa: BLE001  raised again in `transact`
             return _Outcome(error=error)
 
     def transact_here(self, work: Callable[[Connection], T]) -> T:
-        """Do the same in this thread; raises StoreUnavailable."""
+        """Run ``work`` in a transaction in this thread; raises StoreUnavailable."""
         try:
             with self.engine.begin() as connection:
                 return work(connection)
@@ -150,16 +150,16 @@ class DatabaseStore:
             raise StoreUnavailable(cause_of(error)) from None
 
     def close(self) -> None:
-        """Wait for work under way, and close all connections."""
+        """Wait for running work, then close all connections."""
         self._executor.shutdown()
         self.engine.dispose()
 
 
 def open_engine(url: str) -> Engine:
-    """Return an engine for ``sqlite:///file``, `MEMORY` or ``postgresql://…``; connects to nothing yet.
+    """Return an engine for ``sqlite:///file``, `MEMORY` or ``postgresql://…``; does not connect yet.
 
     Raises:
-        ConfigurationError: It is none of these.
+        ConfigurationError: The address is none of these, or its driver is missing.
     """
     try:
         parsed = make_url(url)
@@ -196,23 +196,23 @@ def _exit_code(foreign: BaseException) -> ExitCode:
 
 
 def cause_of(error: Exception) -> BaseException:
-    """Return the driver's own error: the text of SQLAlchemy's would hold the values of the statement."""
+    """Return the driver's error: the text of SQLAlchemy's would contain the statement's values."""
     return error.__cause__ or error
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says, without the details that may follow: these name rows."""
+    """Return an error's first line; the details after it would name rows."""
     return str(error).strip().partition("\n")[0]
 
 
 def is_misplaced(foreign: BaseException) -> bool:
-    """Say whether SQLite cannot have or write its file where it is to be: waiting does not help."""
+    """Say whether SQLite can never create or write its file: waiting does not help."""
     return getattr(foreign, "sqlite_errorcode", 0) & 0xFF in _MISPLACED
 
 
 def check(connection: Connection) -> None:
-    """Read the smallest table, from where it is kept."""
+    """Read the smallest table, from disk."""
     if connection.dialect.name == "sqlite":
-        # It would answer from its memory, whatever has become of the file.
+        # Otherwise it would answer from its cache, even if the file is gone.
         connection.exec_driver_sql("PRAGMA shrink_memory")
     connection.execute(select(AUDIT_HEAD.c.seq)).scalar_one()

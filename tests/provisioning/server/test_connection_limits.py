@@ -20,25 +20,25 @@ def full(*origins: str) -> tuple[ConnectionLimits, list[Peer]]:
 
 def test_while_there_is_room_nobody_has_to_leave():
     room, _ = full("a", "a", "b", "c", "d")
-    assert room.one_too_many("a", 5.0) is None
+    assert room.to_evict_for("a", 5.0) is None
 
 
 def test_one_address_has_half_of_the_room_to_wait_for_and_its_longest_waiting_makes_way_for_its_next():
     room, peers = full("b", "a", "a", "a")
-    assert room.one_too_many("a", 5.0) is peers[1]
-    assert room.one_too_many("b", 5.0) is None
+    assert room.to_evict_for("a", 5.0) is peers[1]
+    assert room.to_evict_for("b", 5.0) is None
 
 
 def test_in_a_full_room_the_longest_waiting_of_the_address_with_most_makes_way():
     room, peers = full("c", "b", "a", "b", "d", "e")
-    assert room.one_too_many("f", 5.0) is peers[1]
+    assert room.to_evict_for("f", 5.0) is peers[1]
 
 
 def test_whoever_is_being_answered_stays():
     room, peers = full("a", "a", "b", "c", "d", "e")
     room.move(peers[0], Stage.WORK, 10.0)
     room.move(peers[1], Stage.WORK, 10.0)
-    assert room.one_too_many("f", 5.0) is peers[2]
+    assert room.to_evict_for("f", 5.0) is peers[2]
     for one in peers:
         room.move(one, Stage.WORK, 11.0)
     assert room.longest_waiting(12.0) is None
@@ -47,7 +47,7 @@ def test_whoever_is_being_answered_stays():
 def test_who_has_got_further_was_not_waited_for_as_long():
     room, peers = full("a", "a", "b", "c", "d", "e")
     room.move(peers[0], Stage.READY, 10.0)
-    assert room.one_too_many("f", 10.0) is peers[1]
+    assert room.to_evict_for("f", 10.0) is peers[1]
 
 
 def test_whoever_has_said_nothing_leaves_before_those_who_have_unless_there_was_no_time_to():
@@ -55,8 +55,8 @@ def test_whoever_has_said_nothing_leaves_before_those_who_have_unless_there_was_
     for one in peers:
         room.move(one, Stage.REQUEST, 5.0)
     silent = peer(room, "a", 6.0)
-    assert room.one_too_many("f", 6.0 + BRIEF_S - 0.1) is peers[0]
-    assert room.one_too_many("f", 6.0 + BRIEF_S + 0.1) is silent
+    assert room.to_evict_for("f", 6.0 + BRIEF_S - 0.1) is peers[0]
+    assert room.to_evict_for("f", 6.0 + BRIEF_S + 0.1) is silent
 
 
 @pytest.mark.parametrize("stage", Stage)
@@ -75,7 +75,7 @@ def test_who_has_left_does_not_count_and_does_not_come_back():
         room.remove(one)
     room.move(peers[0], Stage.WORK, 5.0)
     assert len(room) == 0
-    assert room.one_too_many("a", 5.0) is None
+    assert room.to_evict_for("a", 5.0) is None
     assert room.overdue(1e9) == []
 
 

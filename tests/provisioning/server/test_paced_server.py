@@ -74,7 +74,7 @@ class Running:
 
     async def until(self, stage: Stage, count: int = 1) -> None:
         """Wait until so many are at this stage."""
-        while sum(peer.stage is stage for peer in self.room.everybody()) != count:
+        while sum(peer.stage is stage for peer in self.room.connections()) != count:
             await asyncio.sleep(0.005)
 
 
@@ -88,7 +88,7 @@ async def running(
     config = uvicorn.Config(app or Slow(), ssl_certfile=home / "tls.pem", lifespan="off", log_config=None)
     with listener or socket.create_server(("127.0.0.1", 0), backlog=ASKERS) as listening:
         room = ConnectionLimits(most, {**LONGEST_S, **waits})
-        server = PacedServer(config, listening, room=room, **more)
+        server = PacedServer(config, listening, limits=room, **more)
         async with asyncio.TaskGroup() as group:
             group.create_task(server.serve(sockets=[]))
             try:
@@ -208,7 +208,7 @@ async def test_the_newest_is_greeted_first_and_who_has_waited_too_long_is_closed
     busy = True
 
     async with (
-        running(tmp_path, waits={Stage.READY: 0.3}, line_room=lambda: 0 if busy else 9) as server,
+        running(tmp_path, waits={Stage.READY: 0.3}, handshakes_allowed=lambda: 0 if busy else 9) as server,
         asyncio.timeout(5),
     ):
         old = asyncio.create_task(ask(server.url, server.trust))

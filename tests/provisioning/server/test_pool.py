@@ -6,7 +6,7 @@ from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.pool import (
     FAILURES,
     FIRST_PAUSE_S,
-    LINE_S,
+    MAX_WAIT_S,
     LONGEST_PAUSE_S,
     MAX_MINTS,
     CircuitBreaker,
@@ -114,7 +114,7 @@ async def test_whoever_waits_too_long_in_line_is_sent_away_and_speaks_of_no_faul
         for _ in range(2 * FAILURES):
             group.create_task(code_of(pool))
         assert (await code_of(pool))[0] is ProblemCode.UPSTREAM_UNAVAILABLE
-        assert loop.time() - begun == pytest.approx(LINE_S)
+        assert loop.time() - begun == pytest.approx(MAX_WAIT_S)
     assert {task.result()[0] for task in first} == {None}
     assert (await code_of(pool))[0] is None
 

@@ -24,13 +24,13 @@ def now() -> float:
 async def test_they_are_served_in_the_order_of_their_coming_and_none_that_is_too_old(
     each_s: float, expected: list[int]
 ):
-    line, order = RequestQueue(at_once=1), []
+    queue, order = RequestQueue(max_concurrent=1), []
 
     async def work(number: int) -> None:
-        if await line.enter(now()):
+        if await queue.enter(now()):
             order.append(number)
             await asyncio.sleep(each_s)
-            line.leave()
+            queue.leave()
 
     async with asyncio.TaskGroup() as group:
         for number in range(5):
@@ -39,52 +39,52 @@ async def test_they_are_served_in_the_order_of_their_coming_and_none_that_is_too
 
 
 async def test_whoever_has_waited_too_long_is_sent_away_in_time():
-    line, begun = RequestQueue(at_once=1), now()
-    assert await line.enter(begun)
-    assert not await line.enter(begun - 1.0)
+    queue, begun = RequestQueue(max_concurrent=1), now()
+    assert await queue.enter(begun)
+    assert not await queue.enter(begun - 1.0)
     assert now() == pytest.approx(begun + MAX_AGE_S - 1.0)
-    assert not await line.enter(begun - MAX_AGE_S)
-    line.leave()
-    assert await line.enter(now())
+    assert not await queue.enter(begun - MAX_AGE_S)
+    queue.leave()
+    assert await queue.enter(now())
 
 
 async def test_the_oldest_makes_way_when_the_line_is_full():
-    line = RequestQueue(at_once=1)
-    assert await line.enter(now())
+    queue = RequestQueue(max_concurrent=1)
+    assert await queue.enter(now())
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(line.enter(now())) for _ in range(MAX_WAITING)]
+        waiting = [group.create_task(queue.enter(now())) for _ in range(MAX_WAITING)]
         await asyncio.sleep(0)
-        assert line.room < 0
-        waiting.append(group.create_task(line.enter(now())))
+        assert queue.handshakes_allowed < 0
+        waiting.append(group.create_task(queue.enter(now())))
         await asyncio.sleep(0.01)
         assert [one.done() for one in waiting] == [True] + [False] * MAX_WAITING
         assert waiting[0].result() is False
         for _ in range(MAX_WAITING):
-            line.leave()
+            queue.leave()
             await asyncio.sleep(0)
     assert all(one.result() for one in waiting[1:])
 
 
 async def test_one_that_is_cancelled_takes_nobody_s_place():
-    line = RequestQueue(at_once=1)
-    assert await line.enter(now())
-    waiting = asyncio.create_task(line.enter(now()))
-    let_in = asyncio.create_task(line.enter(now()))
+    queue = RequestQueue(max_concurrent=1)
+    assert await queue.enter(now())
+    waiting = asyncio.create_task(queue.enter(now()))
+    let_in = asyncio.create_task(queue.enter(now()))
     await asyncio.sleep(0)
-    line.leave()
+    queue.leave()
     for one in (waiting, let_in):
         one.cancel()
     await asyncio.wait([waiting, let_in])
-    assert await line.enter(now())
+    assert await queue.enter(now())
 
 
 async def test_whoever_waits_for_somebody_else_makes_room():
-    line = RequestQueue(at_once=1)
-    assert await line.enter(now())
-    with line.elsewhere():
-        assert await line.enter(now())
-        line.leave()
-    assert not await line.enter(now() - MAX_AGE_S + 0.1)
+    queue = RequestQueue(max_concurrent=1)
+    assert await queue.enter(now())
+    with queue.place_released():
+        assert await queue.enter(now())
+        queue.leave()
+    assert not await queue.enter(now() - MAX_AGE_S + 0.1)
 
 
 def test_those_who_are_sent_away_are_asked_to_come_back_at_many_moments():
@@ -97,7 +97,7 @@ def test_those_who_are_sent_away_are_asked_to_come_back_at_many_moments():
 async def test_a_device_that_cannot_be_served_learns_so_before_anything_is_done_for_it():
     server = world()
     for _ in range(1000):  # all that work is busy, for ever
-        server.parts.line._inside += 1
+        server.parts.queue._active += 1
     begun = now()
     answer = await post(server.transport, signed_headers())
     problem = refused(answer, ProblemCode.OVERLOADED)
@@ -105,7 +105,7 @@ async def test_a_device_that_cannot_be_served_learns_so_before_anything_is_done_
     assert RETRY_AFTER_S[0] <= problem.retry_after <= RETRY_AFTER_S[1]
     assert now() - begun == pytest.approx(MAX_AGE_S)
     assert "signature" in answer.headers
-    server.parts.line._inside = 0
+    server.parts.queue._active = 0
     # Nothing was counted: the very same request is good.
     assert (await post(server.transport, signed_headers(), ASKED)).status_code == 200
 
