@@ -6,9 +6,9 @@ from appliance.provisioning.common.protocol import ProblemCode
 from appliance.provisioning.server.pool import (
     FAILURES,
     FIRST_PAUSE_S,
-    MAX_WAIT_S,
     LONGEST_PAUSE_S,
     MAX_MINTS,
+    MAX_WAIT_S,
     CircuitBreaker,
     UpstreamPool,
 )
