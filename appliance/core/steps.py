@@ -211,19 +211,10 @@ def reconnect(context: Context, session: Session = Session.RESUME) -> Step:
     )
 
 
-def interrupt(context: Context, *then: Effect, talk: Talk, listening: Listening) -> Step:
+def interrupt(context: Context, *then: Effect, **changes: Unpack[Changes]) -> Step:
     """Interrupt the reply: silence comes before everything else."""
-    return enter(
-        context,
-        State.INTERRUPTED,
-        (FlushPlayback(),),
-        then,
-        talk=talk,
-        listening=listening,
-        reply=Reply.NONE,
-        epoch=0,
-        cap=_spent(context),
-    )
+    ended: Changes = {"reply": Reply.NONE, "epoch": 0, "cap": _spent(context)}
+    return enter(context, State.INTERRUPTED, (FlushPlayback(),), then, **ended | changes)
 
 
 def interrupt_locally(context: Context, at: int, talk: Talk) -> Step:

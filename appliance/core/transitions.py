@@ -264,8 +264,7 @@ def turn_without_reply(c: Context, event: ReplyEnded) -> Step:
 
 def server_interrupted(c: Context, _: ServerInterrupted) -> Step:
     """Silence the reply at once; whether the person really speaks is reported separately."""
-    c = stay(c, interruptions=c.interruptions + 1)[0]
-    return interrupt(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP)
+    return interrupt(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, interruptions=c.interruptions + 1)
 
 
 def interruption_seen(c: Context, _: DeadlineReached) -> Step:
