@@ -54,7 +54,7 @@ from appliance.live.session.machine import SessionMachine
 from appliance.live.session.manager import SessionManager
 from appliance.live.session.receiver import Dependencies
 from appliance.live.session.state import Limits
-from appliance.live.transcript_recorder import TranscriptRecorder
+from appliance.live.transcript import TranscriptRecorder
 from appliance.live.usage.pricing import Caps
 from appliance.live.usage.recorder import UsageRecorder
 from appliance.observers import Observers

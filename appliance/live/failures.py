@@ -1,7 +1,6 @@
-"""What an ending of a Live connection means: one table from what was seen to what to do. Pure.
+"""Classifies failures of a Live connection: one table from the facts to the action. Pure.
 
-Responsible for the decision alone. What was seen (`ConnectionFailure`) is taken out of foreign exceptions in
-`translate`.
+Responsible for the decision alone; `gemini.translate` extracts the facts (`ConnectionFailure`) from exceptions.
 """
 
 import re
@@ -17,39 +16,39 @@ from appliance.errors import ApplianceError, LinkAction, LinkCause, LinkError, P
 
 
 class Phase(Enum):
-    """How far a connection has come: the same ending means different things before and after the set-up's answer."""
+    """Whether the set-up was answered: the same failure means different things before and after."""
 
     OPENING = "opening"
     OPEN = "open"
 
 
 class FailureKind(Enum):
-    """What was seen of an ending."""
+    """The kinds of failures."""
 
     CLOSED = "closed"
-    """A WebSocket close code (RFC 6455, 7.4.1) and its reason; 1006 where the connection just broke."""
+    """A WebSocket close code (RFC 6455, 7.4.1) and its reason; 1006 if the connection just broke."""
     ANSWERED = "answered"
-    """An HTTP status, of the upgrade or in a message, and its text."""
+    """An HTTP status and its text, of the upgrade or in a message."""
     NO_NAME = "no name"
-    """The name of the service cannot be looked up."""
+    """The service's name cannot be resolved."""
     NO_ROUTE = "no route"
     CLOCK = "clock"
-    """A certificate that is not valid yet, or no longer."""
+    """A certificate that is not valid yet, or has expired."""
     INTERCEPTED = "intercepted"
-    """A certificate that is not trusted, a failed TLS handshake, or an answer that is not a WebSocket's."""
+    """An untrusted certificate, a failed TLS handshake, or an answer that is not a WebSocket's."""
     TIMEOUT = "time-out"
     BROKEN = "broken"
-    """Refused, reset, or any other error of the network."""
+    """Refused, reset, or any other network error."""
     UNREADABLE = "unreadable"
-    """Messages that break the contract."""
+    """Messages that violate the contract."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFailure:
-    """What was seen. The reason is the service's own text: it may hold a token, see `shown`."""
+    """The facts of a failure. The reason is the service's own text and may hold a token, see `redacted`."""
 
     phase: Phase
-    sign: FailureKind
+    kind: FailureKind
     code: int = 0
     reason: str = field(default="", repr=False)
 
@@ -69,7 +68,7 @@ USER_TROUBLE: Final[Mapping[LinkAction, Trouble]] = MappingProxyType(
         LinkAction.CLOCK_WRONG: Trouble.CLOCK,
     }
 )
-"""What the household gets to know where the action itself has not helped in time and a person waits."""
+"""The trouble message if the action has not helped in time and a person waits."""
 
 WAITS: Final[Mapping[LinkAction, Backoff]] = MappingProxyType(
     {
@@ -86,44 +85,39 @@ WAITS: Final[Mapping[LinkAction, Backoff]] = MappingProxyType(
         LinkAction.CLOCK_WRONG: Backoff(0.5, 4.0),
     }
 )
-"""Between attempts while somebody waits; a wake word or a press tries at once, whatever waits. Where it is this network
-or this device that is not ready yet, nobody is spared by waiting long."""
+"""Waits between attempts while a person waits; a wake word or a press tries at once. They are short where only this
+network or device is not ready: waiting would spare nobody."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an ending means."""
+    """The classification of a failure."""
 
     action: LinkAction
     cause: LinkCause
-
-    @property
-    def told(self) -> Trouble:
-        """What the household gets to know of it."""
-        return USER_TROUBLE[self.action]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table; an empty field matches everything."""
 
-    signs: tuple[FailureKind, ...]
+    kinds: tuple[FailureKind, ...]
     action: LinkAction
     cause: LinkCause
     source: str
-    """Where it is known from, and what it looks like."""
+    """The source, and an example."""
     phase: Phase | None = None
     codes: tuple[int, ...] = ()
     reason: str = ""
-    """Regular expression; searched, case ignored."""
+    """Regular expression, searched with case ignored."""
 
-    def matches(self, ending: ConnectionFailure) -> bool:
-        """Return whether this line is about ``ending``."""
+    def matches(self, failure: ConnectionFailure) -> bool:
+        """Return whether this row applies to a failure."""
         return (
-            ending.sign in self.signs
-            and self.phase in {None, ending.phase}
-            and (not self.codes or ending.code in self.codes)
-            and re.search(self.reason, ending.reason, re.IGNORECASE) is not None
+            failure.kind in self.kinds
+            and self.phase in {None, failure.phase}
+            and (not self.codes or failure.code in self.codes)
+            and re.search(self.reason, failure.reason, re.IGNORECASE) is not None
         )
 
 
@@ -137,7 +131,7 @@ _CREDENTIAL = (
 _SESSION = r"handle|resum|session (was |is )?(not found|expired)"
 _CONTEXT = r"context (window|length|size|limit)|(too many|number of) (input )?tokens"
 
-_SAID = (FailureKind.CLOSED, FailureKind.ANSWERED)
+_STATED = (FailureKind.CLOSED, FailureKind.ANSWERED)
 _NETWORK = (
     FailureKind.NO_NAME,
     FailureKind.NO_ROUTE,
@@ -150,17 +144,17 @@ _OPENING, _OPEN = Phase.OPENING, Phase.OPEN
 _A, _C = LinkAction, LinkCause
 
 TABLE: Final = (
-    # The reason outweighs the code: 1011 is an internal error or a used-up quota, 1008 an expired token or a tool call
-    # that was talked over.
-    Row(_SAID, _A.WAIT_QUOTA, _C.QUOTA, "1011 'You exceeded your current quota …', seen", reason=_QUOTA),
+    # The reason outweighs the code: 1011 is an internal error or an exhausted quota, 1008 an expired token or a tool
+    # call that the person spoke over.
+    Row(_STATED, _A.WAIT_QUOTA, _C.QUOTA, "1011 'You exceeded your current quota …', seen", reason=_QUOTA),
     Row((FailureKind.ANSWERED,), _A.WAIT_QUOTA, _C.QUOTA, "HTTP: too many requests", codes=(429,)),
-    Row(_SAID, _A.GIVE_UP_AUTH, _C.REFUSED, "ai.google.dev, troubleshooting: account and region", reason=_ACCOUNT),
-    Row(_SAID, _A.GIVE_UP_CONFIG, _C.REFUSED, "1008 '… is not found for API version …', seen", reason=_MODEL),
-    Row(_SAID, _A.NEW_TOKEN, _C.REFUSED,
+    Row(_STATED, _A.GIVE_UP_AUTH, _C.REFUSED, "ai.google.dev, troubleshooting: account and region", reason=_ACCOUNT),
+    Row(_STATED, _A.GIVE_UP_CONFIG, _C.REFUSED, "1008 '… is not found for API version …', seen", reason=_MODEL),
+    Row(_STATED, _A.NEW_TOKEN, _C.REFUSED,
         "1008 'unregistered callers', 1007 'API key not valid', 1011 'Token has been used too many times', seen",
         reason=_CREDENTIAL),
-    Row(_SAID, _A.FRESH_SESSION, _C.REFUSED, "a handle that is too old or unknown", phase=_OPENING, reason=_SESSION),
-    Row(_SAID, _A.FRESH_SESSION, _C.PROTOCOL, "1007: the context is full, seen", reason=_CONTEXT),
+    Row(_STATED, _A.FRESH_SESSION, _C.REFUSED, "a handle that is too old or unknown", phase=_OPENING, reason=_SESSION),
+    Row(_STATED, _A.FRESH_SESSION, _C.PROTOCOL, "1007: the context is full, seen", reason=_CONTEXT),
     # Close codes
     Row((FailureKind.CLOSED,), _A.OMIT_FEATURE, _C.REFUSED, "1007 'Request contains an invalid argument.', seen",
         phase=_OPENING, codes=(1007,)),
@@ -172,7 +166,7 @@ TABLE: Final = (
     Row((FailureKind.CLOSED,), _A.BACK_OFF, _C.UNREACHABLE,
         "1011 'The service is currently unavailable.', seen; a session whose old connection is still open, seen",
         phase=_OPENING),
-    Row((FailureKind.CLOSED,), _A.RETRY_NOW, _C.ENDED, "RFC 6455: closed in order", phase=_OPEN, codes=(1000,)),
+    Row((FailureKind.CLOSED,), _A.RETRY_NOW, _C.ENDED, "RFC 6455: normal closure", phase=_OPEN, codes=(1000,)),
     Row((FailureKind.CLOSED,), _A.FRESH_SESSION, _C.PROTOCOL, "1007 in mid-session; some sessions stay so, seen",
         phase=_OPEN, codes=(1007,)),
     Row((FailureKind.CLOSED,), _A.NEW_TOKEN, _C.DROPPED,
@@ -199,14 +193,14 @@ TABLE: Final = (
 """The first match wins. "Seen": reported of the real service in 2025 and 2026."""
 
 
-def judge(ending: ConnectionFailure) -> Decision:
-    """Return what ``ending`` means; total."""
-    row = next(row for row in TABLE if row.matches(ending))
+def classify(failure: ConnectionFailure) -> Decision:
+    """Return the decision about a failure; total."""
+    row = next(row for row in TABLE if row.matches(failure))
     return Decision(row.action, row.cause)
 
 
 def action_of(error: ApplianceError) -> LinkAction:
-    """Return what to do about an attempt to open a link that ended so."""
+    """Return the action for an error of an attempt to open a link."""
     match error:
         case LinkError() | ProvisioningError():
             return error.action
@@ -217,7 +211,7 @@ def action_of(error: ApplianceError) -> LinkAction:
 _SECRET: Final = re.compile(r"auth_tokens/[\w.~%+/=-]*|AIza[\w-]{8,}|AQ\.[\w-]{8,}")
 
 
-def shown(code: int, reason: str) -> str:
-    """Return ``code: reason`` on one line of bounded length, without anything like a token or a key."""
+def redacted(code: int, reason: str) -> str:
+    """Return ``code: reason`` on one line of bounded length, without anything that looks like a token or a key."""
     line = " ".join(_SECRET.sub("…", reason).split())[:160]
     return f"{code}: {line}" if line else str(code)

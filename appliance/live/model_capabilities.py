@@ -1,4 +1,4 @@
-"""What differs between Live models so far that the same set-up opens one and is refused by another. Pure."""
+"""Differences between Live models that make one refuse a set-up which another accepts. Pure."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -6,45 +6,45 @@ from typing import Final
 
 
 class Feature(Enum):
-    """What one model takes and another refuses."""
+    """Features that only some models support."""
 
     AFFECTIVE_DIALOG = "affective dialog"
     PROACTIVE_AUDIO = "proactive audio"
-    """May be asked to stay silent when it is not meant. Left out where the model always may: to say no is an error."""
+    """The model can be asked to stay silent when not addressed. Absent where it always does: declining is an error."""
     TOOL_SCHEDULING = "tool scheduling"
-    """A tool's result may say when it is to be spoken of."""
+    """A tool result can say when the model is to speak of it."""
     CONTENT_AT_ANY_TIME = "content at any time"
-    """Content may be added to the session as long as it lasts."""
+    """Content can be added to the session at any time."""
     INITIAL_HISTORY = "initial history"
-    """Content may be added before the first words, and only if the set-up announces it."""
+    """Content can be added before the first speech, only if the set-up announces it."""
     LANGUAGE_CODE = "language code"
-    """The set-up may name the language; elsewhere the model goes by what it hears and is instructed."""
+    """The set-up can name the language; otherwise the model goes by speech and instructions."""
     VOCABULARY = "vocabulary"
-    """Transcription may be given names to expect."""
+    """Transcription can be given names to expect."""
     STATUS = "interaction status"
-    """It may take several turns for one request, and tells when it is done."""
+    """The model may take several turns for one request, and reports when it is done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """How a set-up has to be written for one model. None: the field must be left out."""
+    """The set-up that one model accepts. None: the field must be omitted."""
 
     thinking_levels: tuple[str, ...] = ()
-    """What may be asked for."""
+    """Accepted levels."""
     thinking_level: str | None = None
-    """What is asked for where nobody has a wish."""
+    """Level to ask for by default."""
     tool_behavior: str | None = None
-    """``BLOCKING`` where it is allowed: the model then waits for a tool's result before it speaks."""
+    """``BLOCKING`` if it may be asked for: the model then waits for a tool's result before it speaks."""
     features: frozenset[Feature] = frozenset()
 
     def has(self, feature: Feature) -> bool:
-        """Return whether the model is known to have it."""
+        """Return whether the model is known to support a feature."""
         return feature in self.features
 
 
 _F = Feature
 MODELS: Final = (
-    # Refused without a thinking level; tools are asynchronous only, and their results cannot be scheduled.
+    # Requires a thinking level; tools are asynchronous only, and their results cannot be scheduled.
     (
         "gemini-3.8-live-extended-thinking",
         Capabilities(
@@ -53,8 +53,8 @@ MODELS: Final = (
             features=frozenset({_F.CONTENT_AT_ANY_TIME, _F.LANGUAGE_CODE, _F.VOCABULARY, _F.STATUS}),
         ),
     ),
-    # Refused (1007) with any thinking configuration; tools are asynchronous unless told otherwise. Proactive audio is
-    # always on, affective dialog is gone.
+    # Refuses (1007) any thinking configuration; tools are asynchronous by default. Proactive audio is always on,
+    # affective dialog was removed.
     (
         "gemini-3.8-live",
         Capabilities(
@@ -62,7 +62,7 @@ MODELS: Final = (
             features=frozenset({_F.TOOL_SCHEDULING, _F.CONTENT_AT_ANY_TIME, _F.LANGUAGE_CODE, _F.VOCABULARY}),
         ),
     ),
-    # Tools block, and there is no word for it. Content after the first words is refused (1007).
+    # Tools block, and the behavior cannot be set. Content after the first speech is refused (1007).
     (
         "gemini-3.1-flash-live",
         Capabilities(
@@ -70,7 +70,7 @@ MODELS: Final = (
             features=frozenset({_F.INITIAL_HISTORY, _F.LANGUAGE_CODE}),
         ),
     ),
-    # Thinks by a budget of tokens instead of levels; chooses the language by itself; tools block unless told otherwise.
+    # Thinks by a token budget instead of levels; chooses the language by itself; tools block by default.
     (
         "gemini-2.5-flash-native-audio",
         Capabilities(
@@ -79,13 +79,13 @@ MODELS: Final = (
     ),
 )
 """The first match wins. Source: ai.google.dev, Live API, model pages and migration notes of September and October
-2026. Not documented, and so found out by `tiers`: language codes and vocabulary of the 3.x models."""
+2026. Not documented, and so found by `setup_fallback`: language codes and vocabulary of the 3.x models."""
 
 UNKNOWN: Final = Capabilities(features=frozenset({Feature.LANGUAGE_CODE}))
-"""Of a model that is not listed only what all new ones take."""
+"""For a model that is not listed: only what all new ones accept."""
 
 
 def capabilities(model: str) -> Capabilities:
-    """Return what is known of ``model``, with or without ``models/``."""
+    """Return the capabilities of ``model``, with or without ``models/``."""
     name = model.removeprefix("models/")
     return next((known for prefix, known in MODELS if name.startswith(prefix)), UNKNOWN)

@@ -21,8 +21,8 @@ from appliance.live.failures import (
     FailureKind,
     Phase,
     action_of,
-    judge,
-    shown,
+    classify,
+    redacted,
 )
 
 A, C = LinkAction, LinkCause
@@ -119,9 +119,8 @@ EXAMPLES = [
 
 @pytest.mark.parametrize(("ending", "action", "cause"), EXAMPLES)
 def test_every_ending_has_the_action_that_helps(ending, action, cause):
-    verdict = judge(ending)
-    assert (verdict.action, verdict.cause) == (action, cause), ending.reason
-    assert verdict.told is USER_TROUBLE[action]
+    decision = classify(ending)
+    assert (decision.action, decision.cause) == (action, cause), ending.reason
 
 
 def test_every_line_of_the_table_is_the_first_to_match_an_example():
@@ -139,9 +138,9 @@ def test_every_line_of_the_table_is_the_first_to_match_an_example():
     )
 )
 def test_there_is_no_ending_without_a_verdict(ending):
-    verdict = judge(ending)
-    assert TROUBLE_MESSAGES[verdict.told]
-    assert WAITS[verdict.action].cap_s > 0
+    decision = classify(ending)
+    assert TROUBLE_MESSAGES[USER_TROUBLE[decision.action]]
+    assert WAITS[decision.action].cap_s > 0
 
 
 def test_every_action_has_its_words_and_its_pace():
@@ -174,7 +173,7 @@ def test_every_error_of_an_attempt_has_an_action(error, action):
 
 
 def test_what_is_shown_is_short_and_without_secrets():
-    line = shown(1008, "Token auth_tokens/abcDEF-123_x== and\nkey " + "AIza" + "Sy" * 10 + " are wrong " * 40)
+    line = redacted(1008, "Token auth_tokens/abcDEF-123_x== and\nkey " + "AIza" + "Sy" * 10 + " are wrong " * 40)
     assert line.startswith("1008: Token … and key … are wrong")
     assert len(line) < 180
-    assert shown(1006, "") == "1006"
+    assert redacted(1006, "") == "1006"

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from google.genai import types
 
-from appliance.live.gemini.translate import LONGEST_TEXT, translate
+from appliance.live.gemini.translate import MAX_TEXT, translate
 from appliance.live.messages import Grounding, HeardText, SpokenText, TurnComplete
 from appliance.live.ports import Role
-from appliance.live.transcript_recorder import LONGEST_TURN, MOST_SOURCES, TranscriptRecorder
+from appliance.live.transcript import MAX_SOURCES, MAX_TURN_CHARACTERS, TranscriptRecorder
 from appliance.units import Epoch
 from tests.support.live_service import live_service, say, set_up
 
@@ -25,7 +25,7 @@ from appliance.core.state import Mode
 from appliance.live.gemini.connection import GeminiConnector
 from appliance.live.messages import TurnComplete
 from appliance.live.ports import LiveToken, Request
-from appliance.live.transcript_recorder import TranscriptRecorder
+from appliance.live.transcript import TranscriptRecorder
 from appliance.config.schema import Live
 from appliance.units import Seconds
 
@@ -48,11 +48,11 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def test_of_a_long_transcript_the_beginning_is_read_and_the_rest_counted():
-    text = types.Transcription(text="a" * (LONGEST_TEXT + 1))
+    text = types.Transcription(text="a" * (MAX_TEXT + 1))
     content = types.LiveServerContent(input_transcription=text, output_transcription=text)
     malformed: list[str] = []
     read = list(translate(types.LiveServerMessage(server_content=content), malformed.append))
-    assert read == [HeardText("a" * LONGEST_TEXT), SpokenText("a" * LONGEST_TEXT)]
+    assert read == [HeardText("a" * MAX_TEXT), SpokenText("a" * MAX_TEXT)]
     assert len(malformed) == 2
 
 
@@ -63,14 +63,14 @@ def test_a_turn_that_never_ends_is_kept_up_to_a_bound():
             words.feed(kind("word " * 200))
         words.feed(Grounding(tuple(f"https://{number}.{one}.test" for one in range(10))))
         words.received(Epoch(1), 24_000)
-    cut = words.cut(24_000 * 199)
+    cut = words.truncate(24_000 * 199)
     assert cut
     assert cut.note
-    assert len(cut.note) <= LONGEST_TURN + 200
+    assert len(cut.note) <= MAX_TURN_CHARACTERS + 200
     turns = words.feed(TurnComplete())
     assert {turn.role for turn in turns} == set(Role)
-    assert all(len(turn.text) <= LONGEST_TURN for turn in turns)
-    assert max(len(turn.sources) for turn in turns) == MOST_SOURCES
+    assert all(len(turn.text) <= MAX_TURN_CHARACTERS for turn in turns)
+    assert max(len(turn.sources) for turn in turns) == MAX_SOURCES
 
 
 @pytest.mark.realtime
@@ -89,4 +89,4 @@ async def test_six_transcripts_of_15_megabytes_stay_below_the_limit_of_the_unit(
         out, _ = await process.communicate()
         grown_mib, letters = [int(number) for number in out.split()]
     assert grown_mib < ROOM_MIB
-    assert 0 < letters <= 6 * LONGEST_TEXT
+    assert 0 < letters <= 6 * MAX_TEXT

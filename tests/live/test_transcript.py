@@ -4,10 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.live.messages import Grounding, HeardText, Interrupted, SpokenText, TurnComplete
 from appliance.live.model_capabilities import Capabilities, Feature, capabilities
 from appliance.live.ports import HistorySeed, Role, SeedMethod, Turn
-from appliance.live.transcript import Piece, Transcript, heard_part, interruption_note
+from appliance.live.transcript import (
+    Piece,
+    Transcript,
+    TranscriptRecorder,
+    TruncatedReply,
+    heard_part,
+    interruption_note,
+)
+from appliance.units import Epoch
 
+ONE, TWO = Epoch(1), Epoch(2)
 PERSON, MODEL = Role.PERSON, Role.MODEL
 ANY_TIME = Capabilities(features=frozenset({Feature.CONTENT_AT_ANY_TIME}))
 FIRST = Capabilities(features=frozenset({Feature.INITIAL_HISTORY}))
@@ -40,20 +50,20 @@ def test_empty_pieces_leave_no_trace():
 
 def test_of_an_interrupted_turn_only_what_was_heard_is_kept():
     transcript = said(*DIALOGUE)
-    transcript.heard_only("It is")
+    transcript.truncate_reply("It is")
     transcript.add(MODEL, "Sorry.")
     assert [turn.text for turn in transcript.turns] == ["What time is it?", "It is…", "Sorry."]
 
 
 def test_an_answer_of_which_nothing_was_heard_was_not_given():
     transcript = said(*DIALOGUE)
-    transcript.heard_only("")
+    transcript.truncate_reply("")
     assert transcript.turns == (Turn(PERSON, "What time is it?"),)
 
 
 def test_the_persons_own_words_are_not_cut():
     transcript = said(DIALOGUE[0])
-    transcript.heard_only("x")
+    transcript.truncate_reply("x")
     assert transcript.turns == (Turn(PERSON, "What"),)
 
 
@@ -170,3 +180,77 @@ def test_more_audio_is_never_fewer_words_and_all_of_it_is_all(pieces, one, other
 def test_the_model_can_be_told_what_was_heard():
     assert '"It is"' in interruption_note(" It is ")
     assert "any" in interruption_note("  ")
+
+
+def test_turns_are_told_when_they_are_complete():
+    recorder = TranscriptRecorder()
+    assert recorder.feed(HeardText(" What")) == ()
+    assert recorder.feed(HeardText(" now?")) == ()
+    assert recorder.feed(SpokenText(" Tea.")) == ()
+    assert recorder.feed(TurnComplete()) == (Turn(Role.PERSON, "What now?"), Turn(Role.MODEL, "Tea."))
+    assert recorder.feed(TurnComplete()) == ()
+
+
+def test_what_was_looked_up_for_an_answer_is_kept_with_it_and_with_no_other():
+    recorder = TranscriptRecorder()
+    recorder.feed(Grounding(("https://a", "https://b")))
+    recorder.feed(SpokenText("Rain."))
+    recorder.feed(Grounding(("https://b", "https://c")))
+    [turn] = recorder.feed(TurnComplete())
+    assert turn.sources == ("https://a", "https://b", "https://c")
+    assert "https" not in repr(turn)
+    recorder.feed(HeardText("And tomorrow?"))
+    recorder.feed(SpokenText("Sun."))
+    assert [turn.sources for turn in recorder.feed(TurnComplete())] == [(), ()]
+
+
+def test_an_answer_is_cut_where_it_was_heard_to():
+    recorder = TranscriptRecorder()
+    recorder.feed(SpokenText("One two"))
+    recorder.received(ONE, 24_000)
+    recorder.feed(SpokenText(" three four."))
+    recorder.received(ONE, 24_000)
+    recorder.feed(TurnComplete())
+    cut = recorder.truncate(24_000)
+    assert cut == TruncatedReply(
+        24_000, 48_000, '(The person interrupted. Of your last answer they heard only: "One two")'
+    )
+    assert recorder.transcript.turns == (Turn(Role.MODEL, "One two…"),)
+    assert recorder.truncate(24_000) is None, "once"
+
+
+def test_words_before_the_first_audio_belong_to_it_and_those_of_the_answer_before_do_not():
+    recorder = TranscriptRecorder()
+    recorder.feed(SpokenText("First."))
+    recorder.received(ONE, 24_000)
+    recorder.feed(TurnComplete())
+    recorder.feed(SpokenText(" Second."))
+    recorder.received(TWO, 24_000)
+    cut = recorder.truncate(0)
+    assert cut is not None
+    assert cut.note == "(The person interrupted before hearing any of your last answer.)"
+    assert recorder.transcript.turns == (Turn(Role.MODEL, "First."),)
+    assert recorder.epoch == TWO
+
+
+def test_without_a_transcript_there_is_nothing_to_tell_the_model():
+    recorder = TranscriptRecorder()
+    recorder.feed(HeardText("What now?"))
+    recorder.received(ONE, 24_000)
+    recorder.feed(Interrupted())
+    assert recorder.truncate(100) == TruncatedReply(100, 24_000, None)
+    assert recorder.transcript.turns == (Turn(Role.PERSON, "What now?"),)
+
+
+def test_what_was_heard_to_its_end_was_not_cut():
+    recorder = TranscriptRecorder()
+    assert recorder.truncate(0) is None
+    recorder.received(ONE, 24_000)
+    assert recorder.truncate(24_000) is None
+
+
+def test_what_is_written_is_a_turn():
+    recorder = TranscriptRecorder()
+    recorder.feed(HeardText("a"))
+    recorder.add_typed("b")
+    assert [turn.text for turn in recorder.transcript.turns] == ["a", "b"]

@@ -10,7 +10,7 @@ import pytest
 
 from appliance.core.backoff import Backoff
 from appliance.errors import LinkAction
-from appliance.live.failures import WAITS, ConnectionFailure, FailureKind, Phase, judge
+from appliance.live.failures import WAITS, ConnectionFailure, FailureKind, Phase, classify
 from appliance.simulator.contract.locks import parse_lock
 from appliance.simulator.ports import Caller
 from appliance.units import UPLINK, Pcm
@@ -35,7 +35,7 @@ async def ended(caller: Caller | None = None, setup: Message = SETUP, **options:
 
 
 def action(ending_seen: tuple[int, str]) -> LinkAction:
-    return judge(ConnectionFailure(Phase.OPENING, FailureKind.CLOSED, *ending_seen)).action
+    return classify(ConnectionFailure(Phase.OPENING, FailureKind.CLOSED, *ending_seen)).action
 
 
 async def test_a_wrong_key_is_1007_and_the_device_fetches_a_token():
@@ -72,7 +72,7 @@ async def test_an_expired_token_is_1011_before_and_in_a_session():
             result = late, await ending(again)
     for phase, seen in zip((Phase.OPEN, Phase.OPENING), result, strict=True):
         assert seen[0] == 1011
-        assert judge(ConnectionFailure(phase, FailureKind.CLOSED, *seen)).action is LinkAction.NEW_TOKEN
+        assert classify(ConnectionFailure(phase, FailureKind.CLOSED, *seen)).action is LinkAction.NEW_TOKEN
 
 
 @pytest.mark.parametrize("code", [1007, 1008])

@@ -21,10 +21,10 @@ from google.genai import types
 from appliance.clock import timeout
 from appliance.core.state import Mode
 from appliance.errors import LinkCause, LinkError, ProvisioningError
-from appliance.live.failures import ConnectionFailure, FailureKind, Phase, judge
-from appliance.live.gemini.connection import MAX_STRANGE
-from appliance.live.gemini.delivery import DeliveryTracker
+from appliance.live.failures import ConnectionFailure, FailureKind, Phase, classify
+from appliance.live.gemini.connection import MAX_UNREADABLE
 from appliance.live.gemini.translate import translate
+from appliance.live.gemini.transport import DeliveryTracker
 from appliance.live.messages import LinkMessage
 from appliance.live.model_capabilities import Feature, capabilities
 from appliance.live.ports import HistorySeed, LiveToken, OptionalFeature, Request, SeedMethod, ToolResult, Traffic
@@ -55,16 +55,16 @@ def ended(phase: Phase, error: ConnectionEndedError | UpgradeRefusedError | Time
             ending = ConnectionFailure(phase, FailureKind.ANSWERED, error.status)
         case _:
             ending = ConnectionFailure(phase, FailureKind.TIMEOUT)
-    verdict = judge(ending)
-    return LinkError(f"{ending.sign.value} {ending.code}: {ending.reason}", verdict.cause, verdict.action)
+    decision = classify(ending)
+    return LinkError(f"{ending.kind.value} {ending.code}: {ending.reason}", decision.cause, decision.action)
 
 
 def read(payload: bytes) -> list[LinkMessage]:
     """What one message says. Raises ValueError where the SDK cannot read it, LinkError where it is the end."""
     received = json.loads(payload or b"{}")
     if isinstance(received, dict) and isinstance(received.get("code"), int):
-        verdict = judge(ConnectionFailure(Phase.OPEN, FailureKind.ANSWERED, received["code"], str(received)))
-        raise LinkError(f"answered {received['code']}", verdict.cause, verdict.action)
+        decision = classify(ConnectionFailure(Phase.OPEN, FailureKind.ANSWERED, received["code"], str(received)))
+        raise LinkError(f"answered {received['code']}", decision.cause, decision.action)
     if isinstance(received, dict) and isinstance(activity := received.get("voiceActivity"), dict):
         activity["voiceActivityType"] = activity.pop("type", None)  # as the SDK renames it
     return list(translate(types.LiveServerMessage.model_validate(received)))
@@ -170,7 +170,7 @@ class SimulatedLink:
                 raise ended(Phase.OPEN, error) from None
             except ValueError:
                 strange += 1
-                if strange >= MAX_STRANGE:
+                if strange >= MAX_UNREADABLE:
                     raise LinkError("strange", LinkCause.PROTOCOL) from None
                 continue
             strange = 0

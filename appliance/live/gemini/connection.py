@@ -1,7 +1,6 @@
 """One connection to the Gemini Live API through google-genai, public interface only.
 
-With `live/setup.py` and `live/translate.py` the only module of the device that knows the SDK. It neither retries nor
-resumes: that is the keeper's.
+With `setup` and `translate` the only module of the device that knows the SDK. It neither retries nor resumes.
 """
 
 import asyncio
@@ -19,10 +18,9 @@ from appliance import log
 from appliance.clock import timeout
 from appliance.config.schema import LiveSettings
 from appliance.core.state import Mode
-from appliance.live.gemini.delivery import DeliveryTracker
-from appliance.live.gemini.setup import config_hash, live_config, present
-from appliance.live.gemini.translate import FOREIGN, Phase, classify, translate
-from appliance.live.gemini.transport import ConnectionMonitor
+from appliance.live.gemini.setup import config_hash, live_config, optional_features
+from appliance.live.gemini.translate import SDK_ERRORS, Phase, link_error, translate
+from appliance.live.gemini.transport import ConnectionMonitor, DeliveryTracker
 from appliance.live.messages import LinkMessage
 from appliance.live.model_capabilities import Capabilities, Feature, capabilities
 from appliance.live.ports import (
@@ -38,75 +36,71 @@ from appliance.live.ports import (
 from appliance.net.tls import client_context
 from appliance.units import UPLINK, Seconds
 
-GOOGLE: Final = "https://generativelanguage.googleapis.com"
+GOOGLE_URL: Final = "https://generativelanguage.googleapis.com"
 UPLINK_MIME_TYPE: Final = f"audio/pcm;rate={UPLINK.rate_hz}"
-MAX_STRANGE: Final = 20
-"""So many messages in a row that the SDK cannot read end the link."""
-
+MAX_UNREADABLE: Final = 20
+"""Consecutive messages that the SDK cannot read before the link is given up."""
 UNREADABLE: Final = (TypeError, ValueError, AttributeError, RecursionError)
-"""Exceptions that the SDK raises for a message that it cannot read; the connection lives on."""
+"""Exceptions that the SDK raises for a message that it cannot read; the connection stays open."""
 _CLOSE_S: Final = 1.2
-"""Longer than websockets' own ``close_timeout``: only a peer that has stopped reading needs it."""
+"""Longer than websockets' own ``close_timeout``; only reached if the peer has stopped reading."""
 _WEBSOCKET: Final[dict[str, Any]] = {
     "open_timeout": 4,
     "close_timeout": 1,
-    # Pings keep the path through a router alive. The service answers them 8 to 30 s late at times: never judge by it.
+    # Pings keep the path through a router open. The service sometimes answers 8 to 30 s late: do not wait for pongs.
     "ping_interval": 20,
     "ping_timeout": None,
     "max_size": 16 * 2**20,
-    # Messages that wait to be read, each as long as that: more than these are left with the kernel.
+    # Unread messages of up to that size; the kernel holds the rest.
     "max_queue": 4,
-    # Base64 of speech hardly shrinks, and deflating it costs more than all else that is done with a chunk.
+    # Base64 of speech hardly shrinks, and deflating it costs more than everything else done with a chunk.
     "compression": None,
-    # The environment has no say in where the token goes.
+    # Environment variables must not redirect the token.
     "proxy": None,
 }
 
 
 class GeminiConnection:
-    """One open connection; implements `live.ports.Link`."""
+    """One open connection. Implements `live.ports.Link`."""
 
-    def __init__(self, session: AsyncSession, wires: ConnectionMonitor, known: Capabilities) -> None:
+    def __init__(self, session: AsyncSession, monitor: ConnectionMonitor, known: Capabilities) -> None:
         self._session = session
-        self._known = known
-        self._wires = wires
+        self._capabilities = known
+        self._monitor = monitor
         self._delivery = DeliveryTracker()
         self._sent = 0
         """Messages since the set-up."""
-        self.strange = 0
-        """Messages that the SDK could not read."""
         self.malformed = 0
-        """Parts of other messages that could not be used; the first is logged."""
+        """Unusable parts of messages; the first is logged."""
 
     async def messages(self) -> AsyncGenerator[LinkMessage, None]:
-        """Yield what the service sends, in order, turn after turn; ends only by LinkError."""
-        in_a_row = 0
+        """Yield the service's messages in order, across turns; ends only by LinkError."""
+        unreadable = 0
         while True:
             try:
                 message = await _receive(self._session)
             except UNREADABLE as error:
-                self.strange += 1
-                in_a_row += 1
-                if in_a_row >= MAX_STRANGE:
-                    raise classify(error, Phase.OPEN) from None
+                unreadable += 1
+                if unreadable >= MAX_UNREADABLE:
+                    raise link_error(error, Phase.OPEN) from None
                 continue
-            except FOREIGN as error:
-                raise classify(error, Phase.OPEN) from None
-            in_a_row = 0
+            except SDK_ERRORS as error:
+                raise link_error(error, Phase.OPEN) from None
+            unreadable = 0
             for item in translate(message, self._on_malformed):
                 yield item
 
-    def _on_malformed(self, what: str) -> None:
+    def _on_malformed(self, detail: str) -> None:
         if not self.malformed:
-            log.event("link.malformed", level="warning", sent=what)
+            log.event("link.malformed", level="warning", sent=detail)
         self.malformed += 1
 
     async def send_audio(self, pcm: bytes) -> None:
         """Send 16 kHz mono s16le samples; raises LinkError."""
-        before = self._wires.written()
+        before = self._monitor.written()
         await self._send(audio=types.Blob(data=pcm, mime_type=UPLINK_MIME_TYPE))
-        # A connection that has just broken takes everything, and nothing of it is to be seen.
-        self._delivery.sent(len(pcm) // 2, max(self._wires.written(), before + len(pcm) * 4 // 3), self._sent)
+        # A connection that has just broken accepts everything, and the count does not grow.
+        self._delivery.sent(len(pcm) // 2, max(self._monitor.written(), before + len(pcm) * 4 // 3), self._sent)
 
     async def send_activity_start(self) -> None:
         """Begin a push-to-talk turn; raises LinkError."""
@@ -117,60 +111,60 @@ class GeminiConnection:
         await self._send(activity_end=types.ActivityEnd())
 
     async def send_audio_stream_end(self) -> None:
-        """Tell that the stream pauses; raises LinkError."""
+        """Announce a pause of the stream; raises LinkError."""
         await self._send(audio_stream_end=True)
 
     async def send_text(self, text: str) -> None:
-        """Say something to the model in writing; raises LinkError."""
+        """Send text as a turn of the person; raises LinkError."""
         await self._send(text=text)
 
     async def send_tool_result(self, result: ToolResult) -> None:
         """Answer a tool call; raises LinkError."""
-        when = result.scheduling if self._known.has(Feature.TOOL_SCHEDULING) else None
-        answer = types.FunctionResponse(
+        scheduling = result.scheduling if self._capabilities.has(Feature.TOOL_SCHEDULING) else None
+        response = types.FunctionResponse(
             id=result.call,
             name=result.name,
             response=dict(result.response),
-            scheduling=types.FunctionResponseScheduling(when.value) if when else None,
+            scheduling=types.FunctionResponseScheduling(scheduling.value) if scheduling else None,
         )
         self._sent += 1
-        with _classified(Phase.OPEN):
-            await self._session.send_tool_response(function_responses=answer)
+        with _as_link_error(Phase.OPEN):
+            await self._session.send_tool_response(function_responses=response)
 
     async def send_seed(self, seed: HistorySeed) -> None:
-        """Tell the model what it is not to answer; raises LinkError."""
+        """Send turns that the model must not answer; raises LinkError."""
         turns: list[types.ContentOrDict] = [
             types.Content(role=turn.role.value, parts=[types.Part.from_text(text=turn.text)]) for turn in seed.turns
         ]
         self._sent += 1
-        with _classified(Phase.OPEN):
+        with _as_link_error(Phase.OPEN):
             await self._session.send_client_content(
                 turns=turns, turn_complete=seed.method is SeedMethod.INITIAL_HISTORY
             )
 
     def traffic(self) -> Traffic | None:
-        """Return what is on its way, as the kernel knows it; None once the connection is gone."""
-        return self._wires.traffic()
+        """Return the bytes in flight, as the kernel reports them; None once the connection is lost."""
+        return self._monitor.traffic()
 
     def undelivered(self) -> int:
-        """Return how many of the samples sent last the other end has not acknowledged; 0 where that is unknown."""
-        acknowledged = self._wires.acknowledged()
+        """Return the number of samples, the last ones sent, that the other end has not acknowledged; 0 if unknown."""
+        acknowledged = self._monitor.acknowledged()
         return 0 if acknowledged is None else self._delivery.undelivered(acknowledged)
 
     def unconsumed(self, consumed: int | None) -> int:
-        """Return how many of the samples sent last the session of a handle that has just come need not know."""
+        """Return the number of samples, the last ones sent, that a new handle's session may not know."""
         return self.undelivered() if consumed is None else self._delivery.unconsumed(consumed)
 
-    async def _send(self, **realtime_input: Any) -> None:  # noqa: ANN401  whatever the SDK takes
+    async def _send(self, **realtime_input: Any) -> None:  # noqa: ANN401  the SDK's own
         self._sent += 1
-        with _classified(Phase.OPEN):
+        with _as_link_error(Phase.OPEN):
             await self._session.send_realtime_input(**realtime_input)
 
 
 class GeminiConnector:
-    """Opens links; implements `live.ports.LinkConnector`.
+    """Opens links. Implements `live.ports.LinkConnector`.
 
-    The TLS context is built once: it costs more than all the rest of opening a link.
+    The TLS context is built once: it costs more than the rest of opening a link.
 
     Raises:
         ConfigurationError: ``live.ca_file`` cannot be used.
@@ -180,7 +174,7 @@ class GeminiConnector:
         self._settings = settings
         self._declarations = tuple(declarations)
         self._tls = client_context(settings.ca_file, "live.ca_file")
-        _quieten()
+        _configure_libraries()
 
     @asynccontextmanager
     async def open(self, token: LiveToken, request: Request) -> AsyncIterator[GeminiConnection]:
@@ -190,28 +184,28 @@ class GeminiConnector:
             LinkError: It cannot be opened, or not within ``live.setup_timeout_s``.
         """
         config = live_config(self._settings, token.model, request, self._declarations, token.locks)
-        wires = ConnectionMonitor()
+        monitor = ConnectionMonitor()
         async with AsyncExitStack() as stack:
-            with _classified(Phase.OPENING):
+            with _as_link_error(Phase.OPENING):
                 async with asyncio.timeout(self._settings.setup_timeout_s):
-                    client = await stack.enter_async_context(self._client(token, wires))
+                    client = await stack.enter_async_context(self._client(token, monitor))
                     connection = client.aio.live.connect(model=token.model, config=config)
                     session = await stack.enter_async_context(connection)
-                    stack.push_async_callback(_hang_up, session)
+                    stack.push_async_callback(_close, session)
                     if session.setup_complete is None:
-                        await _set_up(session)
-            yield GeminiConnection(session, wires, capabilities(token.model))
+                        await _wait_for_setup(session)
+            yield GeminiConnection(session, monitor, capabilities(token.model))
 
     def optional_features(self, model: str, request: Request) -> frozenset[OptionalFeature]:
-        """Return the optional parts that such a set-up has."""
-        return present(live_config(self._settings, model, request, self._declarations))
+        """Return the optional features in the set-up for this request."""
+        return optional_features(live_config(self._settings, model, request, self._declarations))
 
     def config_hash(self, model: str) -> str:
-        """Name what a session keeps of its set-up when it is resumed."""
+        """Return a hash of the set-up fields that a resumed session keeps."""
         return config_hash(self._settings, model, self._declarations)
 
     async def warm_up(self) -> None:
-        """Do once what costs only the first time (models are compiled at first use), so that no conversation waits."""
+        """Do the work that is slow only once (pydantic compiles models at first use) before a conversation needs it."""
         never = Seconds(0.0)
         token = LiveToken("auth_tokens/none", "none", "v1alpha", None, never, never, never)
         self.optional_features(token.model, Request(Mode.HANDS_FREE))
@@ -222,24 +216,24 @@ class GeminiConnector:
             pass
 
     @asynccontextmanager
-    async def _client(self, token: LiveToken, wires: ConnectionMonitor) -> AsyncIterator[genai.Client]:
-        """Yield a client for one token: the SDK chooses path and headers by it.
+    async def _client(self, token: LiveToken, monitor: ConnectionMonitor) -> AsyncIterator[genai.Client]:
+        """Yield a client for one token, by which the SDK chooses path and headers.
 
-        Everything that the SDK would otherwise take from the environment is said here, the address first of all:
-        ``GOOGLE_GEMINI_BASE_URL`` would send the token elsewhere.
+        Sets everything that the SDK would otherwise read from the environment: ``GOOGLE_GEMINI_BASE_URL`` would send
+        the token elsewhere.
         """
         client = genai.Client(
             enterprise=False,
             api_key=token.value,
             http_options=types.HttpOptions(
-                base_url=(token.base_url or GOOGLE).rstrip("/"),
+                base_url=(token.base_url or GOOGLE_URL).rstrip("/"),
                 api_version=token.api_version,
                 client_args={"verify": self._tls, "trust_env": False},
                 async_client_args={
                     "verify": self._tls,
                     "trust_env": False,
                     "ssl": self._tls,
-                    "create_connection": wires.connection,
+                    "create_connection": monitor.connection,
                     **_WEBSOCKET,
                 },
             ),
@@ -252,27 +246,27 @@ class GeminiConnector:
 
 
 @contextmanager
-def _classified(phase: Phase) -> Iterator[None]:
-    """Translate what the SDK raises; its own text is left behind, as it may hold a token or what was said."""
+def _as_link_error(phase: Phase) -> Iterator[None]:
+    """Raise the SDK's errors as LinkError, without their text, which may hold a token or transcripts."""
     try:
         yield
-    except FOREIGN as error:
-        raise classify(error, phase) from None
+    except SDK_ERRORS as error:
+        raise link_error(error, phase) from None
 
 
 async def _receive(session: AsyncSession) -> types.LiveServerMessage:
     """Return the next message.
 
-    The SDK's iterator ends with each turn and with each message that it cannot read, so it is used for one message
-    and entered anew for the next; nothing is lost in between.
+    The SDK's iterator ends with each turn and with each message that it cannot read. So it is used for one message and
+    entered again for the next; nothing is lost in between.
     """
     received = cast("AsyncGenerator[types.LiveServerMessage, None]", session.receive())
     async with aclosing(received):
         return await anext(received)
 
 
-async def _set_up(session: AsyncSession) -> None:
-    """Wait for the answer to the set-up, which the SDK expects first; nothing that comes before it matters yet."""
+async def _wait_for_setup(session: AsyncSession) -> None:
+    """Wait for setupComplete, which the SDK expects as the first message; messages before it are ignored."""
     log.event("link.early-message", level="warning")
     while True:
         with suppress(*UNREADABLE):
@@ -280,24 +274,24 @@ async def _set_up(session: AsyncSession) -> None:
                 return
 
 
-async def _hang_up(session: AsyncSession) -> None:
+async def _close(session: AsyncSession) -> None:
     """Close the connection; never raises.
 
-    A peer that has stopped reading blocks the first attempt at the close frame; the second finds the connection
-    closing and its time over, and aborts it.
+    If the peer has stopped reading, the first attempt blocks at the close frame; the second finds the connection
+    closing with its time-out over, and aborts it.
     """
-    with suppress(*FOREIGN):
+    with suppress(*SDK_ERRORS):
         async with timeout(_CLOSE_S):
             await session.close()
-    with suppress(*FOREIGN):
+    with suppress(*SDK_ERRORS):
         await session.close()
 
 
-def _quieten() -> None:
-    """Keep secrets out of the log and the SDK's opinions out of the way, for the whole process.
+def _configure_libraries() -> None:
+    """Keep secrets out of the log and silence the SDK's warnings, for the whole process.
 
-    At DEBUG, websockets logs the authorization header and every frame. Ephemeral tokens count as experimental, and an
-    unknown enum value is only worth a warning: both are known, and a warning filter cannot be kept to one task.
+    At DEBUG, websockets logs the authorization header and every frame. The SDK warns that ephemeral tokens are
+    experimental, and of unknown enum values; a warning filter cannot be limited to one task.
     """
     for name in ("websockets", "httpx2", "google_genai"):
         logger = logging.getLogger(name)

@@ -1,4 +1,4 @@
-"""The set-up message of a Live link, as google-genai wants it. Pure."""
+"""The set-up message of a Live link, as a google-genai config. Pure."""
 
 import hashlib
 import json
@@ -22,74 +22,78 @@ def live_config(
     declarations: Sequence[ToolDeclaration],
     locks: Locks = UNLOCKED,
 ) -> types.LiveConnectConfig:
-    """Return what is asked of the service for one link: of what the settings wish, what the model has and takes.
+    """Return the set-up of one link: the settings, as far as the model supports and accepts them.
 
-    What the token fixes is not asked for, and tools that it does not allow are not offered.
+    Fields that the token locks are omitted, as are tools that it does not allow.
     """
-    asked = _Asked(settings, request, capabilities(model), locks)
-    transcribed = settings.transcripts and asked.keeps(OptionalFeature.TRANSCRIPTION)
+    wanted = _Wanted(settings, request, capabilities(model), locks)
+    transcribed = settings.transcripts and wanted.includes(OptionalFeature.TRANSCRIPTION)
     return types.LiveConnectConfig(
         response_modalities=[types.Modality.AUDIO],
-        speech_config=_speech(asked),
-        thinking_config=_thinking(asked),
+        speech_config=_speech(wanted),
+        thinking_config=_thinking(wanted),
         system_instruction=settings.instruction,
-        tools=_tools(declarations, asked),
+        tools=_tools(declarations, wanted),
         session_resumption=types.SessionResumptionConfig(handle=request.handle),
-        input_audio_transcription=_heard(asked) if transcribed else None,
+        input_audio_transcription=_input_transcription(wanted) if transcribed else None,
         output_audio_transcription=types.AudioTranscriptionConfig() if transcribed else None,
-        realtime_input_config=types.RealtimeInputConfig(automatic_activity_detection=_detection(asked)),
-        context_window_compression=_compression(asked),
-        **_extras(asked),
+        realtime_input_config=types.RealtimeInputConfig(automatic_activity_detection=_detection(wanted)),
+        context_window_compression=_compression(wanted),
+        **_extras(wanted),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What everything below depends on."""
+class _Wanted:
+    """The inputs of a set-up."""
 
     settings: LiveSettings
     request: Request
-    known: Capabilities
+    capabilities: Capabilities
     locks: Locks
 
-    def keeps(self, tier: OptionalFeature) -> bool:
-        """Return whether a part may be in the set-up."""
-        return tier not in self.request.omitted_features
+    def includes(self, feature: OptionalFeature) -> bool:
+        """Return whether a feature may be in the set-up."""
+        return feature not in self.request.omitted_features
 
-    def has(self, feature: Feature) -> bool:
-        """Return whether the model has it."""
-        return self.known.has(feature)
+    def supports(self, feature: Feature) -> bool:
+        """Return whether the model supports a feature."""
+        return self.capabilities.has(feature)
+
+    def takes(self, feature: Feature, optional: OptionalFeature) -> bool:
+        """Return whether the model supports a feature and has not been found to refuse it."""
+        return self.supports(feature) and self.includes(optional)
 
 
-def _speech(asked: _Asked) -> types.SpeechConfig:
-    named = asked.has(Feature.LANGUAGE_CODE) and asked.keeps(OptionalFeature.LANGUAGE) and asked.locks.language is None
-    voice = types.VoiceConfig(prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=asked.settings.voice))
+def _speech(wanted: _Wanted) -> types.SpeechConfig:
+    named = wanted.takes(Feature.LANGUAGE_CODE, OptionalFeature.LANGUAGE) and wanted.locks.language is None
+    voice = types.VoiceConfig(prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=wanted.settings.voice))
     return types.SpeechConfig(
-        voice_config=voice if asked.locks.voice is None else None,
-        language_code=asked.settings.language if named else None,
+        voice_config=voice if wanted.locks.voice is None else None,
+        language_code=wanted.settings.language if named else None,
     )
 
 
-def _thinking(asked: _Asked) -> types.ThinkingConfig | None:
-    wished = (asked.settings.thinking_level or "").upper()
-    level = wished if wished in asked.known.thinking_levels else asked.known.thinking_level
-    if level is None or not asked.keeps(OptionalFeature.THINKING):
+def _thinking(wanted: _Wanted) -> types.ThinkingConfig | None:
+    chosen = (wanted.settings.thinking_level or "").upper()
+    level = chosen if chosen in wanted.capabilities.thinking_levels else wanted.capabilities.thinking_level
+    if level is None or not wanted.includes(OptionalFeature.THINKING):
         return None
     return types.ThinkingConfig(thinking_level=types.ThinkingLevel(level))
 
 
-def _heard(asked: _Asked) -> types.AudioTranscriptionConfig:
-    vocabulary = asked.settings.vocabulary
-    helped = vocabulary and asked.has(Feature.VOCABULARY) and asked.keeps(OptionalFeature.VOCABULARY)
-    return types.AudioTranscriptionConfig(custom_vocabulary=list(vocabulary) if helped else None)
+def _input_transcription(wanted: _Wanted) -> types.AudioTranscriptionConfig:
+    vocabulary = wanted.settings.vocabulary
+    with_vocabulary = vocabulary and wanted.takes(Feature.VOCABULARY, OptionalFeature.VOCABULARY)
+    return types.AudioTranscriptionConfig(custom_vocabulary=list(vocabulary) if with_vocabulary else None)
 
 
-def _detection(asked: _Asked) -> types.AutomaticActivityDetection:
-    if asked.request.mode is Mode.PUSH_TO_TALK:
+def _detection(wanted: _Wanted) -> types.AutomaticActivityDetection:
+    if wanted.request.mode is Mode.PUSH_TO_TALK:
         return types.AutomaticActivityDetection(disabled=True)
-    if not asked.keeps(OptionalFeature.DETECTION):
+    if not wanted.includes(OptionalFeature.DETECTION):
         return types.AutomaticActivityDetection(disabled=False)
-    settings = asked.settings
+    settings = wanted.settings
     start, end = settings.start_sensitivity, settings.end_sensitivity
     return types.AutomaticActivityDetection(
         disabled=False,
@@ -100,32 +104,36 @@ def _detection(asked: _Asked) -> types.AutomaticActivityDetection:
     )
 
 
-def _compression(asked: _Asked) -> types.ContextWindowCompressionConfig | None:
-    if not asked.keeps(OptionalFeature.COMPRESSION):
+def _compression(wanted: _Wanted) -> types.ContextWindowCompressionConfig | None:
+    if not wanted.includes(OptionalFeature.COMPRESSION):
         return None
-    if not asked.keeps(OptionalFeature.COMPRESSION_NUMBERS):
+    if not wanted.includes(OptionalFeature.COMPRESSION_NUMBERS):
         return types.ContextWindowCompressionConfig(sliding_window=types.SlidingWindow())
     return types.ContextWindowCompressionConfig(
-        trigger_tokens=asked.settings.compress_at_tokens,
-        sliding_window=types.SlidingWindow(target_tokens=asked.settings.compress_to_tokens),
+        trigger_tokens=wanted.settings.compress_at_tokens,
+        sliding_window=types.SlidingWindow(target_tokens=wanted.settings.compress_to_tokens),
     )
 
 
-def _tools(declarations: Sequence[ToolDeclaration], asked: _Asked) -> types.ToolListUnion | None:
+def _tools(declarations: Sequence[ToolDeclaration], wanted: _Wanted) -> types.ToolListUnion | None:
     functions = [
         types.FunctionDeclaration(
             name=tool.name,
             description=tool.description,
             parameters_json_schema=dict(tool.parameters),
-            behavior=_behavior(tool, asked),
+            behavior=_behavior(tool, wanted),
         )
         for tool in declarations
-        if _allows(asked.locks, tool.name)
+        if _allows(wanted.locks, tool.name)
     ]
     tools: types.ToolListUnion = []
     if functions:
         tools.append(types.Tool(function_declarations=functions))
-    if asked.settings.google_search and asked.keeps(OptionalFeature.SEARCH) and _allows(asked.locks, GOOGLE_SEARCH):
+    if (
+        wanted.settings.google_search
+        and wanted.includes(OptionalFeature.SEARCH)
+        and _allows(wanted.locks, GOOGLE_SEARCH)
+    ):
         tools.append(types.Tool(google_search=types.GoogleSearch()))
     return tools or None
 
@@ -134,36 +142,32 @@ def _allows(locks: Locks, tool: str) -> bool:
     return locks.tools is None or tool in locks.tools
 
 
-def _behavior(tool: ToolDeclaration, asked: _Asked) -> types.Behavior | None:
-    """Return whether the model is to wait for the tool, where it may be told."""
-    if not asked.keeps(OptionalFeature.TOOL_BEHAVIOR):
+def _behavior(tool: ToolDeclaration, wanted: _Wanted) -> types.Behavior | None:
+    """Return whether the model is to wait for the tool; None if the model leaves no choice."""
+    if not wanted.includes(OptionalFeature.TOOL_BEHAVIOR):
         return None
-    if tool.behavior is ToolBehavior.NON_BLOCKING and asked.has(Feature.TOOL_SCHEDULING):
+    if tool.behavior is ToolBehavior.NON_BLOCKING and wanted.supports(Feature.TOOL_SCHEDULING):
         return types.Behavior.NON_BLOCKING
-    return types.Behavior(asked.known.tool_behavior) if asked.known.tool_behavior else None
+    return types.Behavior(wanted.capabilities.tool_behavior) if wanted.capabilities.tool_behavior else None
 
 
-def _extras(asked: _Asked) -> dict[str, Any]:
-    """Return the fields that are mentioned only where somebody wants them."""
+def _extras(wanted: _Wanted) -> dict[str, Any]:
+    """Return the fields that are present only when they are used."""
     extras: dict[str, Any] = {}
-    settings = asked.settings
-    if settings.temperature is not None and asked.keeps(OptionalFeature.TEMPERATURE):
+    settings = wanted.settings
+    if settings.temperature is not None and wanted.includes(OptionalFeature.TEMPERATURE):
         extras["temperature"] = settings.temperature
-    if (
-        settings.affective_dialog
-        and asked.has(Feature.AFFECTIVE_DIALOG)
-        and asked.keeps(OptionalFeature.AFFECTIVE_DIALOG)
-    ):
+    if settings.affective_dialog and wanted.takes(Feature.AFFECTIVE_DIALOG, OptionalFeature.AFFECTIVE_DIALOG):
         extras["enable_affective_dialog"] = True
-    if settings.may_stay_silent and asked.has(Feature.PROACTIVE_AUDIO) and asked.keeps(OptionalFeature.PROACTIVE_AUDIO):
+    if settings.may_stay_silent and wanted.takes(Feature.PROACTIVE_AUDIO, OptionalFeature.PROACTIVE_AUDIO):
         extras["proactivity"] = types.ProactivityConfig(proactive_audio=True)
-    if asked.request.seeded and asked.has(Feature.INITIAL_HISTORY):
+    if wanted.request.seeded and wanted.supports(Feature.INITIAL_HISTORY):
         extras["history_config"] = types.HistoryConfig(initial_history_in_client_content=True)
     return extras
 
 
 _DETECTION: Final = "realtime_input_config.automatic_activity_detection"
-_WHERE: Final[Mapping[OptionalFeature, tuple[str, ...]]] = MappingProxyType(
+_PATHS: Final[Mapping[OptionalFeature, tuple[str, ...]]] = MappingProxyType(
     {
         OptionalFeature.VOCABULARY: ("input_audio_transcription.custom_vocabulary",),
         OptionalFeature.TEMPERATURE: ("temperature",),
@@ -186,10 +190,10 @@ _WHERE: Final[Mapping[OptionalFeature, tuple[str, ...]]] = MappingProxyType(
 )
 
 
-def present(config: types.LiveConnectConfig) -> frozenset[OptionalFeature]:
-    """Return the optional parts that a set-up has: what can be left out should it be refused."""
-    said = config.model_dump(exclude_none=True)
-    return frozenset(tier for tier, paths in _WHERE.items() if any(_has(said, path.split(".")) for path in paths))
+def optional_features(config: types.LiveConnectConfig) -> frozenset[OptionalFeature]:
+    """Return the optional features of a set-up, which can be omitted if it is refused."""
+    fields = config.model_dump(exclude_none=True)
+    return frozenset(one for one, paths in _PATHS.items() if any(_has(fields, path.split(".")) for path in paths))
 
 
 def _has(value: object, path: Sequence[str]) -> bool:
@@ -201,6 +205,6 @@ def _has(value: object, path: Sequence[str]) -> bool:
 
 
 def config_hash(settings: LiveSettings, model: str, declarations: Sequence[ToolDeclaration]) -> str:
-    """Name the part of a set-up that a session cannot change when it is resumed, or should not."""
+    """Return a hash of the set-up fields that a resumed session cannot or should not change."""
     kept = [model.removeprefix("models/"), settings.instruction, *sorted(tool.name for tool in declarations)]
     return hashlib.sha256(json.dumps(kept).encode()).hexdigest()[:16]

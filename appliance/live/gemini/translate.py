@@ -1,6 +1,6 @@
-"""From google-genai's words into ours: server messages into link messages, failures into `LinkError`. Pure.
+"""Translates google-genai's server messages to link messages and its exceptions to `LinkError`. Pure.
 
-Every foreign exception that a Live connection can raise is listed in `FOREIGN` and explained by `classify`.
+`SDK_ERRORS` are all the exceptions that a Live connection raises; `link_error` translates them.
 """
 
 import errno
@@ -15,7 +15,7 @@ from google.genai import errors, types
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from appliance.errors import LinkCause, LinkError
-from appliance.live.failures import ConnectionFailure, FailureKind, Phase, judge, shown
+from appliance.live.failures import ConnectionFailure, FailureKind, Phase, classify, redacted
 from appliance.live.messages import (
     GenerationComplete,
     GoAway,
@@ -41,16 +41,14 @@ from appliance.live.messages import (
 )
 from appliance.units import REPLY, Seconds
 
-__all__ = ["FOREIGN", "Phase", "classify", "translate"]
+__all__ = ["SDK_ERRORS", "Phase", "link_error", "translate"]
 
 # Messages
 
-MOST_CALLS: Final = 32
-"""The most tool calls in one message; more are refused with the whole message."""
-
-
-LONGEST_TEXT: Final = 4000
-"""Characters of a transcript in one message that are read: minutes of speech. The rest is left out."""
+MAX_CALLS: Final = 32
+"""Tool calls in one message; a message with more is refused."""
+MAX_TEXT: Final = 4000
+"""Characters of transcript in one message: minutes of speech. The rest is discarded."""
 
 
 def _ignore(_: str) -> None:
@@ -58,22 +56,22 @@ def _ignore(_: str) -> None:
 
 
 def translate(message: types.LiveServerMessage, on_malformed: Callable[[str], None] = _ignore) -> Iterator[LinkMessage]:
-    """Yield what one server message says, in the order in which it has to be acted upon.
+    """Yield the link messages of one server message, in the order in which they must be handled.
 
-    A server message may hold any combination of fields. An interruption comes first and takes the audio beside it
-    along; audio and transcripts come before the end of the turn that they belong to. A part that cannot be used is left
-    out, and ``on_malformed`` is called with what is wrong with it.
+    A server message may hold any combination of fields. An interruption comes first, and discards audio in the same
+    message; audio and transcripts come before the end of their turn. An unusable part is omitted, and ``on_malformed``
+    is called with a description of it.
 
     Raises:
-        LinkError: There are more than `MOST_CALLS` tool calls (PROTOCOL).
+        LinkError: More than `MAX_CALLS` tool calls (PROTOCOL).
     """
     content = message.server_content or types.LiveServerContent()
     if content.interrupted:
         yield Interrupted()
     yield from _tools(message, on_malformed)
-    if _is_at_work(content):
+    if _is_thinking(content):
         yield Thinking()
-    yield from _looked_up(content)
+    yield from _grounding(content)
     if not content.interrupted:
         yield from _audio(content, on_malformed)
     yield from _transcripts(content, on_malformed)
@@ -90,7 +88,7 @@ def _tools(message: types.LiveServerMessage, on_malformed: Callable[[str], None]
     if cancelled and cancelled.ids:
         yield ToolCallsCancelled(tuple(cancelled.ids))
     calls = (message.tool_call and message.tool_call.function_calls) or ()
-    if len(calls) > MOST_CALLS:
+    if len(calls) > MAX_CALLS:
         raise LinkError(f"the Live service sent {len(calls)} tool calls in one message", LinkCause.PROTOCOL)
     for call in calls:
         if not call.id or not call.name:
@@ -99,16 +97,16 @@ def _tools(message: types.LiveServerMessage, on_malformed: Callable[[str], None]
             yield ToolCall(call.id, call.name, call.args or {})
 
 
-def _is_at_work(content: types.LiveServerContent) -> bool:
-    """Return whether there is something that is not to be heard."""
+def _is_thinking(content: types.LiveServerContent) -> bool:
+    """Return whether the message has parts that are not to be heard."""
     parts = (content.model_turn and content.model_turn.parts) or ()
     return any(part.thought or part.executable_code or part.code_execution_result for part in parts)
 
 
-def _looked_up(content: types.LiveServerContent) -> Iterator[Grounding]:
-    found = content.grounding_metadata
-    if found or content.url_context_metadata:
-        webs = [chunk.web for chunk in (found and found.grounding_chunks) or ()]
+def _grounding(content: types.LiveServerContent) -> Iterator[Grounding]:
+    metadata = content.grounding_metadata
+    if metadata or content.url_context_metadata:
+        webs = [chunk.web for chunk in (metadata and metadata.grounding_chunks) or ()]
         yield Grounding(tuple(web.uri for web in webs if web and web.uri))
 
 
@@ -124,7 +122,7 @@ def _audio(content: types.LiveServerContent, on_malformed: Callable[[str], None]
         if kind != "audio/pcm" or rates not in ([], [f"rate={REPLY.rate_hz}"]):
             on_malformed(f"audio that is not 16-bit PCM at {REPLY.rate_hz} Hz")
         elif len(blob.data) % 2:
-            on_malformed("half an audio sample")  # on which side is unknown: played, it may be loud noise
+            on_malformed("half an audio sample")  # which half is unknown; played, it could be loud noise
         else:
             yield ReplyAudio(blob.data)
 
@@ -132,13 +130,13 @@ def _audio(content: types.LiveServerContent, on_malformed: Callable[[str], None]
 def _transcripts(
     content: types.LiveServerContent, on_malformed: Callable[[str], None]
 ) -> Iterator[HeardText | SpokenText]:
-    for kind, found in ((HeardText, content.input_transcription), (SpokenText, content.output_transcription)):
-        text = found.text if found else None
+    for kind, transcription in ((HeardText, content.input_transcription), (SpokenText, content.output_transcription)):
+        text = transcription.text if transcription else None
         if not text:
             continue
-        if len(text) > LONGEST_TEXT:
-            on_malformed(f"a transcript of more than {LONGEST_TEXT} characters")
-        yield kind(text[:LONGEST_TEXT])
+        if len(text) > MAX_TEXT:
+            on_malformed(f"a transcript of more than {MAX_TEXT} characters")
+        yield kind(text[:MAX_TEXT])
 
 
 def _status(content: types.LiveServerContent) -> Iterator[LinkMessage]:
@@ -156,12 +154,12 @@ _REASONS: Final[Mapping[types.TurnCompleteReason, TurnReason | None]] = {
     types.TurnCompleteReason.RESPONSE_REJECTED: TurnReason.FAILED,
     types.TurnCompleteReason.MAX_REGENERATION_REACHED: TurnReason.FAILED,
 }
-"""All others, and those to come, are about what was asked or made."""
+"""All others, and future ones, mean that the question or the answer was blocked."""
 
 
 def _turn_end(content: types.LiveServerContent) -> Iterator[LinkMessage]:
-    told = content.turn_complete_reason or types.TurnCompleteReason.TURN_COMPLETE_REASON_UNSPECIFIED
-    reason = _REASONS.get(told, TurnReason.REFUSED)
+    given = content.turn_complete_reason or types.TurnCompleteReason.TURN_COMPLETE_REASON_UNSPECIFIED
+    reason = _REASONS.get(given, TurnReason.REFUSED)
     if content.waiting_for_input or (content.turn_complete and reason is TurnReason.MORE_INPUT):
         yield WaitingForInput()
     if content.turn_complete:
@@ -178,17 +176,17 @@ def _session(message: types.LiveServerMessage) -> Iterator[LinkMessage]:
 
 
 def _consumed(update: types.LiveServerSessionResumptionUpdate) -> int | None:
-    """Return how many messages a handle covers. The index of the last one is taken to count the set-up as the first."""
+    """Return the number of messages that a handle covers; the index of the last one counts the set-up as the first."""
     index = update.last_consumed_client_message_index
     return None if index is None else max(0, index)
 
 
 def _usage(usage: types.UsageMetadata) -> Iterator[UsageReported]:
-    """Results of the service's own tools count as part of the prompt: they are billed as such."""
-    looked_up = _tokens(usage.tool_use_prompt_token_count, usage.tool_use_prompt_tokens_details)
+    """Yield the usage; results of the service's own tools are billed as part of the prompt."""
+    tool_use = _tokens(usage.tool_use_prompt_token_count, usage.tool_use_prompt_tokens_details)
     report = UsageReported(
         usage.total_token_count or 0,
-        prompt=_tokens(usage.prompt_token_count, usage.prompt_tokens_details) + looked_up,
+        prompt=_tokens(usage.prompt_token_count, usage.prompt_tokens_details) + tool_use,
         response=_tokens(usage.response_token_count, usage.response_tokens_details),
         thoughts=usage.thoughts_token_count or 0,
     )
@@ -197,12 +195,12 @@ def _usage(usage: types.UsageMetadata) -> Iterator[UsageReported]:
 
 
 def _tokens(count: int | None, details: list[types.ModalityTokenCount] | None) -> TokenCount:
-    """Return a count by kind. The details leave some of it out as a rule; what they leave out is ``other``."""
-    kinds = {types.MediaModality.TEXT: 0, types.MediaModality.AUDIO: 0}
+    """Return token counts by modality; tokens that the details omit, as they usually do, are ``other``."""
+    counts = {types.MediaModality.TEXT: 0, types.MediaModality.AUDIO: 0}
     for detail in details or ():
-        if detail.modality in kinds:
-            kinds[detail.modality] += detail.token_count or 0
-    text, audio = kinds.values()
+        if detail.modality in counts:
+            counts[detail.modality] += detail.token_count or 0
+    text, audio = counts.values()
     return TokenCount(text, audio, max(0, (count or 0) - text - audio))
 
 
@@ -215,7 +213,7 @@ def _voice_activity(message: types.LiveServerMessage) -> Iterator[LinkMessage]:
 
 
 def _duration(text: str) -> Seconds:
-    """Read a protobuf duration such as ``9.5s``; what cannot be read leaves no time."""
+    """Parse a protobuf duration such as ``9.5s``; 0 if it is malformed."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)s", text)
     return Seconds(float(match[1]) if match else 0.0)
 
@@ -223,25 +221,33 @@ def _duration(text: str) -> Seconds:
 # Failures
 
 
-FOREIGN: Final = (errors.APIError, WebSocketException, OSError, ValueError, TypeError, AttributeError, RecursionError)
-"""All that google-genai 3.4 raises where a connection or a message is at fault. The last four: a server message of a
-kind that it does not know, or that is malformed (`pydantic.ValidationError` is a ValueError), or without end."""
+SDK_ERRORS: Final = (
+    errors.APIError,
+    WebSocketException,
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+"""The exceptions that google-genai 3.4 raises for a failed connection or message. The last four are for a server
+message of an unknown kind, a malformed one (`pydantic.ValidationError` is a ValueError), or one nested without end."""
 
 _ABNORMAL: Final = 1006
-_CLOCK: Final = frozenset({9, 10})
-"""OpenSSL: the certificate is not valid yet, or no longer."""
+_CERTIFICATE_DATES: Final = frozenset({9, 10})
+"""OpenSSL's verify errors: the certificate is not valid yet, or has expired."""
 _NO_ROUTE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL})
 
 
-def classify(error: Exception, phase: Phase) -> LinkError:
-    """Return what one of `FOREIGN` means, in one line that holds no secret; `closing.TABLE` decides."""
-    ending = _ending(error, phase)
-    verdict = judge(ending)
-    return LinkError(_line(error, ending), verdict.cause, verdict.action)
+def link_error(error: Exception, phase: Phase) -> LinkError:
+    """Return the LinkError for one of `SDK_ERRORS`, its text free of secrets; `failures.TABLE` decides."""
+    failure = _failure(error, phase)
+    decision = classify(failure)
+    return LinkError(_text(error, failure), decision.cause, decision.action)
 
 
-def _ending(error: Exception, phase: Phase) -> ConnectionFailure:
-    """Take out of a foreign exception what there is to see."""
+def _failure(error: Exception, phase: Phase) -> ConnectionFailure:
+    """Extract the facts from an exception."""
     match error:
         case ConnectionClosed():
             return ConnectionFailure(phase, FailureKind.CLOSED, *_close_frame(error))
@@ -252,7 +258,7 @@ def _ending(error: Exception, phase: Phase) -> ConnectionFailure:
         case InvalidStatus():
             return ConnectionFailure(phase, FailureKind.ANSWERED, error.response.status_code)
         case OSError():
-            return ConnectionFailure(phase, _network_sign(error))
+            return ConnectionFailure(phase, _network_failure(error))
         case WebSocketException():
             return ConnectionFailure(phase, FailureKind.INTERCEPTED)
         case _:
@@ -260,21 +266,21 @@ def _ending(error: Exception, phase: Phase) -> ConnectionFailure:
 
 
 def _close_frame(error: ConnectionClosed) -> tuple[int, str]:
-    """Return code and reason of the close frame that was received; else of the one that we sent first."""
+    """Return code and reason of the received close frame, else of the one that we sent."""
     frame = error.rcvd or error.sent
     return (frame.code, frame.reason) if frame else (_ABNORMAL, "")
 
 
 def _close_code(error: errors.APIError) -> tuple[int, str]:
-    """Return code and reason: the SDK tells of 1006 where we ended the connection ourselves and why."""
+    """Return code and reason; the SDK reports 1006 although we closed the connection ourselves."""
     if error.code == _ABNORMAL and isinstance(error.__context__, ConnectionClosed):
         return _close_frame(error.__context__)
     return error.code or _ABNORMAL, str(error.details or "")
 
 
-def _network_sign(error: OSError) -> FailureKind:
+def _network_failure(error: OSError) -> FailureKind:
     match error:
-        case ssl.SSLCertVerificationError() if error.verify_code in _CLOCK:
+        case ssl.SSLCertVerificationError() if error.verify_code in _CERTIFICATE_DATES:
             return FailureKind.CLOCK
         case ssl.SSLError():
             return FailureKind.INTERCEPTED
@@ -286,21 +292,21 @@ def _network_sign(error: OSError) -> FailureKind:
             return FailureKind.NO_ROUTE if error.errno in _NO_ROUTE else FailureKind.BROKEN
 
 
-def _line(error: Exception, ending: ConnectionFailure) -> str:
-    """Return what happened; of foreign text only what the service said, and that without secrets."""
-    match ending.sign:
+def _text(error: Exception, failure: ConnectionFailure) -> str:
+    """Return a description of the failure; of foreign text it quotes only the service's, redacted."""
+    match failure.kind:
         case FailureKind.CLOSED:
-            return f"the Live service closed the connection ({shown(ending.code, ending.reason)})"
+            return f"the Live service closed the connection ({redacted(failure.code, failure.reason)})"
         case FailureKind.ANSWERED:
-            return f"the Live service answered with an error ({shown(ending.code, ending.reason)})"
+            return f"the Live service answered with an error ({redacted(failure.code, failure.reason)})"
         case FailureKind.CLOCK:
-            return "the certificate of the Live service is not valid today: is the clock of this device right?"
+            return "the Live service's certificate is not valid today: check this device's clock"
         case FailureKind.NO_NAME:
-            return "the name of the Live service cannot be looked up: is this network connected to the Internet?"
+            return "the Live service's name cannot be resolved: check this network's Internet connection"
         case FailureKind.TIMEOUT:
             return "the Live service did not answer in time"
         case FailureKind.UNREADABLE:
-            return f"the Live service sent what is not understood ({type(error).__name__})"
+            return f"the Live service sent messages that cannot be read ({type(error).__name__})"
         case FailureKind.INTERCEPTED:
             return _intercepted(error)
         case FailureKind.NO_ROUTE | FailureKind.BROKEN:
@@ -311,8 +317,8 @@ def _line(error: Exception, ending: ConnectionFailure) -> str:
 def _intercepted(error: Exception) -> str:
     match error:
         case ssl.SSLCertVerificationError():
-            return "the certificate of the Live service is not trusted: does something intercept this network?"
+            return "the Live service's certificate is not trusted: check whether this network intercepts connections"
         case ssl.SSLError():
-            return "no encrypted connection to the Live service comes about: does something intercept this network?"
+            return "no encrypted connection to the Live service: check whether this network intercepts connections"
         case _:
-            return f"what answers is not the Live service ({type(error).__name__})"
+            return f"something other than the Live service answers ({type(error).__name__})"

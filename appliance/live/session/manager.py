@@ -98,7 +98,7 @@ class SessionManager:
         """Open a link; `LinkOpened` or `LinkFailed` follows, perhaps after `LinkDelayed`."""
         if order.session is Session.CONTINUE_IF_RECENT:
             self._take(facts.ConversationStarted())
-            self._usage.conversation()
+            self._usage.begin_conversation()
             self._pending.forget()
             self._stalled = False
         self._wanted = order
@@ -136,7 +136,7 @@ class SessionManager:
 
     def send_text(self, text: str) -> None:
         """Say something in writing, now or once the link is open; an answer is due."""
-        self._recorder.written(text)
+        self._recorder.add_typed(text)
         self._take(facts.TextSent(text))
         self._pending.send_text(text)
 
@@ -356,7 +356,7 @@ class SessionManager:
 
     def truncate_reply(self) -> None:
         """Note what was heard of an interrupted answer, and tell the model, which believes that all of it was."""
-        cut = self._recorder.cut(self._playback.heard(self._recorder.epoch, loop_time()))
+        cut = self._recorder.truncate(self._playback.heard(self._recorder.epoch, loop_time()))
         if cut is None:
             return
         heard_ms, received_ms = (round(REPLY.duration(samples) * 1000) for samples in (cut.heard, cut.received))

@@ -14,7 +14,7 @@ from appliance.live.messages import Grounding, HandleUpdated, LinkMessage, ToolC
 from appliance.live.session import facts
 from appliance.live.session.callbacks import Callbacks, Playback, Uplink
 from appliance.live.session.machine import SessionMachine
-from appliance.live.transcript_recorder import TranscriptRecorder
+from appliance.live.transcript import TranscriptRecorder
 from appliance.live.usage.recorder import UsageRecorder
 
 

@@ -1,1 +1,1 @@
-"""Tokens used, what they cost, and the caps on both."""
+"""Tokens, their cost, and spending caps."""

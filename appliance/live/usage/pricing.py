@@ -1,4 +1,4 @@
-"""What conversations cost: tokens and money per turn, session, day and month, and when to stop. Pure.
+"""The cost of conversations, in tokens and money, per turn, session, day and month; spending caps. Pure.
 
 Money is counted in millionths of the price table's currency, so that sums are exact.
 """
@@ -15,13 +15,13 @@ from appliance.live.messages import TokenCount, UsageReported
 
 CURRENCY: Final = "USD"
 WARN_AT: Final = 0.8
-"""Part of a cap from which on there is a warning."""
+"""Fraction of a cap at which to warn."""
 MICRO: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Price of a million tokens, which is the price of one token in millionths."""
+    """Price per million tokens, which is the price of one token in millionths."""
 
     text_in: float
     audio_in: float
@@ -29,10 +29,10 @@ class Price:
     audio_out: float
 
     def micros(self, report: UsageReported) -> int:
-        """Return what a turn costs, in millionths. What the service does not explain counts as the dearest kind."""
-        unexplained = TokenCount(other=max(0, report.total_tokens - _counted(report)))
+        """Return the cost of a turn in millionths; tokens that the service does not break down cost the most."""
+        unspecified = TokenCount(other=max(0, report.total_tokens - _counted(report)))
         return round(
-            _at(report.prompt + unexplained, self.text_in, self.audio_in)
+            _at(report.prompt + unspecified, self.text_in, self.audio_in)
             + _at(report.response, self.text_out, self.audio_out)
             + report.thoughts * self.text_out
         )
@@ -46,21 +46,21 @@ def _at(tokens: TokenCount, text: float, audio: float) -> float:
     return tokens.text * text + tokens.audio * audio + tokens.other * max(text, audio)
 
 
-_DEAREST: Final = Price(text_in=0.75, audio_in=3.00, text_out=4.50, audio_out=12.00)
+_HIGHEST: Final = Price(text_in=0.75, audio_in=3.00, text_out=4.50, audio_out=12.00)
 PRICES: Final = (
-    ("gemini-3.8-live", _DEAREST),
-    ("gemini-3.1-flash-live", _DEAREST),
+    ("gemini-3.8-live", _HIGHEST),
+    ("gemini-3.1-flash-live", _HIGHEST),
     ("gemini-2.5-flash-native-audio", Price(text_in=0.50, audio_in=3.00, text_out=2.00, audio_out=12.00)),
 )
-"""By prefix; the first match wins. Audio, nearly all of what is billed, as on the service's price list (ai.google.dev,
-October 2026); the prices of text are not sure. No bill has confirmed them: caps are a safeguard, not accounts. What the
-service's own search costs is not counted."""
+"""By prefix; the first match wins. Prices of audio, which is nearly all of a bill, are from the service's price list
+(ai.google.dev, October 2026); those of text are uncertain. No bill has confirmed them: caps are a safeguard, not
+accounting. The cost of the service's own search is not counted."""
 
 
 def price_of(model: str) -> Price:
-    """Return the price of ``model``, with or without ``models/``; of an unknown one, the dearest known."""
+    """Return the price of ``model``, with or without ``models/``; the highest known for an unknown model."""
     name = model.removeprefix("models/")
-    return next((price for prefix, price in PRICES if name.startswith(prefix)), _DEAREST)
+    return next((price for prefix, price in PRICES if name.startswith(prefix)), _HIGHEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,34 +75,34 @@ class Cost:
 
     @property
     def money(self) -> float:
-        """In `CURRENCY`."""
+        """The cost in `CURRENCY`."""
         return self.micros / MICRO
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What was spent so far. Replaced, never changed."""
+    """The costs so far. Replaced, never changed."""
 
     day: date
     turn: Cost = Cost()
-    """The newest turn."""
+    """The latest turn."""
     session: Cost = Cost()
     today: Cost = Cost()
     month: Cost = Cost()
 
     def on(self, today: date) -> "Usage":
-        """Begin a new day or month, if it is one. A day that is past is not believed: the clock is not set yet."""
+        """Begin a new day or month if ``today`` is one. An earlier day is ignored: the clock is not set yet."""
         if today <= self.day:
             return self
         same_month = (today.year, today.month) == (self.day.year, self.day.month)
         return replace(self, day=today, today=Cost(), month=self.month if same_month else Cost())
 
     def new_session(self) -> "Usage":
-        """A conversation begins."""
+        """Reset turn and session: a conversation begins."""
         return replace(self, turn=Cost(), session=Cost())
 
     def add(self, report: UsageReported, price: Price, today: date) -> "Usage":
-        """Count one report; every report is billed, the whole context with it."""
+        """Add one report; each one is billed, including the whole context."""
         turn = Cost(max(report.total_tokens, _counted(report)), price.micros(report))
         usage = self.on(today)
         return replace(
@@ -110,7 +110,7 @@ class Usage:
         )
 
     def stored(self) -> dict[str, Any]:
-        """Return what outlives the program, as JSON values."""
+        """Return the values to keep across restarts, as JSON."""
         return {
             "day": self.day.isoformat(),
             "today": [self.today.tokens, self.today.micros],
@@ -119,24 +119,24 @@ class Usage:
 
 
 def restored(stored: object, today: date) -> Usage:
-    """Return what `Usage.stored` gave, as of ``today``; what is not of that form counts as nothing spent."""
+    """Restore the value of `Usage.stored` as of ``today``; anything else counts as nothing spent."""
     if not isinstance(stored, dict):
         return Usage(today)
     try:
-        usage = Usage(date.fromisoformat(stored["day"]), today=_spent(*stored["today"]), month=_spent(*stored["month"]))
+        usage = Usage(date.fromisoformat(stored["day"]), today=_cost(*stored["today"]), month=_cost(*stored["month"]))
     except (KeyError, TypeError, ValueError):
         return Usage(today)
     return usage.on(today)
 
 
-def _spent(tokens: object, micros: object) -> Cost:
+def _cost(tokens: object, micros: object) -> Cost:
     if not isinstance(tokens, int) or not isinstance(micros, int) or min(tokens, micros) < 0:
-        raise ValueError("no amounts")
+        raise ValueError("not a cost")
     return Cost(tokens, micros)
 
 
-class Span(Enum):
-    """What a cap is for."""
+class CapPeriod(Enum):
+    """The period of a cap."""
 
     SESSION = "session"
     DAY = "day"
@@ -144,7 +144,7 @@ class Span(Enum):
 
 
 class Level(Enum):
-    """How much of a cap is used up."""
+    """How far spending is from a cap."""
 
     OK = "ok"
     WARN = "warn"
@@ -153,7 +153,7 @@ class Level(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """The most that may be spent, in `CURRENCY`; None: no limit."""
+    """Spending limits in `CURRENCY`; None: no limit."""
 
     session: float | None = None
     day: float | None = None
@@ -162,32 +162,32 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How things stand."""
+    """Spending compared with the caps."""
 
     level: Level
-    span: Span | None = None
-    """Whose cap it is; None where all is well."""
+    period: CapPeriod | None = None
+    """The cap's period; None with `Level.OK`."""
 
 
-TOLD: Final[Mapping[Span, Trouble]] = MappingProxyType(
-    {Span.SESSION: Trouble.CAP_SESSION, Span.DAY: Trouble.CAP_DAY, Span.MONTH: Trouble.CAP_MONTH}
+CAP_TROUBLE: Final[Mapping[CapPeriod, Trouble]] = MappingProxyType(
+    {CapPeriod.SESSION: Trouble.CAP_SESSION, CapPeriod.DAY: Trouble.CAP_DAY, CapPeriod.MONTH: Trouble.CAP_MONTH}
 )
-"""What the household gets to know of a cap that is reached."""
-_LONGEST_FIRST: Final = (Span.MONTH, Span.DAY, Span.SESSION)
+"""The trouble message for a cap that is reached."""
+_LONGEST_FIRST: Final = (CapPeriod.MONTH, CapPeriod.DAY, CapPeriod.SESSION)
 
 
 def allowance(usage: Usage, caps: Caps) -> Allowance:
-    """Return whether the next turn may be had: the worst of all caps; of two equally bad, the longer one."""
+    """Compare spending with all caps and return the worst result; of equal ones, that of the longer period."""
     amounts = {
-        Span.SESSION: (usage.session, caps.session),
-        Span.DAY: (usage.today, caps.day),
-        Span.MONTH: (usage.month, caps.month),
+        CapPeriod.SESSION: (usage.session, caps.session),
+        CapPeriod.DAY: (usage.today, caps.day),
+        CapPeriod.MONTH: (usage.month, caps.month),
     }
-    levels = {span: _level(*amounts[span]) for span in _LONGEST_FIRST}
+    levels = {period: _level(*amounts[period]) for period in _LONGEST_FIRST}
     for level in (Level.STOP, Level.WARN):
-        for span, reached in levels.items():
+        for period, reached in levels.items():
             if reached is level:
-                return Allowance(level, span)
+                return Allowance(level, period)
     return Allowance(Level.OK)
 
 

@@ -1,4 +1,4 @@
-"""Counts what conversations cost as they go on, and keeps the sums over restarts."""
+"""Adds up the cost of conversations as they go on, and keeps the sums across restarts."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from appliance import log
 from appliance.core.events import Trouble
 from appliance.live.messages import UsageReported
 from appliance.live.ports import Store
-from appliance.live.usage.pricing import CURRENCY, TOLD, Caps, Level, allowance, price_of, restored
+from appliance.live.usage.pricing import CAP_TROUBLE, CURRENCY, Caps, Level, allowance, price_of, restored
 
 SETTLE_S: Final = 2.0
-"""Reports that come closer together are written as one."""
+"""Wait after a change, so that several reports are written at once."""
 
 
 class UsageRecorder:
-    """The sums of today and of this month; `run` writes them down."""
+    """Today's and this month's sums; `run` saves them."""
 
     def __init__(self, caps: Caps, store: Store, today: Callable[[], date]) -> None:
         self._caps = caps
@@ -26,13 +26,13 @@ class UsageRecorder:
         self._warned: Level = Level.OK
         self._changed = asyncio.Event()
 
-    def conversation(self) -> None:
-        """Another conversation begins."""
+    def begin_conversation(self) -> None:
+        """Reset the conversation's cost and warning."""
         self._usage = self._usage.on(self._today()).new_session()
         self._warned = Level.OK
 
     def count(self, report: UsageReported, model: str) -> None:
-        """Add what was billed, and log it."""
+        """Add and log a usage report."""
         self._usage = self._usage.add(report, price_of(model), self._today())
         usage = self._usage
         log.event(
@@ -49,30 +49,30 @@ class UsageRecorder:
         self._changed.set()
 
     def _warn(self) -> None:
-        """Say once in a conversation that a cap is near or reached."""
-        how = allowance(self._usage, self._caps)
-        if how.span and how.level is not self._warned:
-            self._warned = how.level
-            log.event("usage.cap", level="warning", cap=how.span.value, reached=how.level.value)
+        """Log, once in a conversation, that a cap is near or reached."""
+        current = allowance(self._usage, self._caps)
+        if current.period and current.level is not self._warned:
+            self._warned = current.level
+            log.event("usage.cap", level="warning", cap=current.period.value, reached=current.level.value)
 
     @property
     def stop(self) -> Trouble | None:
-        """Why no further turn may be had; None where one may."""
-        how = allowance(self._usage.on(self._today()), self._caps)
-        return TOLD[how.span] if how.span and how.level is Level.STOP else None
+        """The reason to stop the conversation; None if spending is below all caps."""
+        current = allowance(self._usage.on(self._today()), self._caps)
+        return CAP_TROUBLE[current.period] if current.period and current.level is Level.STOP else None
 
     async def run(self) -> None:
-        """Write what has changed, until cancelled; then once more."""
+        """Save changes until cancelled, and once more then."""
         try:
             while True:
                 await self._changed.wait()
                 await asyncio.sleep(SETTLE_S)
-                await self._write()
+                await self._save()
         finally:
             if self._changed.is_set():
-                await self._write()
+                await self._save()
 
-    async def _write(self) -> None:
+    async def _save(self) -> None:
         self._changed.clear()
         await self._store.save(self._usage.stored())
 

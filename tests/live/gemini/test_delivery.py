@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.live.gemini.delivery import LONGEST, DeliveryTracker
+from appliance.live.gemini.transport import MAX_CHUNKS, DeliveryTracker
 
 
 def test_a_chunk_has_arrived_once_its_last_byte_has():
@@ -23,9 +23,9 @@ def test_what_arrived_and_what_did_not_is_what_was_sent(chunks, acknowledged):
 
 def test_only_the_newest_chunks_are_remembered():
     delivery = DeliveryTracker()
-    for number in range(2 * LONGEST):
+    for number in range(2 * MAX_CHUNKS):
         delivery.sent(1, number + 1)
-    assert delivery.undelivered(0) == LONGEST
+    assert delivery.undelivered(0) == MAX_CHUNKS
 
 
 def test_what_a_handle_does_not_cover_is_what_was_sent_after_its_last_message():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.config.schema import LiveSettings
 from appliance.core.state import Mode
-from appliance.live.gemini.setup import config_hash, live_config, present
+from appliance.live.gemini.setup import config_hash, live_config, optional_features
 from appliance.live.ports import Locks, OptionalFeature, Request, ToolBehavior, ToolDeclaration
 
 CLOCK = ToolDeclaration("get_time", "The time.", {"type": "object", "properties": {}})
@@ -169,8 +169,8 @@ WHERE = {
 @pytest.mark.parametrize("tier", OptionalFeature)
 def test_each_part_is_found_in_a_set_up_and_can_be_left_out_of_it(tier):
     model = WHERE.get(tier, PLAIN)
-    with_it = present(asked(model, **EVERYTHING))
-    without_it = present(asked(model, **EVERYTHING, omitted=frozenset({tier})))
+    with_it = optional_features(asked(model, **EVERYTHING))
+    without_it = optional_features(asked(model, **EVERYTHING, omitted=frozenset({tier})))
     assert tier in with_it
     implied = {
         OptionalFeature.TRANSCRIPTION: {OptionalFeature.VOCABULARY},
@@ -181,11 +181,11 @@ def test_each_part_is_found_in_a_set_up_and_can_be_left_out_of_it(tier):
 
 @given(st.sets(st.sampled_from(OptionalFeature)), st.sampled_from([PLAIN, THINKING, OLD, OLDER, "gemini-9-live"]))
 def test_nothing_that_was_left_out_is_left_in(without, model):
-    assert not present(asked(model, **EVERYTHING, omitted=frozenset(without))) & without
+    assert not optional_features(asked(model, **EVERYTHING, omitted=frozenset(without))) & without
 
 
 def test_what_everybody_gets_can_be_refused_too():
-    assert present(asked()) == {
+    assert optional_features(asked()) == {
         OptionalFeature.LANGUAGE,
         OptionalFeature.TOOL_BEHAVIOR,
         OptionalFeature.TRANSCRIPTION,

@@ -11,7 +11,7 @@ from websockets.frames import Close
 from websockets.http11 import Response
 
 from appliance.errors import LinkAction, LinkCause, LinkError
-from appliance.live.gemini.translate import MOST_CALLS, Phase, classify, translate
+from appliance.live.gemini.translate import MAX_CALLS, Phase, link_error, translate
 from appliance.live.messages import (
     GenerationComplete,
     GoAway,
@@ -186,8 +186,8 @@ def test_a_tool_call_that_cannot_be_answered_is_left_out():
 
 
 def test_a_message_with_too_many_tool_calls_breaks_the_contract_as_a_whole():
-    calls = [{"id": f"{number}", "name": "get_time"} for number in range(MOST_CALLS + 1)]
-    assert len(translated(toolCall={"functionCalls": calls[1:]})) == MOST_CALLS
+    calls = [{"id": f"{number}", "name": "get_time"} for number in range(MAX_CALLS + 1)]
+    assert len(translated(toolCall={"functionCalls": calls[1:]})) == MAX_CALLS
     with pytest.raises(LinkError) as error:
         translated(toolCall={"functionCalls": calls})
     assert error.value.cause is LinkCause.PROTOCOL
@@ -204,12 +204,12 @@ FAILURES: list[tuple[Exception, LinkCause, LinkCause, str]] = [
     (ConnectionRefusedError(errno.ECONNREFUSED, "x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "refused"),
     (OSError(errno.ENETUNREACH, "x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "unreachable"),
     (OSError("Multiple exceptions"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "cannot be reached"),
-    (socket.gaierror(socket.EAI_NONAME, "x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "looked up"),
+    (socket.gaierror(socket.EAI_NONAME, "x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "cannot be resolved"),
     (untrusted(9), LinkCause.UNREACHABLE, LinkCause.DROPPED, "clock"),
     (untrusted(10), LinkCause.UNREACHABLE, LinkCause.DROPPED, "clock"),
     (untrusted(18), LinkCause.UNREACHABLE, LinkCause.DROPPED, "not trusted"),
     (ssl.SSLError(1, "handshake failure"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "encrypted"),
-    (InvalidMessage("x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "not the Live service"),
+    (InvalidMessage("x"), LinkCause.UNREACHABLE, LinkCause.DROPPED, "other than the Live service"),
     (InvalidStatus(Response(302, "Found", Headers(), b"")), LinkCause.UNREACHABLE, LinkCause.DROPPED, "302"),
     (ConnectionClosedError(Close(1011, "x"), None), LinkCause.UNREACHABLE, LinkCause.DROPPED, "1011"),
     (ConnectionClosedError(None, None), LinkCause.UNREACHABLE, LinkCause.DROPPED, "1006"),
@@ -225,9 +225,9 @@ FAILURES: list[tuple[Exception, LinkCause, LinkCause, str]] = [
 
 def test_every_failure_has_a_cause_and_a_line():
     for error, opening, opened, says in FAILURES:
-        assert classify(error, Phase.OPENING).cause is opening, error
-        assert classify(error, Phase.OPEN).cause is opened, error
-        line = str(classify(error, Phase.OPEN))
+        assert link_error(error, Phase.OPENING).cause is opening, error
+        assert link_error(error, Phase.OPEN).cause is opened, error
+        line = str(link_error(error, Phase.OPEN))
         assert says in line
         assert "\n" not in line
         assert len(line) < 250
@@ -253,7 +253,7 @@ def test_every_failure_has_a_cause_and_a_line():
     ids=str,
 )
 def test_every_kind_of_failure_is_recognised(error, action):
-    assert classify(error, Phase.OPENING).action is action
+    assert link_error(error, Phase.OPENING).action is action
 
 
 def test_a_connection_that_we_ended_ourselves_says_why():
@@ -267,9 +267,9 @@ def test_a_connection_that_we_ended_ourselves_says_why():
             return told
 
     too_big = as_the_sdk_tells(ConnectionClosedError(None, Close(1009, "message too big")))
-    assert "1009: message too big" in str(classify(too_big, Phase.OPEN))
+    assert "1009: message too big" in str(link_error(too_big, Phase.OPEN))
     broken = as_the_sdk_tells(ConnectionClosedError(None, None))
-    assert "(1006)" in str(classify(broken, Phase.OPEN))
+    assert "(1006)" in str(link_error(broken, Phase.OPEN))
 
 
 def test_no_line_holds_a_secret_or_what_was_said():
@@ -277,12 +277,12 @@ def test_no_line_holds_a_secret_or_what_was_said():
     key = "AIza" + "Sy" * 10
     reason = f"Token {token} and\nkey {key} " + "are wrong " * 40
     for error in (errors.APIError(1008, reason), ConnectionClosedError(Close(1008, reason), None), ValueError(reason)):
-        line = str(classify(error, Phase.OPENING))
+        line = str(link_error(error, Phase.OPENING))
         assert "abcDEF" not in line
         assert "SySySy" not in line
         assert "\n" not in line
         assert len(line) < 250
-    assert "wrong" not in str(classify(ValueError(reason), Phase.OPEN))
+    assert "wrong" not in str(link_error(ValueError(reason), Phase.OPEN))
 
 
 @pytest.mark.parametrize(

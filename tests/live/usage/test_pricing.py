@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from appliance.live.messages import TokenCount, UsageReported
 from appliance.live.usage.pricing import (
+    CAP_TROUBLE,
     PRICES,
-    TOLD,
     Allowance,
+    CapPeriod,
     Caps,
     Cost,
     Level,
     Price,
-    Span,
     Usage,
     allowance,
     price_of,
@@ -148,14 +148,14 @@ CAPS = Caps(session=1.0, day=2.0, month=30.0)
     [
         (spent(), Level.OK, None),
         (spent(0.79, 1.59, 23.9), Level.OK, None),
-        (spent(session=0.8), Level.WARN, Span.SESSION),
-        (spent(day=1.6), Level.WARN, Span.DAY),
-        (spent(month=24.0), Level.WARN, Span.MONTH),
-        (spent(session=1.0), Level.STOP, Span.SESSION),
-        (spent(day=2.0), Level.STOP, Span.DAY),
-        (spent(month=30.0), Level.STOP, Span.MONTH),
-        (spent(session=1.0, month=24.0), Level.STOP, Span.SESSION),
-        (spent(1.0, 2.0, 30.0), Level.STOP, Span.MONTH),
+        (spent(session=0.8), Level.WARN, CapPeriod.SESSION),
+        (spent(day=1.6), Level.WARN, CapPeriod.DAY),
+        (spent(month=24.0), Level.WARN, CapPeriod.MONTH),
+        (spent(session=1.0), Level.STOP, CapPeriod.SESSION),
+        (spent(day=2.0), Level.STOP, CapPeriod.DAY),
+        (spent(month=30.0), Level.STOP, CapPeriod.MONTH),
+        (spent(session=1.0, month=24.0), Level.STOP, CapPeriod.SESSION),
+        (spent(1.0, 2.0, 30.0), Level.STOP, CapPeriod.MONTH),
     ],
 )
 def test_the_worst_cap_decides(usage, level, span):
@@ -171,5 +171,5 @@ def test_a_cap_of_nothing_stops_everything():
 
 
 def test_the_household_is_told_of_every_cap():
-    assert set(TOLD) == set(Span)
+    assert set(CAP_TROUBLE) == set(CapPeriod)
     assert Cost(0, 1_500_000).money == 1.5

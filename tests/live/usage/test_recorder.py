@@ -29,11 +29,11 @@ def test_a_cap_stops_what_it_is_for():
     assert stop(meter) is None
     meter.count(DOLLAR, MODEL)
     assert stop(meter) is Trouble.CAP_SESSION
-    meter.conversation()
+    meter.begin_conversation()
     assert stop(meter) is None
     meter.count(DOLLAR, MODEL)
     assert stop(meter) is Trouble.CAP_DAY
-    meter.conversation()
+    meter.begin_conversation()
     assert stop(meter) is Trouble.CAP_DAY
 
 
