@@ -69,50 +69,50 @@ class UpstreamService(Section):
     """The service that mints tokens."""
 
     base_url: HttpsUrl | None = None
-    """Its address; empty: Google's own."""
+    """Address. Empty: Google's."""
     ca_file: Path | None = None
-    """Certificates to trust instead of the public ones: for the simulator."""
+    """Certificates to trust instead of the public ones; for the simulator."""
     timeout_s: float = Field(default=4.0, ge=0.5, le=30)
-    """The longest wait for a token; less than devices wait for theirs."""
+    """Longest wait for a token, in seconds. Keep it below the time that devices wait (5)."""
 
 
 class LockSettings(Section):
-    """What tokens lock, beside the model: a device that asks for something else gets this."""
+    """Values that tokens lock, besides the model. They replace the values that a device asks for."""
 
     voice: str | None = Field(default=None, min_length=1)
-    """One of the service's prebuilt voices; empty: the device chooses. Locks the language too."""
+    """One of the service's prebuilt voices. Empty: the device chooses. Locks the language, too."""
     language: str | None = Field(default=None, min_length=1)
-    """BCP-47 code of the language to speak; empty: the device chooses. Locks the voice too."""
+    """Language to speak, as a BCP-47 code. Empty: the device chooses. Locks the voice, too."""
     instruction: str | None = Field(default=None, min_length=1)
-    """The system instruction; empty: the device chooses."""
+    """The system instruction. Empty: the device chooses."""
 
 
 class DeviceLimits(Section):
     """Limits for each device; 0: no limit.
 
-    A token counts as one conversation, with all the time that it is good for, until the device reports what it was used
-    for. A device that lies about that is held by these limits too.
+    A token counts as one conversation that takes all of its time, until the device reports what it was used for. A
+    device that lies about that is limited all the same.
     """
 
     sessions_day: int = Field(default=120, ge=0)
-    """Conversations in one day. A self-test is one; a token that was not used is none."""
+    """Conversations per day. A self-test counts as one; an unused token does not count."""
     minutes_month: int = Field(default=0, ge=0)
-    """Minutes of conversation in one month: started minutes count in full, and each conversation with at least one."""
+    """Minutes of conversation per month. A started minute counts in full, and each conversation at least one."""
     burst: int = Field(default=12, ge=0)
-    """Conversations that may begin in ten minutes."""
+    """Conversations that may begin within ten minutes."""
     concurrent: int = Field(default=8, ge=0)
-    """Tokens that may be in use at once. One counts until its device reports the end, or its time is over."""
+    """Tokens in use at once. A token counts until its device reports the end, or it expires."""
     unused_day: int = Field(default=100, ge=0)
-    """Tokens in one day that a device may report as unused; more count as conversations. A device fetches a token in
-    advance after each conversation, and throws it away when nobody speaks for ten minutes."""
+    """Tokens per day that a device may report as unused; further ones count as conversations. After each conversation a
+    device fetches a token in advance, and discards it if nobody speaks for ten minutes."""
     time_zone: TimeZone = UTC_NAME
-    """Where days and months begin and end: "Europe/Berlin", for instance."""
+    """Time zone of days and months, for example "Europe/Berlin"."""
     clone_conflicts_day: int = Field(default=3, ge=0)
-    """Sequence numbers used twice in a day after which a device is suspended: somebody has a copy of its key."""
+    """Reused sequence numbers per day after which a device is suspended, because its key has been copied."""
 
 
 class ServerSettings(LayeredSettings):
-    """The whole tree."""
+    """All settings."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -125,55 +125,55 @@ class ServerSettings(LayeredSettings):
     )
 
     host: str = "127.0.0.1"
-    """Address to listen on; ``::`` or ``0.0.0.0`` for all."""
+    """Address to listen on. ``::`` listens on all, IPv6 and IPv4; ``0.0.0.0`` on all IPv4 addresses."""
     port: int = Field(default=8443, ge=0, le=65535)
-    """Port to listen on; 0: any free one."""
+    """Port to listen on. 0: any free one."""
     tls_certificate: Path | None = None
     """The server's certificate chain, PEM."""
     tls_key: Path | None = None
-    """Its private key, PEM."""
+    """The private key of the certificate, PEM; not readable by others."""
     authorities: tuple[Authority, ...] = ()
-    """Names under which devices address this server (``host`` or ``host:port``); empty: that of ``public_url``, or any
-    where that is empty too. A request that was signed for another name is refused."""
+    """Names by which devices address this server (``host`` or ``host:port``). Empty: that of ``public_url``, or any if
+    that is empty, too. Requests signed for another name are refused."""
     proxies: tuple[IPvAnyNetwork, ...] = ()
-    """Addresses or networks (``10.0.0.0/24``) of the proxies in front of this server; empty: there is none. They say in
-    ``X-Forwarded-For`` where a request comes from; nobody else is believed."""
+    """Addresses or networks (``10.0.0.0/24``) of proxies in front of this server. ``X-Forwarded-For`` is believed only
+    from these."""
     public_url: HttpsUrl | None = None
-    """Address under which devices reach this server, for join strings."""
+    """Address by which devices reach this server; part of every join string."""
     state_dir: Path | None = None
-    """Directory of the database and the server's key; empty: ``$STATE_DIRECTORY``, or ``state`` beside this file."""
+    """Directory of the database and the server's keys. Empty: ``$STATE_DIRECTORY``, or ``state`` beside this file."""
     database_url: str | None = Field(default=None, repr=False)
-    """``postgresql://user@host/name``; empty: SQLite in the state directory."""
+    """``postgresql://user@host/name``. Empty: SQLite in the state directory, enough for a hundred devices."""
     signing_key_file: Path | None = None
-    """The key that answers are signed with, Ed25519 in PEM; empty: the systemd credential ``signing-key``, or a file in
-    the state directory, made at the first start. All servers of one fleet have the same."""
+    """Key that signs answers, Ed25519 in PEM. Empty: the systemd credential ``signing-key``, or a file in the state
+    directory, made at the first start. All servers of a fleet need the same."""
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    """Port on 127.0.0.1 for Prometheus; empty: none; 0: any free one."""
+    """Port on 127.0.0.1 for Prometheus. Empty: none. 0: any free one."""
     security_contact: str | None = Field(default=None, pattern=r"^(mailto:|https://)[!-~]{3,200}$")
-    """Whom to tell of a weakness, for ``/.well-known/security.txt``: ``mailto:`` or ``https://``."""
+    """Contact for vulnerability reports, in ``/.well-known/security.txt``: ``mailto:`` or ``https://``."""
     min_agent_version: str = Field(default="0", pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){0,3}$")
-    """Devices with an older version of the appliance are refused."""
+    """Oldest version of the appliance that is served; devices with an older one are refused."""
     latest_agent_version: str | None = Field(default=None, pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){0,3}$")
-    """What devices are told to be the newest version."""
+    """Newest version of the appliance, reported to devices."""
     api_key: SecretStr
-    """The Gemini API key; not for the file but for the credential ``gemini-api-key``, or the environment. Several, of
-    different projects, with white space between: devices are spread over them."""
+    """The Gemini API key. Do not write it into this file; use the systemd credential ``gemini-api-key`` or the variable
+    ``GEMINI_API_KEY``. Separate several keys, of different projects, by white space; devices are spread over them."""
     model: str = Field(default="gemini-3.8-live", min_length=1)
-    """The Live model; always locked."""
+    """The Live model. Every token locks it."""
     api_version: str = Field(default="v1alpha", pattern=r"^v[0-9a-z]{1,16}$")
-    """Version of the API that tokens are minted with and good for."""
+    """API version of the tokens."""
     live_base_url: HttpsUrl | None = None
-    """Address of the Live service that devices are told; empty: Google's own."""
+    """Address of the Live service, as given to devices. Empty: Google's."""
     max_session_min: float = Field(default=15.0, gt=0, le=60)
-    """Minutes until a token's session ends, from when it can last begin."""
+    """Longest session, in minutes, counted from the last moment at which it can begin."""
     upstream: UpstreamService = UpstreamService()
     """The service that mints tokens."""
     lock: LockSettings = LockSettings()
-    """What tokens lock."""
+    """Values that tokens lock, besides the model. They replace the values that a device asks for."""
     limits: DeviceLimits = DeviceLimits()
-    """What one device may use."""
+    """Limits for each device; 0: no limit."""
     devices: Mapping[DeviceId, PublicKey] = Field(default_factory=dict)
-    """Device id = its public key: Ed25519 in PEM or as 32 bytes in base64, or P-256 in PEM."""
+    """Devices that need not enrol: id = public key (Ed25519 in PEM or as 32 bytes in base64, or P-256 in PEM)."""
 
     @field_validator("api_key")
     @classmethod
