@@ -146,4 +146,4 @@ class WavSpeaker:
                 playback.heartbeat()
         finally:
             playback.disconnect()
-        raise CannotWriteError("the WAV file is full: a file holds 24 hours")
+        raise CannotWriteError("the WAV file is full: it holds 24 hours at most")

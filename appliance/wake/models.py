@@ -102,7 +102,7 @@ def _classifier(model: str, own_folder: Path) -> Path:
             return other  # its error message says what to do
         likely = difflib.get_close_matches(model, known, n=1)
         meant = f"did you mean {likely[0]}? " if likely else ""
-        raise WakeModelError(f'there is no wake word "{model}": {meant}known are {", ".join(known)}')
+        raise WakeModelError(f'unknown wake word "{model}": {meant}choose one of {", ".join(known)}')
     return _find(_WORDS.get(model, f"{model}.onnx"), own_folder)
 
 
@@ -129,7 +129,7 @@ def _graph(path: Path) -> Graph:
     if path.suffix == _TFLITE or content[4:8] == b"TFL3":
         raise WakeModelError(f"{path} is a TensorFlow Lite graph: set wake.model to the ONNX file of the same word")
     if content.startswith(b"version https://git-lfs"):
-        raise WakeModelError(f"{path} only says where the graph is: run git lfs pull where it comes from")
+        raise WakeModelError(f"{path} is a Git LFS pointer instead of the graph: run git lfs pull where you got it")
     _verify(path, content, _SHA256.get(path.name))
     return Graph(content, {name: _weights(path, name) for name in _kept_elsewhere(content)})
 
@@ -143,7 +143,7 @@ def _weights(graph: Path, name: str) -> bytes:
     """Return a file beside a graph, verified."""
     path = graph.with_name(name) if Path(name).name == name else None
     if path is None or not path.is_file():
-        raise WakeModelError(f"{graph} keeps its weights in {name}: put that beside it, with its digest")
+        raise WakeModelError(f"{graph} keeps its weights in {name}: put that file beside it, with its digest")
     content = _read(path)
     _verify(path, content, None, _digest_file(graph))
     return content
@@ -180,11 +180,11 @@ def _expected_digest(path: Path, files: Sequence[Path]) -> str:
     remedy = f"sha256sum {path} > {files[0]}"
     there = [file for file in files if file.is_file()]
     if not there:
-        raise WakeModelError(f"{path} has no digest beside it: {remedy}")
+        raise WakeModelError(f"{path} has no digest beside it: run {remedy}")
     for file in there:
         if (digest := _digest_in(file, path.name, sole=file == files[0])) is not None:
             return digest
-    raise WakeModelError(f"{there[0]} holds no sha256 of {path.name}: {remedy}")
+    raise WakeModelError(f"{there[0]} holds no sha256 of {path.name}: run {remedy}")
 
 
 def _digest_in(file: Path, name: str, *, sole: bool) -> str | None:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import pytest
 
-from appliance.audio.capture.resume_point import MARGIN_S
+from appliance.audio.capture.spans import MARGIN_S
 from appliance.audio.capture.uplink import LONGEST_CHUNK_MS
 from appliance.core.state import State
 from appliance.demo.accounting import Account, account

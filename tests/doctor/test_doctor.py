@@ -45,9 +45,9 @@ VIRTUAL = Settings(
     ("fault", "severity", "says"),
     [
         (Fault.FINE, Severity.OK, "virtual_mic opens: 16000 Hz, mono"),
-        (Fault.BUSY, Severity.NOTE, "another program has"),
-        (Fault.ABSENT, Severity.PROBLEM, "is not there"),
-        (Fault.DENIED, Severity.PROBLEM, "add it to the group audio"),
+        (Fault.BUSY, Severity.NOTE, "another program uses"),
+        (Fault.ABSENT, Severity.PROBLEM, "is missing"),
+        (Fault.DENIED, Severity.PROBLEM, "add this user to the group audio"),
     ],
 )
 def test_a_card_is_looked_for_under_its_name(plug_in: PlugIn, fault, severity, says):
@@ -84,7 +84,7 @@ def test_a_card_that_is_there_is_fit_only_if_the_daemon_can_open_it(plug_in: Plu
             r"cannot be opened: ALSA says: .*hook_of_nobody",
         ),
         ("pcm.!virtual_mic { type nobody }\n", r"cannot be opened: ALSA says: .*libasound_module_pcm_nobody\.so"),
-        ('pcm.!virtual_mic { type plug slave.pcm "gone" }\n', "is not there: .*; ALSA says: Unknown PCM gone"),
+        ('pcm.!virtual_mic { type plug slave.pcm "gone" }\n', "is missing: .*; ALSA says: Unknown PCM gone"),
     ],
 )
 def test_what_is_wrong_with_asound_conf_is_told_in_alsas_own_words(plug_in: PlugIn, mistake, says):

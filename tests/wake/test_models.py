@@ -57,13 +57,13 @@ def test_an_unknown_word_is_answered_with_what_was_meant_and_what_there_is(tmp_p
     with pytest.raises(WakeModelError) as raised:
         models.load("hey_jarvs", tmp_path)
     assert str(raised.value) == (
-        'there is no wake word "hey_jarvs": did you mean hey_jarvis? '
-        "known are alexa, hey_jarvis, hey_mycroft, hey_rhasspy, hey_marvin"
+        'unknown wake word "hey_jarvs": did you mean hey_jarvis? '
+        "choose one of alexa, hey_jarvis, hey_mycroft, hey_rhasspy, hey_marvin"
     )
 
 
 def test_a_word_like_no_other_is_answered_without_a_guess():
-    with pytest.raises(WakeModelError, match=r'^there is no wake word "computer": known are alexa, '):
+    with pytest.raises(WakeModelError, match=r'^unknown wake word "computer": choose one of alexa, '):
         models.load("computer")
 
 
@@ -112,7 +112,7 @@ def test_a_graph_of_the_installers_own_needs_its_digest(tmp_path):
     with pytest.raises(WakeModelError, match=r"hey_marvin\.onnx is altered"):
         models.load("hey_marvin", tmp_path)
     path.with_name("hey_marvin.onnx.sha256").unlink()
-    with pytest.raises(WakeModelError, match=r"hey_marvin\.onnx has no digest beside it: sha256sum "):
+    with pytest.raises(WakeModelError, match=r"hey_marvin\.onnx has no digest beside it: run sha256sum "):
         models.load("hey_marvin", tmp_path)
 
 
@@ -153,7 +153,7 @@ def test_a_digest_is_read_however_it_was_written(tmp_path, written, encoding):
 def test_a_file_without_the_digest_is_refused(tmp_path, text):
     path = own_model(tmp_path, "hey_marvin")
     path.with_name("hey_marvin.onnx.sha256").write_text(text)
-    with pytest.raises(WakeModelError, match=r"sha256 holds no sha256 of hey_marvin\.onnx: sha256sum "):
+    with pytest.raises(WakeModelError, match=r"sha256 holds no sha256 of hey_marvin\.onnx: run sha256sum "):
         models.load("hey_marvin", tmp_path)
 
 
@@ -177,7 +177,7 @@ def test_weights_beside_a_graph_come_with_it_and_are_verified_as_well(tmp_path):
     with pytest.raises(WakeModelError, match=r"as_exported\.onnx\.data is altered"):
         models.load("hey_marvin", tmp_path)
     weights.unlink()
-    with pytest.raises(WakeModelError, match=r"keeps its weights in as_exported\.onnx\.data: put that beside it"):
+    with pytest.raises(WakeModelError, match=r"keeps its weights in as_exported\.onnx\.data: put that file beside it"):
         models.load("hey_marvin", tmp_path)
 
 

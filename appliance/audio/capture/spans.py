@@ -1,11 +1,22 @@
-"""Spans of microphone audio and the sink that they go to: the uplink's records. Loop thread only."""
+"""Spans of microphone audio, the sink that they go to, and how much a session surely knows: the uplink's records.
 
+Loop thread only; times are monotonic.
+"""
+
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from appliance.audio.ports import UplinkSink
 from appliance.core.state import Mode
-from appliance.units import SampleIndex
+from appliance.units import SampleIndex, Seconds
+
+MARGIN_S: Final = 0.5
+"""Age below which sent audio does not count as covered by a handle: it may have been in transit, in a relay or in the
+service, when the handle was made. Sending it twice is better than losing it."""
+_CHUNKS: Final = 128
+"""More than can be sent within the margin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,28 @@ class LossCounter:
             self._on_dropped(new)
 
 
+class ResumePoint:
+    """End of the audio that a session surely knows when resumed: covered by its newest handle, or replied to."""
+
+    def __init__(self) -> None:
+        self.to: int | None = None
+        """The first sample that the session may not know; None before the first handle."""
+        self._recent: deque[tuple[Seconds, int]] = deque(maxlen=_CHUNKS)
+
+    def sent(self, begin: int, now: Seconds) -> None:
+        """Note a sent chunk that begins at this sample."""
+        self._recent.append((now, begin))
+
+    def handle_came(self, delivered_to: int, now: Seconds) -> None:
+        """Note a new handle; samples from ``delivered_to`` on may not have arrived."""
+        self.to = min([delivered_to, *(begin for at, begin in self._recent if at > now - MARGIN_S)])
+
+    def answered(self, to: int) -> None:
+        """Note that samples before ``to`` have their reply, so that they are not sent again for an older handle."""
+        if self.to is not None:
+            self.to = max(self.to, to)
+
+
 def start_of_newest(spans: Iterable[Span], mode: Mode | None, samples: int, newest: int) -> int:
     """Return where the last ``samples`` that were sent of these spans begin; ``newest`` if none of them was.
 
@@ -104,8 +137,3 @@ def start_of_newest(spans: Iterable[Span], mode: Mode | None, samples: int, newe
         samples -= taken
         at = span.cursor - taken
     return at
-
-
-def span_start(spans: Iterable[Span], at: int) -> int:
-    """Return the start of the span that contains or precedes ``at``; ``at`` if there is none."""
-    return max((span.start for span in spans if span.start <= at), default=at)

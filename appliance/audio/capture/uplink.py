@@ -13,8 +13,7 @@ from contextlib import suppress
 from typing import Final
 
 from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
-from appliance.audio.capture.resume_point import ResumePoint
-from appliance.audio.capture.spans import AttachedSink, LossCounter, Span, UplinkCounts, span_start, start_of_newest
+from appliance.audio.capture.spans import AttachedSink, LossCounter, ResumePoint, Span, UplinkCounts, start_of_newest
 from appliance.audio.ports import UplinkSink
 from appliance.clock import loop_time
 from appliance.core.state import Gate, Mode
@@ -214,7 +213,8 @@ class Uplink:
         if to_handle and self._known.to is not None:
             at = min(at, self._known.to)
             if self._mode is Mode.PUSH_TO_TALK:
-                at = max(span_start(self._reported, at), self._answered_to)
+                begin = max((span.start for span in self._reported if span.start <= at), default=at)
+                at = max(begin, self._answered_to)
         before = self._repeated
         takes_s = self._go_back(at)
         self._requeued += self._repeated - before

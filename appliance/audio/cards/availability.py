@@ -51,13 +51,13 @@ def _explain(device: PcmDevice, noun: str, probed: ProbeResult) -> str:
         case Availability.AVAILABLE:
             return ""
         case Availability.BUSY:
-            return f"another program has the {noun} {label}: `appliance devices` shows which"
+            return f"another program uses the {noun} {label}: `appliance devices` shows which"
         case Availability.DENIED:
-            return f"this user may not use the {noun} {label}: add it to the group audio"
+            return f"permission denied for the {noun} {label}: add this user to the group audio"
         case Availability.BROKEN:
             return f"the {noun} {label} cannot be opened" + (f": ALSA says: {error}" if error else "")
         case _:
-            text = f"the {noun} {label} is not there: `appliance devices` shows what is"
+            text = f"the {noun} {label} is missing: plug it in, or choose one that `appliance devices` lists"
             # The missing part may be one that asound.conf builds it from.
             return text if error in {"", f"Unknown PCM {device.pcm}"} else f"{text}; ALSA says: {error}"
 

@@ -126,7 +126,7 @@ def resolve(wanted: str, direction: Direction, present: Sequence[Card]) -> PcmDe
     usable = [card for card in present if card.devices(direction)]
     if _NUMBERED.fullmatch(wanted):
         raise direction.error(
-            f"{direction.noun}.device: {wanted} may be another card tomorrow; {_choices(usable, direction)}"
+            f"{direction.noun}.device: {wanted} has a number that may change; {_choices(usable, direction)}"
         )
     if not wanted:
         return _pcm_device(_only(usable, direction, "there is more than one"), direction)
@@ -156,7 +156,7 @@ def _only(found: Sequence[Card], direction: Direction, what: str, usable: Sequen
         raise direction.error(f"{noun}.device: {what}; {_choices(found, direction)}")
     if usable:
         raise direction.error(f"the {noun} {what} is not plugged in; {_choices(usable, direction)}")
-    raise direction.error(f"no {noun} is plugged in; `appliance devices` shows it when it is")
+    raise direction.error(f"no {noun} is plugged in: plug one in, and check with `appliance devices`")
 
 
 def _choices(usable: Sequence[Card], direction: Direction) -> str:

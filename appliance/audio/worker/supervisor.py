@@ -119,7 +119,7 @@ class _CardStatus:
                 self._fail(self._timeout_text())
 
     def _timeout_text(self) -> str:
-        return f"the {self._direction.noun} does not come up; the journal may say why"
+        return f"the {self._direction.noun} has not started: see the journal"
 
     def _fail(self, text: str) -> None:
         self._is_fault_raised = True
@@ -164,7 +164,7 @@ class WorkerSupervisor:
             pause_s = min(FIRST_PAUSE_S * 2 ** (failures - 2), MAX_PAUSE_S) if failures > 1 else 0.0
             if ran_s < 0 and failures >= FAULT_AFTER:
                 for card in self._cards.values():
-                    card.refuse("the audio worker does not start: the journal says why")
+                    card.refuse("the audio worker does not start: see the journal")
             if ran_s < 0:
                 log.event("audio.worker-failed", level="error", code=code, pause_s=pause_s)
             await asyncio.sleep(pause_s)

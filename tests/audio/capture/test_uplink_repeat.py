@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.audio.capture.resume_point import MARGIN_S
+from appliance.audio.capture.spans import MARGIN_S
 from appliance.core.state import Gate
 from appliance.units import UPLINK
 from tests.support.uplink import END, HANDS_FREE, PUSH_TO_TALK, START, RecordingLink, Room, running, stream

@@ -69,16 +69,16 @@ def test_without_a_name_the_only_card_is_taken():
     ("wanted", "direction", "present", "says"),
     [
         ("", OUT, (HDMI, USB), "speaker.device: there is more than one; set speaker.device to vc4hdmi0 or Device"),
-        ("", IN, (HDMI,), "no microphone is plugged in; `appliance devices` shows it when it is"),
+        ("", IN, (HDMI,), "no microphone is plugged in: plug one in, and check with `appliance devices`"),
         ("usb pnp", IN, (USB, TWIN), "set microphone.device to usb:1-1.3 or usb:1-1.4"),
         ("hw:CARD=Gone", IN, (USB,), "the microphone hw:CARD=Gone is not plugged in; set microphone.device to Device"),
         ("usb:3-1", IN, (USB,), "the microphone usb:3-1 is not plugged in"),
         ("hw:CARD=Device,DEV=7", IN, (USB,), "Device has no device 7; it has 0"),
-        ("hw:1,0", IN, (USB,), "hw:1,0 may be another card tomorrow; set microphone.device to Device"),
-        ("hdmi:CARD=0,DEV=0", OUT, (USB,), "hdmi:CARD=0,DEV=0 may be another card tomorrow; set speaker.device to"),
-        ("sysdefault:1", OUT, (USB,), "sysdefault:1 may be another card tomorrow; set speaker.device to Device"),
-        ("1", OUT, (USB,), "1 may be another card tomorrow; set speaker.device to Device"),
-        ("0", OUT, (), "0 may be another card tomorrow; no speaker is plugged in"),
+        ("hw:1,0", IN, (USB,), "hw:1,0 has a number that may change; set microphone.device to Device"),
+        ("hdmi:CARD=0,DEV=0", OUT, (USB,), "hdmi:CARD=0,DEV=0 has a number that may change; set speaker.device to"),
+        ("sysdefault:1", OUT, (USB,), "sysdefault:1 has a number that may change; set speaker.device to Device"),
+        ("1", OUT, (USB,), "1 has a number that may change; set speaker.device to Device"),
+        ("0", OUT, (), "0 has a number that may change; no speaker is plugged in"),
     ],
 )
 def test_an_ambiguous_or_unknown_name_is_refused_with_what_to_set(wanted, direction, present, says):

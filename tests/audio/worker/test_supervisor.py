@@ -32,7 +32,7 @@ async def test_workers_that_die_are_started_again_ever_more_slowly_and_are_a_fau
         await house.until(lambda: house.errors)
         assert house.engine.workers <= 5
         await house.until(lambda: house.engine.workers >= 4)
-        assert house.errors[0] == "the audio worker does not start: the journal says why"
+        assert house.errors[0] == "the audio worker does not start: see the journal"
     pauses = [float(record.fields["pause_s"]) for record in caplog.records if "worker-failed" in record.message]
     assert pauses[:3] == [0.0, 0.25, 0.5]
 

@@ -175,9 +175,9 @@ async def test_a_killed_worker_is_a_pause_and_no_fault(plug_in: PlugIn):
 @pytest.mark.parametrize(
     ("fault", "says"),
     [
-        (Fault.ABSENT, "the microphone virtual_mic is not there"),
-        (Fault.BUSY, "another program has the microphone virtual_mic"),
-        (Fault.DENIED, "this user may not use the microphone virtual_mic"),
+        (Fault.ABSENT, "the microphone virtual_mic is missing"),
+        (Fault.BUSY, "another program uses the microphone virtual_mic"),
+        (Fault.DENIED, "permission denied for the microphone virtual_mic"),
     ],
 )
 async def test_a_card_that_cannot_be_opened_is_told_once_and_taken_when_it_can(

@@ -36,7 +36,7 @@ def test_a_microphone_that_is_not_there_is_one_error(plug_in: PlugIn):
     plug_in().microphone.fail(Fault.ABSENT)
     with pytest.raises(ExceptionGroup) as caught:
         meter_command(VIRTUAL, 5)
-    assert caught.group_contains(MicrophoneError, match="virtual_mic is not there")
+    assert caught.group_contains(MicrophoneError, match="virtual_mic is missing")
 
 
 @pytest.fixture

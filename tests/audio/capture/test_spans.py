@@ -1,4 +1,4 @@
-from appliance.audio.capture.resume_point import MARGIN_S, ResumePoint
+from appliance.audio.capture.spans import MARGIN_S, ResumePoint
 from appliance.units import Seconds
 
 
