@@ -51,6 +51,11 @@ def end_answer(s: SessionState) -> Step:
     return replace(s, answering=False, stalls=0, text=None), (facts.AnswerEnded(),)
 
 
+def request_over(s: SessionState) -> Step:
+    """End the answer, unless the service works on at the request."""
+    return (s, ()) if s.connection.in_progress else end_answer(s)
+
+
 def alive(s: SessionState, now: Seconds) -> SessionState:
     """Return the state after a sign of life of the service."""
     s = replace(s, alive_at=now)

@@ -69,7 +69,7 @@ class ReplyDiscarded:
 
 @dataclass(frozen=True, slots=True)
 class FirstAudio:
-    """The first audio of a reply, once the conversation knows of the reply, which it may have discarded at once."""
+    """The first audio of a reply, once the conversation has seen the reply begin, and may have discarded it."""
 
     pcm: bytes = field(repr=False)
 

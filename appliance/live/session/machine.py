@@ -45,7 +45,7 @@ TABLE: Final[dict[type[Fact], dict[Phase, Row | str]]] = {
     | {INTERRUPTED: Row(transitions.drop_or_begin, (INTERRUPTED, REPLYING))},
     FirstAudio: _row(transitions.hand_on, REPLYING)
     | _row(transitions.drop, DISCARDED)
-    | _no(NONE, FINISHED, INTERRUPTED, why="it follows the begin of its reply at once"),
+    | _no(NONE, FINISHED, INTERRUPTED, why="it follows the start of its reply at once"),
     messages.GenerationComplete: _row(transitions.generation_ended, NONE)
     | _row(transitions.generation_ended, REPLYING, FINISHED, DISCARDED, INTERRUPTED, to=FINISHED),
     messages.TurnComplete: _row(transitions.turn_without_reply_ended, NONE)
@@ -53,7 +53,7 @@ TABLE: Final[dict[type[Fact], dict[Phase, Row | str]]] = {
     messages.Interrupted: _row(transitions.interrupt, NONE, FINISHED, to=FINISHED)
     | _row(transitions.interrupt, REPLYING, DISCARDED, INTERRUPTED, to=INTERRUPTED),
     ReplyDiscarded: _row(transitions.discard, REPLYING, to=DISCARDED)
-    | _no(NONE, FINISHED, DISCARDED, INTERRUPTED, why="no audio is being sent that would be played"),
+    | _no(NONE, FINISHED, DISCARDED, INTERRUPTED, why="no audio of a reply is on its way"),
     messages.StatusReported: _row(transitions.status_reported),
     messages.WaitingForInput: _row(transitions.input_awaited),
     messages.Thinking: _row(transitions.thinks),

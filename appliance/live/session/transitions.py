@@ -220,7 +220,7 @@ def turn_ended(s: SessionState, message: messages.TurnComplete, now: Seconds) ->
         s, in_progress=before.in_progress and before.status_known, status_known=False, person=Person.QUIET
     )
     s, ended = _end_reply(s, Phase.NONE)
-    s, answered = _request_over(s) if before.several_turns else (s, ())
+    s, answered = answers.request_over(s) if before.several_turns else (s, ())
     refused = (ev.TurnRefused(before.link),) if message.reason is messages.TurnReason.REFUSED else ()
     return s, (*ended, *answered, *_progress_news(before, s.connection), *refused, *found)
 
@@ -259,13 +259,8 @@ def _end_reply(s: SessionState, phase: Phase) -> Step:
     s = on_connection(s, phase=phase)
     if before.phase is not Phase.REPLYING:
         return s, ()
-    s, answered = _request_over(s) if s.epoch == s.audible_epoch and not before.several_turns else (s, ())
+    s, answered = answers.request_over(s) if s.epoch == s.audible_epoch and not before.several_turns else (s, ())
     return s, (*answered, ev.ReplyEnded(before.link, s.epoch))
-
-
-def _request_over(s: SessionState) -> Step:
-    """End the answer, unless the service works on at the request."""
-    return (s, ()) if s.connection.in_progress else answers.end_answer(s)
 
 
 def _progress_news(before: Connection, after: Connection) -> tuple[ev.InteractionReported, ...]:
@@ -285,7 +280,7 @@ def status_reported(s: SessionState, message: messages.StatusReported, now: Seco
     elif s.more_turns:
         s = answers.wait_over(s)
     news = _progress_news(before, s.connection)
-    s, answered = _request_over(s) if before.several_turns else (s, ())
+    s, answered = answers.request_over(s) if before.several_turns else (s, ())
     return s, (*news, *answered)
 
 
