@@ -31,7 +31,7 @@ class World:
 
 VOICE = BargeIn.VOICE
 WORLDS = (
-    World((ev.Fault.MICROPHONE, ev.Fault.WAKE_WORD), Policy(VOICE, resumptions=1)),
+    World((ev.Fault.MICROPHONE, ev.Fault.WAKE_WORD), Policy(VOICE, resumptions=1), whole=False),
     World((), Policy(VOICE, resumptions=1), whole=False, time_over=True),
     World(
         (ev.Fault.WAKE_WORD,),
@@ -44,12 +44,22 @@ WORLDS = (
 
 
 def _first(context: Context, world: World) -> Context:
-    numbered = replace(context, entry=0, link=min(context.link, 1), epoch=min(context.epoch, 1), question=0, request=0)
-    # Without a greeting, it makes no difference whether somebody was greeted.
-    calls = min(context.calls, int(world.counts_calls))
-    cap = context.cap and ev.Trouble.NETWORK
-    numbered = replace(numbered, cap=cap, calls=calls, unanswered=0, interruptions=0)
-    return replace(numbered, answers=0, asker_unverified=False, greeted=False)
+    return replace(
+        context,
+        entry=0,
+        link=min(context.link, 1),
+        epoch=min(context.epoch, 1),
+        question=0,
+        request=0,
+        cap=context.cap and ev.Trouble.NETWORK,
+        calls=min(context.calls, int(world.counts_calls)),
+        unanswered=0,
+        interruptions=0,
+        answers=0,
+        asker_unverified=False,
+        # Without a greeting, it makes no difference whether somebody was greeted.
+        greeted=False,
+    )
 
 
 def _events(context: Context, world: World) -> Iterator[ev.Event]:
@@ -97,13 +107,16 @@ def reached() -> dict[tuple[type[ev.Event], State], set[State]]:
 
 def _walk(world: World, found: dict[tuple[type[ev.Event], State], set[State]]) -> None:
     start = Context(world.policy)
-    waiting, known = [start], {start}
+    waiting, known, seen = [start], {start}, {start}
     while waiting:
         context = waiting.pop()
         for event in _events(context, world):
             after = step(context, event)[0]
             found[type(event), context.state].add(after.state)
-            if after is not context and (after := _first(after, world)) not in known:
+            if after is context or after in seen:
+                continue
+            seen.add(after)
+            if (after := _first(after, world)) not in known:
                 known.add(after)
                 waiting.append(after)
 

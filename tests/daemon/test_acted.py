@@ -9,8 +9,7 @@ from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.live.messages import SpeechEnded, SpeechStarted, ToolCall, TurnComplete
 from appliance.units import UPLINK
-from tests.daemon.test_daemon import WORD
-from tests.support.household import Household, reach
+from tests.support.household import WORD, Household, reach
 from tests.support.uplink import stream
 
 

@@ -14,22 +14,13 @@ from appliance.live.messages import (
     GenerationComplete,
     HandleUpdated,
     Interrupted,
-    ReplyAudio,
     SpeechEnded,
     SpeechStarted,
     ToolCall,
     TurnComplete,
 )
-from tests.support.household import Household, reach
+from tests.support.household import TONE, WORD, Household, reach, woken
 from tests.support.uplink import stream
-
-WORD = 16_000
-TONE = ReplyAudio((np.sin(np.arange(24_000) / 20) * 8000).astype("<i2").tobytes())
-"""One second."""
-
-
-def woken(**settings: dict[str, object]) -> Household:
-    return Household(words=(WORD,), settings=settings)
 
 
 @pytest.mark.parametrize("open_s", [0.05, 3.0])

@@ -7,8 +7,7 @@ import pytest
 from appliance.button.ports import ButtonEdge
 from appliance.core.state import State
 from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStarted, TurnComplete
-from tests.daemon.test_daemon import TONE, woken
-from tests.support.household import Household, reach
+from tests.support.household import TONE, Household, reach, woken
 
 
 async def ask(household: Household) -> None:

@@ -26,8 +26,7 @@ from appliance.live.messages import (
     UsageReported,
 )
 from appliance.units import REPLY, Seconds
-from tests.daemon.test_daemon import TONE, WORD
-from tests.support.household import Household, reach
+from tests.support.household import TONE, WORD, Household, reach
 from tests.support.uplink import stream
 
 MUTE = ReplyAudio(bytes(48_000))

@@ -12,8 +12,7 @@ from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStart
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.options import SimulatorOptions
 from appliance.simulator.scenario.file import Scenario
-from tests.daemon.test_daemon import TONE, woken
-from tests.support.household import Household, reach
+from tests.support.household import TONE, Household, reach, woken
 from tests.support.simulated_home import Home, settings_with
 
 Story = Callable[[Household, Appliance], Awaitable[None]]

@@ -7,8 +7,7 @@ from appliance.core.events import Trouble
 from appliance.core.state import State
 from appliance.daemon import Appliance
 from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStarted, ToolCall, TurnComplete
-from tests.daemon.test_daemon import TONE, woken
-from tests.support.household import Household, reach
+from tests.support.household import TONE, Household, reach, woken
 
 
 async def talk(

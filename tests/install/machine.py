@@ -165,3 +165,8 @@ def build(folder: Path, project: Path) -> FakeMachine:
     made.file("packages", "ca-certificates installed\npython3 installed\n")
     made.finds(microphone="ok", token="ok")
     return made
+
+
+def words(text: str) -> str:
+    """Return a text without its layout."""
+    return " ".join(text.split())

@@ -11,9 +11,8 @@ from appliance.install.command import install
 from appliance.install.engine import Manner
 from appliance.install.enrolment import enrolled_as
 from appliance.install.step import Start
-from tests.install.machine import FakeMachine
+from tests.install.machine import FakeMachine, words
 from tests.install.outside import Outside, provisioning_server
-from tests.install.test_install import words
 
 pytestmark = [pytest.mark.realtime, pytest.mark.slow]
 

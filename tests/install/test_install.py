@@ -19,14 +19,9 @@ from appliance.install.engine import Manner
 from appliance.install.machine import LOG
 from appliance.install.release import Release
 from appliance.install.step import Start, StepFailed
-from tests.install.machine import JOIN, FakeMachine
+from tests.install.machine import JOIN, FakeMachine, words
 
 pytestmark = pytest.mark.realtime
-
-
-def words(text: str) -> str:
-    """Return a text without its layout."""
-    return " ".join(text.split())
 
 
 def test_a_fresh_machine_gets_everything(fresh: FakeMachine, capsys):

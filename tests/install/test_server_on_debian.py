@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.install.debian import SOURCE, Debian, booted, fresh_root, missing, remove
-from tests.provisioning.server.test_installation import commands
-from tests.provisioning.server.test_operator_page import blocks
+from tests.support.server_page import blocks, installing
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,7 +48,7 @@ def test_from_a_fresh_system_to_a_server_that_takes_a_renewed_certificate(fresh:
     # The container shares the network of this machine.
     fresh.write(f"{SOURCE}/provisiond.toml", block("host =") + f"port = {PORT}\n")
     fresh.write(f"{SOURCE}/gemini-api-key", "AIza-of-nobody\n", 0o600)
-    bash(fresh, commands())
+    bash(fresh, installing())
 
     ready = (
         f"curl -sf --retry 20 --retry-connrefused --cacert tls-certificate.pem --resolve nas.local:{PORT}:127.0.0.1 "
@@ -66,7 +65,7 @@ def test_from_a_fresh_system_to_a_server_that_takes_a_renewed_certificate(fresh:
 
     before = fresh.says("systemctl", "show", "-p", "MainPID", "appliance-provisiond")
     bash(fresh, make_certificate)
-    install = [line for line in commands().splitlines() if "tls-" in line]
+    install = [line for line in installing().splitlines() if "tls-" in line]
     bash(fresh, "\n".join(install))
     renewed = (
         f"for i in $(seq 80); do if {ready} https://nas.local:{PORT}/healthz; then exit 0; fi; sleep 1; done; exit 1"

@@ -2,17 +2,14 @@
 
 import shutil
 import subprocess
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 from appliance.errors import ExitCode
 from appliance.provisioning.server.settings import CREDENTIAL
+from tests.support.units import SERVER, SYSTEMD, UNIT, service
 
-SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
-UNIT = SYSTEMD / "appliance.service"
-SERVER = SYSTEMD / "appliance-provisiond.service"
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed: apt-get install systemd"
 )
@@ -37,16 +34,6 @@ RELIED_ON = {
     "LimitRTPRIO": "70",
     "LimitCORE": "0",  # a core holds tokens and what was said
 }
-
-
-def service(unit: Path = UNIT) -> dict[str, list[str]]:
-    """Return the values of every key of a unit; keys may come more than once, which configparser refuses."""
-    found: dict[str, list[str]] = defaultdict(list)
-    for line in unit.read_text(encoding="utf-8").splitlines():
-        if line and not line.startswith(("#", "[")):
-            key, _, value = line.partition("=")
-            found[key].append(value)
-    return found
 
 
 def test_what_the_daemon_relies_on_is_there():

@@ -15,6 +15,7 @@ from appliance.core.state import Mode, State
 from appliance.daemon import Adapters, Appliance
 from appliance.errors import GpioError, LinkError, MicrophoneError
 from appliance.indicator.ports import Look
+from appliance.live.messages import ReplyAudio
 from appliance.live.ports import LiveToken, OptionalFeature, Request
 from appliance.observers import Observers
 from appliance.provisioning.device.await_enrolment import EnrolmentAwaitingTokens
@@ -26,6 +27,10 @@ from appliance.wake.scripted import ScriptedEngine
 from tests.support.live import FakeLink, FakeStore, FakeTokens
 from tests.support.speaker import TimedSpeaker
 from tests.support.uplink import stream
+
+WORD = 16_000
+TONE = ReplyAudio((np.sin(np.arange(24_000) / 20) * 8000).astype("<i2").tobytes())
+"""One second."""
 
 PERIOD = 320
 
@@ -247,3 +252,7 @@ async def reach(appliance: Appliance, state: State, within_s: float = 30.0) -> N
     async with asyncio.timeout(within_s):
         while appliance.conversation.context.state is not state:
             await asyncio.sleep(0.01)
+
+
+def woken(**settings: dict[str, object]) -> Household:
+    return Household(words=(WORD,), settings=settings)

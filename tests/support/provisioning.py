@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from appliance.provisioning.common import join, keys, signatures
 from appliance.provisioning.common.protocol import (
@@ -30,6 +30,7 @@ from appliance.provisioning.server import claims, devices, migrate
 from appliance.provisioning.server.app import ServerParts, create_app
 from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
+from appliance.provisioning.server.schema import SESSION, USAGE
 from appliance.provisioning.server.settings import ServerSettings
 from appliance.provisioning.server.store import MEMORY, DatabaseStore, open_engine
 from appliance.provisioning.server.timestamps import milliseconds
@@ -250,3 +251,17 @@ async def post(
 ) -> httpx2.Response:
     async with httpx2.AsyncClient(transport=carrier) as http:
         return await http.post(f"{SERVER}{path}", content=body, headers=dict(headers))
+
+
+FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0}
+COUNTING = ("reserved", "minted")
+
+
+def usage(here: World) -> list[tuple[int, int, int]]:
+    """Return day, sessions and reserved seconds, after checking them against the sessions themselves."""
+    counted = here.work(lambda c: c.execute(select(USAGE.c.day, USAGE.c.sessions, USAGE.c.reserved_s)).all())
+    good = here.work(
+        lambda c: c.execute(select(SESSION.c.reserved_s).where(SESSION.c.state.in_(COUNTING))).scalars().all()
+    )
+    assert (sum(row.sessions for row in counted), sum(row.reserved_s for row in counted)) == (len(good), sum(good))
+    return [tuple(row) for row in counted]

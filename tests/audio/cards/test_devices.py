@@ -1,35 +1,16 @@
 """Names of sound cards: stable ones are found, others refused with what to set instead."""
 
-from pathlib import Path
-
 import pytest
 
 from appliance.audio.cards.devices import Card, Direction, cards, resolve, stable_name
 from appliance.errors import MicrophoneError, SpeakerError
+from tests.support.alsa import machine
 
 HDMI = Card(0, "vc4hdmi0", "vc4-hdmi-0", None, (), (0,))
 USB = Card(1, "Device", "USB PnP Sound Device", "1-1.3", (0,), (0,))
 TWIN = Card(2, "Device_1", "USB PnP Sound Device", "1-1.4", (0,), (0,))
 JABRA = Card(3, "SP", "Jabra SPEAK 410 USB", "1-1.2", (0, 1), (0,))
 IN, OUT = Direction.INPUT, Direction.OUTPUT
-
-LISTED = """ 0 [vc4hdmi0       ]: vc4-hdmi - vc4-hdmi-0
-                      vc4-hdmi-0
- 1 [Device         ]: USB-Audio - USB PnP Sound Device
-                      C-Media Electronics Inc. USB PnP Sound Device at usb-0000:01:00.0-1.3, full speed
-"""
-
-
-def machine(root: Path) -> Path:
-    asound = root / "proc/asound"
-    for folder in ("card0/pcm0p", "card1/pcm0c", "card1/pcm0p", "card1/pcm1c"):
-        (asound / folder).mkdir(parents=True)
-    (asound / "cards").write_text(LISTED)
-    interface = root / "sys/devices/usb1/1-1/1-1.3/1-1.3:1.0"
-    interface.mkdir(parents=True)
-    (root / "sys/class/sound/card1").mkdir(parents=True)
-    (root / "sys/class/sound/card1/device").symlink_to(interface)
-    return root
 
 
 def test_the_cards_of_a_machine_are_read_with_their_ports(tmp_path):

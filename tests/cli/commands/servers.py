@@ -1,5 +1,6 @@
 """A provisioning server on loopback, over TLS, for commands that have an event loop of their own."""
 
+import io
 import socket
 import threading
 import time
@@ -115,3 +116,17 @@ def served(_front: Front, tmp_path: Path) -> Iterator[Served]:
     yield Served(here, _front, tmp_path)
     OPEN.remove(here.store)
     here.store.close()
+
+
+class Terminal(io.StringIO):
+    """What somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line on stderr."""
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("appliance: error: ")
+    return str(line)

@@ -10,7 +10,7 @@ from appliance.config.devices import AlsaMicrophoneSettings, AlsaSpeakerSettings
 from appliance.config.schema import Settings
 from appliance.errors import ExitCode
 from appliance.virtual_card.card import Fault
-from tests.audio.cards.test_devices import machine
+from tests.support.alsa import machine
 from tests.support.virtual_card import PlugIn
 
 

@@ -15,24 +15,10 @@ from appliance.provisioning.device import identity
 from appliance.provisioning.device.enrolment import STATUS_FILE
 from appliance.provisioning.server import audit, devices
 from appliance.storage.private_dir import PrivateDirectory
-from tests.cli.commands.servers import Served
+from tests.cli.commands.servers import Served, told
 from tests.support.provisioning import SERVER_KEY, dead_address
 
 pytestmark = pytest.mark.realtime
-
-
-class Terminal(io.StringIO):
-    """What somebody types."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def told(capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the one line on stderr."""
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("appliance: error: ")
-    return str(line)
 
 
 def test_it_enrols_tells_how_it_stands_and_does_it_once_only(served: Served, capsys):

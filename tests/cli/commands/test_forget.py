@@ -7,8 +7,7 @@ import pytest
 
 from appliance.errors import ExitCode
 from appliance.storage.private_dir import PrivateDirectory
-from tests.cli.commands.servers import Served
-from tests.cli.commands.test_enrol import Terminal, told
+from tests.cli.commands.servers import Served, Terminal, told
 from tests.support.provisioning import dead_address
 
 pytestmark = pytest.mark.realtime

@@ -7,8 +7,7 @@ from appliance.provisioning.common import keys
 from appliance.provisioning.device import identity
 from appliance.provisioning.server import audit, devices
 from appliance.storage.private_dir import PrivateDirectory
-from tests.cli.commands.servers import Served
-from tests.cli.commands.test_enrol import told
+from tests.cli.commands.servers import Served, told
 from tests.support.provisioning import dead_address
 
 pytestmark = pytest.mark.realtime

@@ -10,7 +10,7 @@ from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import DEVICE
 from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.clock import run_virtual
-from tests.provisioning.server.test_certificate import issue
+from tests.provisioning.server.certificates import issue
 from tests.support.provisioning import OPEN, InThisThread, World, server_settings, world
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.settings import load
-from tests.provisioning.server.test_certificate import issue
-from tests.provisioning.server.test_operator_page import blocks
-from tests.service.test_unit import SERVER, SYSTEMD, service
+from tests.provisioning.server.certificates import issue
 from tests.support.provisioning import NOW
+from tests.support.server_page import blocks, installing
+from tests.support.units import SERVER, SYSTEMD, service
 
 STUB = """#!/bin/sh
 echo "$(basename "$0") $*" >>"$CALLS"
@@ -26,11 +26,6 @@ arguments=()
 while [ $# -gt 0 ]; do if [ "$1" = -g ]; then echo "group $2" >>"$CALLS"; shift; else arguments+=("$1"); fi; shift; done
 exec REAL "${arguments[@]}"
 """
-
-
-def commands() -> str:
-    (block,) = (block for block in blocks() if "systemctl enable --now appliance-provisiond" in block)
-    return block
 
 
 @pytest.fixture
@@ -55,7 +50,7 @@ def test_what_they_leave_is_what_the_unit_names_and_the_server_reads(folder, tmp
         (stubs / name).write_text(text)
         (stubs / name).chmod(0o755)
     (root / "opt").mkdir(parents=True)
-    script = re.sub(r"(?<![\w.])/(etc|opt)/", rf"{root}/\1/", commands())
+    script = re.sub(r"(?<![\w.])/(etc|opt)/", rf"{root}/\1/", installing())
     environment = {"PATH": f"{stubs}:{os.environ['PATH']}", "CALLS": str(calls)}
     bash = ["bash", "-euo", "pipefail", "-c", script]
     done = subprocess.run(bash, cwd=folder, env=environment, capture_output=True, text=True, check=False)

@@ -17,12 +17,7 @@ from appliance.provisioning.server.settings import load_for_admin
 from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.clock import run_virtual
 from tests.support.provisioning import OPEN, FakeUpstream, InThisThread, World, server_settings
-
-PAGE = Path(__file__).resolve().parents[3] / "docs/server.md"
-
-
-def blocks() -> list[str]:
-    return re.findall(r"^```\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+from tests.support.server_page import blocks
 
 
 def commands() -> list[str]:

@@ -23,8 +23,7 @@ from appliance.provisioning.server import devices, fleet_counts, policy, quota, 
 from appliance.provisioning.server.admin import actions
 from appliance.provisioning.server.schema import SESSION, USAGE
 from appliance.provisioning.server.timestamps import milliseconds
-from tests.provisioning.server.test_tokens import FREE, usage
-from tests.support.provisioning import DEVICE, KEY, NOW, World, refused, server_settings, world
+from tests.support.provisioning import DEVICE, FREE, KEY, NOW, World, refused, server_settings, usage, world
 
 TODAY = 20261120
 NOW_MS = milliseconds(NOW)

@@ -13,24 +13,22 @@ from appliance.provisioning.server import audit, devices, policy, sessions
 from appliance.provisioning.server.ports import UpstreamError
 from appliance.provisioning.server.schema import DEVICE as DEVICES
 from appliance.provisioning.server.schema import SESSION, USAGE
-from tests.support.provisioning import DEVICE, KEY, NOW, TOKEN, FakeUpstream, World, refused, world
-
-FREE = {"sessions_day": 0, "minutes_month": 0, "burst": 0, "concurrent": 0}
-COUNTING = ("reserved", "minted")
+from tests.support.provisioning import (
+    DEVICE,
+    FREE,
+    KEY,
+    NOW,
+    TOKEN,
+    FakeUpstream,
+    World,
+    refused,
+    usage,
+    world,
+)
 
 
 def limited(**limits: int) -> World:
     return world(limits={**FREE, **limits})
-
-
-def usage(here: World) -> list[tuple[int, int, int]]:
-    """Return day, sessions and reserved seconds, after checking them against the sessions themselves."""
-    counted = here.work(lambda c: c.execute(select(USAGE.c.day, USAGE.c.sessions, USAGE.c.reserved_s)).all())
-    good = here.work(
-        lambda c: c.execute(select(SESSION.c.reserved_s).where(SESSION.c.state.in_(COUNTING))).scalars().all()
-    )
-    assert (sum(row.sessions for row in counted), sum(row.reserved_s for row in counted)) == (len(good), sum(good))
-    return [tuple(row) for row in counted]
 
 
 async def test_sessions_of_a_day_end_and_come_back_at_midnight():
