@@ -44,4 +44,4 @@ class Echo:
         smooth = np.convolve(played, self._cut_off, "same")
         at = wanted - period * speaker.FRAMES - self._later[:, np.newaxis]
         heard = np.interp(at, np.arange(len(smooth)), smooth, left=0, right=0)
-        return (self._gains @ heard).astype(np.int16)
+        return np.asarray(self._gains @ heard).astype(np.int16)
