@@ -39,7 +39,7 @@ class DemoOptions:
     duration_s: Seconds | None
     """Duration of that file; None for a device."""
     wait_s: float
-    """How long to wait for the first wake word from a device."""
+    """Longest wait for the first wake word from a device."""
     speaker: Path | str | None
     """A WAV file, the name of a playback device, or None for a temporary file."""
     barge_in: BargeIn

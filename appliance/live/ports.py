@@ -86,7 +86,7 @@ class Turn:
 
 
 class SeedMethod(Enum):
-    """How a session accepts text that it must not answer."""
+    """Ways to give a session text that it must not answer."""
 
     CONTENT = "content"
     """As content at any time, with the turn left open (``turn_complete=False``): the person's words complete it."""

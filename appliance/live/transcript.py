@@ -155,7 +155,7 @@ class TranscriptRecorder:
         self.transcript = Transcript()
         self._said: dict[Role, str] = {}
         self._sources: dict[str, None] = {}
-        """Of the current turn, each once, in order."""
+        """The current turn's sources, each once, in order."""
         self._epoch = Epoch(0)
         self._begin_reply()
 

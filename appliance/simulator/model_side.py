@@ -26,7 +26,7 @@ from appliance.simulator.session_context import SessionContext
 from appliance.units import REPLY, UPLINK
 
 _TOKENS_PER_S: Final = 25
-"""Of audio, in both directions (ai.google.dev, Live API)."""
+"""Tokens per second of audio, in both directions (ai.google.dev, Live API)."""
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -51,7 +51,7 @@ class ModelSide:
         """In the script, of the next reply."""
         self._context_tokens = snapshot.context_tokens
         self._counted_samples = 0
-        """Of the person's audio, included in ``_context_tokens``."""
+        """Samples of the person that are included in ``_context_tokens``."""
         self._turn: ModelTurn | None = None
         """None once turnComplete is sent."""
         self._turn_task: asyncio.Task[None] | None = None

@@ -73,7 +73,7 @@ class SimulatorOptions:
     allow_overlap: bool = False
     """Allow a resumption while the session's old connection is open; otherwise it is refused with 1011."""
     handle_life_s: float = 7200.0
-    """How long a session can be resumed after its last connection has ended (ai.google.dev, Live API: two hours)."""
+    """Time for which a session can be resumed after its last connection (ai.google.dev, Live API: two hours)."""
     unknown_handle_code: int = INVALID_ARGUMENT
     """Close code for an unknown handle: 1007 or 1008, both seen from the service."""
     max_connections: int = 32

@@ -32,7 +32,7 @@ _PATH: Final = re.compile(
 """With one leading slash, or with two, as the SDK sends it."""
 _HANDSHAKE_S: Final = 10.0
 _CLOSING_S: Final = 1.0
-"""How long the client may take to answer a close frame."""
+"""Time for the client to answer a close frame."""
 _MAX_REASON_BYTES: Final = 123
 """RFC 6455 section 5.5: 125 bytes for a control frame, two of them for the code."""
 _READ_BYTES: Final = 1 << 16

@@ -26,7 +26,7 @@ from appliance.live.gemini.connection import GeminiConnector
 from appliance.live.messages import TurnComplete
 from appliance.live.ports import LiveToken, Request
 from appliance.live.transcript import TranscriptRecorder
-from appliance.config.schema import Live
+from appliance.config.schema import LiveSettings
 from appliance.units import Seconds
 
 def peak_mib():
@@ -34,7 +34,7 @@ def peak_mib():
 
 async def main(url, ca_file):
     token = LiveToken("auth_tokens/x", "gemini-3.8-live", "v1alpha", url, Seconds(0.0), Seconds(60.0), Seconds(1800.0))
-    connector = GeminiConnector(Live(ca_file=Path(ca_file)), ())
+    connector = GeminiConnector(LiveSettings(ca_file=Path(ca_file)), ())
     words = TranscriptRecorder()
     async with connector.open(token, Request(Mode.HANDS_FREE)) as link:
         before = peak_mib()

@@ -1,1 +1,1 @@
-"""How a connection to the Live service is opened, resumed and rotated."""
+"""Opens, resumes and rotates connections to the Live service."""

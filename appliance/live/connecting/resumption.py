@@ -71,7 +71,7 @@ class ResumptionState:
 
 
 class ResumeStrategy(Enum):
-    """How an attempt to connect continues the conversation, from keeping everything to keeping nothing."""
+    """Ways to continue a conversation over a new connection, from keeping everything to keeping nothing."""
 
     SAME_TOKEN = "same-token"  # noqa: S105  no secret
     """Resume with the handle and the previous connection's token."""

@@ -144,7 +144,7 @@ class CapPeriod(Enum):
 
 
 class Level(Enum):
-    """How far spending is from a cap."""
+    """Spending relative to a cap."""
 
     OK = "ok"
     WARN = "warn"

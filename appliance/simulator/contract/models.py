@@ -1,4 +1,4 @@
-"""What each Live model accepts in a set-up and in a running session. Pure.
+"""The rules of each Live model for set-ups and running sessions. Pure.
 
 Source: ai.google.dev, Live API, model pages of September and October 2026. Whatever a model is not known to refuse is
 accepted.

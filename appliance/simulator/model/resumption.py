@@ -46,7 +46,7 @@ class ResumptionStore:
 
     monotonic: Callable[[], float]
     life_s: float
-    """How long a handle is valid after the session's last connection has ended."""
+    """Life of a handle after the session's last connection has ended."""
     allow_overlap: bool
     """Resume a session although its old connection is still open."""
     unknown_code: int = INVALID_ARGUMENT

@@ -16,7 +16,7 @@ UNUSUAL: Final = frozenset({State.INTERRUPTED, State.RECONNECTING, State.FAREWEL
 
 
 class Action(StrEnum):
-    """How the appliance reacts."""
+    """Reactions of the appliance."""
 
     TRY_AGAIN = "try again"
     """It connects again, as before: there was no conversation to continue."""
