@@ -1,4 +1,4 @@
-"""Who a request is from: the signature, the sequence number, and where the device stands."""
+"""Authenticates requests: the signature, the sequence number and the device's status."""
 
 import hashlib
 import logging
@@ -18,13 +18,13 @@ from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION
 
 DAY_MS: Final = 86_400_000
 RETRY_MS: Final = 60_000
-"""A request that arrives a second time within this is taken for one whose answer was lost."""
+"""A request repeated within this time is taken as one whose answer was lost."""
 ACTIVE: Final = "active"
 NEXT: Final = "next"
 RETIRED: Final = "retired"
 REVOKED: Final = "revoked"
 KNOWS_AS_BEFORE: Final = ""
-"""Stands for a device that does not say which of the server's keys it trusts."""
+"""Stands for a device that does not say which server keys it trusts."""
 
 _KEYS: Final = select(DEVICE_KEY.c.thumbprint, DEVICE_KEY.c.public_key, DEVICE_KEY.c.status).where(
     DEVICE_KEY.c.device_id == bindparam("device"), (DEVICE_KEY.c.status == ACTIVE) | (DEVICE_KEY.c.status == NEXT)
@@ -64,39 +64,39 @@ class AuthenticatedDevice:
     policy: str | None
     name: str | None
     thumbprint: str
-    """Of the key it signed with."""
+    """Thumbprint of the key that it signed with."""
     sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionRequest:
-    """A request, as far as admission is concerned."""
+    """The parts of a request that admission needs."""
 
     parsed: ParsedSignature
     agent: str
     at: int
     """When it came, in milliseconds since 1970."""
     knows: str | None = KNOWS_AS_BEFORE
-    """Thumbprint of the newest of the server's keys, where the device trusts it."""
+    """Thumbprint of the newest server key, if the device trusts it."""
 
 
 class Admission:
-    """Tells devices apart."""
+    """Authenticates devices, and counts sequence conflicts."""
 
     def __init__(self, conflicts_day: int) -> None:
         self._conflicts_day = conflicts_day
-        self._nobody = Ed25519PrivateKey.generate().public_key()
+        self._dummy_key = Ed25519PrivateKey.generate().public_key()
 
     def admit(self, connection: Connection, request: AdmissionRequest) -> AuthenticatedDevice | Refusal:
-        """Return who signed, and count the sequence number as used; a refusal is to be committed.
+        """Return the device that signed, and record its sequence number. Commit also if it is a refusal.
 
-        It is signature-invalid for an unknown device, a revoked one, another key and another request.
+        Unknown and revoked devices, wrong keys and altered requests all get signature-invalid.
         """
         parsed = request.parsed
         device = parsed.signer.key_id
         rows = connection.execute(_KEYS, {"device": device}).all()
-        place = signed_by(parsed, [_key(row.public_key) or self._nobody for row in rows], self._nobody)
-        if place is None:
+        index = signed_by(parsed, [_key(row.public_key) or self._dummy_key for row in rows], self._dummy_key)
+        if index is None:
             _log.info("refused: %sdevice %s: the signature does not fit", "" if rows else "unknown ", device)
             return Refusal(ProblemCode.SIGNATURE_INVALID)
         digest = hashlib.sha256(parsed.signature).digest()
@@ -106,7 +106,7 @@ class Admission:
                 "device": device,
                 "number": parsed.signer.sequence,
                 "signature": digest,
-                # No later than now: a copy of the key with a clock ahead would hide what the device itself signs.
+                # Not later than now: otherwise a copied key with a fast clock would hide the device's own requests.
                 "created": min(parsed.created, request.at // 1000),
                 "now": request.at,
                 "agent_now": request.agent,
@@ -115,7 +115,7 @@ class Admission:
         ).first()
         if counted is None:
             return self._conflict(connection, request, digest)
-        used = rows[place]
+        used = rows[index]
         if used.status == NEXT:
             _promote(connection, device, used.thumbprint, request.at)
         return AuthenticatedDevice(
@@ -128,7 +128,7 @@ class Admission:
         )
 
     def _conflict(self, connection: Connection, request: AdmissionRequest, digest: bytes) -> Refusal:
-        """Refuse a number that is not above the last one, and count it: two devices with one key do this."""
+        """Refuse a sequence number that is not above the last, and count the conflict: two devices may share a key."""
         signer = request.parsed.signer
         device = connection.execute(_LOCKED, {"device": signer.key_id}).one()
         again = device.last_signature_sha256 == digest and device.last_sequence == signer.sequence
@@ -143,10 +143,10 @@ class Admission:
     def _count_conflict(
         self, connection: Connection, device: Row[tuple[object, ...]], request: AdmissionRequest, digest: bytes
     ) -> None:
-        """Count a number that two devices seem to have used; enough of them suspend the device.
+        """Count a sequence conflict; enough of them suspend the device.
 
-        A request that somebody has taken down and sends again is none: it was signed before the last one that counted,
-        or was counted already. Nothing is written once there are as many in a day as suspend a device.
+        A replayed request is not a conflict: it was signed before the last accepted request, or has been counted.
+        Nothing more is written in a day after as many conflicts as suspend a device.
         """
         if request.parsed.created < (device.last_created or 0) or digest == device.conflict_signature_sha256:
             return
@@ -171,12 +171,12 @@ class Admission:
 
 
 def note_server_key(connection: Connection, device: str, thumbprint: str | None) -> None:
-    """Note that a device knows the server's key of this name."""
+    """Record the newest server key that a device trusts."""
     connection.execute(update(DEVICE).where(DEVICE.c.id == device).values(server_key=thumbprint))
 
 
 def refusal_by_status(caller: AuthenticatedDevice) -> Refusal | None:
-    """Return why a device that signed well is refused all the same."""
+    """Return the refusal of a pending or suspended device."""
     if caller.status is DeviceStatus.SUSPENDED:
         return Refusal(ProblemCode.DEVICE_SUSPENDED)
     if caller.status is DeviceStatus.PENDING:
@@ -185,7 +185,7 @@ def refusal_by_status(caller: AuthenticatedDevice) -> Refusal | None:
 
 
 def _promote(connection: Connection, device: str, thumbprint: str, now: int) -> None:
-    """Retire a device's key: it has used the next one."""
+    """Make a device's next key its active one."""
     of_device = DEVICE_KEY.c.device_id == device
     connection.execute(update(DEVICE_KEY).where(of_device, DEVICE_KEY.c.status == ACTIVE).values(status=RETIRED))
     connection.execute(update(DEVICE_KEY).where(DEVICE_KEY.c.thumbprint == thumbprint).values(status=ACTIVE))
@@ -198,7 +198,7 @@ def _note(connection: Connection, at: int, action: audit.AuditAction, device: st
 
 @lru_cache(maxsize=4096)
 def _key(text: str) -> keys.PublicKey | None:
-    """Return a key of the database; None where it is one that an older server has taken, and this one would not."""
+    """Return a stored key; None if an older server accepted it and this one would not."""
     try:
         return keys.public_key(text)
     except ValueError:

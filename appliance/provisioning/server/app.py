@@ -1,4 +1,4 @@
-"""The HTTP face of the provisioning server: reads requests, writes answers."""
+"""The server's HTTP routes: they read requests and write answers."""
 
 import asyncio
 import logging
@@ -51,7 +51,7 @@ from appliance.provisioning.server.settings import ServerSettings
 from appliance.provisioning.server.store import DatabaseStore, StoreUnavailable, check
 
 SWEEP_S: Final = 60.0
-"""How often sessions are looked for that were counted and got no token, and files for a renewed certificate."""
+"""Interval between sweeps for sessions without a token, and checks for a renewed certificate."""
 CONTACT_DAYS: Final = 180
 M = TypeVar("M", bound=BaseModel)
 _NO_DATABASE: Final = Refusal(
@@ -68,36 +68,41 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class ServerParts:
-    """What a server is made of. The application closes ``upstream`` and ``store`` when it ends."""
+    """The parts of a server. The application closes ``upstream`` and ``store`` when it stops."""
 
     settings: ServerSettings
     upstream: Upstream
     store: DatabaseStore
     key: Ed25519PrivateKey = field(repr=False)
-    """The server's own."""
+    """The server's own key."""
     now: Callable[[], datetime] = utc_now
     drain: Drain = field(default_factory=Drain)
     metrics: Metrics = field(default_factory=Metrics)
     certificate: Certificate | None = None
-    """Looked after while the application runs; None: TLS ends elsewhere."""
+    """Watched for renewal while the application runs; None: TLS is terminated elsewhere."""
     next_key: Ed25519PrivateKey | None = field(default=None, repr=False)
-    """The one that will take the place of the server's own, and is announced until then."""
+    """The key that will replace the server's own, and is announced until then."""
     previous_key: Ed25519PrivateKey | None = field(default=None, repr=False)
-    """The one whose place the server's own has taken; it signs for devices that do not know the other yet."""
+    """The key that the server's own replaced. It still signs for devices that do not know the new one yet."""
     queue: RequestQueue = field(default_factory=RequestQueue)
-    """Where requests wait while there are too many."""
+    """Limits the requests under way."""
 
 
 PROTOCOL: Final = APIRouter()
-SURROUNDINGS: Final = APIRouter(include_in_schema=False)
+OPERATIONS: Final = APIRouter(include_in_schema=False)
 
 
 def create_app(parts: ServerParts) -> FastAPI:
     """Return the application."""
     signer = AnswerSigner(parts.key, [key for key in (parts.next_key, parts.previous_key) if key is not None])
-    told = ServerKeys(signer.named, newest=keys.thumbprint(parts.next_key or parts.key))
-    desk = ProvisioningService(
-        parts.settings, UnqueuedUpstream(parts.upstream, parts.queue), parts.store, told, parts.now, parts.metrics
+    server_keys = ServerKeys(signer.named, newest=keys.thumbprint(parts.next_key or parts.key))
+    service = ProvisioningService(
+        parts.settings,
+        UnqueuedUpstream(parts.upstream, parts.queue),
+        parts.store,
+        server_keys,
+        parts.now,
+        parts.metrics,
     )
 
     @asynccontextmanager
@@ -106,7 +111,7 @@ def create_app(parts: ServerParts) -> FastAPI:
         ended = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(_sweep_until(ended, desk, parts))
+                group.create_task(_sweep_until(ended, service, parts))
                 try:
                     yield
                 finally:
@@ -116,9 +121,9 @@ def create_app(parts: ServerParts) -> FastAPI:
             parts.store.close()
 
     app = FastAPI(title="Provisioning", openapi_url=None, lifespan=lifespan)
-    app.state.desk = desk
+    app.state.service = service
     app.state.parts = parts
-    app.state.named = signer.named
+    app.state.server_keys = signer.named
     problems.install(app)
     app.add_middleware(
         ProtocolMiddleware,
@@ -128,19 +133,19 @@ def create_app(parts: ServerParts) -> FastAPI:
         acceptance=AcceptancePolicy(parts.drain, parts.queue, frozenset(map(normal_authority, parts.settings.names()))),
     )
     app.include_router(PROTOCOL)
-    app.include_router(SURROUNDINGS)
+    app.include_router(OPERATIONS)
     return app
 
 
-async def _sweep_until(ended: asyncio.Event, desk: ProvisioningService, parts: ServerParts) -> None:
+async def _sweep_until(ended: asyncio.Event, service: ProvisioningService, parts: ServerParts) -> None:
     while not ended.is_set():
         if parts.certificate is not None:
             parts.certificate.look()
             parts.metrics.certificate(parts.certificate.expires_at)
         try:
-            await desk.sweep()
+            await service.sweep()
         except StoreUnavailable:
-            _log.warning("the sweep is put off: the database does not answer")
+            _log.warning("the sweep is postponed: the database does not answer")
         try:
             async with asyncio.timeout(SWEEP_S):
                 await ended.wait()
@@ -149,8 +154,8 @@ async def _sweep_until(ended: asyncio.Event, desk: ProvisioningService, parts: S
 
 
 def _described(asked: type[BaseModel] | None, answered: type[BaseModel] | None, status: int = 200) -> dict[str, Any]:
-    """Return what the description of the interface says of a route: bodies are read by hand, as they are signed."""
-    body = {"required": True, "content": {JSON: {"schema": _whole(asked.model_json_schema())}}} if asked else None
+    """Return a route's OpenAPI description. Bodies are described here, as routes read the signed bytes themselves."""
+    body = {"required": True, "content": {JSON: {"schema": _inlined(asked.model_json_schema())}}} if asked else None
     refusals: dict[int | str, dict[str, Any]] = {
         int(code): {"description": code.phrase, "content": {PROBLEM_JSON: {"schema": Problem.model_json_schema()}}}
         for code in sorted(set(STATUS.values()))
@@ -165,8 +170,8 @@ def _described(asked: type[BaseModel] | None, answered: type[BaseModel] | None, 
     }
 
 
-def _whole(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a model's schema with its definitions in their places: those of requests have no place of their own."""
+def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a model's schema with its definitions inlined: FastAPI collects them for responses only."""
     definitions = schema.pop("$defs", {})
 
     def placed(part: Any) -> Any:  # noqa: ANN401  JSON
@@ -181,58 +186,58 @@ def _whole(schema: dict[str, Any]) -> dict[str, Any]:
 
 @PROTOCOL.post(TOKENS_PATH, **_described(TokenRequest, TokenResponse))
 async def tokens(request: Request) -> Response:
-    """Hand out a token."""
+    """Give a device a token."""
     incoming = await _incoming(request)
-    return _json(await _desk(request).tokens(incoming, _asked(TokenRequest, request, incoming)))
+    return _json(await _service(request).tokens(incoming, _read_body(TokenRequest, request, incoming)))
 
 
 @PROTOCOL.post(ENROL_PATH, **_described(EnrolRequest, EnrolResponse, 201))
 async def enrol(request: Request) -> Response:
-    """Make a claim and a key into a device."""
+    """Enrol a device with a claim and a key."""
     incoming = await _incoming(request)
-    answer, is_new = await _desk(request).enrol(incoming, _asked(EnrolRequest, request, incoming))
+    answer, is_new = await _service(request).enrol(incoming, _read_body(EnrolRequest, request, incoming))
     return _json(answer, 201 if is_new else 200)
 
 
 @PROTOCOL.get(DEVICE_PATH, **_described(None, DeviceView))
 async def device(request: Request) -> Response:
-    """Tell a device how it stands."""
-    return _json(await _desk(request).device(await _incoming(request)))
+    """Tell a device its status."""
+    return _json(await _service(request).device(await _incoming(request)))
 
 
 @PROTOCOL.delete(DEVICE_PATH, **_described(None, None))
 async def reset(request: Request) -> Response:
-    """Forget a device."""
-    await _desk(request).reset(await _incoming(request))
-    return _nothing()
+    """Revoke a device at its own request."""
+    await _service(request).reset(await _incoming(request))
+    return _no_content()
 
 
 @PROTOCOL.post(ROTATE_PATH, **_described(RotateRequest, RotateResponse))
 async def rotate(request: Request) -> Response:
-    """Take in a device's next key."""
+    """Add a device's next key."""
     incoming = await _incoming(request)
-    return _json(await _desk(request).rotate(incoming, _asked(RotateRequest, request, incoming)))
+    return _json(await _service(request).rotate(incoming, _read_body(RotateRequest, request, incoming)))
 
 
 @PROTOCOL.post(SESSION_EVENTS_PATH, **_described(SessionEvent, SessionEventResponse))
 async def report(request: Request, session_id: SessionId) -> Response:
-    """Note what became of a session."""
+    """Record a session's event."""
     incoming = await _incoming(request)
-    return _json(await _desk(request).report(incoming, session_id, _asked(SessionEvent, request, incoming)))
+    return _json(await _service(request).report(incoming, session_id, _read_body(SessionEvent, request, incoming)))
 
 
-@SURROUNDINGS.get("/healthz")
+@OPERATIONS.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the process answers."""
+    """Show that the process answers."""
     return {"status": OK}
 
 
-@SURROUNDINGS.get("/readyz")
+@OPERATIONS.get("/readyz")
 async def readyz(request: Request) -> Response:
     """Say whether devices can be served.
 
-    Ready even when the last token could not be had: a balancer that took the server out for it would also keep away
-    the request that shows that all is well again.
+    Ready even if the last mint failed: a load balancer that took the server out would also keep away the request that
+    shows its recovery.
     """
     parts = _parts(request)
     if parts.drain.begun:
@@ -241,12 +246,12 @@ async def readyz(request: Request) -> Response:
         await parts.store.transact(check)
     except StoreUnavailable:
         raise RequestRefused(_NO_DATABASE) from None
-    return _json(_Readiness(status=OK, upstream=_desk(request).upstream_health))
+    return _json(_Readiness(status=OK, upstream=_service(request).upstream_health))
 
 
-@SURROUNDINGS.get("/.well-known/security.txt")
+@OPERATIONS.get("/.well-known/security.txt")
 async def security(request: Request) -> Response:
-    """Say whom to tell of a weakness (RFC 9116)."""
+    """Say where to report a vulnerability (RFC 9116)."""
     parts = _parts(request)
     contact = parts.settings.security_contact
     if contact is None:
@@ -255,9 +260,9 @@ async def security(request: Request) -> Response:
     return Response(f"Contact: {contact}\nExpires: {expires:%Y-%m-%dT%H:%M:%SZ}\n", media_type="text/plain")
 
 
-def _desk(request: Request) -> ProvisioningService:
-    desk: ProvisioningService = request.app.state.desk
-    return desk
+def _service(request: Request) -> ProvisioningService:
+    service: ProvisioningService = request.app.state.service
+    return service
 
 
 def _parts(request: Request) -> ServerParts:
@@ -282,12 +287,12 @@ async def _incoming(request: Request) -> IncomingRequest:
 
 
 def _printable(text: str) -> str:
-    """Return what of a header an operator's terminal may show."""
+    """Return the characters of a header that are safe to print."""
     return "".join(character for character in text if " " <= character <= "~")
 
 
 def _url(request: Request) -> str:
-    """Return the address as the device wrote it: TLS may end before this server, so it is https in any case."""
+    """Return the URL as the device wrote it. Always https: TLS may be terminated before this server."""
     path = request.scope.get("raw_path", b"").decode("latin-1")
     query = request.scope.get("query_string", b"").decode("latin-1")
     return f"https://{request.headers.get('host', '')}{path}{'?' if query else ''}{query}"
@@ -297,8 +302,8 @@ def _signature_headers(request: Request) -> dict[str, str]:
     return {name: request.headers.get(name, "") for name in SIGNATURE_HEADERS}
 
 
-def _asked(model: type[M], request: Request, incoming: IncomingRequest) -> M | Refusal:
-    """Read what is asked for; what is wrong with it is told once it is known who asks."""
+def _read_body(model: type[M], request: Request, incoming: IncomingRequest) -> M | Refusal:
+    """Return the parsed body, or a refusal. Validation errors are returned only to an authenticated device."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         return Refusal(ProblemCode.UNSUPPORTED_MEDIA_TYPE, f"a request is {JSON}")
     try:
@@ -312,5 +317,5 @@ def _json(answer: BaseModel, status: int = 200) -> Response:
     return Response(answer.model_dump_json(), status, headers=NO_STORE, media_type=JSON)
 
 
-def _nothing() -> Response:
+def _no_content() -> Response:
     return Response(status_code=204, headers=NO_STORE)

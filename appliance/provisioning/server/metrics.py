@@ -1,4 +1,4 @@
-"""Counters and gauges for Prometheus, on a port of their own on the loopback address."""
+"""Counters and gauges for Prometheus, served on a separate loopback port."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,28 +54,28 @@ class Metrics:
         self._mints.labels(result).inc()
         self._seconds.observe(seconds)
 
-    def census(self, found: FleetCounts) -> None:
-        """Note how many devices and sessions the database has; several servers of one database say the same."""
+    def update_fleet(self, found: FleetCounts) -> None:
+        """Set the gauges of devices and sessions. Several servers with one database report the same."""
         for status in DeviceStatus:
             self._devices.labels(status.value).set(found.devices.get(status.value, 0))
         self._in_use.set(found.in_use)
 
     def certificate(self, expires_at: datetime) -> None:
-        """Note when the certificate in use ends."""
+        """Set the end of the certificate in use."""
         self._expires_at.set(expires_at.timestamp())
 
     def severed(self, stage: str) -> None:
-        """Count a connection that the server has ended, by the stage it was at."""
+        """Count a connection that the server closed, by its stage."""
         self._severed.labels(stage).inc()
 
-    def taken_back(self, sessions: int) -> None:
-        """Count what a sweep has taken back."""
+    def refunded(self, sessions: int) -> None:
+        """Count sessions that a sweep refunded."""
         self._taken_back.inc(sessions)
 
 
 @contextmanager
 def served(metrics: Metrics, port: int | None) -> Iterator[int | None]:
-    """Serve the counters while the block runs, in a thread of its own; yield the port. None: not at all.
+    """Serve the metrics from a thread while the block runs, and yield the port; with None, serve nothing.
 
     Raises:
         OSError: The port is taken.

@@ -1,4 +1,4 @@
-"""What a device is given: the model, how long a token lives, what it locks, how much it may use."""
+"""Policies: a device's model, token lifetime, locks and quotas."""
 
 import hashlib
 import json
@@ -20,13 +20,13 @@ NEW_SESSION: Final[Mapping[Purpose, timedelta]] = {
     Purpose.RESUME: timedelta(seconds=60),
     Purpose.PREFETCH: timedelta(minutes=10),
 }
-"""How long a session may be begun with a token; the shorter, the less a stolen one is worth."""
+"""How long a token can begin a session. The shorter, the less a stolen one is worth."""
 _NEWEST: Final = select(POLICY).where(POLICY.c.name == bindparam("name")).order_by(POLICY.c.version.desc()).limit(1)
 
 
 @dataclass(frozen=True, slots=True)
 class DevicePolicy:
-    """What one group of devices is given; a limit of 0 is none."""
+    """Policy of a group of devices. A limit of 0 means unlimited."""
 
     model: str
     voice: str | None
@@ -43,11 +43,11 @@ class DevicePolicy:
 
 
 FIELDS: Final = tuple(field.name for field in fields(DevicePolicy) if field.name in POLICY.c)
-"""Fields that a policy may set; the rest comes from the server's settings."""
+"""Fields that a stored policy may set; the rest comes from the server's settings."""
 
 
 def default_policy(settings: ServerSettings) -> DevicePolicy:
-    """Return what a device is given that has no policy of its own, and whatever a policy leaves open."""
+    """Return the policy of devices without one; it also fills the fields that a policy leaves open."""
     return DevicePolicy(
         model=settings.model,
         voice=settings.lock.voice,
@@ -65,7 +65,7 @@ def default_policy(settings: ServerSettings) -> DevicePolicy:
 
 
 def policy_for(connection: Connection, name: str | None, default: DevicePolicy) -> DevicePolicy:
-    """Return the newest version of the policy ``name``, over ``default``; ``default`` where there is none."""
+    """Return the newest version of the policy ``name``, with gaps filled from ``default``; or ``default`` alone."""
     row = connection.execute(_NEWEST, {"name": name}).mappings().first() if name else None
     if row is None:
         return default
@@ -76,7 +76,7 @@ def policy_for(connection: Connection, name: str | None, default: DevicePolicy) 
 
 
 def add_version(connection: Connection, name: str, values: Mapping[str, object], now: int) -> int:
-    """Write a new version of the policy ``name`` and return its number; what ``values`` leaves out is left open."""
+    """Write a new version of the policy ``name`` and return its number. Fields not in ``values`` stay open."""
     newest = connection.execute(select(func.max(POLICY.c.version)).where(POLICY.c.name == name)).scalar()
     version = (newest or 0) + 1
     connection.execute(insert(POLICY).values(name=name, version=version, created_at=now, **values))
@@ -84,7 +84,7 @@ def add_version(connection: Connection, name: str, values: Mapping[str, object],
 
 
 def mint_spec(policy: DevicePolicy, purpose: Purpose, now: datetime, holder: str) -> MintSpec:
-    """Return the token that a request is worth at ``now``."""
+    """Return the token to mint for a request at ``now``."""
     new_session_expires_at = now + NEW_SESSION[purpose]
     return MintSpec(
         model=policy.model,
@@ -100,14 +100,14 @@ def mint_spec(policy: DevicePolicy, purpose: Purpose, now: datetime, holder: str
 
 @lru_cache(maxsize=256)
 def token_locks(policy: DevicePolicy) -> TokenLocks:
-    """Return what a device is told of the locks."""
+    """Return what a policy's tokens lock, as devices are told."""
     text = json.dumps(asdict(policy), sort_keys=True)
     etag = hashlib.sha256(text.encode()).hexdigest()[:16]
     return TokenLocks(voice=policy.voice, language=policy.language, tools=policy.tools, config_etag=etag)
 
 
 def announced_limits(policy: DevicePolicy) -> Limits:
-    """Return what a device is told of its limits."""
+    """Return a policy's limits, as devices are told."""
     return Limits(
         sessions_day=policy.sessions_day,
         minutes_month=policy.minutes_month,

@@ -1,4 +1,4 @@
-"""Every answer that is not a success, as problem details (RFC 9457): one shape, whoever refuses."""
+"""Error answers as problem details (RFC 9457), whoever refuses."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,11 +16,11 @@ NO_STORE: Final = {"cache-control": "no-store"}
 _BY_STATUS: Final[Mapping[int, ProblemCode]] = {
     STATUS[code]: code for code in (ProblemCode.NOT_FOUND, ProblemCode.METHOD_NOT_ALLOWED)
 }
-"""What the framework refuses by itself."""
+"""Codes of errors that the framework raises itself."""
 
 
 def install(app: FastAPI) -> None:
-    """Have ``app`` answer with problem details wherever it does not succeed."""
+    """Make ``app`` answer every error with problem details."""
     app.exception_handler(RequestRefused)(_refused)
     app.exception_handler(StoreUnavailable)(_store_fails)
     app.exception_handler(HTTPException)(_routing)
@@ -28,8 +28,8 @@ def install(app: FastAPI) -> None:
     app.exception_handler(Exception)(_broken)
 
 
-def problem_body(refusal: Refusal, named: tuple[ServerKey, ...]) -> bytes:
-    """Return the problem details of a refusal; ``named`` are the server's keys."""
+def problem_body(refusal: Refusal, server_keys: tuple[ServerKey, ...]) -> bytes:
+    """Return a refusal's problem details, which name the server's keys."""
     problem = Problem(
         type=f"urn:voice-appliance:problem:{refusal.code}",
         title=refusal.status.phrase,
@@ -38,13 +38,13 @@ def problem_body(refusal: Refusal, named: tuple[ServerKey, ...]) -> bytes:
         code=refusal.code,
         retry_after=refusal.retry_after,
         last_sequence=refusal.last_sequence,
-        server_keys=named,
+        server_keys=server_keys,
     )
     return problem.model_dump_json(exclude_none=True).encode()
 
 
 def problem_headers(refusal: Refusal) -> dict[str, str]:
-    """Return the headers that go with it."""
+    """Return a refusal's headers."""
     waiting = {} if refusal.retry_after is None else {"retry-after": str(refusal.retry_after)}
     return {**NO_STORE, **waiting}
 
@@ -54,20 +54,20 @@ async def _refused(request: Request, error: RequestRefused) -> Response:
 
 
 async def _store_fails(request: Request, error: StoreUnavailable) -> Response:
-    """Answer for the database: what went wrong is in the log."""
+    """Answer for the database; the cause is in the log."""
     del error
     return _answer(request, Refusal(ProblemCode.INTERNAL))
 
 
 async def _routing(request: Request, error: HTTPException) -> Response:
-    """Answer for the framework: no such path, or not with this method."""
+    """Answer for the framework: unknown path or method."""
     answer = _answer(request, Refusal(_BY_STATUS.get(error.status_code, ProblemCode.MALFORMED)))
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:
-    """Answer for the framework: a part of the request is not what the route says."""
+    """Answer for the framework: invalid path parameter."""
     del error
     return _answer(request, Refusal(ProblemCode.INVALID_REQUEST))
 
@@ -81,5 +81,5 @@ async def _broken(request: Request, error: Exception) -> Response:
 def _answer(request: Request, refusal: Refusal) -> Response:
     metrics: Metrics = request.app.state.parts.metrics
     metrics.refused(refusal.code)
-    body = problem_body(refusal, request.app.state.named)
+    body = problem_body(refusal, request.app.state.server_keys)
     return Response(body, status_code=refusal.status, headers=problem_headers(refusal), media_type=PROBLEM_JSON)

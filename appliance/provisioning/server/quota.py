@@ -1,4 +1,4 @@
-"""The quotas: what a device has used of them, what is left, and which of them is used up."""
+"""Quotas: how much a device has used, how much is left, and which is used up."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,7 +13,7 @@ from appliance.provisioning.server.timestamps import day_of, milliseconds, momen
 
 BURST_MS: Final = 600_000
 HORIZON_MS: Final = 2 * 3_600_000
-"""No token lives longer than this."""
+"""No token is valid for longer than this."""
 
 _OF_DEVICE: Final = USAGE.c.device_id == bindparam("device")
 _MONTH: Final = (
@@ -45,7 +45,7 @@ _USED: Final = select(_MONTH, _RECENT).select_from(_MONTH.join(_RECENT, true()))
 
 @dataclass(frozen=True, slots=True)
 class QuotaUse:
-    """The use that a device has made of its quotas; moments in milliseconds."""
+    """A device's use of its quotas. Times: milliseconds since 1970."""
 
     sessions_today: int
     seconds_month: int
@@ -54,8 +54,8 @@ class QuotaUse:
     leases: int
     first_lease_ends: int
 
-    def and_one_more(self, seconds: int, now: int) -> "QuotaUse":
-        """Return what is used when another session of so many seconds is counted."""
+    def plus_session(self, seconds: int, now: int) -> "QuotaUse":
+        """Return the use after one more session of ``seconds``."""
         ends = now + seconds * 1000
         return replace(
             self,
@@ -69,7 +69,7 @@ class QuotaUse:
 
 
 def quota_use(connection: Connection, device: str, time_zone: str, now: int) -> QuotaUse:
-    """Return what a device has used."""
+    """Return a device's use of its quotas."""
     today = day_of(now, time_zone)
     window = {"now": now, "since": now - HORIZON_MS, "burst_since": now - BURST_MS}
     month = {"today": today, "first": today // 100 * 100}
@@ -78,12 +78,12 @@ def quota_use(connection: Connection, device: str, time_zone: str, now: int) -> 
 
 
 def token_lifetime_s(policy: DevicePolicy, purpose: Purpose) -> int:
-    """Return how long a token for this is good, in seconds."""
+    """Return the lifetime of a token for ``purpose``, in seconds."""
     return policy.max_session_s + round(NEW_SESSION[purpose].total_seconds())
 
 
 def exceeded(so_far: QuotaUse, policy: DevicePolicy, seconds: int, now: int) -> Refusal | None:
-    """Return which quota does not allow another session; where it is several, the one that lasts longest."""
+    """Return the refusal of another session; if several quotas are used up, that of the one that lasts longest."""
     if policy.minutes_month and so_far.seconds_month + seconds > policy.minutes_month * 60:
         end = milliseconds(next_month(now, policy.time_zone))
         return Refusal(ProblemCode.QUOTA_MINUTES, retry_after=retry_after_s(end - now))
@@ -98,7 +98,7 @@ def exceeded(so_far: QuotaUse, policy: DevicePolicy, seconds: int, now: int) -> 
 
 
 def remaining(so_far: QuotaUse, policy: DevicePolicy, now: int) -> Quota:
-    """Return what is left, and whether another conversation would be refused at this moment."""
+    """Return what is left, and whether another conversation would be refused now."""
     sessions = max(0, policy.sessions_day - so_far.sessions_today) if policy.sessions_day else None
     minutes = max(0, policy.minutes_month - so_far.seconds_month // 60) if policy.minutes_month else None
     refusal = exceeded(so_far, policy, token_lifetime_s(policy, Purpose.NEW), now)

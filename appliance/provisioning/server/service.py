@@ -1,4 +1,4 @@
-"""What devices ask for, and what comes of it: one method for each request of the protocol."""
+"""Serves devices: one method for each request of the protocol."""
 
 import asyncio
 import hashlib
@@ -56,10 +56,10 @@ from appliance.provisioning.server.store import DatabaseStore
 from appliance.provisioning.server.timestamps import milliseconds
 
 RETRY_AFTER_S: Final = {ProblemCode.UPSTREAM_QUOTA: 60, ProblemCode.UPSTREAM_UNAVAILABLE: 5}
-POLLS: Final = 30
-"""How often in a minute a device may ask how it stands."""
-TURNED_AWAY: Final = 30
-"""How often in a minute a pending or suspended device may ask for what it does not get."""
+STATUS_REQUESTS: Final = 30
+"""Status requests of a device in a minute."""
+REFUSALS: Final = 30
+"""Requests that a pending or suspended device may have refused in a minute."""
 STANDING: Final = frozenset({ProblemCode.DEVICE_PENDING, ProblemCode.DEVICE_SUSPENDED})
 UNTRIED: Final = "untried"
 OK: Final = "ok"
@@ -70,29 +70,29 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class IncomingRequest:
-    """One request with a signature of the right form."""
+    """One request with a well-formed signature."""
 
     signed: SignedRequest
     agent: str
-    """The header ``User-Agent``."""
+    """The ``User-Agent`` header."""
     client: str
-    """The address it came from; not stored."""
+    """The address it came from; never stored."""
     trusted: str | None = None
-    """The header `TRUSTED_KEYS_HEADER`; None: the device is older than that."""
+    """The `TRUSTED_KEYS_HEADER` header; None: the device is too old to send it."""
     arrival: RequestArrival | None = None
-    """Whether its sender is still there; None: not known."""
+    """Whether its sender is still connected; None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerKeys:
-    """The server's keys, as devices are told of them."""
+    """The server's public keys, as it announces them to devices."""
 
-    named: tuple[ServerKey, ...]
+    announced: tuple[ServerKey, ...]
     newest: str
-    """The thumbprint of the one that every device has to know before others can be dropped."""
+    """Thumbprint of the key that every device has to know before others can be dropped."""
 
-    def known(self, trusted: str | None) -> str | None:
-        """Return `newest` where a device with this header knows it, or `KNOWS_AS_BEFORE` where it does not say."""
+    def newest_known(self, trusted: str | None) -> str | None:
+        """Return `newest` if a device with this header trusts it, `KNOWS_AS_BEFORE` if the device does not say."""
         if trusted is None:
             return KNOWS_AS_BEFORE
         return self.newest if self.newest in trusted_keys(trusted) else None
@@ -100,12 +100,12 @@ class ServerKeys:
 
 @dataclass(frozen=True, slots=True)
 class _GrantedSession:
-    """A session that has been counted, and what its token is to be."""
+    """A counted session, and the token to mint for it."""
 
     session_id: str
     spec: MintSpec
     policy: policy.DevicePolicy
-    answer: sessions.Reservation
+    reservation: sessions.Reservation
 
 
 class ProvisioningService:
@@ -116,7 +116,7 @@ class ProvisioningService:
         settings: ServerSettings,
         upstream: Upstream,
         store: DatabaseStore,
-        told: ServerKeys,
+        server_keys: ServerKeys,
         now: Callable[[], datetime],
         metrics: Metrics,
     ) -> None:
@@ -128,19 +128,19 @@ class ProvisioningService:
         self._default = policy.default_policy(settings)
         self._admission = Admission(settings.limits.clone_conflicts_day)
         self._failures = RateLimiter()
-        self._polls = RateLimiter(POLLS)
-        self._turned_away = RateLimiter(TURNED_AWAY)
+        self._polls = RateLimiter(STATUS_REQUESTS)
+        self._refusals = RateLimiter(REFUSALS)
         self._group_commit = GroupCommit(store)
-        self._told = told
+        self._server_keys = server_keys
         self.upstream_health: str = UNTRIED
-        """How the last attempt to mint ended: "ok", or the code of the problem."""
+        """Outcome of the last mint: "ok", or a problem code."""
 
     async def tokens(self, incoming: IncomingRequest, asked: TokenRequest | Refusal) -> TokenResponse:
-        """Answer ``POST /v1/tokens``; raises Refused."""
+        """Answer ``POST /v1/tokens``; raises RequestRefused."""
         now = self._now()
-        granted = await self._admitted(incoming, now, asked, partial(self._grant, now=now), self._turned_away)
+        granted = await self._admitted(incoming, now, asked, partial(self._grant, now=now), self._refusals)
         if incoming.arrival is not None and incoming.arrival.is_gone:
-            await self._take_back(granted)
+            await self._refund(granted)
             raise refused(ProblemCode.OVERLOADED)
         token = await self._mint(granted)
         _log.info("device %s: token for session %s", granted.spec.holder, granted.session_id)
@@ -152,23 +152,23 @@ class ProvisioningService:
             base_url=self._settings.live_base_url,
             new_session_expires_at=granted.spec.new_session_expires_at,
             expires_at=granted.spec.expires_at,
-            # Taken before the token was minted: a device thinks its token a little older than it is, never younger.
+            # Taken before the mint, so that a device thinks its token a little older than it is, never younger.
             server_time=now,
             effective=policy.token_locks(granted.policy),
-            quota=granted.answer.quota,
-            server_keys=self._told.named,
+            quota=granted.reservation.quota,
+            server_keys=self._server_keys.announced,
         )
 
     async def enrol(self, incoming: IncomingRequest, asked: EnrolRequest | Refusal) -> tuple[EnrolResponse, bool]:
-        """Answer ``POST /v1/enroll``, and say whether the device is new; raises Refused."""
+        """Answer ``POST /v1/enroll``, and say whether the device is new; raises RequestRefused."""
         now = self._now()
         claim = "" if isinstance(asked, Refusal) else _claim(asked.claim.get_secret_value()).id
-        guesser = f"{claim} {origin_of(incoming.client)}"
-        _give_way(self._failures, guesser)
+        claimant = f"{claim} {origin_of(incoming.client)}"
+        _throttle(self._failures, claimant)
         applicant = self._applicant(incoming, asked, now)
         outcome = await self._store.transact(partial(enrolment.enrol, applicant=applicant))
         if isinstance(outcome, Refusal):
-            self._failures.add(guesser, time.monotonic())
+            self._failures.add(claimant, time.monotonic())
             raise RequestRefused(outcome)
         chosen = await self._store.transact(
             lambda connection: policy.policy_for(connection, outcome.policy, self._default)
@@ -177,20 +177,20 @@ class ProvisioningService:
             device_id=outcome.device_id,
             status=outcome.status,
             limits=policy.announced_limits(chosen),
-            server_keys=self._told.named,
+            server_keys=self._server_keys.announced,
             server_time=now,
         )
         return answer, outcome.is_new
 
     async def device(self, incoming: IncomingRequest) -> DeviceView:
-        """Answer ``GET /v1/device``, to a suspended or pending device too; raises Refused."""
+        """Answer ``GET /v1/device``, to a suspended or pending device too; raises RequestRefused."""
         now = self._now()
 
         def work(connection: Connection, caller: AuthenticatedDevice, asked: None) -> DeviceView:
             del asked
             if incoming.trusted is None:
-                # An older device learns keys from this answer and no other, and does not say that it has.
-                note_server_key(connection, caller.device_id, self._told.newest)
+                # An older device learns keys from this answer only, and does not confirm them.
+                note_server_key(connection, caller.device_id, self._server_keys.newest)
             chosen = policy.policy_for(connection, caller.policy, self._default)
             return DeviceView(
                 device_id=caller.device_id,
@@ -200,24 +200,24 @@ class ProvisioningService:
                 quota=_quota(connection, caller, chosen, now),
                 min_agent_version=self._settings.min_agent_version,
                 latest_agent_version=self._settings.latest_agent_version,
-                server_keys=self._told.named,
+                server_keys=self._server_keys.announced,
                 server_time=now,
             )
 
         return await self._admitted(incoming, now, None, work, self._polls)
 
     async def rotate(self, incoming: IncomingRequest, asked: RotateRequest | Refusal) -> RotateResponse:
-        """Answer ``POST /v1/device/rotate``; raises Refused."""
+        """Answer ``POST /v1/device/rotate``; raises RequestRefused."""
         now = self._now()
 
         def work(connection: Connection, caller: AuthenticatedDevice, asked: RotateRequest) -> str | Refusal:
             return refusal_by_status(caller) or devices.rotate(connection, caller, asked, milliseconds(now))
 
-        thumbprint = await self._admitted(incoming, now, asked, work, self._turned_away)
-        return RotateResponse(thumbprint=thumbprint, server_keys=self._told.named)
+        thumbprint = await self._admitted(incoming, now, asked, work, self._refusals)
+        return RotateResponse(thumbprint=thumbprint, server_keys=self._server_keys.announced)
 
     async def reset(self, incoming: IncomingRequest) -> None:
-        """Answer ``DELETE /v1/device``, to a suspended or pending device too; raises Refused."""
+        """Answer ``DELETE /v1/device``, to a suspended or pending device too; raises RequestRefused."""
         now = self._now()
 
         def work(connection: Connection, caller: AuthenticatedDevice, asked: None) -> None:
@@ -229,7 +229,7 @@ class ProvisioningService:
     async def report(
         self, incoming: IncomingRequest, session_id: str, asked: SessionEvent | Refusal
     ) -> SessionEventResponse:
-        """Answer ``POST /v1/sessions/{id}/events``, also of a device suspended since; raises Refused."""
+        """Answer ``POST /v1/sessions/{id}/events``, also of a device suspended since; raises RequestRefused."""
         now = self._now()
 
         def work(
@@ -240,18 +240,18 @@ class ProvisioningService:
                 connection, caller.device_id, session_id, asked, chosen, milliseconds(now)
             )
             left = _quota(connection, caller, chosen, now)
-            return refusal or SessionEventResponse(quota=left, server_keys=self._told.named)
+            return refusal or SessionEventResponse(quota=left, server_keys=self._server_keys.announced)
 
         return await self._admitted(incoming, now, asked, work)
 
     async def sweep(self) -> None:
-        """Take back what was counted and never minted, and count what there is."""
+        """Refund sessions that never got a token, and update the fleet's gauges."""
         now = milliseconds(self._now())
-        taken_back = await self._store.transact(partial(sessions.sweep, now=now, time_zone=self._default.time_zone))
-        self._metrics.census(await self._store.transact(partial(fleet_counts.count_fleet, now=now)))
-        if taken_back:
-            self._metrics.taken_back(taken_back)
-            _log.warning("%d sessions had been counted and got no token: taken back", taken_back)
+        refunded = await self._store.transact(partial(sessions.sweep, now=now, time_zone=self._default.time_zone))
+        self._metrics.update_fleet(await self._store.transact(partial(fleet_counts.count_fleet, now=now)))
+        if refunded:
+            self._metrics.refunded(refunded)
+            _log.warning("%d sessions were counted and got no token: refunded", refunded)
 
     async def _admitted(
         self,
@@ -261,20 +261,19 @@ class ProvisioningService:
         work: Callable[[Connection, AuthenticatedDevice, Asked], T | Refusal],
         throttle: RateLimiter | None = None,
     ) -> T:
-        """Do ``work`` for the device that signed, in the transaction that counts its sequence number.
+        """Run ``work`` for the device that signed, in the transaction that records its sequence number.
 
-        ``throttle`` counts what the device itself has asked too often; what somebody sends again in its name does not
-        count.
+        ``throttle`` counts the device's own requests only, not those that somebody replays.
 
         Raises:
-            Refused: By the throttle, by the signature, by ``asked`` (told only to a device that is known), or by
+            RequestRefused: By the throttle, the signature, ``asked`` (only to an authenticated device), or
                 ``work``.
         """
-        knows = self._told.known(incoming.trusted)
+        knows = self._server_keys.newest_known(incoming.trusted)
         request = AdmissionRequest(self._parsed_signature(incoming), incoming.agent[:80], milliseconds(now), knows)
         device = request.parsed.signer.key_id
         if throttle is not None:
-            _give_way(throttle, device)
+            _throttle(throttle, device)
 
         def admitted(connection: Connection) -> T | Refusal:
             caller = self._admission.admit(connection, request)
@@ -316,7 +315,7 @@ class ProvisioningService:
         return _GrantedSession(counted.session_id, spec, chosen, counted)
 
     async def _mint(self, granted: _GrantedSession) -> str:
-        """Return a token for a session that has been counted; without one, the session is taken back."""
+        """Return a token for a counted session; refund the session if there is none."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -324,7 +323,7 @@ class ProvisioningService:
         except UpstreamError as error:
             self._minted(error.code, loop.time() - started)
             _log.warning("device %s: no token: %s: %s", granted.spec.holder, error.code, error)
-            await self._take_back(granted)
+            await self._refund(granted)
             wait_s = error.retry_after or RETRY_AFTER_S.get(error.code)
             raise refused(error.code, retry_after=wait_s) from None
         self._minted(OK, loop.time() - started)
@@ -333,8 +332,8 @@ class ProvisioningService:
             raise refused(ProblemCode.UPSTREAM_UNAVAILABLE, retry_after=1)
         return token
 
-    async def _take_back(self, granted: _GrantedSession) -> None:
-        """Take back a session that gets no token."""
+    async def _refund(self, granted: _GrantedSession) -> None:
+        """Refund a session that gets no token."""
         refund = partial(sessions.refund, session_id=granted.session_id, time_zone=granted.policy.time_zone)
         await self._store.transact(refund)
 
@@ -345,7 +344,7 @@ class ProvisioningService:
     def _applicant(
         self, incoming: IncomingRequest, asked: EnrolRequest | Refusal, now: datetime
     ) -> enrolment.Applicant:
-        """Check that a device has the key it wants to enrol with."""
+        """Check that the device holds the private key that it enrols with."""
         parsed = self._parsed_signature(incoming)
         if isinstance(asked, Refusal):
             raise RequestRefused(asked)
@@ -363,24 +362,24 @@ class ProvisioningService:
             agent=incoming.agent[:80],
             sequence=parsed.signer.sequence,
             at=milliseconds(now),
-            server_key=self._told.newest,
+            server_key=self._server_keys.newest,
         )
 
 
 def _quota(connection: Connection, caller: AuthenticatedDevice, chosen: policy.DevicePolicy, now: datetime) -> Quota:
-    """Return what a device has left."""
+    """Return what is left of a device's quotas."""
     so_far = quota.quota_use(connection, caller.device_id, chosen.time_zone, milliseconds(now))
     return quota.remaining(so_far, chosen, milliseconds(now))
 
 
-def _give_way(throttle: RateLimiter, name: str) -> None:
-    """Raise Refused where ``name`` has to wait."""
+def _throttle(throttle: RateLimiter, name: str) -> None:
+    """Raise RequestRefused if ``name`` has to wait."""
     if wait_s := throttle.wait_s(name, time.monotonic()):
         raise refused(ProblemCode.RATE_LIMITED, retry_after=wait_s)
 
 
 def _claim(text: str) -> join.Claim:
-    """Read a claim; one that is none becomes one that nobody has, so that its refusal is like any other."""
+    """Read a claim. Malformed text becomes a claim that does not exist, so that its refusal looks like any other."""
     try:
         return join.read_claim(text)
     except ValueError:

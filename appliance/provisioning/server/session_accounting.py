@@ -1,9 +1,8 @@
-"""Sessions count with what their tokens were used for, as soon as that is known.
+"""Charges sessions to quotas by what their tokens were used for.
 
-Until then it counts as a conversation that takes all the time the token is good for. A report closes it at once: with
-the minutes that were talked, or as none where the token was not used. A device may lie; what it gains is bounded. A
-conversation counts with one minute at least, so each costs it something; and no more tokens of a day than
-``limits.unused_day`` can be said to be unused.
+Until the device reports, a session is charged as a conversation that lasts as long as its token. The report closes it
+with the minutes talked, or with nothing if the token was not used. What a device can gain by lying is bounded: each
+conversation costs at least a minute, and only ``limits.unused_day`` tokens of a day can be reported as unused.
 """
 
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ _UNUSED_SINCE: Final = select(func.count()).where(
 
 @dataclass(frozen=True, slots=True)
 class UsageDelta:
-    """Added to the sums of a device's day."""
+    """A change to the sums of a device's day."""
 
     sessions: int = 0
     reserved_s: int = 0
@@ -46,7 +45,7 @@ class UsageDelta:
 
 @dataclass(frozen=True, slots=True)
 class _Charge:
-    """How a session counts."""
+    """What a session costs: its state, and seconds of quota."""
 
     state: str
     seconds: int
@@ -55,31 +54,31 @@ class _Charge:
 def report(
     connection: Connection, device: str, session_id: str, event: SessionEvent, policy: DevicePolicy, now: int
 ) -> Refusal | None:
-    """Note what a device says of a session of its own; None: done."""
+    """Record a device's report on its own session; None: done."""
     row = connection.execute(_OWN, {"session": session_id, "device": device}).first()
     if row is None:
         return Refusal(ProblemCode.NOT_FOUND)
     if event.type is SessionEventType.STARTED:
         values: dict[str, Any] = {"started_at": row.started_at or now}
-        worth = _Charge(MINTED, row.reserved_s)
-        if row.state == NOT_USED:  # it was not, after all
-            worth = _Charge(MINTED, _whole_s(row))
+        charge = _Charge(MINTED, row.reserved_s)
+        if row.state == NOT_USED:  # it was used after all
+            charge = _Charge(MINTED, _token_lifetime_s(row))
             values["ended_at"] = None
     else:
         talked = max(event.seconds, row.reported_s or 0)
         is_unused = event.reason == UNUSED and not talked and row.started_at is None
-        worth = _unused(connection, row, policy) if is_unused else _talked(row, talked)
+        charge = _unused_charge(connection, row, policy) if is_unused else _conversation_charge(row, talked)
         outcome = f"{event.type.value} {event.reason}".strip()[:40]
         values = {"ended_at": row.ended_at or now, "outcome": outcome, "reported_s": talked}
-    _close(connection, row, worth, policy, values)
+    _close(connection, row, charge, policy, values)
     return None
 
 
 def close_superseded(connection: Connection, device: str, purpose: Purpose, policy: DevicePolicy, now: int) -> None:
-    """Close the newest session where another one takes its place.
+    """Close the newest session if the new token supersedes it.
 
-    One that is resumed counts with the time since it was reserved; a token in advance replaces the one before, of which
-    nothing was heard, as a device that has lost its power says nothing.
+    A resumed session is charged with the time since it was reserved. A prefetched token replaces an earlier one that
+    nothing was heard of: a device that lost power reports nothing.
     """
     if purpose is Purpose.NEW:
         return
@@ -87,16 +86,16 @@ def close_superseded(connection: Connection, device: str, purpose: Purpose, poli
     if row is None:
         return
     if purpose is Purpose.RESUME:
-        worth, outcome = _talked(row, (now - row.at) // 1000), "resumed"
+        charge, outcome = _conversation_charge(row, (now - row.at) // 1000), "resumed"
     elif row.purpose == Purpose.PREFETCH and row.started_at is None:
-        worth, outcome = _unused(connection, row, policy), "replaced"
+        charge, outcome = _unused_charge(connection, row, policy), "replaced"
     else:
         return
-    _close(connection, row, worth, policy, {"ended_at": now, "outcome": outcome})
+    _close(connection, row, charge, policy, {"ended_at": now, "outcome": outcome})
 
 
 def add_usage(connection: Connection, device: str, day: int, more: UsageDelta) -> None:
-    """Add to what a device has used in a day."""
+    """Change a device's usage of one day."""
     own = (USAGE.c.device_id == device) & (USAGE.c.day == day)
     connection.execute(
         update(USAGE)
@@ -109,28 +108,30 @@ def add_usage(connection: Connection, device: str, day: int, more: UsageDelta) -
     )
 
 
-def _close(connection: Connection, row: Row[Any], worth: _Charge, policy: DevicePolicy, values: dict[str, Any]) -> None:
-    """Write what a session counts with from now on, in its row and in the sums of its day."""
-    values = {"state": worth.state, "reserved_s": worth.seconds, **values}
+def _close(
+    connection: Connection, row: Row[Any], charge: _Charge, policy: DevicePolicy, values: dict[str, Any]
+) -> None:
+    """Write a session's charge to its row and to the sums of its day."""
+    values = {"state": charge.state, "reserved_s": charge.seconds, **values}
     connection.execute(update(SESSION).where(SESSION.c.id == row.id).values(**values))
     more = UsageDelta(
-        sessions=int(worth.state == MINTED) - int(row.state == MINTED),
-        reserved_s=worth.seconds - row.reserved_s,
+        sessions=int(charge.state == MINTED) - int(row.state == MINTED),
+        reserved_s=charge.seconds - row.reserved_s,
         reported_s=(values.get("reported_s") or row.reported_s or 0) - (row.reported_s or 0),
     )
     if more != UsageDelta():
         add_usage(connection, row.device_id, day_of(row.at, policy.time_zone), more)
 
 
-def _talked(row: Row[Any], seconds: int) -> _Charge:
-    """Return what a conversation counts with; one that was closed before with more keeps that."""
+def _conversation_charge(row: Row[Any], seconds: int) -> _Charge:
+    """Return the charge of a conversation; a greater earlier charge stays."""
     started = max(1, -(-seconds // _MINUTE_S)) * _MINUTE_S
     before = row.reserved_s if row.ended_at is not None else 0
-    return _Charge(MINTED, max(before, min(_whole_s(row), started)))
+    return _Charge(MINTED, max(before, min(_token_lifetime_s(row), started)))
 
 
-def _unused(connection: Connection, row: Row[Any], policy: DevicePolicy) -> _Charge:
-    """Return that a token counts with nothing, unless too many have been unused in its day."""
+def _unused_charge(connection: Connection, row: Row[Any], policy: DevicePolicy) -> _Charge:
+    """Return no charge for an unused token, unless its day has too many of them."""
     if row.state == NOT_USED:
         return _Charge(NOT_USED, 0)
     since = milliseconds(day_began(row.at, policy.time_zone))
@@ -139,7 +140,7 @@ def _unused(connection: Connection, row: Row[Any], policy: DevicePolicy) -> _Cha
     return _Charge(NOT_USED, 0) if is_believed else _Charge(MINTED, row.reserved_s)
 
 
-def _whole_s(row: Row[Any]) -> int:
-    """Return how long a session's token is good, in seconds."""
+def _token_lifetime_s(row: Row[Any]) -> int:
+    """Return the lifetime of a session's token, in seconds."""
     seconds: int = (row.expires_at - row.at) // 1000
     return seconds

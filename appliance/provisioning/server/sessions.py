@@ -1,8 +1,8 @@
-"""The sessions that quotas count: from the reservation to the token.
+"""Sessions that quotas count, from the reservation to the token.
 
-A session is counted before its token is minted, together with the sequence number, and taken back when there was no
-token. So a crash at any moment leaves at worst a session that was counted and never minted; `sweep` finds those and
-takes them back: what is reserved for longer than a mint can take, nobody has received.
+A session is counted before its token is minted, in the transaction of the sequence number, and refunded if there is no
+token. A crash leaves at worst a session that was counted and never minted. `sweep` refunds those: nobody can have
+received a token that was reserved for longer than a mint can take.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from appliance.provisioning.server.store import DatabaseStore
 from appliance.provisioning.server.timestamps import UTC_NAME, day_of, new_id
 
 ABANDONED_MS: Final = 120_000
-"""What is reserved for longer than this will never be minted."""
+"""A session reserved for longer than this will never be minted."""
 KEPT_MS: Final = 30 * 86_400_000
-"""How long single sessions are kept; their sums stay in ``usage``."""
-_NEARLY: Final = 0.8
+"""How long sessions are kept. Their sums stay in ``usage``."""
+_WARN_FRACTION: Final = 0.8
 
 _ADD: Final = (
     update(USAGE)
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A session that has been counted."""
+    """A counted session, and the quota left after it."""
 
     session_id: str
     quota: Quota
@@ -52,7 +52,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class MintedSession:
-    """A session that has its token."""
+    """A session whose token has been minted."""
 
     session_id: str
     token_sha256: bytes
@@ -61,7 +61,7 @@ class MintedSession:
 def reserve(
     connection: Connection, device: str, policy: DevicePolicy, purpose: Purpose, sequence: int, now: int
 ) -> Reservation | Refusal:
-    """Count a session of ``device``, whose row this transaction has locked, or say which quota is used up."""
+    """Count a session of ``device``, whose row this transaction has locked; refuse it if a quota is used up."""
     session_accounting.close_superseded(connection, device, purpose, policy, now)
     used = quota.quota_use(connection, device, policy.time_zone, now)
     seconds = quota.token_lifetime_s(policy, purpose)
@@ -88,15 +88,15 @@ def reserve(
             "expires_at": now + seconds * 1000,
         },
     )
-    if policy.sessions_day and used.sessions_today + 1 == int(policy.sessions_day * _NEARLY):
+    if policy.sessions_day and used.sessions_today + 1 == int(policy.sessions_day * _WARN_FRACTION):
         _log.warning(
-            "device %s: has had %d of %d conversations today", device, used.sessions_today + 1, policy.sessions_day
+            "device %s: %d of %d conversations used today", device, used.sessions_today + 1, policy.sessions_day
         )
-    return Reservation(session_id, quota.remaining(used.and_one_more(seconds, now), policy, now))
+    return Reservation(session_id, quota.remaining(used.plus_session(seconds, now), policy, now))
 
 
 def mark_minted(connection: Connection, minted: Sequence[MintedSession]) -> Collection[str]:
-    """Note which reserved sessions have their tokens; return those that had not been taken back by `sweep`."""
+    """Mark reserved sessions as minted; return those that `sweep` has not refunded."""
     rows = [{"session": one.session_id, "token": one.token_sha256} for one in minted]
     ids = [one.session_id for one in minted]
     if connection.execute(_SETTLE, rows).rowcount == len(rows):
@@ -106,7 +106,7 @@ def mark_minted(connection: Connection, minted: Sequence[MintedSession]) -> Coll
 
 
 def refund(connection: Connection, session_id: str, time_zone: str = UTC_NAME) -> None:
-    """Take back a session that got no token; does nothing a second time."""
+    """Refund a session that got no token; does nothing a second time."""
     row = connection.execute(
         update(SESSION)
         .where(SESSION.c.id == session_id, SESSION.c.state == RESERVED)
@@ -121,7 +121,7 @@ def refund(connection: Connection, session_id: str, time_zone: str = UTC_NAME) -
 
 
 def sweep(connection: Connection, now: int, time_zone: str = UTC_NAME) -> int:
-    """Take back what was reserved and never minted, and forget old sessions; return how many were taken back."""
+    """Refund sessions that were never minted, and delete old ones; return the number refunded."""
     abandoned = select(SESSION.c.id).where(SESSION.c.state == RESERVED, SESSION.c.at < now - ABANDONED_MS)
     ids = connection.execute(abandoned).scalars().all()
     for session_id in ids:
@@ -137,27 +137,27 @@ class _Waiting:
 
 
 class GroupCommit:
-    """Settles sessions; for one event loop. Its line is as long as there are requests under way."""
+    """Marks sessions as minted, several in one transaction; for one event loop. Bounded by the requests under way."""
 
     def __init__(self, store: DatabaseStore) -> None:
         self._store = store
-        self._in_turn = asyncio.Lock()
-        self._line: list[_Waiting] = []
+        self._lock = asyncio.Lock()
+        self._waiting: list[_Waiting] = []
 
     async def mark_minted(self, minted: MintedSession) -> bool:
-        """Note that a session has its token; False: it has been taken back, and the token must not be given out.
+        """Mark a session as minted. False: it has been refunded, and its token must not be given out.
 
         Raises:
             StoreUnavailable.
         """
-        mine = _Waiting(minted)
-        self._line.append(mine)
-        async with self._in_turn:
-            if mine in self._line:
-                # Whoever came while the one before wrote is written along.
-                group, self._line = self._line, []
+        waiting = _Waiting(minted)
+        self._waiting.append(waiting)
+        async with self._lock:
+            if waiting in self._waiting:
+                # All that arrived during the previous write share this one.
+                group, self._waiting = self._waiting, []
                 work = partial(mark_minted, minted=[one.minted for one in group])
-                settled = await self._store.transact(work)
+                marked = await self._store.transact(work)
                 for one in group:
-                    one.is_written = one.minted.session_id in settled
-        return mine.is_written
+                    one.is_written = one.minted.session_id in marked
+        return waiting.is_written

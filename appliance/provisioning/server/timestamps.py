@@ -1,4 +1,4 @@
-"""Times as the database keeps them (milliseconds since 1970, days as YYYYMMDD), and new identifiers. Pure."""
+"""Timestamps of the database (milliseconds since 1970, days as YYYYMMDD), and new identifiers. Pure."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -10,23 +10,23 @@ _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def milliseconds(moment: datetime) -> int:
-    """Return ``moment`` as the database keeps it."""
+    """Return ``moment`` as milliseconds since 1970."""
     return round(moment.timestamp() * 1000)
 
 
 def moment(milliseconds: int) -> datetime:
-    """Return the moment that the database holds."""
+    """Return a timestamp of the database as a UTC datetime."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def day_of(milliseconds: int, time_zone: str = UTC_NAME) -> int:
-    """Return the day, YYYYMMDD, by the clocks of ``time_zone`` (IANA)."""
+    """Return the day, YYYYMMDD, in ``time_zone`` (IANA)."""
     return _number(_local(milliseconds, time_zone))
 
 
 def first_day(days: int, milliseconds: int, time_zone: str = UTC_NAME) -> int:
-    """Return the first of the last ``days`` days, YYYYMMDD; the moment's own is the last one."""
-    # By the calendar: not all days have 24 hours.
+    """Return the first of ``days`` days, YYYYMMDD, the last of which contains ``milliseconds``."""
+    # By the calendar: some days have 23 or 25 hours.
     return _number(_local(milliseconds, time_zone) - timedelta(days=days - 1))
 
 
@@ -54,12 +54,12 @@ def _number(date: datetime) -> int:
 
 
 def _midnight(local: datetime) -> datetime:
-    # By the clocks on the wall: a day in which they are changed has 23 or 25 hours.
+    # In local time: some days have 23 or 25 hours.
     return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0).astimezone(UTC)
 
 
 def new_id(prefix: str, milliseconds: int) -> str:
-    """Return an identifier that sorts by time and cannot be guessed: a prefix and 26 characters (130 bits)."""
+    """Return an identifier that sorts by time and cannot be guessed: a prefix and 26 characters."""
     number = (milliseconds << 80) | secrets.randbits(80)
     characters = [_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5)]
     return f"{prefix}_{''.join(characters)}"
