@@ -15,13 +15,13 @@ from appliance.units import Epoch, Pcm, Seconds
 from appliance.virtual_card.card import Jack
 
 LAP = 27_000
-"""After so many samples, `counting` begins again."""
+"""Number of samples after which `counting` begins again."""
 PATIENCE_S = 20.0
-"""For what is to happen: many times what it takes."""
+"""Time limit for anything awaited: many times as long as it takes."""
 
 
 class House:
-    """What came of the microphone, and what was said of the devices."""
+    """Records the microphone's blocks, the devices' errors and the reports of playback."""
 
     def __init__(self, engine: WorkerSupervisor) -> None:
         self.engine = engine
@@ -29,7 +29,7 @@ class House:
         self.errors: list[str] = []
         self.silent: list[Seconds] = []
         self.drained: dict[Epoch, float] = {}
-        """When each reply was said to have been heard to its end."""
+        """When each reply was reported as drained."""
         self.playback = Playback(Reports(on_silent=self.silent.append, on_drained=self._on_drained))
 
     @property
@@ -48,7 +48,7 @@ class House:
         return self.now - begun_at
 
     async def hearing(self) -> float:
-        """Wait until the microphone brings something new."""
+        """Wait until the microphone delivers a block; return how long that took."""
         count = len(self.blocks)
         return await self.until(lambda: len(self.blocks) > count)
 

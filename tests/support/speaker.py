@@ -47,7 +47,7 @@ class TimedSpeaker:
 
     @property
     def sounded(self) -> Pcm:
-        """What sounded before the speaker was lost: what the device still held then was not heard."""
+        """Samples heard before the speaker was lost; those still in the device were not."""
         if not self._periods:
             return self.heard
         return self.heard[: max(0, round((self._lost_at - self.begun_at) * RATE))]

@@ -1,4 +1,4 @@
-"""What the uplink's tests share: a microphone stream whose samples tell their index, a link that records, a room."""
+"""Shared by the uplink's tests: a microphone stream whose samples tell their index, a link that records, a room."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
