@@ -1,4 +1,4 @@
-"""Step: the daemon's user with its groups, its directories, and the rule that lets it at the pins."""
+"""Step: the daemon's user with its groups and directories, and the udev rule for the pins."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ GROUPS: Final = ("audio", "gpio")
 
 
 class Account(Step):
-    """Writes the files from which systemd makes user and directories, and has it make them."""
+    """Writes sysusers and tmpfiles configuration, and has systemd create user and directories."""
 
     name = "user"
     doing = "making the daemon's user"
@@ -32,15 +32,15 @@ class Account(Step):
         self._before: dict[Path, bytes | None] = {}
 
     def check(self) -> Plan:
-        """Look at the files, at the user and its groups, and at the directories."""
+        """Check the files, the user with its groups, and the directories."""
         files = [file.name for file, content in self._files.items() if read(file) != content]
         directories = [place for place in (STATE, CONFIGURATION) if not self._machine.at(place).is_dir()]
-        if not files and not directories and self._is_known():
+        if not files and not directories and self._user_exists():
             return Plan(Need.NOTHING, f"{SERVICE_USER}, in the groups {' and '.join(GROUPS)}")
         return Plan(Need.CHANGE, f"make the user {SERVICE_USER}, in the groups {' and '.join(GROUPS)}")
 
     def apply(self) -> None:
-        """Write, and make."""
+        """Write the files, and run systemd's tools."""
         self._before = {file: read(file) for file in self._files}
         for file, content in self._files.items():
             write(file, content)
@@ -51,18 +51,18 @@ class Account(Step):
             self._machine.run("udevadm", "trigger", "--subsystem-match=gpio")
 
     def undo(self) -> None:
-        """Bring the files back. The user stays: files may be its own already."""
+        """Restore the files. The user stays: it may own files already."""
         for file, content in self._before.items():
             restore(file, content)
 
-    def _is_known(self) -> bool:
-        if not _names(self._machine.at("/etc/passwd"), SERVICE_USER):
+    def _user_exists(self) -> bool:
+        if not _fields(self._machine.at("/etc/passwd"), SERVICE_USER):
             return False
-        groups = [_names(self._machine.at("/etc/group"), group) for group in GROUPS]
+        groups = [_fields(self._machine.at("/etc/group"), group) for group in GROUPS]
         return all(line is not None and SERVICE_USER in line[-1].split(",") for line in groups)
 
 
-def _names(file: Path, name: str) -> list[str] | None:
-    """Return the fields of an entry of passwd(5) or group(5)."""
+def _fields(file: Path, name: str) -> list[str] | None:
+    """Return the fields of an entry of passwd(5) or group(5), if there is one."""
     lines = (read(file) or b"").decode("utf-8", "replace").splitlines()
     return next((fields for line in lines if (fields := line.split(":"))[0] == name), None)

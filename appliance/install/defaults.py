@@ -1,4 +1,4 @@
-"""Step: the settings file, with every setting and its default in it; what a person has written there stays."""
+"""Step: the settings file, with every setting and its default; a person's changes are kept."""
 
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ SETTINGS: Final = "/etc/voice-appliance/appliance.toml"
 
 
 class Defaults(Step):
-    """Writes the file where there is none, or one that nobody has changed; else new defaults go beside it."""
+    """Writes the file where it is missing or unchanged; otherwise writes new defaults beside it."""
 
     name = "settings"
     doing = "writing the settings"
@@ -25,13 +25,13 @@ class Defaults(Step):
         self._before: dict[Path, bytes | None] = {}
 
     def check(self) -> Plan:
-        """Compare the file with the new defaults, and with those that came with releases."""
+        """Compare the file with the new defaults, and with those of earlier releases."""
         now = read(self._file)
         if now is None:
             return Plan(Need.CHANGE, f"write {SETTINGS}")
         if now == self._template:
             return Plan(Need.NOTHING, f"{SETTINGS}, the defaults")
-        if self._is_untouched(now):
+        if self._is_unchanged(now):
             return Plan(Need.CHANGE, f"bring {SETTINGS}, which nobody has changed, to the new defaults")
         if read(self._beside) == self._template:
             return Plan(Need.NOTHING, f"{SETTINGS}, yours; the new defaults are beside it, in {self._beside.name}")
@@ -40,15 +40,15 @@ class Defaults(Step):
         return Plan(Need.CHANGE, f"leave your {SETTINGS} alone, and write new defaults to {self._beside.name}")
 
     def apply(self) -> None:
-        """Write one of the two."""
+        """Write the file, or the new defaults beside it."""
         now = read(self._file)
         self._before = {self._file: now, self._beside: read(self._beside)}
-        write(self._file if now is None or self._is_untouched(now) else self._beside, self._template)
+        write(self._file if now is None or self._is_unchanged(now) else self._beside, self._template)
 
     def undo(self) -> None:
-        """Bring both back."""
+        """Restore both."""
         for file, content in self._before.items():
             restore(file, content)
 
-    def _is_untouched(self, content: bytes) -> bool:
+    def _is_unchanged(self, content: bytes) -> bool:
         return any(read(file) == content for file in self._machine.at(RELEASES).glob(f"*/{TEMPLATE}"))

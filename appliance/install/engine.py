@@ -1,4 +1,4 @@
-"""Does steps in their order; the first that fails undoes itself and ends it."""
+"""Runs steps in order; the first that fails is undone, and ends the installation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,8 @@ from appliance.errors import ApplianceError, ExitCode
 from appliance.install.step import Need, Step, StepFailed
 
 
-class Manner(Enum):
-    """Whether anything is to change."""
-
-    FOR_REAL = "for real"
-    DRY = "dry"
-
-
 class Result(Enum):
-    """What became of a step."""
+    """The result of a step."""
 
     KEPT = "as it was"
     CHANGED = "done"
@@ -38,39 +31,39 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of the installation."""
+    """The result of the installation."""
 
     lines: Sequence[Line]
     notes: Sequence[Finding]
     exit_code: ExitCode
 
     def changed(self) -> bool:
-        """Say whether any step has changed anything, or would."""
+        """Return whether any step has changed anything, or would."""
         return any(line.result in {Result.CHANGED, Result.WOULD_CHANGE} for line in self.lines)
 
 
-class Watcher(Protocol):
-    """Who follows it."""
+class Listener(Protocol):
+    """Follows the installation."""
 
-    def begins(self, step: Step) -> None:
+    def step_started(self, step: Step) -> None:
         """A step is being applied, which may take minutes."""
 
-    def ended(self, line: Line) -> None:
+    def step_ended(self, line: Line) -> None:
         """A step is over."""
 
-    def noted(self, note: Finding) -> None:
+    def found(self, note: Finding) -> None:
         """A step has found something before anything was changed."""
 
 
-def run(steps: Sequence[Step], manner: Manner, watcher: Watcher) -> Report:
-    """Do all steps, or tell what they would do; nothing that goes wrong in one of them is raised, but Ctrl-C."""
+def run(steps: Sequence[Step], listener: Listener, *, dry_run: bool) -> Report:
+    """Run all steps, or only plan them. Errors go into the report; only Ctrl-C is raised."""
     lines: list[Line] = []
     notes: list[Finding] = []
     failure = ExitCode.OK
     for step in steps:
-        line, failure = _done(step, manner, watcher)
+        line, failure = _run_step(step, listener, dry_run=dry_run)
         lines.append(line)
-        watcher.ended(line)
+        listener.step_ended(line)
         notes += step.notes()
         if line.result is Result.FAILED:
             break
@@ -78,18 +71,18 @@ def run(steps: Sequence[Step], manner: Manner, watcher: Watcher) -> Report:
     return Report(lines, notes, failure or (ExitCode.UNFIT if unfit else ExitCode.OK))
 
 
-def _done(step: Step, manner: Manner, watcher: Watcher) -> tuple[Line, ExitCode]:
+def _run_step(step: Step, listener: Listener, *, dry_run: bool) -> tuple[Line, ExitCode]:
     try:
-        found = step.check()
+        plan = step.check()
         for note in step.notes():
-            watcher.noted(note)
-        if found.need is Need.NOTHING:
-            return Line(step.name, Result.KEPT, found.text), ExitCode.OK
-        if found.need is Need.LATER:
-            return Line(step.name, Result.LATER, found.text), ExitCode.OK
-        if manner is Manner.DRY:
-            return Line(step.name, Result.WOULD_CHANGE, found.text), ExitCode.OK
-        watcher.begins(step)
+            listener.found(note)
+        if plan.need is Need.NOTHING:
+            return Line(step.name, Result.KEPT, plan.text), ExitCode.OK
+        if plan.need is Need.LATER:
+            return Line(step.name, Result.LATER, plan.text), ExitCode.OK
+        if dry_run:
+            return Line(step.name, Result.WOULD_CHANGE, plan.text), ExitCode.OK
+        listener.step_started(step)
         return Line(step.name, Result.CHANGED, _applied(step)), ExitCode.OK
     except (ApplianceError, OSError) as error:
         failure = _failure(error)
@@ -97,7 +90,7 @@ def _done(step: Step, manner: Manner, watcher: Watcher) -> tuple[Line, ExitCode]
 
 
 def _applied(step: Step) -> str:
-    """Apply a step and verify it; undone again where that fails, for whatever reason."""
+    """Apply a step and verify it; on any failure, undo it."""
     try:
         step.apply()
         return step.verify()

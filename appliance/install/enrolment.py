@@ -1,4 +1,4 @@
-"""Step: this device's key, and the provisioning server's word that it may have tokens."""
+"""Step: enrolment at the provisioning server."""
 
 import json
 from pathlib import Path
@@ -8,19 +8,19 @@ from appliance.errors import ExitCode
 from appliance.install.defaults import SETTINGS
 from appliance.install.files import read
 from appliance.install.machine import STATE, Machine
-from appliance.install.step import Need, Plan, Start, Step, StepFailed
+from appliance.install.step import Need, Plan, Step, StepFailed
 from appliance.provisioning.common.join_string import unwrap, wrap
 
 IDENTITY: Final = "identity.json"
-"""What `appliance enrol` leaves in the state directory when it is done."""
+"""Left in the state directory by `appliance enrol`."""
 MAX_JOIN_BYTES: Final = 4096
 
 
 def read_join(text: str) -> str:
-    """Return a join string without what surrounds it; it is not quoted where it is none.
+    """Return a join string without the characters around it.
 
     Raises:
-        StepFailed: It is none, or has been damaged (exit code 65).
+        StepFailed: It is malformed or damaged (exit code 65); the message does not quote it.
     """
     try:
         return wrap(unwrap(text))
@@ -29,10 +29,10 @@ def read_join(text: str) -> str:
 
 
 def enrolled_as(machine: Machine) -> str | None:
-    """Return what the server calls this device; None: it is not enrolled, "": its identity is damaged.
+    """Return this device's id at the server; None: it is not enrolled, "": its identity is damaged.
 
     Raises:
-        PermissionError: Only root can see.
+        PermissionError: Only root can read it.
     """
     identity = read(machine.at(STATE) / IDENTITY)
     if identity is None:
@@ -44,57 +44,57 @@ def enrolled_as(machine: Machine) -> str | None:
 
 
 class Enrolment(Step):
-    """Has the appliance enrol, as the daemon's user, once; the join string goes through a pipe.
+    """Runs `appliance enrol` as the daemon's user, once; the join string goes through a pipe.
 
     Args:
-        machine: Where.
+        machine: The machine.
         appliance: The program of the release.
-        join: The join string; None: there is none.
-        start: When the daemon is to run; later: without a join string, it is left for later too.
+        join: The join string, if there is one.
+        start_now: The daemon is to run now; if not, enrolment without a join string is left for later too.
     """
 
     name = "enrolment"
     doing = "enrolling at the provisioning server"
 
-    def __init__(self, machine: Machine, appliance: Path, join: str | None, start: Start) -> None:
+    def __init__(self, machine: Machine, appliance: Path, join: str | None, *, start_now: bool) -> None:
         self._machine = machine
         self._appliance = appliance
         self._join = join
-        self._start = start
+        self._start_now = start_now
         self._said = ""
 
     def is_enrolled(self) -> bool | None:
-        """Say whether the device is enrolled; None: only root can see."""
+        """Return whether the device is enrolled; None: only root can see that."""
         try:
             return enrolled_as(self._machine) is not None
         except PermissionError:
             return None
 
     def check(self) -> Plan:
-        """Look for the identity; raises StepFailed where a join string is needed and there is none."""
+        """Look for the identity."""
         enrolled = self.is_enrolled()
         if enrolled:
             device = enrolled_as(self._machine)
             told = f"enrolled, as {device}" if device else "its identity is damaged: appliance forget, and enrol again"
             return Plan(Need.NOTHING, told)
-        if self._join is None and self._start is Start.LATER:
-            return Plan(Need.LATER, "appliance enrol, when the machine is in its place")
+        if self._join is None and not self._start_now:
+            return Plan(Need.LATER, "run appliance enrol once the machine is in its place")
         return Plan(Need.CHANGE, "enrol with the join string" + ("" if enrolled is False else ", if not done yet"))
 
     def apply(self) -> None:
-        """Enrol; raises StepFailed with the appliance's own words and exit code."""
+        """Enrol; raises StepFailed with the message and exit code of `appliance enrol`."""
         if self._join is None:
             raise StepFailed("a join string is needed: give --join-file", ExitCode.USAGE)
         command = (self._appliance, "enrol", "--config", self._machine.at(SETTINGS), "--state", self._machine.at(STATE))
-        answer = self._machine.run_as_service(*command, "--join-file", "-", said=self._join + "\n")
-        if answer.code:
-            raise StepFailed(answer.reason(), answer.exit_code())
-        self._said = answer.output.strip().partition("\n")[0]
+        result = self._machine.run_as_service(*command, "--join-file", "-", stdin=self._join + "\n")
+        if result.code:
+            raise StepFailed(result.reason(), result.exit_code())
+        self._said = result.output.strip().partition("\n")[0]
 
     def verify(self) -> str:
-        """Look for the identity, and tell what the appliance has said: an operator may have to approve the device."""
+        """Look for the identity; return the output of `appliance enrol`, as the device may need approval."""
         found = super().verify()
         return self._said or found
 
     def undo(self) -> None:
-        """Leave the key: with it, another attempt is the same device to the server."""
+        """Keep the key: with it, the next attempt is the same device to the server."""

@@ -1,7 +1,7 @@
-"""Step: can the pins of the light and the button be used? It looks, and changes nothing.
+"""Step: can the pins of the light and the button be used? Changes nothing.
 
-It asks the kernel (linux/gpio.h) and claims nothing, so that a daemon that runs is not disturbed and no library is
-needed. The self-test claims them.
+It asks the kernel (linux/gpio.h) and claims no pin, so that it does not disturb a running daemon and needs no library.
+The self-test claims them.
 """
 
 import fcntl
@@ -24,7 +24,7 @@ _LINE_INFO: Final = struct.Struct("=32s32sIIQ160x16x")
 _GET_LINE_INFO: Final = 0xC100B405
 _USED: Final = 1
 _OURS: Final = b"lg"
-"""By this name lgpio claims pins, as the daemon does."""
+"""The consumer name with which lgpio, and so the daemon, claims pins."""
 _LIGHT: Final = {
     "rgb": {"red": 17, "green": 27, "blue": 22},
     "per-state": {"connecting": 17, "listening": 27, "speaking": 22, "interrupted": 23},
@@ -35,7 +35,7 @@ Ioctl = Callable[[int, int, bytes], bytes]
 
 
 class Pins(Step):
-    """Tells before anything is installed what would be missing; nothing of it keeps the appliance from talking."""
+    """Reports missing pins before anything is installed; the appliance also talks without them."""
 
     name = "pins"
     doing = "looking at the pins"
@@ -47,9 +47,9 @@ class Pins(Step):
         self._notes: list[Finding] = []
 
     def check(self) -> Plan:
-        """Look at the settings, the chip and each pin."""
+        """Check the settings, the chip and each pin."""
         pins = wanted(_settings(self._machine.at(SETTINGS)))
-        self._notes = [] if not pins else self._wrong(pins)
+        self._notes = [] if not pins else self._problems(pins)
         if not pins:
             return Plan(Need.NOTHING, "the settings name none")
         numbers = ", ".join(map(str, pins.values()))
@@ -62,10 +62,10 @@ class Pins(Step):
         """Do nothing."""
 
     def notes(self) -> Sequence[Finding]:
-        """Return what was found."""
+        """Return the findings."""
         return self._notes
 
-    def _wrong(self, pins: Mapping[str, int]) -> list[Finding]:
+    def _problems(self, pins: Mapping[str, int]) -> list[Finding]:
         if not self._packages.has_pins_library():
             return [
                 _note(
@@ -77,44 +77,44 @@ class Pins(Step):
         if chip is None:
             return [
                 _note(
-                    f"no GPIO chip that may be opened is {', '.join(HEADERS)}: no light, no button",
+                    f"no GPIO chip can be opened that is {', '.join(HEADERS)}: no light, no button",
                     "without a Raspberry Pi, set indicator.kind and button.kind",
                 )
             ]
         users = {name: self._user(chip, pin) for name, pin in pins.items()}
         return [
-            _note(f"{name}: GPIO {pins[name]} is in use by {user!r}", "set another pin, or end what uses it")
+            _note(f"{name}: GPIO {pins[name]} is in use by {user!r}", "set another pin, or stop that program")
             for name, user in users.items()
             if user is not None
         ]
 
     def _chip(self) -> Path | None:
         for device in sorted(self._machine.at("/dev").glob("gpiochip*")):
-            answer = self._asked(device, _GET_CHIP_INFO, bytes(_CHIP_INFO.size))
-            if answer and _text(_CHIP_INFO.unpack(answer)[1]) in HEADERS:
+            reply = self._query(device, _GET_CHIP_INFO, bytes(_CHIP_INFO.size))
+            if reply and _text(_CHIP_INFO.unpack(reply)[1]) in HEADERS:
                 return device
         return None
 
     def _user(self, chip: Path, pin: int) -> str | None:
-        """Return who else uses a pin; None: nobody, or that is not told."""
-        question = _LINE_INFO.pack(b"", b"", pin, 0, 0)
-        answer = self._asked(chip, _GET_LINE_INFO, question)
-        if not answer:
+        """Return the other user of a pin; None: there is none, or it is unknown."""
+        request_data = _LINE_INFO.pack(b"", b"", pin, 0, 0)
+        reply = self._query(chip, _GET_LINE_INFO, request_data)
+        if not reply:
             return None
-        _, user, _, _, flags = _LINE_INFO.unpack(answer)
+        _, user, _, _, flags = _LINE_INFO.unpack(reply)
         return _text(user) or "the kernel" if flags & _USED and not user.startswith(_OURS) else None
 
-    def _asked(self, device: Path, request: int, question: bytes) -> bytes:
-        """Return the kernel's answer; empty where there is none."""
+    def _query(self, device: Path, request: int, request_data: bytes) -> bytes:
+        """Return the kernel's reply; empty on an error."""
         try:
             with device.open("rb", buffering=0) as chip:
-                return self._ioctl(chip.fileno(), request, question)
+                return self._ioctl(chip.fileno(), request, request_data)
         except OSError:
             return b""
 
 
 def wanted(settings: Mapping[str, Any]) -> dict[str, int]:
-    """Return the pins by the names of their settings; what is wrong with the settings is for others to tell."""
+    """Return the pins by the names of their settings; invalid settings are left out."""
     found: dict[str, int] = {}
     indicator, button = _table(settings, "indicator"), _table(settings, "button")
     if indicator.get("kind", "gpio") == "gpio":

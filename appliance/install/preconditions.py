@@ -1,4 +1,4 @@
-"""Step: is this a machine that the appliance can be installed on?"""
+"""Step: can the appliance be installed on this machine?"""
 
 import os
 import shutil
@@ -12,32 +12,32 @@ from typing import Final
 from appliance.errors import ExitCode
 from appliance.install.machine import Machine
 from appliance.install.release import HOME
-from appliance.install.step import Need, Plan, Start, Step, StepFailed
+from appliance.install.step import Need, Plan, Step, StepFailed
 
 ARCHITECTURES: Final = ("aarch64", "x86_64")
-"""Those that the libraries have wheels for."""
+"""Those for which the libraries have wheels."""
 SYSTEMS: Final = ("12", "13")
 """Versions of Debian, and of Raspberry Pi OS with it."""
 PYTHONS: Final = ((3, 11), (3, 12), (3, 13))
 NEEDED_MB: Final = 900
-"""For another release: it takes half of it; while it is made, and until an older one is removed, there is more."""
+"""For one more release, which takes half of it; more is needed while it is built and the oldest is still there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What of a machine matters."""
+    """The relevant facts about a machine."""
 
     architecture: str
     python: tuple[int, int]
     free_mb: int
     now: float
-    """What its clock says, seconds since 1970."""
+    """Its clock, in seconds since 1970."""
     made: float
-    """When this software was made or brought here."""
+    """When this software was built or copied here."""
 
     @classmethod
     def of(cls, machine: Machine, source: Path) -> "Facts":
-        """Look at the machine that this runs on."""
+        """Return the facts about this machine."""
         return cls(
             architecture=os.uname().machine,
             python=sys.version_info[:2],
@@ -48,20 +48,20 @@ class Facts:
 
 
 class Preconditions(Step):
-    """Looks, and changes nothing."""
+    """Checks, and changes nothing."""
 
     name = "machine"
     doing = "looking at the machine"
 
-    def __init__(self, machine: Machine, facts: Facts, start: Start, needed_mb: int = NEEDED_MB) -> None:
+    def __init__(self, machine: Machine, facts: Facts, needed_mb: int = NEEDED_MB, *, start_now: bool) -> None:
         """``needed_mb`` of the disk have to be free."""
         self._machine = machine
         self._facts = facts
-        self._start = start
+        self._start_now = start_now
         self._needed_mb = needed_mb
 
     def check(self) -> Plan:
-        """Tell what it is; raises StepFailed with all that is wrong."""
+        """Describe the machine; raises StepFailed with everything that is wrong."""
         system = _system(self._machine)
         problems = list(self._problems(system))
         if problems:
@@ -92,8 +92,8 @@ class Preconditions(Step):
         if facts.now < facts.made - 86400:
             year = time.gmtime(facts.now).tm_year
             yield f"its clock is wrong (it says {year}): wait until it is set by the network, or set it with date"
-        if self._start is Start.NOW and not self._machine.is_booted():
-            yield "systemd does not run it: in a chroot, use --no-start"
+        if self._start_now and not self._machine.is_booted():
+            yield "systemd is not running: in a chroot, use --no-start"
 
     def _model(self) -> str:
         try:
@@ -103,12 +103,12 @@ class Preconditions(Step):
 
 
 def _nearest(folder: Path) -> Path:
-    """Return a folder, or the nearest above it that exists."""
+    """Return a folder, or its nearest existing parent."""
     return next(one for one in (folder, *folder.parents) if one.exists())
 
 
 def _system(machine: Machine) -> dict[str, str]:
-    """Return what os-release(5) says."""
+    """Return the entries of os-release(5)."""
     try:
         lines = machine.at("/etc/os-release").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Step: the release tests itself on this machine, before it is put to work."""
+"""Step: the release tests itself on this machine, before it is started."""
 
 import json
 from collections.abc import Sequence
@@ -12,39 +12,39 @@ from appliance.install.files import read, write
 from appliance.install.machine import Machine
 from appliance.install.release import Release
 from appliance.install.service import UNIT
-from appliance.install.step import Need, Plan, Start, Step, StepFailed
+from appliance.install.step import Need, Plan, Step, StepFailed
 
 PASSED: Final = "self-test-passed"
-"""A file in a release that has passed; it holds what the server called the device then."""
+"""A file in a release that has passed; it holds the device's id at the server."""
 
 
 class SelfTest(Step):
     """Runs `appliance selftest` of a release as the daemon's user, until it has passed, and again for a new identity.
 
-    What it finds wrong is told and tested again the next time, but does not end the installation: the daemon waits for
-    cards, network and server, and shows what is missing. Only a release that cannot test itself is a failure.
+    Problems are reported and tested again the next time, but do not fail the installation: the daemon waits for cards,
+    network and server, and shows what is missing. Only a release that cannot test itself is a failure.
     """
 
     name = "self-test"
     doing = "testing card, token and Live session"
 
-    def __init__(self, machine: Machine, release: Release, start: Start) -> None:
+    def __init__(self, machine: Machine, release: Release, *, start_now: bool) -> None:
         self._machine = machine
         self._release = release
-        self._start = start
+        self._start_now = start_now
         self._notes: list[Finding] = []
 
     def check(self) -> Plan:
-        """Look whether this release has passed, as the device that this is."""
+        """Check whether this release has passed with the present identity."""
         if self._has_passed():
             return Plan(Need.NOTHING, "passed")
-        if self._start is Start.LATER:
-            return Plan(Need.LATER, "appliance selftest, when the machine is in its place")
+        if not self._start_now:
+            return Plan(Need.LATER, "run appliance selftest once the machine is in its place")
         return Plan(Need.CHANGE, "test card, token and Live session")
 
     def apply(self) -> None:
-        """Test, while the daemon does not run: it has the card, and signs requests with the same key."""
-        runs = self._machine.ask("systemctl", "is-active", UNIT).code == 0
+        """Test while the daemon is stopped: it holds the sound cards and the device's key."""
+        runs = self._machine.query("systemctl", "is-active", UNIT).code == 0
         try:
             if runs:
                 self._machine.run("systemctl", "stop", UNIT)
@@ -54,23 +54,23 @@ class SelfTest(Step):
                 self._machine.run("systemctl", "start", UNIT)
 
     def verify(self) -> str:
-        """Tell whether all was well."""
+        """Return the problems that were found."""
         wrong = [note.name for note in self._notes if note.severity is Severity.PROBLEM]
         return f"problem with: {', '.join(wrong)}" if wrong else "passed"
 
     def undo(self) -> None:
-        """Do nothing: nothing was changed."""
+        """Do nothing: nothing has changed."""
 
     def _test(self) -> None:
         command = (self._release.appliance, "selftest", "--json", "--config", self._machine.at(SETTINGS))
-        answer = self._machine.run_as_service(*command)
-        if answer.code not in {ExitCode.OK, ExitCode.UNFIT}:
-            raise StepFailed(answer.reason(), answer.exit_code())
+        result = self._machine.run_as_service(*command)
+        if result.code not in {ExitCode.OK, ExitCode.UNFIT}:
+            raise StepFailed(result.reason(), result.exit_code())
         self._notes = [
             Finding(found["name"], Severity(found["severity"]), found["found"], found["advice"])
-            for found in json.loads(answer.output)
+            for found in json.loads(result.output)
         ]
-        if answer.code == ExitCode.OK:
+        if result.code == ExitCode.OK:
             write(self._release.folder / PASSED, (enrolled_as(self._machine) or "").encode())
 
     def _has_passed(self) -> bool:
@@ -81,5 +81,5 @@ class SelfTest(Step):
             return True
 
     def notes(self) -> Sequence[Finding]:
-        """Return what was found."""
+        """Return the findings."""
         return self._notes

@@ -1,4 +1,4 @@
-"""What a person sees of the installation: drawn on a terminal, plain lines elsewhere or where rich is not there."""
+"""The installation's output: drawn on a terminal, plain lines elsewhere or without rich."""
 
 import sys
 from contextlib import ExitStack, suppress
@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
-from appliance.install.engine import Line, Manner, Report, Result
+from appliance.install.engine import Line, Listener, Report, Result
 from appliance.install.step import Step
 from appliance.text import visible
 
@@ -20,30 +20,21 @@ _STYLES: Final = {
     Severity.NOTE: "yellow",
     Severity.PROBLEM: "bold red",
 }
-_NOTHING: Final = "Nothing to do: all is as it should be, and nothing was changed."
+_NOTHING: Final = "Nothing to do: everything is up to date, and nothing was changed."
 
 
-class Face(Protocol):
-    """Shows progress and report; implements `engine.Watcher`."""
+class Display(Listener, Protocol):
+    """Shows progress and report."""
 
-    def begins(self, step: Step) -> None:
-        """A step is being applied."""
-
-    def ended(self, line: Line) -> None:
-        """A step is over."""
-
-    def noted(self, note: Finding) -> None:
-        """Something was found before anything was changed."""
-
-    def report(self, report: Report, manner: Manner) -> None:
-        """All is over."""
+    def report(self, report: Report, *, dry_run: bool) -> None:
+        """Show the report."""
 
     def close(self) -> None:
-        """Leave the terminal as it was, whatever has ended it."""
+        """Restore the terminal."""
 
 
-def face() -> Face:
-    """Return what suits the standard output."""
+def display() -> Display:
+    """Return the display that suits the standard output."""
     if sys.stdout.isatty():
         try:
             return _Terminal()
@@ -52,13 +43,13 @@ def face() -> Face:
     return _Lines()
 
 
-def summary(report: Report, manner: Manner) -> str:
+def summary(report: Report, *, dry_run: bool) -> str:
     """Return the last line."""
     if any(line.result is Result.FAILED for line in report.lines):
         return (
             "Not finished. The failed step was undone; what was running still is. Fix the problem and run this again."
         )
-    if manner is Manner.DRY:
+    if dry_run:
         return "Nothing was changed." if report.changed() else _NOTHING
     if report.exit_code is ExitCode.UNFIT:
         return "Installed, but the self-test found a problem: see above, fix it and run this again."
@@ -68,26 +59,26 @@ def summary(report: Report, manner: Manner) -> str:
 class _Lines:
     """A line for each step that takes time, and a table."""
 
-    def begins(self, step: Step) -> None:
-        _say(f"{step.name}: {step.doing} ...")
+    def step_started(self, step: Step) -> None:
+        _print(f"{step.name}: {step.doing} ...")
 
-    def ended(self, line: Line) -> None:
+    def step_ended(self, line: Line) -> None:
         pass
 
-    def noted(self, note: Finding) -> None:
-        _say(f"{note.name}: {note.severity.value}: {_told(note)}")
+    def found(self, note: Finding) -> None:
+        _print(f"{note.name}: {note.severity.value}: {_text(note)}")
 
     def close(self) -> None:
         pass
 
-    def report(self, report: Report, manner: Manner) -> None:
+    def report(self, report: Report, *, dry_run: bool) -> None:
         rows = _rows(report)
         names = max(len(name) for name, _, _ in rows)
         marks = max(len(mark.value) for _, mark, _ in rows)
-        _say("")
+        _print("")
         for name, mark, text in rows:
-            _say(f"{name:{names}}  {mark.value:{marks}}  {text}")
-        _say(f"\n{summary(report, manner)}")
+            _print(f"{name:{names}}  {mark.value:{marks}}  {text}")
+        _print(f"\n{summary(report, dry_run=dry_run)}")
 
 
 class _Terminal:
@@ -99,24 +90,24 @@ class _Terminal:
         self._console = SafeConsole(highlight=False)
         self._busy = ExitStack()
 
-    def begins(self, step: Step) -> None:
+    def step_started(self, step: Step) -> None:
         self._busy.enter_context(self._console.status(f"{step.name}: {step.doing} …"))
 
-    def ended(self, line: Line) -> None:
+    def step_ended(self, line: Line) -> None:
         del line
         self.close()
 
-    def noted(self, note: Finding) -> None:
+    def found(self, note: Finding) -> None:
         from rich.markup import escape  # noqa: PLC0415  see above
 
         mark = f"[{_STYLES[note.severity]}]{note.severity.value}[/]"
-        self._console.print(f"{note.name}: {mark}: {escape(_told(note))}")
+        self._console.print(f"{note.name}: {mark}: {escape(_text(note))}")
 
     def close(self) -> None:
         with suppress(OSError):  # the terminal may be gone
             self._busy.close()
 
-    def report(self, report: Report, manner: Manner) -> None:
+    def report(self, report: Report, *, dry_run: bool) -> None:
         from rich.markup import escape  # noqa: PLC0415  see above
         from rich.table import Table  # noqa: PLC0415
 
@@ -125,19 +116,19 @@ class _Terminal:
             table.add_row(name, f"[{_STYLES[mark]}]{mark.value}[/]", escape(text))
         self._console.print()
         self._console.print(table)
-        self._console.print(f"\n{summary(report, manner)}")
+        self._console.print(f"\n{summary(report, dry_run=dry_run)}")
 
 
 def _rows(report: Report) -> list[tuple[str, Result | Severity, str]]:
-    """Return name, what became of it, and what there is to say, for steps and notes."""
+    """Return name, result and text of steps and notes."""
     steps: list[tuple[str, Result | Severity, str]] = [(line.name, line.result, line.text) for line in report.lines]
-    return steps + [(f"  {note.name}", note.severity, _told(note)) for note in report.notes]
+    return steps + [(f"  {note.name}", note.severity, _text(note)) for note in report.notes]
 
 
-def _told(note: Finding) -> str:
+def _text(note: Finding) -> str:
     return f"{note.found} ({note.advice})" if note.advice else note.found
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{visible(text)}\n")
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""What a step of the installation is."""
+"""The interface of a step of the installation."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from appliance.errors import ApplianceError, ExitCode, Owner
 
 
 class StepFailed(ApplianceError):  # noqa: N818  names what has happened
-    """A step cannot be done; the message is one line that says why."""
+    """A step failed; the message is one line that says why."""
 
     code = "install"
     owner = Owner.INSTALLER
@@ -22,53 +22,45 @@ class StepFailed(ApplianceError):  # noqa: N818  names what has happened
 
 
 class Need(Enum):
-    """What a step has to do."""
+    """Whether a step has anything to do."""
 
     NOTHING = "nothing"
-    """All is as it should be."""
+    """Everything is as it should be."""
     CHANGE = "change"
     LATER = "later"
-    """It is left for another time, as was asked for."""
-
-
-class Start(Enum):
-    """When the daemon is to run."""
-
-    NOW = "now"
-    LATER = "later"
-    """This may be the image of a machine: nothing of it runs."""
+    """Left for later, because of ``--no-start``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a step has found, and would do."""
+    """The findings of a step, and what it would do."""
 
     need: Need
     text: str
-    """What is there; where something has to change, what would be done."""
+    """The state of the machine; where it has to change, the change."""
 
 
 class Step(ABC):
-    """One thing that has to be so on the machine."""
+    """One part of the machine's desired state."""
 
     name: ClassVar[str]
     doing: ClassVar[str]
-    """What a person who waits for it reads."""
+    """Shown while it is applied."""
 
     @abstractmethod
     def check(self) -> Plan:
-        """Look, and change nothing; may be called without root, and before the steps ahead of it were done.
+        """Compare with the machine, and change nothing; may run without root, and before earlier steps are applied.
 
         Raises:
-            StepFailed: It cannot be done on this machine.
+            StepFailed: The step is impossible on this machine.
         """
 
     @abstractmethod
     def apply(self) -> None:
-        """Make it so; raises StepFailed or OSError."""
+        """Change the machine; raises StepFailed or OSError."""
 
     def verify(self) -> str:
-        """Look again after `apply`, and tell what is there now; raises StepFailed where it is not so."""
+        """Check again after `apply`, and return the new state; raises StepFailed where something is still to do."""
         found = self.check()
         if found.need is Need.CHANGE:
             raise StepFailed(f"still to be done: {found.text}", ExitCode.BUG)
@@ -76,8 +68,8 @@ class Step(ABC):
 
     @abstractmethod
     def undo(self) -> None:
-        """Bring back what was there before `apply`, however far that came; never called without it."""
+        """Restore the state before `apply`, however far that came; only called after it."""
 
     def notes(self) -> Sequence[Finding]:
-        """Return what else the report is to tell; a problem among them makes the machine unfit."""
+        """Return findings for the report; a problem among them makes the machine unfit."""
         return ()

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appliance.install.command import install
-from appliance.install.engine import Manner
 from appliance.install.machine import Machine
-from appliance.install.step import Start
 from appliance.provisioning.common.join_string import wrap
 
 JOIN = wrap("dGhpcyBpcyBhIHNlY3JldCBvZiBhIHdob2xlIGhvdXNlaG9sZA")
@@ -93,9 +91,10 @@ class FakeMachine:
     fakes: Path
     source: Path
 
-    def install(self, join: Path | None = None, manner: Manner = Manner.FOR_REAL, start: Start = Start.NOW) -> int:
+    def install(self, join: Path | None = None, dry_run: bool = False, start_now: bool = True) -> int:
         """Install, with a join string unless there is a file with another."""
-        return install(self.machine, manner, start, join or self.file("join", JOIN), self.source)
+        join_file = join or self.file("join", JOIN)
+        return install(self.machine, join_file, self.source, dry_run=dry_run, start_now=start_now)
 
     @property
     def machine(self) -> Machine:

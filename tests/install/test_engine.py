@@ -7,7 +7,7 @@ import pytest
 
 from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ExitCode
-from appliance.install.engine import Line, Manner, Result, run
+from appliance.install.engine import Line, Result, run
 from appliance.install.step import Need, Plan, Step, StepFailed
 
 
@@ -17,13 +17,13 @@ class Watched:
     def __init__(self) -> None:
         self.lines: list[Line] = []
 
-    def begins(self, step: Step) -> None:
+    def step_started(self, step: Step) -> None:
         pass
 
-    def ended(self, line: Line) -> None:
+    def step_ended(self, line: Line) -> None:
         self.lines.append(line)
 
-    def noted(self, note: Finding) -> None:
+    def found(self, note: Finding) -> None:
         pass
 
 
@@ -68,13 +68,13 @@ def full() -> OSError:
 @pytest.mark.parametrize("need", [Need.NOTHING, Need.LATER])
 def test_a_step_without_need_is_left_alone(need):
     step = Scripted(needs=need)
-    report = run([step], Manner.FOR_REAL, Watched())
+    report = run([step], Watched(), dry_run=False)
     assert (step.done, report.changed(), report.exit_code) == ([], False, ExitCode.OK)
 
 
 def test_a_dry_run_only_looks():
     step = Scripted()
-    report = run([step, step], Manner.DRY, Watched())
+    report = run([step, step], Watched(), dry_run=True)
     assert step.done == []
     assert [line.result for line in report.lines] == [Result.WOULD_CHANGE] * 2
 
@@ -82,7 +82,7 @@ def test_a_dry_run_only_looks():
 @pytest.mark.parametrize("where", ["apply", "verify"])
 def test_a_step_that_fails_is_undone_and_those_behind_it_are_not_begun(where):
     failing, behind, watched = Scripted({where: StepFailed("no luck", ExitCode.DATA)}), Scripted(), Watched()
-    report = run([Scripted(), failing, behind], Manner.FOR_REAL, watched)
+    report = run([Scripted(), failing, behind], watched, dry_run=False)
     assert failing.done[-1] == "undo"
     assert behind.done == []
     assert report.exit_code == ExitCode.DATA
@@ -90,13 +90,13 @@ def test_a_step_that_fails_is_undone_and_those_behind_it_are_not_begun(where):
 
 
 def test_a_full_disk_is_exit_73_and_named():
-    report = run([Scripted({"apply": full()})], Manner.FOR_REAL, Watched())
+    report = run([Scripted({"apply": full()})], Watched(), dry_run=False)
     assert (report.exit_code, report.lines[0].text) == (ExitCode.CANNOT_WRITE, "/etc/x: No space left on device")
 
 
 def test_a_step_that_cannot_be_undone_says_both():
     step = Scripted({"apply": StepFailed("no luck", ExitCode.DATA), "undo": full()})
-    report = run([step], Manner.FOR_REAL, Watched())
+    report = run([step], Watched(), dry_run=False)
     assert report.lines[0].text.startswith("no luck; and it could not be undone: ")
     assert report.exit_code == ExitCode.DATA
 
@@ -105,7 +105,7 @@ def test_a_step_that_cannot_be_undone_says_both():
 def test_what_a_signal_breaks_off_is_undone(end):
     step = Scripted({"apply": end})
     with pytest.raises(type(end)):
-        run([step], Manner.FOR_REAL, Watched())
+        run([step], Watched(), dry_run=False)
     assert step.done == ["apply", "undo"]
 
 
@@ -114,12 +114,12 @@ def test_a_step_that_was_applied_and_is_not_so_is_a_failure():
         def apply(self) -> None:
             pass
 
-    report = run([Idle()], Manner.FOR_REAL, Watched())
+    report = run([Idle()], Watched(), dry_run=False)
     assert report.lines[0].text == "still to be done: what there is"
 
 
 def test_a_problem_among_the_notes_is_exit_4():
-    assert run([Scripted({"note": full()})], Manner.FOR_REAL, Watched()).exit_code == ExitCode.UNFIT
+    assert run([Scripted({"note": full()})], Watched(), dry_run=False).exit_code == ExitCode.UNFIT
 
 
 def test_the_installer_does_without_the_libraries_of_the_appliance():

@@ -8,9 +8,7 @@ import pytest
 
 from appliance.errors import ExitCode
 from appliance.install.command import install
-from appliance.install.engine import Manner
 from appliance.install.enrolment import enrolled_as
-from appliance.install.step import Start
 from tests.install.machine import FakeMachine, words
 from tests.install.outside import Outside, provisioning_server
 
@@ -63,7 +61,7 @@ def test_a_new_identity_is_tested_again(truly: FakeMachine, outside: Outside):
     assert truly.install(join) == ExitCode.OK
     assert enrolled_as(truly.machine) not in {before, None}
     assert [line for line in truly.commands() if line.startswith("appliance selftest")]
-    assert install(truly.machine, Manner.FOR_REAL, Start.NOW, None, truly.source) == ExitCode.OK
+    assert install(truly.machine, None, truly.source) == ExitCode.OK
     assert truly.changes() == []
 
 

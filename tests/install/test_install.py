@@ -15,10 +15,9 @@ import pytest
 
 from appliance.errors import ExitCode
 from appliance.install.command import LOCK, install, main, parser
-from appliance.install.engine import Manner
 from appliance.install.machine import LOG
 from appliance.install.release import Release
-from appliance.install.step import Start, StepFailed
+from appliance.install.step import StepFailed
 from tests.install.machine import JOIN, FakeMachine, words
 
 pytestmark = pytest.mark.realtime
@@ -75,7 +74,7 @@ def test_a_second_run_changes_nothing_and_says_so(installed: FakeMachine, capsys
 
 def test_a_dry_run_tells_and_changes_nothing(fresh: FakeMachine, capsys):
     before = fresh.fingerprint()
-    assert fresh.install(manner=Manner.DRY) == ExitCode.OK
+    assert fresh.install(dry_run=True) == ExitCode.OK
     assert fresh.fingerprint() == before
     assert not fresh.machine.at(LOG).exists()
     assert fresh.changes() == []
@@ -88,7 +87,7 @@ FAILURES = [
     ("apt-fails", "", ExitCode.UNAVAILABLE, "packages: apt-get failed (is the network up?): E: Unable to fetch"),
     ("apt-is-full", "", ExitCode.CANNOT_WRITE, "the disk is full"),
     ("uv-fails", "", ExitCode.UNAVAILABLE, "release: uv failed (is the network up?): error: Failed to fetch"),
-    ("altered-model", "", ExitCode.DATA, "release: the release is not whole: alexa_v0.1.onnx is altered"),
+    ("altered-model", "", ExitCode.DATA, "release: the release is incomplete: alexa_v0.1.onnx is altered"),
     ("enrol-fails", "77", ExitCode.REFUSED, "enrolment: no luck"),
     ("enrol-fails", "99", ExitCode.BUG, "enrolment: no luck"),
     ("selftest-breaks", "", ExitCode.BUG, "self-test: a bug"),
@@ -96,7 +95,7 @@ FAILURES = [
         "does-not-start",
         "releases",
         ExitCode.CONFIGURATION,
-        "service: the daemon does not start: live.voce: there is no such setting; journalctl",
+        "service: the daemon does not start: live.voce: there is no such setting; see journalctl",
     ),
 ]
 
@@ -177,7 +176,7 @@ def test_a_daemon_that_says_nothing_is_told_in_systemds_words(fresh: FakeMachine
     fresh.file("is-mute")
     fresh.file("does-not-start", "releases")
     fresh.install()
-    assert "does not start: appliance.service: Failed with result exit-code.; journalctl" in capsys.readouterr().err
+    assert "does not start: appliance.service: Failed with result exit-code.; see journalctl" in capsys.readouterr().err
 
 
 def test_what_root_runs_of_a_release_reports_nothing_to_anybody(fresh: FakeMachine):
@@ -246,7 +245,7 @@ def test_a_problem_that_the_self_test_finds_is_told_and_tested_again(fresh: Fake
 
 def test_an_image_is_installed_without_a_join_string_and_starts_nothing(fresh: FakeMachine, capsys):
     (fresh.root / "run/systemd/system").rmdir()
-    code = install(fresh.machine, Manner.FOR_REAL, Start.LATER, None, fresh.source)
+    code = install(fresh.machine, None, fresh.source, start_now=False)
     assert code == ExitCode.OK
     assert fresh.has("enabled")
     assert not fresh.has("active")
@@ -255,7 +254,7 @@ def test_an_image_is_installed_without_a_join_string_and_starts_nothing(fresh: F
 
 
 def test_an_enrolled_device_needs_no_join_string(installed: FakeMachine):
-    assert install(installed.machine, Manner.FOR_REAL, Start.NOW, None, installed.source) == ExitCode.OK
+    assert install(installed.machine, None, installed.source) == ExitCode.OK
 
 
 @pytest.mark.parametrize(
@@ -263,7 +262,7 @@ def test_an_enrolled_device_needs_no_join_string(installed: FakeMachine):
     [
         (None, ExitCode.NO_INPUT, "No such file"),
         ("", ExitCode.DATA, "not a join string"),
-        ("hello", ExitCode.DATA, "begins with va1."),
+        ("hello", ExitCode.DATA, "from va1. to the end"),
         (JOIN[:20] + "x" + JOIN[21:], ExitCode.DATA, "damaged"),
         ("va1." + "x" * 5000, ExitCode.DATA, "not a join string"),
         ("va1.ä", ExitCode.DATA, "not a join string"),
@@ -279,7 +278,7 @@ def test_a_file_without_a_join_string_is_told_before_anything_is_done(fresh: Fak
 
 def test_without_a_person_to_ask_the_join_file_is_asked_for(fresh: FakeMachine):
     with pytest.raises(StepFailed, match="--join-file") as caught:
-        install(fresh.machine, Manner.FOR_REAL, Start.NOW, None, fresh.source)
+        install(fresh.machine, None, fresh.source)
     assert caught.value.exit_code == ExitCode.USAGE
 
 
@@ -315,8 +314,8 @@ def test_who_is_asked_and_types_the_end_of_file_has_given_none(fresh: FakeMachin
 
     monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr("appliance.install.command.getpass", nothing)
-    with pytest.raises(StepFailed, match="no join string was given") as caught:
-        install(fresh.machine, Manner.FOR_REAL, Start.NOW, None, fresh.source)
+    with pytest.raises(StepFailed, match="no join string was entered") as caught:
+        install(fresh.machine, None, fresh.source)
     assert caught.value.exit_code == ExitCode.USAGE
     assert fresh.commands() == []
 
@@ -324,7 +323,7 @@ def test_who_is_asked_and_types_the_end_of_file_has_given_none(fresh: FakeMachin
 def test_two_installations_do_not_run_at_once(fresh: FakeMachine):
     with fresh.machine.at(LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(StepFailed, match="under way") as caught:
+        with pytest.raises(StepFailed, match="another installation is running") as caught:
             fresh.install()
     assert caught.value.exit_code == ExitCode.UNFIT
 

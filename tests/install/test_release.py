@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from appliance.install.check_release import faults
 from appliance.install.files import write
-from appliance.install.inventory import faults
 from appliance.install.machine import Machine
 from appliance.install.release import digest
 from tests.install.machine import FakeMachine
@@ -75,8 +75,8 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
 
 
 def test_a_command_that_is_not_there_is_told(tmp_path: Path):
-    answer = Machine(tmp_path, str(tmp_path)).ask("no-such-command")
-    assert (answer.code, answer.last_line()) == (127, "no-such-command is not there")
+    answer = Machine(tmp_path, str(tmp_path)).query("no-such-command")
+    assert (answer.code, answer.last_line()) == (127, "no-such-command is not installed")
 
 
 def test_the_installation_takes_nothing_but_the_standard_library():

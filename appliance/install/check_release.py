@@ -1,6 +1,6 @@
-"""Run in a new release: is all there that the daemon needs?
+"""Checks a new release from within: loads every library, and compares every wake model with its digest.
 
-Every library is loaded, and every wake model compared with its digest. Exits 0, or 4 with a line for each fault.
+Exits 0, or 4 with a line for each fault.
 """
 
 import os
@@ -24,13 +24,13 @@ LIBRARIES: Final = (
     "systemd.journal",
 )
 PINS: Final = "lgpio"
-"""Not on every machine, and not loaded: it would start a thread."""
+"""Optional, and not loaded here: it would start a thread."""
 _NOWHERE: Final = Path(os.devnull)
-"""Models of the installer's own are no part of a release."""
+"""No directory: an installer's models are not part of a release."""
 
 
 def faults(libraries: Sequence[str] = LIBRARIES) -> Iterator[str]:
-    """Yield a line for each thing that is missing, or is not what it should be."""
+    """Yield a line for each missing or damaged part."""
     for name in libraries:
         try:
             import_module(name)
@@ -44,12 +44,12 @@ def faults(libraries: Sequence[str] = LIBRARIES) -> Iterator[str]:
 
 
 def main() -> int:
-    """Print what is missing; return the exit code."""
+    """Print the faults; return the exit code."""
     found = list(faults())
     for fault in found:
         sys.stderr.write(f"{fault}\n")
     if find_spec(PINS) is None:
-        sys.stdout.write(f"{PINS} is not there: no light and no button on pins\n")
+        sys.stdout.write(f"{PINS} is not installed: light and button on pins do not work\n")
     return ExitCode.UNFIT if found else ExitCode.OK
 
 

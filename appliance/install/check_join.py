@@ -1,4 +1,4 @@
-"""``python -m appliance.install.joincheck FILE``: is there a join string? Asked before anything is fetched."""
+"""``python -m appliance.install.check_join FILE``: checks the join string before anything is downloaded."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ from appliance.install.step import StepFailed
 
 
 def main() -> int:
-    """Say what is wrong in one line that does not quote it; return the exit code."""
+    """Print an error that does not quote the file; return the exit code."""
     try:
         read_join_file(Path(sys.argv[1]))
     except StepFailed as error:
