@@ -26,9 +26,19 @@ def wait_over(s: SessionState) -> SessionState:
     return replace(s, waiting_since=None, more_turns=False)
 
 
-def answered_so_far(s: SessionState, now: Seconds) -> SessionState:
+def answered_so_far(s: SessionState, now: Seconds, *, audibly: bool = False) -> SessionState:
     """Return the state once the speech so far has its answer; speech from now on is new."""
-    return replace(s, noticed=s.reports_speech, speaks=False, asked_again=False, answer_at=now, voice=s.voice.reset())
+    return replace(
+        s,
+        noticed=s.reports_speech,
+        speaks=False,
+        asked_again=False,
+        answer_at=now,
+        voice=s.voice.reset(),
+        resending=s.resending and not audibly,
+        first=s.first and not audibly,
+        heard=s.heard or audibly,
+    )
 
 
 def answered_before_a_pause(s: SessionState, now: Seconds) -> SessionState:
@@ -72,18 +82,18 @@ def hear_audio(s: SessionState, pcm: bytes, now: Seconds) -> Step:
     """Take audio as an answer, as far as there is something to hear."""
     if not (s.reports_speech or waiting(s)):
         s = answered_before_a_pause(s, now)
-    s = answered_so_far(s, now)
     before = s.connection
     if before.audible:
         s = s if before.generating else on_connection(s, generating=True)
-        return replace(s, resending=False, first=False, heard=True), ()
+        return answered_so_far(s, now, audibly=True), ()
     if rms_dbfs(np.frombuffer(pcm, "<i2")) < s.limits.mute_dbfs:
         s = on_connection(s, generating=True, mute_s=before.mute_s + REPLY.duration(len(pcm) // 2))
+        s = answered_so_far(s, now)
         return _mute(s) if s.connection.mute_s >= s.limits.mute_s else (s, ())
     s = alive(on_connection(s, generating=True, audible=True, silent_turns=None), now)
     since = None if s.tool_ran or s.more_turns else s.waiting_since
     delay = () if since is None else (facts.AnswerDelay(now - since),)
-    return replace(wait_over(s), resending=False, first=False, heard=True), delay
+    return answered_so_far(wait_over(s), now, audibly=True), delay
 
 
 def end_audio(s: SessionState, message: messages.GenerationComplete | messages.TurnComplete, now: Seconds) -> Step:

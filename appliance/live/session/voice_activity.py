@@ -36,7 +36,7 @@ class VoiceActivity:
 
     def reset(self) -> Self:
         """Return the activity without any speech; the noise of the room is still known."""
-        return replace(self, spoken_s=0.0, quiet_s=0.0)
+        return replace(self, spoken_s=0.0, quiet_s=0.0) if self.spoken_s or self.quiet_s else self
 
     def after(self, level: Dbfs, duration: Seconds) -> Self:
         """Return the activity after another stretch of microphone audio; the level is measured without DC."""
