@@ -15,6 +15,7 @@ import pytest
 from appliance.cli import main as cli
 from appliance.errors import ExitCode
 from appliance.provisioning.common.keys import new_private_key, private_key, public_key_text
+from tests.support.units import service
 
 pytestmark = pytest.mark.realtime
 
@@ -67,7 +68,7 @@ def daemon(config: Path, **environment: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def test_systemd_hears_ready_and_stopping_and_sigterm_ends_it_within_two_seconds(tmp_path: Path):
+def test_systemd_hears_ready_and_stopping_and_sigterm_ends_it_before_systemd_would_kill_it(tmp_path: Path):
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(address))
@@ -84,7 +85,7 @@ def test_systemd_hears_ready_and_stopping_and_sigterm_ends_it_within_two_seconds
         while "STOPPING=1" not in said:
             said.append(systemd.recv(4096).decode())
     assert process.returncode == ExitCode.OK, error
-    assert took_s < 8.0  # 2 s on a machine that has the time
+    assert took_s < float(service()["TimeoutStopSec"][0])
     assert "STATUS=idle" in said
     assert "Traceback" not in error
 
