@@ -4,7 +4,8 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -17,16 +18,15 @@ from appliance.simulator.options import SimulatorOptions
 from tests.support.household import reach
 from tests.support.simulated_home import Home, settings_with
 
-Story = Callable[[Home, Appliance], Awaitable[None]]
 
-
-async def tell(story: Story) -> None:
+@asynccontextmanager
+async def talk() -> AsyncIterator[tuple[Home, Appliance]]:
     async with SimulatedService(SimulatorOptions()) as service:
         home = Home(service, settings_with())
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
             await asyncio.sleep(0.5)
-            await story(home, appliance)
+            yield home, appliance
 
 
 async def unsent(home: Home, appliance: Appliance, seconds: float) -> None:
@@ -45,7 +45,7 @@ async def tap(home: Home) -> None:
 
 @pytest.mark.parametrize("end", ["tap", "fault"])
 async def test_what_is_unsent_stays_here_and_the_light_says_so_at_once(end: str):
-    async def story(home: Home, appliance: Appliance) -> None:
+    async with talk() as (home, appliance):
         await unsent(home, appliance, 2.0)
         if end == "tap":
             await tap(home)
@@ -61,11 +61,9 @@ async def test_what_is_unsent_stays_here_and_the_light_says_so_at_once(end: str)
         assert appliance.uplink.counts.dropped > 16_000
         assert counts.captured + counts.repeated == appliance.uplink.counts.sent + appliance.uplink.counts.dropped
 
-    await tell(story)
-
 
 async def test_where_a_conversation_ends_by_itself_the_light_stays_on_until_all_is_sent():
-    async def story(home: Home, appliance: Appliance) -> None:
+    async with talk() as (home, appliance):
         await unsent(home, appliance, 1.0)
         appliance.conversation.post(DeadlineReached(appliance.conversation.context.entry))
         await reach(appliance, State.IDLE)
@@ -76,11 +74,9 @@ async def test_where_a_conversation_ends_by_itself_the_light_stays_on_until_all_
         [(idle_at, _)] = [shown for shown in home.light.shown if shown[1] is State.IDLE][1:]
         assert 0.2 < idle_at - ended_at < 0.6
 
-    await tell(story)
-
 
 async def test_a_wake_word_in_the_meantime_shows_at_once_and_the_old_light_never_comes():
-    async def story(home: Home, appliance: Appliance) -> None:
+    async with talk() as (home, appliance):
         await unsent(home, appliance, 1.0)
         appliance.conversation.post(DeadlineReached(appliance.conversation.context.entry))
         await reach(appliance, State.IDLE)
@@ -89,5 +85,3 @@ async def test_a_wake_word_in_the_meantime_shows_at_once_and_the_old_light_never
         assert [state for _, state in home.light.shown[-2:]] == [State.LISTENING, State.CONNECTING]
         await asyncio.sleep(0.5)
         assert State.IDLE not in [state for _, state in home.light.shown[3:]]
-
-    await tell(story)

@@ -1,7 +1,8 @@
 """Speech over the beginning of an answer, with the default barge-in: sent to its end, or counted as not sent."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -24,8 +25,9 @@ STORY = Reply(said(9.0, seed=4), text="once upon a time there was a voice in a b
 INTERRUPTS = "START_OF_ACTIVITY_INTERRUPTS"
 
 
-async def living(story: Callable[[Home, Appliance], Awaitable[None]], interruption: str = INTERRUPTS) -> None:
-    """Tell a story with a service that needs half a second of speech before it says so, and 0.8 s for an answer."""
+@asynccontextmanager
+async def living(interruption: str = INTERRUPTS) -> AsyncIterator[tuple[Home, Appliance]]:
+    """Ask for a story, with a service that needs half a second of speech before it says so, and 0.8 s for an answer."""
     async with SimulatedService(SimulatorOptions(replies=(STORY,), thinking_s=0.8)) as service:
         home = Home(service, settings_with())
         home.connector.detection = {"prefixPaddingMs": 500}
@@ -35,7 +37,7 @@ async def living(story: Callable[[Home, Appliance], Awaitable[None]], interrupti
             await asyncio.sleep(0.5)
             home.room.call()
             home.room.speak(1.2, after_s=0.3)
-            await story(home, appliance)
+            yield home, appliance
 
 
 def sent_of(appliance: Appliance, begin: int, seconds: float) -> float:
@@ -48,7 +50,7 @@ def sent_of(appliance: Appliance, begin: int, seconds: float) -> float:
 async def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_begins(
     pause_s: float, cut_off: bool
 ):
-    async def story(home: Home, appliance: Appliance) -> None:
+    async with living() as (home, appliance):
         begin = home.room.next + UPLINK.frames(1.5 + pause_s)
         home.room.speak(2.0, after_s=1.5 + pause_s)
         await reach(appliance, State.CONNECTING)
@@ -58,12 +60,10 @@ async def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_a
         assert (State.INTERRUPTED in states) is cut_off
         assert states.count(State.SPEAKING) == 1 + cut_off, "the whole question is answered"
 
-    await living(story)
-
 
 @pytest.mark.parametrize("pause_s", [0.8, 1.4, 1.8])
 async def test_what_is_said_after_a_pause_is_sent_or_counted_as_not_sent(pause_s: float):
-    async def story(home: Home, appliance: Appliance) -> None:
+    async with living() as (home, appliance):
         owed = ExpectedUplink()
         home.on_moment = lambda moment: owed.on_moment(moment, appliance.ring.end)
         begin = home.room.next + UPLINK.frames(1.5 + pause_s)
@@ -74,11 +74,9 @@ async def test_what_is_said_after_a_pause_is_sent_or_counted_as_not_sent(pause_s
         unsent_s = unsent_speech_s(heard, owed.conversations, [*owed.spans, *owed.wake_words])
         assert sent_of(appliance, begin, 2.0) + unsent_s == pytest.approx(2.0, abs=0.15)
 
-    await living(story)
-
 
 async def test_an_answer_that_nobody_speaks_over_closes_the_microphone_as_it_is_heard():
-    async def story(home: Home, appliance: Appliance) -> None:
+    async with living() as (home, appliance):
         await reach(appliance, State.SPEAKING)
         began = home.room.next
         home.room.speak(3.0, after_s=0.4)  # as loud as an echo
@@ -86,11 +84,9 @@ async def test_an_answer_that_nobody_speaks_over_closes_the_microphone_as_it_is_
         assert sent_of(appliance, began, 3.0) < 0.3
         assert State.INTERRUPTED not in [state for _, state in home.light.shown]
 
-    await living(story)
-
 
 async def test_a_noise_that_does_not_end_does_not_keep_the_microphone_open():
-    async def story(home: Home, appliance: Appliance) -> None:
+    async with living("NO_INTERRUPTION") as (home, appliance):
         await reach(appliance, State.THINKING)
         home.room.speak(15.0, after_s=0.4)
         await reach(appliance, State.SPEAKING)
@@ -98,11 +94,9 @@ async def test_a_noise_that_does_not_end_does_not_keep_the_microphone_open():
         await reach(appliance, State.LISTENING)
         assert 5.5 < sent_of(appliance, began, 9.0) < 6.5
 
-    await living(story, "NO_INTERRUPTION")
-
 
 async def test_another_reply_in_the_same_breath_gives_a_noise_no_more_time():
-    async def story(home: Home, appliance: Appliance) -> None:
+    async with living("NO_INTERRUPTION") as (home, appliance):
         await reach(appliance, State.THINKING)
         home.room.speak(15.0, after_s=0.4)
         await reach(appliance, State.SPEAKING)
@@ -112,12 +106,10 @@ async def test_another_reply_in_the_same_breath_gives_a_noise_no_more_time():
         await reach(appliance, State.LISTENING)
         assert 5.5 < sent_of(appliance, began, 9.0) < 6.5
 
-    await living(story, "NO_INTERRUPTION")
-
 
 @pytest.mark.parametrize("delay_s", [0.0, 0.6])
 async def test_a_speaker_that_the_microphone_hears_is_not_taken_for_the_person_who_spoke_on(delay_s: float):
-    async def story(home: Home, appliance: Appliance) -> None:
+    async with living() as (home, appliance):
         home.room.echo = Echo(home, delay_s, level_db=-10)
         answers: list[Moment] = []
         home.on_moment = lambda moment: answers.extend([moment] * isinstance(moment.event, ReplyStarted))
@@ -125,5 +117,3 @@ async def test_a_speaker_that_the_microphone_hears_is_not_taken_for_the_person_w
         await reach(appliance, State.CONNECTING)
         await reach(appliance, State.IDLE, 60)
         assert len(answers) == 2, "one that was cut off, and one to the whole question"
-
-    await living(story)

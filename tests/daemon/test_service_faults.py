@@ -1,7 +1,6 @@
 """A service that fails while a person waits: it is asked again once, then the person is told; never silence."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
@@ -33,11 +32,6 @@ MUTE = ReplyAudio(bytes(48_000))
 SPOKEN = (SpeechStarted(), SpeechEnded())
 
 
-async def living(household: Household, story: Callable[[Appliance], Awaitable[None]]) -> None:
-    async with household.living() as appliance:
-        await story(appliance)
-
-
 def woken(**settings: dict[str, object]) -> Household:
     return Household(words=(WORD,), settings=settings)
 
@@ -58,7 +52,7 @@ def states(household: Household) -> list[State]:
 async def test_a_question_without_an_answer_is_asked_again_on_a_fresh_session_word_for_word(answer):
     household = woken()
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.LISTENING)
         await asyncio.sleep(2)
         household.link.say(HandleUpdated("h"), *SPOKEN, *answer)
@@ -74,13 +68,11 @@ async def test_a_question_without_an_answer_is_asked_again_on_a_fresh_session_wo
         await reach(appliance, State.SPEAKING)
         await reach(appliance, State.LISTENING)
 
-    await living(household, story)
-
 
 async def test_the_silence_is_noticed_within_eight_seconds_and_after_a_second_one_there_is_an_apology():
     household = woken()
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.LISTENING)
         household.link.say(*SPOKEN)
         asked_at = now()
@@ -94,26 +86,22 @@ async def test_the_silence_is_noticed_within_eight_seconds_and_after_a_second_on
         assert np.any(household.speaker.heard[-24_000:]), "it is said in words"
         await reach(appliance, State.IDLE)
 
-    await living(household, story)
-
 
 async def test_silence_that_the_model_chose_is_no_fault():
     household = woken()
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.LISTENING)
         household.link.say(*SPOKEN, TurnComplete())
         await reach(appliance, State.IDLE)
         assert len(household.connector.links) == 1
         assert State.TROUBLE not in states(household)
 
-    await living(household, story)
-
 
 async def test_a_push_to_talk_question_is_asked_again_as_one_turn():
     household = Household()
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.IDLE)
         household.button.on_edge(ButtonEdge.DOWN)
         await reach(appliance, State.LISTENING)
@@ -125,13 +113,11 @@ async def test_a_push_to_talk_question_is_asked_again_as_one_turn():
         assert second.marks == first.marks
         assert np.array_equal(second.audio, first.audio)
 
-    await living(household, story)
-
 
 async def test_an_answer_that_breaks_off_with_its_link_is_asked_for_again():
     household = woken()
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.LISTENING)
         await asyncio.sleep(1)
         household.link.say(HandleUpdated("h"), *SPOKEN, TONE, TONE)
@@ -143,8 +129,6 @@ async def test_an_answer_that_breaks_off_with_its_link_is_asked_for_again():
         await reach(appliance, State.SPEAKING)
         assert household.connector.requests[1].handle == "h"
         await reach(appliance, State.LISTENING)
-
-    await living(household, story)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +148,7 @@ async def test_what_stands_in_the_way_is_told_when_it_is_known_or_the_patience_i
     household = woken()
     household.connector.error = LinkError("no", LinkCause.REFUSED, action)
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.CONNECTING)
         began = now()
         await reach(appliance, State.TROUBLE)
@@ -174,14 +158,12 @@ async def test_what_stands_in_the_way_is_told_when_it_is_known_or_the_patience_i
         assert np.any(household.speaker.heard[-24_000:])
         await reach(appliance, State.IDLE)
 
-    await living(household, story)
-
 
 async def test_a_network_that_comes_back_in_time_is_worth_no_word():
     household = woken()
     household.connector.error = LinkError("no", LinkCause.UNREACHABLE, LinkAction.OFFLINE)
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.CONNECTING)
         await asyncio.sleep(3)
         household.connector.error = None
@@ -190,8 +172,6 @@ async def test_a_network_that_comes_back_in_time_is_worth_no_word():
         heard = household.link.audio
         assert np.array_equal(heard, stream(WORD - 3200, WORD - 3200 + len(heard)))
         assert State.TROUBLE not in states(household)
-
-    await living(household, story)
 
 
 async def test_a_tool_that_takes_long_is_heard_to_be_at_work_and_survives_the_loss_of_its_link():
@@ -203,7 +183,7 @@ async def test_a_tool_that_takes_long_is_heard_to_be_at_work_and_survives_the_lo
     household = woken(tools={"enabled": ["look_up"], "filler_s": 1.0})
     household.tools = (look_up,)
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.LISTENING)
         await asyncio.sleep(1)
         household.link.say(HandleUpdated("h"), *SPOKEN, ToolCall("1", "look_up", {}))
@@ -219,8 +199,6 @@ async def test_a_tool_that_takes_long_is_heard_to_be_at_work_and_survives_the_lo
         household.link.say(TONE, GenerationComplete(), TurnComplete())
         await reach(appliance, State.SPEAKING)
 
-    await living(household, story)
-
 
 async def test_a_tool_whose_session_is_lost_is_not_run_twice_and_the_person_is_told():
     runs: list[int] = []
@@ -234,7 +212,7 @@ async def test_a_tool_whose_session_is_lost_is_not_run_twice_and_the_person_is_t
     household = woken(tools={"enabled": ["buy"]})
     household.tools = (buy,)
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.LISTENING)
         household.link.say(HandleUpdated("h"), *SPOKEN, HandleUpdated(None), ToolCall("1", "buy", {}))
         await asyncio.sleep(1)
@@ -243,13 +221,11 @@ async def test_a_tool_whose_session_is_lost_is_not_run_twice_and_the_person_is_t
         assert told(appliance) is Trouble.LOST
         assert runs == [1]
 
-    await living(household, story)
-
 
 async def test_a_text_is_answered_aloud_with_the_microphone_closed():
     household = Household()
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.IDLE)
         appliance.send_text("How late is it?")
         await reach(appliance, State.THINKING)
@@ -262,26 +238,22 @@ async def test_a_text_is_answered_aloud_with_the_microphone_closed():
         await reach(appliance, State.IDLE)
         assert household.link.samples == 0
 
-    await living(household, story)
-
 
 async def test_a_text_that_gets_no_answer_is_sent_again():
     household = Household()
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.IDLE)
         appliance.send_text("How late is it?")
         await asyncio.sleep(9)
         assert [link.texts for link in household.connector.links] == [["How late is it?"]] * 2
-
-    await living(household, story)
 
 
 async def test_what_may_be_spent_is_not_exceeded_and_that_is_said():
     household = woken(caps={"day": 0.5})
     dear = UsageReported(0, response=TokenCount(audio=100_000))
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.LISTENING)
         household.link.say(*SPOKEN, TONE, GenerationComplete(), dear, TurnComplete())
         await reach(appliance, State.SPEAKING)
@@ -292,8 +264,6 @@ async def test_what_may_be_spent_is_not_exceeded_and_that_is_said():
         appliance.send_text("And now?")
         await reach(appliance, State.TROUBLE)
         assert len(household.connector.links) == 1
-
-    await living(household, story)
 
 
 async def test_a_conversation_goes_on_where_the_last_one_ended_unless_it_is_to_be_forgotten():
@@ -308,7 +278,7 @@ async def test_a_conversation_goes_on_where_the_last_one_ended_unless_it_is_to_b
         await reach(appliance, State.SPEAKING)
         await reach(appliance, State.IDLE)
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.IDLE)
         await talk(appliance)
         await asyncio.sleep(100)
@@ -318,13 +288,11 @@ async def test_a_conversation_goes_on_where_the_last_one_ended_unless_it_is_to_b
         await talk(appliance)
         assert [request.handle for request in household.connector.requests] == [None, "h", None, None]
 
-    await living(household, story)
-
 
 async def test_the_model_is_told_how_much_was_heard_of_an_answer_that_was_interrupted():
     household = woken(conversation={"barge_in": "voice"})
 
-    async def story(appliance: Appliance) -> None:
+    async with household.living() as appliance:
         await reach(appliance, State.LISTENING)
         household.link.say(*SPOKEN, HeardText("Count."), SpokenText(" One two three four five six seven eight."))
         household.link.say(*[TONE] * 8, GenerationComplete())
@@ -337,5 +305,3 @@ async def test_the_model_is_told_how_much_was_heard_of_an_answer_that_was_interr
         assert seed.turns[0].text.startswith('(The person interrupted. Of your last answer they heard only: "One two')
         assert "eight" not in seed.turns[0].text
         assert REPLY.duration(len(household.speaker.heard)) > Seconds(4.0)
-
-    await living(household, story)

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from appliance.conversation import Moment
 from appliance.core.events import ToolsCalled, Trouble
@@ -15,10 +16,9 @@ from appliance.simulator.scenario.file import Scenario
 from tests.support.household import TONE, Household, reach, woken
 from tests.support.simulated_home import Home, settings_with
 
-Story = Callable[[Household, Appliance], Awaitable[None]]
 
-
-async def asked(story: Story, runs: list[float], **tools: object) -> None:
+@asynccontextmanager
+async def asked(runs: list[float], **tools: object) -> AsyncIterator[tuple[Household, Appliance]]:
     """Hold a conversation up to the first question, with a tool "count" that notes its runs."""
 
     def count() -> int:
@@ -33,7 +33,7 @@ async def asked(story: Story, runs: list[float], **tools: object) -> None:
         await reach(appliance, State.LISTENING)
         household.link.say(SpeechStarted(), SpeechEnded())
         await reach(appliance, State.THINKING)
-        await story(household, appliance)
+        yield household, appliance
 
 
 async def storm(household: Household, appliance: Appliance, pause_s: float) -> None:
@@ -48,7 +48,7 @@ async def storm(household: Household, appliance: Appliance, pause_s: float) -> N
 async def test_a_tool_loop_ends_in_an_error_for_the_model_and_then_an_apology():
     runs: list[float] = []
 
-    async def story(household: Household, appliance: Appliance) -> None:
+    async with asked(runs, calls_per_question=5) as (household, appliance):
         await storm(household, appliance, 0.3)
         assert appliance.conversation.context.trouble is Trouble.SILENT_SERVICE
         assert len(runs) == 5
@@ -57,23 +57,19 @@ async def test_a_tool_loop_ends_in_an_error_for_the_model_and_then_an_apology():
         assert refused.response["status"] == "error"
         await reach(appliance, State.IDLE)
 
-    await asked(story, runs, calls_per_question=5)
-
 
 async def test_a_slow_tool_loop_ends_after_the_time_for_a_question():
     runs: list[float] = []
 
-    async def story(household: Household, appliance: Appliance) -> None:
+    async with asked(runs, question_s=20) as (household, appliance):
         await storm(household, appliance, 3.0)
         assert appliance.conversation.context.trouble is Trouble.SILENT_SERVICE
         assert runs[-1] - runs[0] <= 20
         assert household.link.results[-1].response["status"] == "error"
 
-    await asked(story, runs, question_s=20)
-
 
 async def test_a_model_that_heeds_the_refusal_is_heard():
-    async def story(household: Household, appliance: Appliance) -> None:
+    async with asked([], calls_per_question=2) as (household, appliance):
         for number in range(3):
             household.link.say(ToolCall(f"{number}", "count", {}))
         await asyncio.sleep(0.1)
@@ -85,13 +81,11 @@ async def test_a_model_that_heeds_the_refusal_is_heard():
         await asyncio.sleep(0.1)
         assert household.link.results[-1].response["status"] == "ok", "the next question has calls of its own"
 
-    await asked(story, [], calls_per_question=2)
-
 
 async def test_a_call_that_comes_again_after_its_result_runs_once():
     runs: list[float] = []
 
-    async def story(household: Household, appliance: Appliance) -> None:
+    async with asked(runs) as (household, appliance):
         for _ in range(2):
             household.link.say(ToolCall("same", "count", {}))
             await asyncio.sleep(0.5)
@@ -100,8 +94,6 @@ async def test_a_call_that_comes_again_after_its_result_runs_once():
         await reach(appliance, State.SPEAKING)
         await reach(appliance, State.LISTENING)
         assert len(household.connector.links) == 1
-
-    await asked(story, runs)
 
 
 async def test_a_message_with_ten_thousand_calls_runs_none_of_them_and_the_conversation_ends_in_order():

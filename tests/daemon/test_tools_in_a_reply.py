@@ -1,7 +1,8 @@
 """Tools that are called while the model speaks: neither their time nor the wait for what it says of them is silence."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from appliance.core.events import Trouble
 from appliance.core.state import State
@@ -10,9 +11,8 @@ from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStart
 from tests.support.household import TONE, Household, reach, woken
 
 
-async def talk(
-    takes_s: float, story: Callable[[Household, Appliance], Awaitable[None]], **conversation: object
-) -> None:
+@asynccontextmanager
+async def talk(takes_s: float, **conversation: object) -> AsyncIterator[tuple[Household, Appliance]]:
     """Hold a conversation in which "look_up" takes so long, up to the first question."""
 
     async def look_up() -> str:
@@ -27,11 +27,11 @@ async def talk(
         await reach(appliance, State.LISTENING)
         household.link.say(SpeechStarted(), SpeechEnded())
         await reach(appliance, State.THINKING)
-        await story(household, appliance)
+        yield household, appliance
 
 
 async def test_a_reply_that_waits_for_a_tool_goes_on_when_it_is_done():
-    async def story(household: Household, appliance: Appliance) -> None:
+    async with talk(20) as (household, appliance):
         household.link.say(TONE, ToolCall("1", "look_up", {}))
         await asyncio.sleep(25)
         assert appliance.conversation.context.state is State.SPEAKING
@@ -40,21 +40,17 @@ async def test_a_reply_that_waits_for_a_tool_goes_on_when_it_is_done():
         await reach(appliance, State.LISTENING)
         assert len(household.connector.links) == 1
 
-    await talk(20, story)
-
 
 async def test_a_reply_that_does_not_go_on_after_a_tool_is_given_up_and_its_tool_not_run_twice():
-    async def story(household: Household, appliance: Appliance) -> None:
+    async with talk(12) as (household, appliance):
         household.link.say(TONE, ToolCall("1", "look_up", {}))
         await reach(appliance, State.TROUBLE, 12 + 8)
         assert appliance.conversation.context.trouble is Trouble.SILENT_SERVICE
         assert len(household.connector.links) == 1
 
-    await talk(12, story)
-
 
 async def test_what_a_tool_found_after_the_models_turn_is_waited_for():
-    async def story(household: Household, appliance: Appliance) -> None:
+    async with talk(0.2, follow_up_s=1) as (household, appliance):
         household.link.say(TONE, ToolCall("1", "look_up", {}), GenerationComplete(), TurnComplete())
         await reach(appliance, State.SPEAKING)
         await reach(appliance, State.THINKING)
@@ -63,15 +59,11 @@ async def test_what_a_tool_found_after_the_models_turn_is_waited_for():
         await reach(appliance, State.SPEAKING)
         await reach(appliance, State.LISTENING)
 
-    await talk(0.2, story, follow_up_s=1)
-
 
 async def test_nothing_is_waited_for_where_the_model_has_said_it_in_the_same_turn():
-    async def story(household: Household, appliance: Appliance) -> None:
+    async with talk(0.2) as (household, appliance):
         household.link.say(TONE, ToolCall("1", "look_up", {}))
         await asyncio.sleep(0.5)
         household.link.say(TONE, GenerationComplete(), TurnComplete())
         await reach(appliance, State.LISTENING)
         await reach(appliance, State.IDLE, 12)
-
-    await talk(0.2, story)

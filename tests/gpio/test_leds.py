@@ -1,7 +1,7 @@
 """LEDs on gpiozero's own mock of a board."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -51,65 +51,45 @@ async def shining(
         running.cancel()
 
 
-async def with_board(scene: Callable[[MockFactory], Awaitable[None]]) -> None:
-    board = Board(pin_class=MockPWMPin)
-    try:
-        await _awaited(scene(board))
-    finally:
-        board.reset()
+@pytest.fixture
+def board() -> Iterator[MockFactory]:
+    factory = Board(pin_class=MockPWMPin)
+    yield factory
+    factory.reset()
 
 
-async def _awaited(scene: Awaitable[None]) -> None:
-    await scene
+async def test_an_rgb_led_shows_the_colours_of_a_look(board: MockFactory):
+    async with shining(GpioIndicatorSettings(pins=RgbPins(red=5, green=6, blue=13)), board) as light:
+        light.show(Look(State.LISTENING, 0.25, 0.5, 1.0))
+        assert [level(board, pin) for pin in (5, 6, 13)] == [0.25, 0.5, 1.0]
 
 
-async def test_an_rgb_led_shows_the_colours_of_a_look():
-    async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicatorSettings(pins=RgbPins(red=5, green=6, blue=13)), board) as light:
-            light.show(Look(State.LISTENING, 0.25, 0.5, 1.0))
-            assert [level(board, pin) for pin in (5, 6, 13)] == [0.25, 0.5, 1.0]
-
-    await with_board(scene)
+async def test_what_was_to_be_shown_before_there_were_pins_is_shown_with_them(board: MockFactory):
+    async with shining(GpioIndicatorSettings(), board, before=Look(State.LISTENING, 0.25, 0.5, 1.0)):
+        assert [level(board, pin) for pin in (17, 27, 22)] == [0.25, 0.5, 1.0]
 
 
-async def test_what_was_to_be_shown_before_there_were_pins_is_shown_with_them():
-    async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicatorSettings(), board, before=Look(State.LISTENING, 0.25, 0.5, 1.0)):
-            assert [level(board, pin) for pin in (17, 27, 22)] == [0.25, 0.5, 1.0]
-
-    await with_board(scene)
-
-
-async def test_all_leds_are_off_at_first_and_given_back_at_the_end():
-    async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicatorSettings(), board) as light:
-            assert [level(board, pin) for pin in (17, 27, 22)] == [0, 0, 0]
-            light.show(look_at(State.LISTENING, 0))
-        assert [board.pin(pin).function for pin in (17, 27, 22)] == ["input"] * 3
+async def test_all_leds_are_off_at_first_and_given_back_at_the_end(board: MockFactory):
+    async with shining(GpioIndicatorSettings(), board) as light:
+        assert [level(board, pin) for pin in (17, 27, 22)] == [0, 0, 0]
         light.show(look_at(State.LISTENING, 0))
-
-    await with_board(scene)
-
-
-async def test_brightness_scales_every_led_but_switches_none_off():
-    async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicatorSettings(brightness=0.1), board) as light:
-            light.show(Look(State.IDLE, 1.0, 0.04, 0.0))
-            assert [level(board, pin) for pin in (17, 27, 22)] == [0.1, 0.01, 0.0]
-
-    await with_board(scene)
+    assert [board.pin(pin).function for pin in (17, 27, 22)] == ["input"] * 3
+    light.show(look_at(State.LISTENING, 0))
 
 
-async def test_with_one_led_a_state_the_right_ones_are_lit():
-    async def scene(board: MockFactory) -> None:
-        pins = StatePins(layout="per-state", interrupted=24)
-        async with shining(GpioIndicatorSettings(pins=pins), board) as light:
-            for state in State:
-                light.show(look_at(state, 0))
-                lit = {name for name in PER_STATE if level(board, getattr(pins, name)) > 0}
-                assert lit == LIT[state]
+async def test_brightness_scales_every_led_but_switches_none_off(board: MockFactory):
+    async with shining(GpioIndicatorSettings(brightness=0.1), board) as light:
+        light.show(Look(State.IDLE, 1.0, 0.04, 0.0))
+        assert [level(board, pin) for pin in (17, 27, 22)] == [0.1, 0.01, 0.0]
 
-    await with_board(scene)
+
+async def test_with_one_led_a_state_the_right_ones_are_lit(board: MockFactory):
+    pins = StatePins(layout="per-state", interrupted=24)
+    async with shining(GpioIndicatorSettings(pins=pins), board) as light:
+        for state in State:
+            light.show(look_at(state, 0))
+            lit = {name for name in PER_STATE if level(board, getattr(pins, name)) > 0}
+            assert lit == LIT[state]
 
 
 def test_with_one_led_a_state_a_fault_lights_all_four_and_idle_none():
@@ -118,28 +98,22 @@ def test_with_one_led_a_state_a_fault_lights_all_four_and_idle_none():
     assert all(name in LIT[State(name)] for name in PER_STATE)
 
 
-async def test_an_unchanged_look_is_not_written_again():
-    async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicatorSettings(), board) as light:
-            pin = board.pin(17)
-            light.show(Look(State.FAULT, 0.501, 0.0, 0.0))
-            pin.clear_states()
-            light.show(Look(State.FAULT, 0.499, 0.0, 0.0))
-            assert len(pin.states) == 1
-
-    await with_board(scene)
+async def test_an_unchanged_look_is_not_written_again(board: MockFactory):
+    async with shining(GpioIndicatorSettings(), board) as light:
+        pin = board.pin(17)
+        light.show(Look(State.FAULT, 0.501, 0.0, 0.0))
+        pin.clear_states()
+        light.show(Look(State.FAULT, 0.499, 0.0, 0.0))
+        assert len(pin.states) == 1
 
 
-async def test_a_pin_in_use_is_one_line_that_names_the_setting_and_gives_the_others_back():
-    async def scene(board: MockFactory) -> None:
-        async with shining(GpioIndicatorSettings(pins=RgbPins(red=20, green=21, blue=22)), board):
-            with pytest.raises(GpioError, match=r"^indicator\.pins\.blue: GPIO 22 cannot be used: ") as caught:
-                await GpioLight(GpioIndicatorSettings(), GpioChip(lambda: board)).run(lambda: None)
-            assert "\n" not in str(caught.value)
-        async with shining(GpioIndicatorSettings(), board):
-            pass
-
-    await with_board(scene)
+async def test_a_pin_in_use_is_one_line_that_names_the_setting_and_gives_the_others_back(board: MockFactory):
+    async with shining(GpioIndicatorSettings(pins=RgbPins(red=20, green=21, blue=22)), board):
+        with pytest.raises(GpioError, match=r"^indicator\.pins\.blue: GPIO 22 cannot be used: ") as caught:
+            await GpioLight(GpioIndicatorSettings(), GpioChip(lambda: board)).run(lambda: None)
+        assert "\n" not in str(caught.value)
+    async with shining(GpioIndicatorSettings(), board):
+        pass
 
 
 async def test_a_board_without_dimming_is_one_line():

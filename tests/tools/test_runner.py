@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -20,12 +21,9 @@ class Sleeper:
         return answer(call, status="ok")
 
 
-Scene = Callable[[ToolRunner, list[tuple[float, str]]], Awaitable[None]]
-
-
-async def working(scene: Scene) -> None:
-    """Run a scene with a toolbox and the list of (second, id) of calls that it reports as done."""
-
+@asynccontextmanager
+async def working() -> AsyncIterator[tuple[ToolRunner, list[tuple[float, str]]]]:
+    """Run a toolbox; with it comes the list of (second, id) of calls that it reports as done."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     done: list[tuple[float, str]] = []
@@ -37,7 +35,7 @@ async def working(scene: Scene) -> None:
     async with asyncio.TaskGroup() as group:
         task = group.create_task(toolbox.run())
         await asyncio.sleep(0)
-        await scene(toolbox, done)
+        yield toolbox, done
         task.cancel()
 
 
@@ -47,7 +45,7 @@ def offer(toolbox: ToolRunner, **seconds: float) -> None:
 
 
 async def test_calls_run_at_the_same_time_and_results_wait_to_be_taken():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, done):
         offer(toolbox, a=2, b=1)
         toolbox.start(("a", "b"))
         await asyncio.sleep(5)
@@ -55,11 +53,9 @@ async def test_calls_run_at_the_same_time_and_results_wait_to_be_taken():
         assert toolbox.take("a") == ToolResult("a", "sleep", {"status": "ok"})
         assert toolbox.take("a").response["status"] == "error", "taken once"
 
-    await working(scene)
-
 
 async def test_a_refused_call_does_not_run_and_ends_with_an_error():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, done):
         offer(toolbox, a=2)
         toolbox.refuse(("a",))
         assert not done, "the conversation is told later"
@@ -68,11 +64,9 @@ async def test_a_refused_call_does_not_run_and_ends_with_an_error():
         result = toolbox.take("a")
         assert (result.name, result.response["status"]) == ("sleep", "error")
 
-    await working(scene)
-
 
 async def test_a_call_that_was_answered_gets_the_same_answer_again_in_the_same_session_only():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, done):
         offer(toolbox, a=2)
         toolbox.start(("a",))
         await asyncio.sleep(3)
@@ -88,11 +82,9 @@ async def test_a_call_that_was_answered_gets_the_same_answer_again_in_the_same_s
         await asyncio.sleep(3)
         assert done[-1] == (6, "a")
 
-    await working(scene)
-
 
 async def test_a_call_that_takes_long_is_told_again_and_again_until_it_ends():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, done):
         offer(toolbox, a=25, b=60)
         toolbox.start(("a", "b"))
         await asyncio.sleep(12)
@@ -100,19 +92,15 @@ async def test_a_call_that_takes_long_is_told_again_and_again_until_it_ends():
         await asyncio.sleep(60)
         assert done == [(10, "a is slow"), (10, "b is slow"), (20, "a is slow"), (25, "a")]
 
-    await working(scene)
-
 
 async def test_every_call_is_logged_with_how_it_ended_and_how_long_it_took(caplog: pytest.LogCaptureFixture):
-    async def scene(toolbox: ToolRunner, _: list[tuple[float, str]]) -> None:
+    caplog.set_level(logging.INFO, "appliance")
+    async with working() as (toolbox, _):
         offer(toolbox, a=2, b=60)
         toolbox.start(("a", "b", "c"))
         await asyncio.sleep(3)
         toolbox.cancel(("b",))
         await asyncio.sleep(1)
-
-    with caplog.at_level(logging.INFO, "appliance"):
-        await working(scene)
     assert [record.getMessage() for record in caplog.records] == [
         "tool.ended status=error ms=0",
         "tool.ended tool=sleep status=ok ms=2000",
@@ -121,16 +109,14 @@ async def test_every_call_is_logged_with_how_it_ended_and_how_long_it_took(caplo
 
 
 async def test_an_offered_call_does_not_run_until_it_is_started():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, done):
         offer(toolbox, a=0)
         await asyncio.sleep(5)
         assert done == []
 
-    await working(scene)
-
 
 async def test_a_cancelled_call_is_never_reported():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, done):
         offer(toolbox, offered=1, running=1, ended=0)
         toolbox.start(("running", "ended"))
         await asyncio.sleep(0.5)
@@ -139,22 +125,18 @@ async def test_a_cancelled_call_is_never_reported():
         assert done == [(0, "ended")]
         assert toolbox.take("ended").response["status"] == "error"
 
-    await working(scene)
-
 
 async def test_a_call_that_was_never_offered_ends_with_an_error():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, done):
         toolbox.start(("ghost",))
         await asyncio.sleep(1)
         assert done == [(0, "ghost")]
         response = toolbox.take("ghost").response
         assert response == {"status": "error", "retryable": True, "message": "the call was lost"}
 
-    await working(scene)
-
 
 async def test_a_call_whose_id_comes_again_is_reported_once_each_time():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, done):
         offer(toolbox, a=2)
         toolbox.start(("a",))
         await asyncio.sleep(1)
@@ -163,19 +145,15 @@ async def test_a_call_whose_id_comes_again_is_reported_once_each_time():
         await asyncio.sleep(10)
         assert done == [(4, "a")], "the second call has taken the place of the first"
 
-    await working(scene)
-
 
 async def test_offers_beyond_the_bound_push_the_oldest_out():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, _):
         calls = [f"call-{index}" for index in range(BOUND + 3)]
         offer(toolbox, **dict.fromkeys(calls, 0.0))
         toolbox.start((calls[0], calls[-1]))
         await asyncio.sleep(1)
         assert toolbox.take(calls[0]).response["status"] == "error"
         assert toolbox.take(calls[-1]).response["status"] == "ok"
-
-    await working(scene)
 
 
 async def test_a_tool_that_ends_the_conversation_may_cancel_its_own_call():
@@ -201,12 +179,10 @@ async def test_a_tool_that_ends_the_conversation_may_cancel_its_own_call():
 
 
 async def test_stopping_the_toolbox_stops_its_calls():
-    async def scene(toolbox: ToolRunner, done: list[tuple[float, str]]) -> None:
+    async with working() as (toolbox, _):
         offer(toolbox, a=100)
         toolbox.start(("a",))
         await asyncio.sleep(1)
-
-    await working(scene)
 
 
 def test_a_toolbox_that_does_not_run_says_so():
