@@ -100,7 +100,7 @@ class _Kind(Enum):
 def _kind(item: pytest.Item) -> _Kind:
     if "plug_in" in getattr(item, "fixturenames", ()) or "/virtual_card/" in item.path.as_posix():
         return _Kind.PLAYS
-    if any(part in item.path.as_posix() for part in ("/scenarios/", "/test_engine", "/test_program")):
+    if any(part in item.path.as_posix() for part in ("/scenarios/", "/worker/test_supervisor", "/test_program")):
         return _Kind.WAITS
     return _Kind.COMPUTES
 

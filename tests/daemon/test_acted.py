@@ -18,7 +18,6 @@ async def asked_again(words: tuple[int, ...], story: Callable[[Household, Applia
 
     Return how many samples of what came before the tool call are sent to the next session.
     """
-    called_at = 0
 
     async def switch_on() -> str:
         """Switch the lamp on."""

@@ -67,8 +67,7 @@ class Talk:
             home.room.echo = Echo(home, self.delay_s, self.level_db)
             async with home.living() as appliance:
                 await reach(appliance, State.IDLE)
-                home.room.call()
-                home.room.speak(1.5, after_s=0.3)
+                home.room.ask(1.5)
                 await reach(appliance, State.CONNECTING)
                 for number in range(1, self.follow_ups + 1):
                     await self._answered(appliance, number)

@@ -97,8 +97,7 @@ def quick() -> Settings:
 async def converse(diary: Diary, appliance: Appliance, expected: Expectation, question_s: float) -> None:
     """Say the wake word and ask; ask on after each answer, until all is said and the conversation is over."""
     room = diary.home.room
-    room.call()
-    room.speak(question_s, after_s=0.3)
+    room.ask(question_s)
     await reach(appliance, State.CONNECTING)
     asked, signs = 1, diary.signs
     while (context := appliance.conversation.context).state is not State.IDLE:
@@ -153,8 +152,6 @@ async def play(
     """
     expected = scenario.expected
     assert expected is not None
-    diaries = []
-
     options = SimulatorOptions(
         replies=(STORY,),
         scenarios=(scenario,),
@@ -166,7 +163,6 @@ async def play(
         home = Home(service, quick())
         home.tokens.model = model
         diary = Diary(home)
-        diaries.append(diary)
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
             await asyncio.sleep(1)
@@ -177,7 +173,7 @@ async def play(
             assert gate(appliance.conversation.context) is Gate.CLOSED
             await asyncio.sleep(2)
             assert home.connector.connections == 0
-    return diaries[0]
+    return diary
 
 
 def each_once(items: Iterable[T]) -> tuple[T, ...]:

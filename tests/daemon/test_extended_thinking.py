@@ -38,8 +38,7 @@ async def played(story: Story, *steps: Mapping[str, object], tools: tuple[Functi
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
             await asyncio.sleep(1)
-            home.room.call()
-            home.room.speak(1.5, after_s=0.3)
+            home.room.ask(1.5)
             await reach(appliance, State.SPEAKING)
             await reach(appliance, State.THINKING)
             await story(home, appliance)

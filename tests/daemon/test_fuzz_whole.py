@@ -201,8 +201,7 @@ class Household:
         self._home.button.on_edge(ButtonEdge.UP)
 
     def _ask(self, for_s: float) -> None:
-        self._home.room.call()
-        self._home.room.speak(for_s, after_s=0.3)
+        self._home.room.ask(for_s)
 
 
 @dataclass
@@ -308,8 +307,7 @@ async def at_rest(home: Home, appliance: Appliance, tasks: Counter[str]) -> None
 async def answers_again(home: Home, appliance: Appliance, witness: Witness) -> None:
     """Ask a service in good health, and hear its answer to the end."""
     answered = witness.answers
-    home.room.call()
-    home.room.speak(1.0, after_s=0.3)
+    home.room.ask(1.0)
     async with asyncio.timeout(ANSWER_S):
         while witness.answers == answered:
             await asyncio.sleep(0.1)

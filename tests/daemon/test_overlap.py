@@ -35,8 +35,7 @@ async def living(interruption: str = INTERRUPTS) -> AsyncIterator[tuple[Home, Ap
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
             await asyncio.sleep(0.5)
-            home.room.call()
-            home.room.speak(1.2, after_s=0.3)
+            home.room.ask(1.2)
             yield home, appliance
 
 

@@ -26,8 +26,7 @@ async def test_each_answer_has_its_latency_whatever_the_service_tells(activity: 
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
             await asyncio.sleep(0.5)
-            home.room.call()
-            home.room.speak(1.2, after_s=0.3)
+            home.room.ask(1.2)
             for _ in range(2):
                 await reach(appliance, State.SPEAKING)
                 await reach(appliance, State.LISTENING)

@@ -50,8 +50,7 @@ async def evening(
         home = Home(service, settings_with(conversation=conversation), on_moment=see)
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
-            home.room.call()
-            home.room.speak(1.5, after_s=0.3)
+            home.room.ask(1.5)
             await reach(appliance, State.CONNECTING)
             began = loop.time()
             async with asyncio.TaskGroup() as tasks:

@@ -116,8 +116,7 @@ async def test_a_message_with_ten_thousand_calls_runs_none_of_them_and_the_conve
         home.on_moment = see
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
-            home.room.call()
-            home.room.speak(1.5, after_s=0.3)
+            home.room.ask(1.5)
             await reach(appliance, State.TROUBLE)
             assert not called
             await reach(appliance, State.IDLE)

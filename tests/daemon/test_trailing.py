@@ -35,8 +35,7 @@ async def test_words_that_get_no_answer_and_their_repetition_have_an_end_to_be_h
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
             await asyncio.sleep(0.5)
-            home.room.call()
-            home.room.speak(1.6, after_s=0.3)
+            home.room.ask(1.6)
             await reach(appliance, State.SPEAKING, 60)
             await reach(appliance, State.IDLE, 60)
         assert check_trailing_audio(home.connector.links, moments) >= words
@@ -51,8 +50,7 @@ async def test_a_microphone_that_is_lost_in_the_middle_of_a_word_leaves_no_turn_
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
             await asyncio.sleep(0.5)
-            home.room.call()
-            home.room.speak(3.0, after_s=0.3)
+            home.room.ask(3.0)
             await reach(appliance, State.LISTENING)
             await asyncio.sleep(1.0)
             home.room.unplugged = True
@@ -60,8 +58,7 @@ async def test_a_microphone_that_is_lost_in_the_middle_of_a_word_leaves_no_turn_
             home.room.unplugged = False
             await reach(appliance, State.IDLE, 60)
             await asyncio.sleep(3)
-            home.room.call()
-            home.room.speak(1.0, after_s=0.3)
+            home.room.ask(1.0)
             await reach(appliance, State.SPEAKING)
             await reach(appliance, State.IDLE)
         check_trailing_audio(home.connector.links, moments)

@@ -27,28 +27,24 @@ async def played(
     story: Story, *steps: Step, transcripts: TranscriptTiming = TranscriptTiming.NEVER
 ) -> tuple[Home, SimulatedService]:
     """Play a story to a service that sends no voice activity, up to the state of rest."""
-    homes = []
-
     scenario = Scenario.model_validate({"description": "made up", "step": list(steps)})
     options = SimulatorOptions(
         replies=(ANSWER,), scenarios=(scenario,), voice_activity=VoiceActivity.UNSENT, transcripts=transcripts
     )
     async with SimulatedService(options) as service:
         home = Home(service, settings_with(conversation={"follow_up_s": FOLLOW_UP_S}))
-        homes.append(home)
         async with home.living() as appliance:
             await reach(appliance, State.IDLE)
             await asyncio.sleep(1)
             await story(home, appliance)
             await reach(appliance, State.IDLE, within_s=120)
             await asyncio.sleep(2)
-    return homes[0], service
+    return home, service
 
 
 async def ask(home: Home, appliance: Appliance) -> None:
     """Say the wake word and ask."""
-    home.room.call()
-    home.room.speak(1.5, after_s=0.3)
+    home.room.ask(1.5)
     await reach(appliance, State.LISTENING)
 
 

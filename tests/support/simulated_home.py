@@ -63,6 +63,11 @@ class Room:
         """Say the wake word, which ends at the end of the next period."""
         self.words.append(self.next + PERIOD)
 
+    def ask(self, seconds: float) -> None:
+        """Say the wake word, and 0.3 s later a question of this length."""
+        self.call()
+        self.speak(seconds, after_s=0.3)
+
     @property
     def recorded(self) -> bytes:
         """All samples since the beginning, s16le."""
