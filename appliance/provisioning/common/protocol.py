@@ -69,7 +69,7 @@ SequenceNumber = Annotated[int, Field(ge=0, le=MAX_SEQUENCE)]
 
 
 class TokenMode(StrEnum):
-    """How the session is started: by the wake word or push-to-talk."""
+    """The start of the session: by wake word or push-to-talk."""
 
     WAKE = "wake"
     PTT = "ptt"

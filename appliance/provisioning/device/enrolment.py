@@ -43,7 +43,7 @@ _OWN_FILES: Final = frozenset({identity.FILE_NAME, SEQUENCE_FILE, STATUS_FILE, "
 
 
 _MAX_CHARACTERS: Final = 80
-"""Of a fact about the machine."""
+"""Maximum length of a fact about the machine."""
 
 
 @dataclass(frozen=True, slots=True)

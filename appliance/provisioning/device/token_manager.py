@@ -38,7 +38,7 @@ STATUS_RETRY_S: Final = 600.0
 REPORT_TRIES: Final = 10
 """A report is dropped after so many failures of the server: it may be the cause, and others wait behind it."""
 LOST_S: Final = 600.0
-"""No prefetch for so long after one whose answer was lost: the server counts that token as in use."""
+"""Pause of prefetching after a lost answer: the server counts that token as in use."""
 IDLE_REFILLS: Final = 6
 """Times that an unused token is replaced by another."""
 RESERVED_SESSIONS: Final = 10

@@ -85,7 +85,7 @@ LOOP = f"{ServerLoop.__module__}:{ServerLoop.__name__}"
 
 
 class _AnnouncingServer(PacedServer):
-    """Prints the ready line once connections are accepted, and takes no new requests once it is told to end."""
+    """Prints the ready line once connections are accepted, and takes no new requests once it is stopping."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, ready: str, shared: Shared) -> None:
         limits = ConnectionLimits(_connections(), on_severed=shared.counters.severed)

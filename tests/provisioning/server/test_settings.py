@@ -123,7 +123,7 @@ def test_addresses_are_https(url):
 
 @pytest.mark.parametrize("name", ["https://nas.test", "nas.test/", "nas.test:", "", "a b"])
 def test_a_name_that_no_device_can_send_is_refused_at_once(tmp_path, name):
-    """With it in the settings the server would refuse every request, and devices say that they are not let in."""
+    """With it in the settings the server would refuse every request, and devices say that it won't let them in."""
     (mistake,) = mistakes(write(tmp_path, f'authorities = ["nas.test:8443", "[::1]", "{name}"]\napi_key = "k"\n'))
     assert mistake.endswith("authorities.2: has to be host or host:port, without https:// and path")
 
