@@ -15,7 +15,7 @@ import numpy.typing as npt
 from appliance.audio.echo.canceller import BLOCK, EchoCanceller
 from appliance.audio.echo.reference import PlayedReference
 from appliance.audio.resample import Resampler
-from appliance.simulator.room.response import Room, heard
+from appliance.simulator.room import Room, heard
 from appliance.units import REPLY, UPLINK, AudioFormat, Hz
 from tests.benchmarks.figures import Figure
 

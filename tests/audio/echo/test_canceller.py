@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from appliance.audio.echo.canceller import BLOCK, CONVERGED_DB, EchoCanceller
-from appliance.simulator.room.response import Room, heard
+from appliance.simulator.room import Room, heard
 
 RATE = 16_000
 Sound = np.ndarray

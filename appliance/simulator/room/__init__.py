@@ -1,1 +1,0 @@
-"""A room in which a microphone hears a loudspeaker and people."""
