@@ -3,6 +3,7 @@
 import functools
 import gc
 import inspect
+import logging
 import os
 import signal
 import threading
@@ -46,6 +47,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             "CREDENTIALS_DIRECTORY",
         }:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _log_level_as_before() -> Iterator[None]:
+    """Let no program that was run in this process decide what later tests find in the log."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 def _open_files() -> set[str]:

@@ -157,7 +157,7 @@ def test_the_model_can_become_slower_with_every_turn():
 
 @pytest.mark.parametrize("name", ["phantom_interruption", "phantom_then_mute"])
 async def test_the_model_can_be_interrupted_by_nobody(name: str):
-    async with simulator(name) as running, talking(running) as wire:
+    async with simulator(name, speed=1.0) as running, talking(running) as wire:
         await wire.send(QUESTION)
         await wire.until(turn_complete)
         first = [*wire.messages]
