@@ -202,7 +202,7 @@ def world(upstream: FakeUpstream | None = None, store: DatabaseStore | None = No
     own = {name: changed.pop(name) for name in ("next_key", "previous_key") if name in changed}
     settings = server_settings(**changed)
     made = World(settings, store or memory_store(), upstream or FakeUpstream(), **own)
-    made.work(lambda c: devices.take_in(c, settings.devices, made.ms))
+    made.work(lambda c: devices.apply_settings(c, settings.devices, made.ms))
     return made
 
 

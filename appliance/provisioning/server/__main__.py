@@ -3,7 +3,7 @@
 import sys
 
 INTERRUPTED = 130
-"""What a shell says of a program that Ctrl-C has ended."""
+"""Exit code after Ctrl-C, as shells report it."""
 
 
 def main() -> None:
@@ -15,9 +15,9 @@ def main() -> None:
 
 
 def _run() -> int:
-    """Run the program and return its exit code; without the libraries of the server, say what to install.
+    """Run the program and return its exit code; if the server's libraries are missing, say what to install.
 
-    All is imported here, where somebody who interrupts it is told nothing of it.
+    Imports are here so that Ctrl-C during them prints no traceback.
     """
     from importlib.util import find_spec  # noqa: PLC0415
 
@@ -30,7 +30,7 @@ def _run() -> int:
             f"appliance-provisiond: {' and '.join(missing)} missing: install 'voice-appliance[server]'", file=sys.stderr
         )
         return ExitCode.UNAVAILABLE
-    from appliance.provisioning.server import program  # noqa: PLC0415  only now is it sure to import
+    from appliance.provisioning.server import program  # noqa: PLC0415  its libraries are there
 
     return program.main()
 

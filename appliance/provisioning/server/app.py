@@ -140,7 +140,7 @@ def create_app(parts: ServerParts) -> FastAPI:
 async def _sweep_until(ended: asyncio.Event, service: ProvisioningService, parts: ServerParts) -> None:
     while not ended.is_set():
         if parts.certificate is not None:
-            parts.certificate.look()
+            parts.certificate.check()
             parts.metrics.certificate(parts.certificate.expires_at)
         try:
             await service.sweep()

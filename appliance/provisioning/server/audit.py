@@ -1,8 +1,8 @@
-"""What was done to devices and claims, and by whom: a chain, so that nothing can be changed or cut out unseen.
+"""Audit log of devices, claims and keys: a hash chain, in which changed or missing entries show.
 
-Every hash covers the entry before; the last one is kept apart as well, which shows missing entries at the end.
-Somebody who may write to the database can cut its end off, or write the whole chain anew. A `Mark` that is kept
-elsewhere shows that: a chain from which anything was removed or changed that was there before does not lead to it.
+Every hash covers the entry before. The last one is kept separately, which shows entries missing at the end. Whoever can
+write to the database can still cut off the end, or rewrite the whole chain. A `Mark` kept elsewhere shows that: a chain
+in which an entry before the mark was changed or removed does not lead to it.
 """
 
 import hashlib
@@ -25,13 +25,13 @@ _MOVE_HEAD: Final = update(AUDIT_HEAD).values(hash=bindparam("new_hash"))
 
 
 class AuditAction(StrEnum):
-    """What is worth an entry."""
+    """Actions that are recorded."""
 
     CLAIM_CREATED = "claim-created"
     CLAIM_REVOKED = "claim-revoked"
     CLAIM_LOCKED = "claim-locked"
     CLAIM_REUSED = "claim-reused"
-    """A claim that a device has enrolled with was presented with another key: somebody else has read it."""
+    """A used claim was presented with another key: somebody else has read it."""
     ENROLLED = "enrolled"
     APPROVED = "approved"
     SUSPENDED = "suspended"
@@ -59,7 +59,7 @@ ALERTS: Final = frozenset({AuditAction.CLAIM_REUSED, AuditAction.CLAIM_LOCKED, A
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that was done; ``detail`` holds no secret and nothing of a person."""
+    """One recorded action. ``detail`` holds no secret and no personal data."""
 
     at: int
     actor: str
@@ -71,19 +71,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One entry and its hash, which stands for all that is written before it."""
+    """The number and hash of an entry, which stand for the whole chain up to it."""
 
     seq: int
     """0: the beginning, before the first entry."""
     hash: bytes
 
     def text(self) -> str:
-        """Return it as `read_mark` reads it."""
+        """Return the text that `read_mark` reads."""
         return f"{self.seq}:{self.hash.hex()}"
 
 
 def read_mark(text: str) -> Mark:
-    """Read a mark; raises ValueError where it is none."""
+    """Parse a mark; raises ValueError."""
     found = _MARK.fullmatch(text.strip())
     if found is None:
         raise ValueError("not a mark: it is a number, a colon and 64 hexadecimal digits")
@@ -91,7 +91,7 @@ def read_mark(text: str) -> Mark:
 
 
 def append(connection: Connection, entry: Entry) -> None:
-    """Add an entry; within the caller's transaction, so that it is there if and only if the deed is."""
+    """Add an entry in the caller's transaction, so that it is committed together with the action."""
     head_seq, previous = connection.execute(_LOCK_HEAD).one()
     values = {"at": entry.at, "actor": entry.actor, "action": entry.action.value, "subject": entry.subject}
     digest = _hash(previous, head_seq, entry.at, entry.actor, entry.action, entry.subject, entry.detail)
@@ -100,12 +100,12 @@ def append(connection: Connection, entry: Entry) -> None:
 
 
 def lock(connection: Connection) -> None:
-    """Have everybody else who would write an entry wait for the end of this transaction."""
+    """Block other writers of entries until this transaction ends."""
     connection.execute(_HOLD_HEAD)
 
 
 def first_break(connection: Connection) -> int | None:
-    """Return the number of the first entry that is not what was written, or is missing; None: all is well."""
+    """Return the number of the first altered or missing entry; None: the chain is intact."""
     expected, previous = 1, BEGINNING
     for row in connection.execute(select(AUDIT).order_by(AUDIT.c.seq)):
         digest = _hash(previous, row.seq, row.at, row.actor, row.action, row.subject, row.detail)
@@ -123,7 +123,7 @@ def head(connection: Connection) -> Mark:
 
 
 def leads_to(connection: Connection, mark: Mark) -> bool:
-    """Say whether the entry of a mark is the one that it was; of a whole chain that is then true of all before it."""
+    """Say whether the mark's entry is unchanged; in an intact chain, so are all before it."""
     if mark.seq == 0:
         return mark.hash == BEGINNING
     return connection.execute(select(AUDIT.c.hash).where(AUDIT.c.seq == mark.seq)).scalar() == mark.hash
@@ -132,7 +132,7 @@ def leads_to(connection: Connection, mark: Mark) -> bool:
 def last(
     connection: Connection, count: int, skip: int = 0, about: str | None = None
 ) -> Iterator[Row[tuple[object, ...]]]:
-    """Yield the last entries but ``skip``, oldest first; of those that ``about`` did or was done to, where given."""
+    """Yield the last entries before the newest ``skip``, oldest first; only those by or on ``about`` if given."""
     wanted = select(AUDIT).order_by(AUDIT.c.seq.desc()).limit(count).offset(skip)
     if about is not None:
         wanted = wanted.where((AUDIT.c.subject == about) | (AUDIT.c.actor == about))

@@ -1,4 +1,4 @@
-"""The server's certificate while it serves: takes a renewed one without a restart, and warns of an end that is near."""
+"""The server's certificate: reloads it when renewed, warns before it expires, and makes one for development."""
 
 import logging
 import os
@@ -15,14 +15,14 @@ from appliance.errors import ConfigurationError
 
 HOST = "127.0.0.1"
 NEAR: Final = timedelta(days=21)
-"""The log warns every day of a certificate that ends within this; of one that lives for months, in its last quarter."""
-_NEAR_PART: Final = 4
-TOLD_EVERY: Final = timedelta(days=1)
+"""The log warns daily within this time of the end; for a short-lived certificate, in its last quarter."""
+_NEAR_FRACTION: Final = 4
+WARN_EVERY: Final = timedelta(days=1)
 _log = logging.getLogger(__name__)
 
 
 _Stamps = tuple[tuple[int, int, int], ...]
-"""Time, number and size of each file: another content has others."""
+"""Modification time, inode and size of each file."""
 
 
 class Certificate:
@@ -40,7 +40,7 @@ class Certificate:
     def __init__(self, chain: Path, key: Path, now: Callable[[], datetime]) -> None:
         self._chain, self._key, self._now = chain, key, now
         self._contexts: list[ssl.SSLContext] = []
-        self._told_at: datetime | None = None
+        self._warned_at: datetime | None = None
         self._seen: _Stamps | None = None
         self._failed: _Stamps | None = None
         try:
@@ -51,25 +51,25 @@ class Certificate:
 
     @property
     def expires_at(self) -> datetime:
-        """When the certificate that is in use ends."""
+        """When the certificate in use expires."""
         return self._leaf.not_valid_after_utc
 
-    def serves(self, context: ssl.SSLContext) -> None:
-        """Give ``context`` each renewed certificate; it has this one."""
+    def keep_current(self, context: ssl.SSLContext) -> None:
+        """Load each renewed certificate into ``context``, which already has this one."""
         self._contexts.append(context)
 
-    def look(self) -> None:
-        """Take a renewed certificate, and tell of one that ends soon; for whoever comes by every minute or so.
+    def check(self) -> None:
+        """Reload a renewed certificate, and warn of one that expires soon; call it every minute or so.
 
-        Files that do not fit together are left for the next time: they may be in the middle of being replaced.
+        Files that do not fit together are tried again later: they may be in the middle of being replaced.
         """
         try:
-            self._take_renewed()
+            self._reload_if_renewed()
         except (OSError, ValueError) as error:
-            _log.error("the renewed certificate in %s cannot be used, the old one stays: %s", self._chain, error)
-        self._tell()
+            _log.error("the renewed certificate in %s cannot be used, the old one stays in use: %s", self._chain, error)
+        self._warn()
 
-    def _take_renewed(self) -> None:
+    def _reload_if_renewed(self) -> None:
         stamps = self._stamps()
         if stamps in (self._seen, self._failed):
             return
@@ -80,11 +80,11 @@ class Certificate:
             raise
         for context in self._contexts:
             context.load_cert_chain(self._chain, self._key, _no_passphrase)
-        self._failed, self._told_at = None, None
-        _log.info("a renewed certificate is in use, good until %s", _day(self.expires_at))
+        self._failed, self._warned_at = None, None
+        _log.info("a renewed certificate is in use, valid until %s", _day(self.expires_at))
 
     def _read(self) -> tuple[_Stamps, x509.Certificate]:
-        """Read the files and check that they fit together; raises OSError (ssl.SSLError is one) and ValueError."""
+        """Read the files and check that they fit together; raises OSError (ssl.SSLError too) and ValueError."""
         stamps = self._stamps()
         leaf = x509.load_pem_x509_certificate(self._chain.read_bytes())
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._chain, self._key, _no_passphrase)
@@ -94,25 +94,23 @@ class Certificate:
         found = (file.stat() for file in (self._chain, self._key))
         return tuple((stat.st_mtime_ns, stat.st_ino, stat.st_size) for stat in found)
 
-    def _tell(self) -> None:
-        """Tell once a day of a certificate that ends soon, and as soon as it has ended."""
-        now, before = self._now(), self._told_at
-        near = min(NEAR, (self.expires_at - self._leaf.not_valid_before_utc) / _NEAR_PART)
+    def _warn(self) -> None:
+        """Warn once a day of a certificate that expires soon, and at once when it has expired."""
+        now, before = self._now(), self._warned_at
+        near = min(NEAR, (self.expires_at - self._leaf.not_valid_before_utc) / _NEAR_FRACTION)
         has_just_ended = before is not None and before < self.expires_at <= now
-        is_due = before is None or now >= before + TOLD_EVERY or has_just_ended
+        is_due = before is None or now >= before + WARN_EVERY or has_just_ended
         if now < self.expires_at - near or not is_due:
             return
-        self._told_at = now
+        self._warned_at = now
         if now >= self.expires_at:
-            _log.error(
-                "the certificate %s has expired on %s: no device can connect", self._chain, _day(self.expires_at)
-            )
+            _log.error("the certificate %s expired on %s: no device can connect", self._chain, _day(self.expires_at))
         else:
             _log.warning("the certificate %s expires on %s: renew it", self._chain, _day(self.expires_at))
 
 
 def _no_passphrase() -> str:
-    """Raise ValueError; OpenSSL itself would ask on the terminal, and have every device wait for the answer."""
+    """Raise ValueError; OpenSSL would prompt on the terminal, and block every device meanwhile."""
     raise ValueError("the key has a passphrase: write it without one (openssl pkey), readable by the server alone")
 
 
@@ -122,20 +120,20 @@ def _day(moment: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LoopbackCertificate:
-    """Files, PEM."""
+    """PEM files of a certificate for the loopback address."""
 
     ca_file: Path
-    """What a device has to trust (``provisioning.ca_file``)."""
+    """The authority that devices have to trust (``provisioning.ca_file``)."""
     certificate: Path
     key: Path
     """Readable by its owner only."""
 
 
 def make_certificate(directory: Path) -> LoopbackCertificate:
-    """Write the three files into ``directory``, made where it is not there.
+    """Write a new certificate for the loopback address into ``directory``, created if missing.
 
     Raises:
-        ConfigurationError: They cannot be written.
+        ConfigurationError: The files cannot be written.
     """
     import trustme  # noqa: PLC0415  a server in the field does without it
 

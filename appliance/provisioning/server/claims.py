@@ -1,4 +1,4 @@
-"""Claims: made by the operator, worth one enrolment each, known here by the hash of their secret only."""
+"""Claims: created by the operator to enrol devices. Only the hash of a claim's secret is stored."""
 
 import hashlib
 import hmac
@@ -19,7 +19,7 @@ _LOCK: Final = (
     .values(failures=CLAIM.c.failures)
     .returning(CLAIM.c.secret_sha256)
 )
-"""Changes nothing; but whoever presents the same claim waits from here on, on either engine."""
+"""Changes nothing, but locks the claim's row on either engine."""
 _GOOD: Final = (
     (CLAIM.c.uses_left > 0)
     & (CLAIM.c.expires_at > bindparam("now"))
@@ -42,7 +42,7 @@ _FAIL: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ClaimTerms:
-    """What a claim is good for."""
+    """Conditions of a claim."""
 
     label: str = ""
     policy: str | None = None
@@ -53,7 +53,7 @@ class ClaimTerms:
 
 @dataclass(frozen=True, slots=True)
 class RedeemedClaim:
-    """A claim that has been used, once."""
+    """A claim of which one use was taken."""
 
     policy: str | None
     needs_approval: bool
@@ -61,7 +61,7 @@ class RedeemedClaim:
 
 
 def create(connection: Connection, terms: ClaimTerms, now: int, actor: str) -> Claim:
-    """Make a claim; its secret is in what is returned and nowhere else."""
+    """Create a claim. Its secret is in the return value and nowhere else."""
     claim = new_claim()
     connection.execute(
         insert(CLAIM).values(
@@ -81,7 +81,7 @@ def create(connection: Connection, terms: ClaimTerms, now: int, actor: str) -> C
 
 
 def revoke(connection: Connection, claim_id: str, now: int, actor: str) -> bool:
-    """End a claim; False: there is none of this id that could be ended."""
+    """Revoke a claim; False: unknown, or revoked before."""
     ended = update(CLAIM).where(CLAIM.c.id == claim_id, CLAIM.c.revoked_at.is_(None)).values(revoked_at=now)
     if connection.execute(ended).rowcount == 0:
         return False
@@ -90,27 +90,27 @@ def revoke(connection: Connection, claim_id: str, now: int, actor: str) -> bool:
 
 
 def matches(connection: Connection, claim: Claim) -> bool:
-    """Say whether the secret is the claim's, whatever has become of it; an unknown one takes as long.
+    """Say whether the secret is the claim's, even if the claim has ended. An unknown claim takes as long.
 
-    Of several who present one claim at once, the others wait here.
+    Several requests with one claim wait for one another here.
     """
     stored: bytes | None = connection.execute(_LOCK, {"claim": claim.id}).scalar()
     return hmac.compare_digest(stored or bytes(32), _hash(claim))
 
 
 def redeem(connection: Connection, claim: Claim, now: int) -> RedeemedClaim | None:
-    """Use a claim once; None: it is not, or no longer, good for that. Of several at once, one is lucky."""
+    """Take one use of a claim; None: it is unknown, used up, expired, revoked or locked."""
     row = connection.execute(_TAKE, {"claim": claim.id, "secret": _hash(claim), "now": now}).first()
     return RedeemedClaim(row.policy, bool(row.approval), row.label) if row else None
 
 
 def count_failure(connection: Connection, claim_id: str, now: int) -> None:
-    """Count a wrong secret; enough of them lock the claim."""
+    """Count a wrong secret; `MAX_FAILURES` of them lock the claim."""
     failures = connection.execute(_FAIL, {"claim": claim_id}).scalar()
     if failures == MAX_FAILURES:
         audit.append(connection, audit.Entry(now, "server", audit.AuditAction.CLAIM_LOCKED, claim_id))
 
 
 def _hash(claim: Claim) -> bytes:
-    """Return what is stored of a secret: it has 80 random bits, so a fast hash keeps it."""
+    """Return the stored hash of a secret. It has 80 random bits, so a fast hash suffices."""
     return hashlib.sha256(claim.secret.encode("ascii")).digest()

@@ -1,4 +1,4 @@
-"""Copies everything that a database holds into another one, which may be of the other engine."""
+"""Copies a database into another, which may use the other engine."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +13,12 @@ from appliance.provisioning.server.schema import AUDIT, CLAIM, DEVICE, METADATA,
 from appliance.provisioning.server.store import DatabaseStore, open_engine
 
 _ROWS: Final = 500
-"""Rows under way."""
+"""Rows in one batch."""
 
 
 @contextmanager
 def opened(url: str, setting: str) -> Iterator[DatabaseStore]:
-    """Open another database in its newest form; raises ConfigurationError and StoreUnavailable."""
+    """Open another database, migrated; raises ConfigurationError and StoreUnavailable."""
     store = DatabaseStore(open_engine(url))
     try:
         migrate.upgrade(store.engine, setting)
@@ -27,20 +27,20 @@ def opened(url: str, setting: str) -> Iterator[DatabaseStore]:
         store.close()
 
 
-def hold_still(connection: Connection) -> None:
-    """Have this transaction, which has done nothing yet, read everything as it is at one moment."""
+def use_snapshot(connection: Connection) -> None:
+    """Make this transaction, which has done nothing yet, read one consistent snapshot."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
 def copy(source: Connection, target: Connection) -> int:
-    """Copy all rows of all tables, and return how many devices there are; ``target`` had nothing that matters.
+    """Copy all rows of all tables into the empty ``target``, and return the number of devices.
 
     Raises:
-        InputError: It has.
+        InputError: ``target`` is not empty.
     """
-    if not is_fresh(target):
-        raise InputError("the database that all is to be put into is not empty", ExitCode.CANNOT_WRITE)
+    if not is_empty(target):
+        raise InputError("the target database is not empty", ExitCode.CANNOT_WRITE)
     for table in reversed(METADATA.sorted_tables):
         target.execute(delete(table))
     for table in METADATA.sorted_tables:
@@ -50,15 +50,15 @@ def copy(source: Connection, target: Connection) -> int:
     return target.execute(select(func.count()).select_from(DEVICE)).scalar_one()
 
 
-def is_fresh(connection: Connection) -> bool:
-    """Say whether a database holds nothing but what a server puts there by itself when it starts."""
+def is_empty(connection: Connection) -> bool:
+    """Say whether a database contains only what a server writes when it starts."""
     enrolled = select(func.count()).select_from(DEVICE).where(DEVICE.c.origin != BY_SETTINGS)
     others = (select(func.count()).select_from(table) for table in (CLAIM, POLICY, AUDIT))
     return not any(connection.execute(one).scalar_one() for one in (enrolled, *others))
 
 
-def other_than(own: str, other: str) -> str:
-    """Return ``other``, the address of a database; raises ConfigurationError where it is ``own``."""
+def different_url(own: str, other: str) -> str:
+    """Return ``other``, a database URL; raises ConfigurationError if it equals ``own``."""
     if own == other:
-        raise ConfigurationError("database_url: is the database that is in use already")
+        raise ConfigurationError("database_url: this database is in use already")
     return other

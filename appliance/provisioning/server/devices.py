@@ -1,4 +1,4 @@
-"""What becomes of a device after it has enrolled: by its own doing, the operator's, or the settings' table."""
+"""Changes enrolled devices: at their own request, the operator's, or to match the settings' table."""
 
 import base64
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY
 
 BY_SETTINGS: Final = "settings"
 KEYS_DAY: Final = 10
-"""Keys that a device may bring in a day: each is kept for ever."""
+"""New keys of a device in a day. They are never deleted."""
 KEYS_WAIT_S: Final = 3600
 MOVES: Final[Mapping[audit.AuditAction, tuple[frozenset[DeviceStatus], DeviceStatus]]] = {
     audit.AuditAction.APPROVED: (frozenset({DeviceStatus.PENDING}), DeviceStatus.ACTIVE),
@@ -24,11 +24,11 @@ MOVES: Final[Mapping[audit.AuditAction, tuple[frozenset[DeviceStatus], DeviceSta
     audit.AuditAction.RESUMED: (frozenset({DeviceStatus.SUSPENDED}), DeviceStatus.ACTIVE),
     audit.AuditAction.REVOKED: (frozenset(DeviceStatus) - {DeviceStatus.REVOKED}, DeviceStatus.REVOKED),
 }
-"""What an operator can do, in which states, and where it leads. A revoked device stays one: it enrols anew."""
+"""Operator actions: the states that allow them, and the resulting state. A revoked device has to enrol again."""
 
 
 def rotate(connection: Connection, caller: AuthenticatedDevice, asked: RotateRequest, now: int) -> Refusal | str:
-    """Add a device's next key and return its thumbprint; both keys are good until the new one is used."""
+    """Add a device's next key and return its thumbprint. Both keys are valid until the new one is used."""
     try:
         new = keys.key_of(asked.public_key)
     except ValueError:
@@ -51,7 +51,7 @@ def rotate(connection: Connection, caller: AuthenticatedDevice, asked: RotateReq
 
 
 def reset(connection: Connection, caller: AuthenticatedDevice, now: int) -> None:
-    """Revoke a device at its own wish, and forget what is personal about it."""
+    """Revoke a device at its own request, and delete its personal fields."""
     _revoke_keys(connection, caller.device_id)
     forgotten = {"name": None, "model": None, "os": None, "serial_sha256": None, "agent": None}
     own = DEVICE.c.id == caller.device_id
@@ -62,7 +62,7 @@ def reset(connection: Connection, caller: AuthenticatedDevice, now: int) -> None
 def move(
     connection: Connection, device_id: str, action: audit.AuditAction, now: int, actor: str
 ) -> DeviceStatus | None:
-    """Do what an operator wants with a device; None: there is no such device, or it is in no state for this."""
+    """Apply an operator's action to a device; None: no such device, or its state does not allow it."""
     allowed, target = MOVES[action]
     movable = (DEVICE.c.id == device_id) & DEVICE.c.status.in_([status.value for status in allowed])
     fresh = {"conflicts": 0, "conflicts_since": None} if action is audit.AuditAction.RESUMED else {}
@@ -83,10 +83,10 @@ def give_policy(connection: Connection, device_id: str, policy: str | None, now:
     return True
 
 
-def take_in(connection: Connection, table: Mapping[str, keys.PublicKey], now: int) -> None:
-    """Make the devices of the settings' table those of the store, and revoke those that it does not name any more.
+def apply_settings(connection: Connection, table: Mapping[str, keys.PublicKey], now: int) -> None:
+    """Update the store from the settings' table, and revoke devices that the table no longer names.
 
-    Sequence numbers stay, unless the key is another one.
+    Sequence numbers stay unless the key changed.
     """
     audit.lock(connection)
     listed = select(DEVICE.c.id).where(DEVICE.c.origin == BY_SETTINGS)
@@ -95,10 +95,10 @@ def take_in(connection: Connection, table: Mapping[str, keys.PublicKey], now: in
         gone = update(DEVICE).where(DEVICE.c.id == device_id).values(status=DeviceStatus.REVOKED.value)
         connection.execute(gone)
     for device_id, key in table.items():
-        _take_in_one(connection, device_id, key, now)
+        _apply_one(connection, device_id, key, now)
 
 
-def _take_in_one(connection: Connection, device_id: str, key: keys.PublicKey, now: int) -> None:
+def _apply_one(connection: Connection, device_id: str, key: keys.PublicKey, now: int) -> None:
     status = connection.execute(select(DEVICE.c.status).where(DEVICE.c.id == device_id)).scalar()
     if status is None:
         row = {"status": DeviceStatus.ACTIVE.value, "origin": BY_SETTINGS, "last_sequence": 0, "conflicts": 0}

@@ -1,4 +1,4 @@
-"""Makes a claim and a key into a device."""
+"""Enrols devices."""
 
 import logging
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Applicant:
-    """A device that wants to be one; it has proved that the key is its own."""
+    """A device that asks to enrol, and has proved that it holds its private key."""
 
     claim: Claim
     key: keys.PublicKey
@@ -31,12 +31,12 @@ class Applicant:
     sequence: int
     at: int
     server_key: str | None = None
-    """Thumbprint of the newest of the server's keys that the answer names."""
+    """Thumbprint of the newest server key that the answer announces."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolledDevice:
-    """A device that is one."""
+    """An enrolled device."""
 
     device_id: str
     status: DeviceStatus
@@ -45,10 +45,10 @@ class EnrolledDevice:
 
 
 def enrol(connection: Connection, applicant: Applicant) -> EnrolledDevice | Refusal:
-    """Enrol a device, or say in the one way that the claim is not good; a refusal is to be committed.
+    """Enrol a device. Every bad claim gets the same refusal, which has to be committed.
 
-    The same claim with the same key gives the same device, whatever has become of the claim since: the device may have
-    lost the first answer with its power.
+    The same claim with the same key gives the same device, even if the claim has ended since: the device may have lost
+    power before it stored the first answer.
     """
     claim, now = applicant.claim, applicant.at
     genuine = claims.matches(connection, claim)
@@ -59,11 +59,11 @@ def enrol(connection: Connection, applicant: Applicant) -> EnrolledDevice | Refu
         return _REFUSED
     if known is not None:
         return _enrolled_before(connection, known, applicant)
-    taken = claims.redeem(connection, claim, now)
-    if taken is None:
+    redeemed = claims.redeem(connection, claim, now)
+    if redeemed is None:
         _report_reuse(connection, claim, now)
         return _REFUSED
-    return _new_device(connection, applicant, taken)
+    return _new_device(connection, applicant, redeemed)
 
 
 def _enrolled_before(
@@ -79,17 +79,17 @@ def _enrolled_before(
     return EnrolledDevice(known.id, status, known.policy, is_new=False)
 
 
-def _new_device(connection: Connection, applicant: Applicant, taken: claims.RedeemedClaim) -> EnrolledDevice:
+def _new_device(connection: Connection, applicant: Applicant, redeemed: claims.RedeemedClaim) -> EnrolledDevice:
     now = applicant.at
     device_id = new_id("dev", now)
-    status = DeviceStatus.PENDING if taken.needs_approval else DeviceStatus.ACTIVE
+    status = DeviceStatus.PENDING if redeemed.needs_approval else DeviceStatus.ACTIVE
     connection.execute(
         insert(DEVICE).values(
             id=device_id,
-            name=applicant.name or taken.label or None,
+            name=applicant.name or redeemed.label or None,
             status=status.value,
             origin=BY_CLAIM,
-            policy=taken.policy,
+            policy=redeemed.policy,
             claim_id=applicant.claim.id,
             created_at=now,
             last_seen_at=now,
@@ -105,11 +105,11 @@ def _new_device(connection: Connection, applicant: Applicant, taken: claims.Rede
         connection, audit.Entry(now, device_id, audit.AuditAction.ENROLLED, device_id, f"claim {applicant.claim.id}")
     )
     _log.info("device %s: enrolled with %s (%s)", device_id, applicant.claim, status.value)
-    return EnrolledDevice(device_id, status, taken.policy, is_new=True)
+    return EnrolledDevice(device_id, status, redeemed.policy, is_new=True)
 
 
 def add_key(connection: Connection, device_id: str, key: keys.PublicKey, status: str, now: int) -> None:
-    """Write a key of a device."""
+    """Insert a key of a device."""
     connection.execute(
         insert(DEVICE_KEY).values(
             thumbprint=keys.thumbprint(key),
@@ -128,7 +128,7 @@ def _device_with(connection: Connection, thumbprint: str) -> Row[tuple[object, .
 
 
 def _report_reuse(connection: Connection, claim: Claim, now: int) -> None:
-    """Raise an alert, once a day, where a device has enrolled with this claim: somebody else has read its secret."""
+    """Raise an alert, once a day, if the claim was used: somebody else has read its secret."""
     found = connection.execute(select(CLAIM.c.uses_left, CLAIM.c.reused_at).where(CLAIM.c.id == claim.id)).one()
     used_up = found.uses_left == 0
     _log.info("enrolment refused: %s: %s", claim, "used before, with another key" if used_up else "expired or ended")

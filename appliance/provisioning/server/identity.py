@@ -1,7 +1,7 @@
-"""The server's own key, with which it signs its answers: devices know it by the thumbprint in their join string.
+"""The key that signs the server's answers. Devices know it by the thumbprint in their join string.
 
-Two more may lie beside it, under the same name with a word before. ``next-``: announced to devices, signs nothing until
-it takes the place of the other. ``previous-``: signed before, and still does for devices that know no other.
+Two more may lie beside it. ``next-…``: announced to devices, signs nothing until it replaces the signing key.
+``previous-…``: signed before, and still does for devices that know no other.
 """
 
 import os
@@ -22,15 +22,18 @@ from appliance.provisioning.server.settings import SIGNING_KEY_FILE, ServerSetti
 
 CREDENTIAL: Final = "signing-key"
 KEY_FILES: Final = (SIGNING_KEY_FILE, f"next-{SIGNING_KEY_FILE}", f"previous-{SIGNING_KEY_FILE}")
-"""Under which names a backup holds the keys: the one that signs, the next one and the previous one."""
-_REMEDY = "put back what belongs together (`admin restore`); or revoke these devices, which then have to enrol again"
+"""File names in a backup: the signing key, the next one and the previous one."""
+_REMEDY = (
+    "restore the key and the database that belong together (`admin restore`); "
+    "or revoke these devices, which then have to enrol again"
+)
 
 
 def signing_key(settings: ServerSettings) -> Ed25519PrivateKey:
-    """Return the key: of the setting, of the systemd credential, or of the state directory (made where missing).
+    """Return the signing key: from the setting, the systemd credential or the state directory (created if missing).
 
     Raises:
-        ConfigurationError: There is no place for it, or what is there is no key.
+        ConfigurationError: The file cannot be created, or is not a key.
     """
     file = signing_key_file(settings)
     if _given(settings) is None and not file.exists():
@@ -39,40 +42,40 @@ def signing_key(settings: ServerSettings) -> Ed25519PrivateKey:
 
 
 def next_key(settings: ServerSettings) -> Ed25519PrivateKey | None:
-    """Return the key that will sign one day; None: there is none. Raises ConfigurationError as `signing_key` does."""
+    """Return the announced key; None: there is none. Raises ConfigurationError as `signing_key` does."""
     file = _next(signing_key_file(settings))
     return _read(file) if file.exists() else None
 
 
 def make_next_key(settings: ServerSettings) -> Ed25519PrivateKey:
-    """Return the key that will sign one day, made where missing; raises ConfigurationError as `signing_key` does."""
+    """Return the announced key, created if missing; raises ConfigurationError as `signing_key` does."""
     file = _next(signing_key_file(settings))
     _make(file)
     return _read(file)
 
 
 def previous_key(settings: ServerSettings) -> Ed25519PrivateKey | None:
-    """Return the key that signed before; None: there is none. Raises ConfigurationError as `signing_key` does."""
+    """Return the previous key; None: there is none. Raises ConfigurationError as `signing_key` does."""
     file = _previous(signing_key_file(settings))
     return _read(file) if file.exists() else None
 
 
 def key_files(settings: ServerSettings) -> dict[str, bytes]:
-    """Return the keys that there are, as their files, under the names of `KEY_FILES`; raises ConfigurationError."""
+    """Return the contents of the key files that exist, by the names in `KEY_FILES`; raises ConfigurationError."""
     return {name: _content(file) for name, file in _places(settings).items() if file.exists()}
 
 
 def put_key_files(settings: ServerSettings, given: Mapping[str, bytes]) -> None:
-    """Put keys in their places, and whatever is there aside, as ``….before``.
+    """Write key files; existing ones are kept as ``….before``.
 
     Raises:
-        ConfigurationError: One of them is no key; or the key comes from the operator, and is another one.
+        ConfigurationError: One is not a key, or differs from a key that the operator provides.
     """
     for name, content in given.items():
         try:
             keys.private_key(content.decode("ascii"))
         except ValueError:
-            raise ConfigurationError(f"{name}: is no key") from None
+            raise ConfigurationError(f"{name}: not a key") from None
     for name, file in _places(settings).items():
         before = _content(file) if file.exists() else None
         if name not in given or before == given[name]:
@@ -88,9 +91,9 @@ def put_key_files(settings: ServerSettings, given: Mapping[str, bytes]) -> None:
 
 
 def take_next_key(settings: ServerSettings) -> None:
-    """Put the next key in the place of the one that signs, which becomes the previous one.
+    """Make the next key the signing key, and the signing key the previous one.
 
-    Whatever a power cut leaves of it is put right by doing it again.
+    After a power cut, running it again completes it.
 
     Raises:
         ConfigurationError: The files cannot be changed, as those of a systemd credential.
@@ -99,7 +102,7 @@ def take_next_key(settings: ServerSettings) -> None:
 
 
 def take_previous_key(settings: ServerSettings) -> None:
-    """Put the previous key back in its place; the one that signs becomes the next one. Raises as `take_next_key`."""
+    """Make the previous key the signing key again, and the signing key the next one. Raises as `take_next_key`."""
     _push(_previous(signing_key_file(settings)), signing_key_file(settings), _next(signing_key_file(settings)))
 
 
@@ -144,7 +147,7 @@ def signing_key_file(settings: ServerSettings) -> Path:
 
 
 def _given(settings: ServerSettings) -> Path | None:
-    """Return the key that the operator has put somewhere; None: the server makes its own."""
+    """Return the key file that the operator provides; None: the server creates its own."""
     return settings.signing_key_file or _credential()
 
 
@@ -167,23 +170,23 @@ def _read(file: Path) -> Ed25519PrivateKey:
 
 
 def refuse_open(file: Path, setting: str) -> None:
-    """Raise ConfigurationError where others on this machine may read a private key."""
+    """Raise ConfigurationError if other users may read a private key."""
     if others_may_read(file):
-        raise ConfigurationError(f"{setting}: others may read {file}: {chmod_advice(file)}, and think of replacing it")
+        raise ConfigurationError(f"{setting}: others may read {file}: {chmod_advice(file)}, and consider replacing it")
 
 
 def _make(file: Path, pem: str | None = None) -> None:
-    """Write a key, a new one if none is given, unless there is one."""
+    """Write ``pem``, or a new key, unless the file exists."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # A name of its own until it is whole: another process may be reading.
+        # A temporary name until it is complete: another process may be reading.
         new = file.with_suffix(f".{os.getpid()}")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
             stream.write(pem or keys.new_private_key())
             stream.flush()
             os.fsync(stream.fileno())
         try:
-            # Unlike a renaming, this leaves a key alone that somebody else has made meanwhile.
+            # Unlike a rename, this does not replace a key that another process has written meanwhile.
             os.link(new, file)
         except FileExistsError:
             pass
@@ -204,36 +207,34 @@ def _credential() -> Path | None:
 
 
 def own_key(connection: Connection, settings: ServerSettings) -> Ed25519PrivateKey:
-    """Return the key that signs; made only where the database knows no device that trusts another.
+    """Return the signing key; created only if no device of the database trusts another.
 
     Raises:
-        ConfigurationError: There are such devices, or as `signing_key`.
+        ConfigurationError: Devices trust a key that is not there; or as `signing_key`.
     """
     trusted = _trusted(connection)
     file = signing_key_file(settings)
     if trusted and not file.exists():
         raise ConfigurationError(
-            f"signing_key_file: {file} is not there, and the {_devices(sum(trusted.values()))} of the database trust "
-            f"no other: {_REMEDY}"
+            f"signing_key_file: {file} is missing, and {_devices_trust(sum(trusted.values()))} no other key: {_REMEDY}"
         )
     key = signing_key(settings)
     own = {thumbprint(one) for one in (key, next_key(settings), previous_key(settings)) if one}
     named = {name: count for name, count in trusted.items() if name is not None}
     if named and not own & set(named):
         raise ConfigurationError(
-            f"signing_key_file: {file} is another key than the {_devices(sum(named.values()))} of the database trust: "
-            f"{_REMEDY}"
+            f"signing_key_file: {file} is not the key that {_devices_trust(sum(named.values()))}: {_REMEDY}"
         )
     return key
 
 
 def _trusted(connection: Connection) -> dict[str | None, int]:
-    """Return how many devices trust each key; None: it is not known which."""
-    # A device of the settings that has never asked for anything may be new, as the server is.
+    """Return the number of devices that trust each key; None: unknown which."""
+    # A device of the settings that never sent a request may be as new as the server.
     known = (DEVICE.c.status != DeviceStatus.REVOKED.value) & DEVICE.c.last_seen_at.is_not(None)
     wanted = select(DEVICE.c.server_key, func.count().label("devices")).where(known).group_by(DEVICE.c.server_key)
     return {row.server_key: row.devices for row in connection.execute(wanted)}
 
 
-def _devices(count: int) -> str:
-    return "one device" if count == 1 else f"{count} devices"
+def _devices_trust(count: int) -> str:
+    return "one device in the database trusts" if count == 1 else f"{count} devices in the database trust"

@@ -1,6 +1,6 @@
-"""Brings a database to the form of the tables that this version works with.
+"""Opens the database, and migrates it to this version's tables.
 
-Alembic is imported only where there is something to do: it takes longer than all else at the start.
+Alembic is imported only if there is something to migrate: it takes longer than the rest of the start.
 """
 
 import io
@@ -27,16 +27,16 @@ HEAD: Final = "0004"
 """The newest revision in migrations/versions."""
 BASE: Final = "base"
 _LOCK: Final = 7_021_934
-"""Any number: one process at a time migrates a PostgreSQL database."""
+"""Advisory lock (an arbitrary number): one process at a time migrates a PostgreSQL database."""
 _log: Final = logging.getLogger(__name__)
 
 
 def upgrade(engine: Engine, setting: str = "database_url") -> None:
-    """Bring the database, which ``setting`` names, up to `HEAD`; does nothing where it is there.
+    """Migrate the database, which ``setting`` names, to `HEAD`; does nothing if it is there.
 
     Raises:
-        ConfigurationError: There cannot be one, or it is of a newer version than this.
-        StoreUnavailable: It cannot be reached, or does not do it now.
+        ConfigurationError: It cannot be created, or is of a newer version than this.
+        StoreUnavailable: It cannot be used at the moment.
     """
     try:
         with engine.begin() as connection:
@@ -50,7 +50,7 @@ def upgrade(engine: Engine, setting: str = "database_url") -> None:
 
 
 def downgrade(engine: Engine, target: str) -> None:
-    """Go back to revision ``target``, or to `BASE`: no tables at all."""
+    """Go back to revision ``target``, or to `BASE`: no tables."""
     with engine.begin() as connection:
         _alembic("downgrade", connection, target)
 
@@ -78,11 +78,11 @@ def _alembic(step: str, connection: Connection, target: str) -> None:
 
 
 def open_store(settings: ServerSettings) -> DatabaseStore:
-    """Return the database; ``close`` it.
+    """Return the store of the settings, migrated; ``close`` it.
 
     Raises:
-        ConfigurationError: There is no place for one, or it is of a newer version than this.
-        StoreUnavailable: It cannot be reached, or does not do it now.
+        ConfigurationError: It cannot be created, or is of a newer version than this.
+        StoreUnavailable: It cannot be used at the moment.
     """
     setting = "database_url"
     if settings.database_url is None:

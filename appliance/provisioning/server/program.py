@@ -45,18 +45,18 @@ from appliance.provisioning.server.timestamps import milliseconds
 from appliance.provisioning.server.upstream import GeminiUpstream
 
 KEEP_ALIVE_S = 75
-"""Longer than devices keep an unused connection."""
+"""Longer than devices keep an idle connection."""
 GRACE_S = 0.3
-"""What an answer under way may still take at the end; a device without one asks again."""
+"""Time for running answers at the stop. A device that gets none retries."""
 BACKLOG = 1024
-"""Connections that wait to be taken in, or for the server to start; more have to try again, which their kernels do."""
+"""Connections that wait to be accepted. The kernels of further clients retry."""
 GC_THRESHOLD = 20_000
-"""Objects between two collections. Python's default of 700 collects several times in each request."""
+"""Allocations between two garbage collections; Python's default of 700 would run several in each request."""
 NO_IPV6 = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 OTHER_FILES = 256
-"""Open files that are not devices' connections: the database's, the upstream's, the libraries' own."""
+"""Open files besides devices' connections: the database's, the upstream's, the libraries'."""
 MIN_CONNECTIONS = 16
-"""However few files may be open."""
+"""Connections allowed however low the limit of open files is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +78,14 @@ else:
 
 
 class ServerLoop(DetachedResolver, _Loop):
-    """Makes an event loop for uvicorn, which takes it by `LOOP`."""
+    """uvloop's event loop if installed, else asyncio's; a hanging name server does not delay its end."""
 
 
 LOOP = f"{ServerLoop.__module__}:{ServerLoop.__name__}"
 
 
 class _AnnouncingServer(PacedServer):
-    """Prints the ready line once connections are accepted, and takes no new requests once it is stopping."""
+    """Prints the ready line once it accepts connections, and refuses new requests once it is stopping."""
 
     def __init__(self, config: uvicorn.Config, listener: socket.socket, ready: str, shared: Shared) -> None:
         limits = ConnectionLimits(_connections(), on_severed=shared.counters.severed)
@@ -100,7 +100,7 @@ class _AnnouncingServer(PacedServer):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            with suppress(OSError):  # nobody reads it; devices are served all the same
+            with suppress(OSError):  # standard output is closed; devices are served all the same
                 print(self._ready_line, flush=True)
 
 
@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = sys.argv[1:] if arguments is None else arguments
     if given[:1] == ["admin"]:
-        from appliance.provisioning.server.admin import command  # noqa: PLC0415  the server does without its libraries
+        from appliance.provisioning.server.admin import command  # noqa: PLC0415  the server does not need its libraries
 
         return command.main(given[1:])
     options = _options(given)
@@ -153,7 +153,7 @@ def _serve(settings: ServerSettings, ca_file: Path | None, stack: ExitStack) -> 
         _complain(f"cannot listen on {address}: {reason}")
         return ExitCode.UNAVAILABLE
     ready = {"url": _url(listener), "ca_file": str(ca_file) if ca_file else None, "metrics_port": metrics_port}
-    # The libraries' objects stay as long as the program: without this, every full collection walks through them all.
+    # The libraries' objects live as long as the program; frozen, no collection traverses them.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     _AnnouncingServer(config, listener, json.dumps(ready), shared).run(sockets=[])
@@ -180,7 +180,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _settings(options: argparse.Namespace) -> tuple[ServerSettings, Path | None]:
-    """Return the settings, and the file that a device has to trust if the certificate is our own."""
+    """Return the settings, and with ``--development`` the certificate file that a device has to trust."""
     flags: dict[str, Any] = {name: getattr(options, name) for name in ("host", "port")}
     flags = {name: value for name, value in flags.items() if value is not None}
     if options.development is None:
@@ -223,7 +223,7 @@ def _server_config(settings: ServerSettings, shared: Shared, stack: ExitStack) -
         log_level=logging.WARNING,
         access_log=False,
         server_header=False,
-        # Said in any case: where it is not, the environment decides, and the loopback address may say anything.
+        # Always set: otherwise the environment decides, and any program on loopback is believed.
         proxy_headers=bool(settings.proxies),
         forwarded_allow_ips=settings.forwarders(),
         h11_max_incomplete_event_size=MAX_REQUEST_BYTES,
@@ -233,16 +233,16 @@ def _server_config(settings: ServerSettings, shared: Shared, stack: ExitStack) -
     )
     config.load()
     if config.ssl is not None:
-        certificate.serves(config.ssl)
+        certificate.keep_current(config.ssl)
     return config
 
 
 def _store(settings: ServerSettings, stack: ExitStack) -> DatabaseStore:
-    """Return the database in its newest form, with the devices of the settings in it; closed with ``stack``."""
+    """Return the store, migrated and updated with the devices of the settings; closed with ``stack``."""
     store = open_store(settings)
     stack.callback(store.close)
-    taking_in = partial(devices.take_in, table=settings.devices, now=milliseconds(datetime.now(UTC)))
-    store.transact_here(taking_in)
+    apply = partial(devices.apply_settings, table=settings.devices, now=milliseconds(datetime.now(UTC)))
+    store.transact_here(apply)
     return store
 
 
@@ -251,7 +251,7 @@ def listen(settings: ServerSettings) -> socket.socket:
     address = (settings.host, settings.port)
     if ":" not in settings.host:
         return socket.create_server(address, backlog=BACKLOG)
-    # "::" is for all, also for those who come by IPv4.
+    # "::" stands for all addresses, IPv4 too.
     dual = socket.has_dualstack_ipv6()
     try:
         return socket.create_server(address, family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=dual)
@@ -263,7 +263,7 @@ def listen(settings: ServerSettings) -> socket.socket:
 
 
 def _connections() -> int:
-    """Return how many connections there may be, with as many open files as the system lets this process have."""
+    """Raise the limit of open files as far as allowed, and return the number of connections that it leaves."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + OTHER_FILES
     if soft < wanted:
@@ -279,7 +279,7 @@ def _url(listener: socket.socket) -> str:
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:
-    """End in order; in force before the server handles signals, and after it has: it sends itself the signal again."""
+    """Exit cleanly. In force before uvicorn handles signals, and after: it raises the signal again."""
     del number, frame
     sys.exit(ExitCode.OK)
 

@@ -1,8 +1,8 @@
 """Mints tokens at the Gemini API through google-genai: the only module of the server that knows the SDK.
 
-A token is good for one session. It carries an explicit field mask, so that the device's own set-up counts wherever
-nothing is locked: with no mask at all the service takes the whole set-up from the token, and a resumption handle that
-the device sends is lost without a word.
+A token is valid for one session. It carries an explicit field mask, so that the device's own set-up applies to every
+field that is not locked: without a mask the service takes the whole set-up from the token, and silently ignores a
+resumption handle that the device sends.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ TOKEN_PREFIX: Final = "auth_tokens/"  # noqa: S105  not a token
 
 
 class LockPolicy(Enum):
-    """Who decides on a field of the set-up."""
+    """Who decides a field of the set-up."""
 
     BY_SERVER = "by server"
-    """Locked where the device's policy names a value; the device's otherwise."""
+    """Locked if the device's policy has a value; the device decides otherwise."""
     ALWAYS_LOCKED = "always locked"
-    """No device of ours sends it: named in the mask with no value, so that a device that was tampered with cannot."""
+    """Never sent by our devices: locked without a value, so that a manipulated device cannot set it."""
     BY_DEVICE = "by device"
     """Never locked."""
     NEVER_SENT = "never sent"
@@ -55,7 +55,7 @@ FIELDS: Final[Mapping[str, LockPolicy]] = {
     "seed": LockPolicy.BY_DEVICE,
     "thinking_config": LockPolicy.BY_DEVICE,
     "enable_affective_dialog": LockPolicy.BY_DEVICE,
-    # But for a policy that allows none.
+    # Locked if a policy allows no tools.
     "tools": LockPolicy.BY_DEVICE,
     "input_audio_transcription": LockPolicy.BY_DEVICE,
     "output_audio_transcription": LockPolicy.BY_DEVICE,
@@ -70,24 +70,24 @@ FIELDS: Final[Mapping[str, LockPolicy]] = {
     "generation_config": LockPolicy.NEVER_SENT,
     "explicit_vad_signal": LockPolicy.NEVER_SENT,
 }
-"""Every field of the SDK's LiveConnectConfig; a test fails when the SDK has one that is not here."""
+"""Every field of the SDK's LiveConnectConfig; a test fails if the SDK has one that is missing here."""
 ALWAYS_LOCKED: Final = ("avatarConfig", "safetySettings", "generationConfig.translationConfig", "labels")
-"""Those that are always locked, as a field mask names them: camelCase, which the SDK passes through unchanged. It would
-pass ``snake_case`` through as well, which is no field mask."""
+"""The fields that are always locked, in the camelCase of a field mask. The SDK passes names through unchanged, also
+``snake_case``, which the service would not accept."""
 
 
 def token_config(spec: MintSpec) -> types.CreateAuthTokenConfig:
-    """Return what is asked of the service.
+    """Return the request for a token.
 
-    The mask comes from the SDK: it names the fields that are set, and then `ALWAYS_LOCKED` (with None there, which is
-    the default, it would send no mask).
+    The SDK makes the mask from the fields that are set and ``lock_additional_fields``; with None there, its default, it
+    would send no mask.
     """
     return types.CreateAuthTokenConfig(
         uses=1,
         new_session_expire_time=spec.new_session_expires_at,
         expire_time=spec.expires_at,
         live_connect_constraints=_constraints(spec.model, spec.voice, spec.language, spec.instruction),
-        # Named with no value, the field is empty whatever the device sends: no function and no search.
+        # Locked without a value, the field is empty whatever the device sends: no functions, no search.
         lock_additional_fields=[*ALWAYS_LOCKED, *(() if spec.has_tools else ("tools",))],
     )
 
@@ -96,7 +96,7 @@ def token_config(spec: MintSpec) -> types.CreateAuthTokenConfig:
 def _constraints(
     model: str, voice: str | None, language: str | None, instruction: str | None
 ) -> types.LiveConnectConstraints:
-    """Return what a token locks, which is the same for all devices with one policy; nobody changes it."""
+    """Return what a token locks: the same for all devices with one policy. Treat it as immutable."""
     return types.LiveConnectConstraints(
         model=model,
         config=types.LiveConnectConfig(
@@ -121,18 +121,18 @@ class GeminiUpstream:
     """Implements `ports.Upstream` with one API key.
 
     Raises:
-        ConfigurationError: ``upstream.ca_file``, or a proxy or certificates that the environment names, cannot be used.
+        ConfigurationError: ``upstream.ca_file``, or a proxy or certificates of the environment, cannot be used.
     """
 
     def __init__(self, settings: ServerSettings, api_key: str) -> None:
         self._timeout_s = settings.upstream.timeout_s
         self._client = _client(settings, api_key)
-        _quieten()
+        _silence_libraries()
 
     async def mint(self, spec: MintSpec) -> str:
         """Return the name of a new token, within ``upstream.timeout_s``; raises UpstreamError.
 
-        The service's own words are left behind: they quote the key at times.
+        The service's own error text is dropped: it sometimes quotes the key.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -155,7 +155,7 @@ class GeminiUpstream:
 
 
 def _client(settings: ServerSettings, api_key: str) -> genai.Client:
-    """Return the SDK's client; all that it would take from the environment is said here, but for a proxy."""
+    """Return the SDK's client, which takes nothing from the environment but a proxy."""
     tls = client_context(settings.upstream.ca_file, "upstream.ca_file")
     try:
         return genai.Client(
@@ -181,10 +181,10 @@ def _code(status: int | None) -> ProblemCode:
     return ProblemCode.UPSTREAM_UNAVAILABLE
 
 
-def _quieten() -> None:
-    """Keep secrets out of the log and the SDK's opinions out of the way, for the whole process.
+def _silence_libraries() -> None:
+    """Keep secrets out of the log, for the whole process, and silence the SDK's warning about an experimental API.
 
-    Requests carry the key and answers the token: what these libraries tell of them below WARNING is not ours to check.
+    Requests carry the key and answers the token; what these libraries log below WARNING is beyond our control.
     """
     for name in ("httpcore2", "httpx2", "google_genai"):
         logger = logging.getLogger(name)

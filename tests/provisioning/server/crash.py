@@ -69,7 +69,7 @@ def wrong(store: DatabaseStore, acknowledged: set[str]) -> int:
 def main(url: str, kills: int) -> int:
     store = DatabaseStore(open_engine(url))
     migrate.upgrade(store.engine)
-    store.transact_here(lambda connection: devices.take_in(connection, {DEVICE: KEY.public_key()}, NOW))
+    store.transact_here(lambda connection: devices.apply_settings(connection, {DEVICE: KEY.public_key()}, NOW))
     default = policy.default_policy(server_settings(limits=FREE))
     acknowledged: set[str] = set()
     chance = random.Random(7)  # noqa: S311  no secret

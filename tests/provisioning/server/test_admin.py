@@ -187,9 +187,9 @@ def test_a_claim_whose_join_string_is_lost_is_ended_again(admin, where, form):
     with where() as out, redirect_stdout(out):
         code, _, err = admin("claims", "create", "--url", URL, *form)
     assert code == ExitCode.CANNOT_WRITE
-    assert re.fullmatch(r"appliance-provisiond: the output cannot be written: .+; claim \w{6} is ended again\n", err), (
-        err
-    )
+    assert re.fullmatch(
+        r"appliance-provisiond: the output cannot be written: .+; claim \w{6} was revoked again\n", err
+    ), err
     (row,) = answer(admin("claims", "list", "--json"))
     assert row["revoked_at"]
 

@@ -157,7 +157,8 @@ def test_what_is_no_backup_is_one_line_and_changes_nothing(first, tmp_path, caps
     other = Place(tmp_path / "second", capsys)
     code, said = other.admin("restore", file)
     assert code == (ExitCode.NO_INPUT if damage == "absent" else ExitCode.DATA)
-    assert said.startswith(f"appliance-provisiond: {file}: is not ")
+    reason = "does not exist" if damage == "absent" else "is not a backup"
+    assert said.startswith(f"appliance-provisiond: {file}: {reason}")
     assert said.count("\n") == 1
     assert other.rows()["device"] == []
     assert not (other.directory / "state" / "signing-key.pem").exists()

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from appliance.errors import ConfigurationError
-from appliance.provisioning.server.certificate import NEAR, TOLD_EVERY, Certificate
+from appliance.provisioning.server.certificate import NEAR, WARN_EVERY, Certificate
 from tests.provisioning.server.certificates import FILES, issue
 from tests.support.provisioning import NOW, World, world
 
@@ -45,16 +45,16 @@ class House:
         self.certificate = Certificate(directory / FILES[0], directory / FILES[1], lambda: self.now)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(directory / FILES[0], directory / FILES[1])
-        self.certificate.serves(self.context)
+        self.certificate.keep_current(self.context)
 
 
 def test_renewed_files_are_in_use_at_the_next_look(tmp_path):
     house = House(tmp_path, 30)
-    house.certificate.look()
+    house.certificate.check()
     assert served(house.context) == "old"
     issue(tmp_path, 90, "new")
     assert served(house.context) == "old"
-    house.certificate.look()
+    house.certificate.check()
     assert served(house.context) == "new"
     assert house.certificate.expires_at == NOW + timedelta(days=90)
 
@@ -75,14 +75,14 @@ def test_files_that_do_not_fit_are_told_once_and_taken_when_they_do(tmp_path, ca
         (other / lacking).replace(file)
         issue(other, 90, "new")
     for _ in range(3):
-        house.certificate.look()
+        house.certificate.check()
     told = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == (3 if how == "removed" else 1)
     assert "the old one stays" in told[0].getMessage()
     assert served(house.context) == "old"
     for name in FILES:
         (other / name).replace(tmp_path / name)
-    house.certificate.look()
+    house.certificate.check()
     assert served(house.context) == "new"
 
 
@@ -92,14 +92,14 @@ def test_files_that_do_not_fit_are_told_once_and_taken_when_they_do(tmp_path, ca
 )
 def test_an_end_that_is_near_is_told_every_day_and_not_before(tmp_path, caplog, days, first_told):
     house = House(tmp_path, days)
-    for at, level in ((-1, None), (1, logging.WARNING), (1, None), (1 + TOLD_EVERY.total_seconds(), logging.WARNING)):
+    for at, level in ((-1, None), (1, logging.WARNING), (1, None), (1 + WARN_EVERY.total_seconds(), logging.WARNING)):
         caplog.clear()
         house.now = NOW + first_told + timedelta(seconds=at)
-        house.certificate.look()
+        house.certificate.check()
         assert [record.levelno for record in caplog.records] == ([level] if level else [])
     house.now = NOW + timedelta(days=days)
     caplog.clear()
-    house.certificate.look()
+    house.certificate.check()
     assert "expired" in caplog.text
 
 
@@ -107,11 +107,11 @@ def test_one_that_was_renewed_is_told_of_no_more(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     house = House(tmp_path, 1)
     house.now += timedelta(hours=23)
-    house.certificate.look()
+    house.certificate.check()
     assert "renew it" in caplog.text
     issue(tmp_path, 90)
     caplog.clear()
-    house.certificate.look()
+    house.certificate.check()
     assert [record.levelno for record in caplog.records] == [logging.INFO]
 
 
@@ -132,7 +132,7 @@ def test_nobody_is_asked_for_a_passphrase(tmp_path, caplog):
     key = serialization.load_pem_private_key(file.read_bytes(), None)
     encrypted = serialization.BestAvailableEncryption(b"secret")
     file.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encrypted))
-    house.certificate.look()
+    house.certificate.check()
     assert "the key has a passphrase: write it without one" in caplog.text
     assert served(house.context) == "old"
     with pytest.raises(ConfigurationError, match="the key has a passphrase"):

@@ -115,7 +115,7 @@ def test_only_a_device_that_is_revoked_is_deleted_and_nothing_is_left_of_it(admi
     code, _, err = admin("devices", "delete", "attic")
     assert code == ExitCode.NO_INPUT
     code, _, err = admin("devices", "delete", "kids")
-    assert (code, "`devices revoke` it first" in err) == (ExitCode.DATA, True)
+    assert (code, "revoke it first with `devices revoke`" in err) == (ExitCode.DATA, True)
     store = OPEN[-1]
     device = "dev_" + "b" * 26
     usage = {"day": 1, "sessions": 1, "reserved_s": 1, "reported_s": 1}

@@ -34,7 +34,7 @@ def test_its_own_key_is_taken_also_the_one_before_and_the_one_to_come(here):
     identity.take_next_key(here.settings)
     assert here.work(lambda c: own_key(c, here.settings)) != own
     identity.drop_previous_key(here.settings)
-    with pytest.raises(ConfigurationError, match="is another key than the one device of the database trust"):
+    with pytest.raises(ConfigurationError, match="is not the key that one device in the database trusts"):
         here.work(lambda c: own_key(c, here.settings))
 
 

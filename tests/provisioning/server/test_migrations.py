@@ -28,7 +28,7 @@ def test_the_newest_revision_is_the_one_that_the_code_asks_for():
 
 
 def test_a_database_with_devices_goes_down_and_up_again_and_keeps_them(store):
-    store.transact_here(lambda c: devices.take_in(c, {KITCHEN: KEY.public_key()}, 1))
+    store.transact_here(lambda c: devices.apply_settings(c, {KITCHEN: KEY.public_key()}, 1))
     store.transact_here(lambda c: audit.append(c, ENTRY))
     migrate.downgrade(store.engine, "0001")
     migrate.upgrade(store.engine)

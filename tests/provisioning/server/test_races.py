@@ -65,7 +65,7 @@ def test_one_device_that_asks_many_times_becomes_one_device(store, uses):
 
 
 def test_a_number_counts_once(store):
-    store.transact_here(lambda c: devices.take_in(c, {KITCHEN: KEY.public_key()}, NOW))
+    store.transact_here(lambda c: devices.apply_settings(c, {KITCHEN: KEY.public_key()}, NOW))
     admission = Admission(0)
     for number in range(1, 9):
         request = AdmissionRequest(parsed_signature(number), "", NOW)
@@ -74,7 +74,7 @@ def test_a_number_counts_once(store):
 
 
 def test_many_at_once_never_get_more_than_the_quota(store):
-    store.transact_here(lambda c: devices.take_in(c, {KITCHEN: KEY.public_key()}, NOW))
+    store.transact_here(lambda c: devices.apply_settings(c, {KITCHEN: KEY.public_key()}, NOW))
     chosen = policy.default_policy(server_settings(limits={"sessions_day": 25, "burst": 0, "concurrent": 0}))
     admission = Admission(0)
 
@@ -104,7 +104,7 @@ def test_many_at_once_never_get_more_than_the_quota(store):
 
 
 def test_taken_back_by_many_is_taken_back_once(store):
-    store.transact_here(lambda c: devices.take_in(c, {KITCHEN: KEY.public_key()}, NOW))
+    store.transact_here(lambda c: devices.apply_settings(c, {KITCHEN: KEY.public_key()}, NOW))
     chosen = policy.default_policy(server_settings())
     reserved = [
         store.transact_here(lambda c: sessions.reserve(c, KITCHEN, chosen, Purpose.NEW, 1, NOW)) for _ in range(5)

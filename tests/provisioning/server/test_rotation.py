@@ -53,7 +53,7 @@ def here(admin, tmp_path) -> World:
     store = DatabaseStore(open_engine(f"sqlite:///{tmp_path / 'provisiond.sqlite'}"), InThisThread())
     OPEN.append(store)
     made = World(server_settings(state_dir=tmp_path), store, FakeUpstream())
-    made.work(lambda c: devices.take_in(c, made.settings.devices, made.ms))
+    made.work(lambda c: devices.apply_settings(c, made.settings.devices, made.ms))
     made.now = datetime.now(UTC)
     start_again(made)
     return made

@@ -200,7 +200,7 @@ def test_the_last_days_of_usage_are_those_of_the_calendar(at, counted):
 
 def test_both_engines_count_alike(store):
     """Reserve, close and count without a server."""
-    store.transact_here(lambda c: devices.take_in(c, {DEVICE: KEY.public_key()}, NOW_MS))
+    store.transact_here(lambda c: devices.apply_settings(c, {DEVICE: KEY.public_key()}, NOW_MS))
     chosen = policy.default_policy(server_settings(limits={**FREE, "minutes_month": 100, "time_zone": "Europe/Berlin"}))
 
     def reserve(number: int, purpose: Purpose) -> str:

@@ -198,9 +198,9 @@ async def test_conflicts_of_different_days_do_not_add_up():
 async def test_a_device_that_left_the_settings_is_refused_and_back_in_them_it_goes_on_where_it_was():
     here = world()
     assert (await here.token()).status_code == 200
-    here.work(lambda c: devices.take_in(c, {}, here.ms))
+    here.work(lambda c: devices.apply_settings(c, {}, here.ms))
     refused(await here.token(), ProblemCode.SIGNATURE_INVALID)
-    here.work(lambda c: devices.take_in(c, {DEVICE: KEY.public_key()}, here.ms))
+    here.work(lambda c: devices.apply_settings(c, {DEVICE: KEY.public_key()}, here.ms))
     here.later(seconds=1)
     refused(await here.token(sequence=1), ProblemCode.SEQUENCE_CONFLICT)
     assert (await here.token(sequence=2)).status_code == 200

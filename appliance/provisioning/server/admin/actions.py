@@ -1,4 +1,4 @@
-"""What an operator asks of the database, and does in it: one function for each command."""
+"""The operator's commands on the database: one function for each."""
 
 import os
 import pwd
@@ -18,7 +18,7 @@ from appliance.provisioning.server.settings import ServerSettings
 from appliance.provisioning.server.timestamps import first_day
 
 LOGIN: Final = Path("/proc/self/loginuid")
-"""Whose login this process comes from, by number; sudo and su leave it. Not every kernel has it."""
+"""The uid that logged in; sudo and su keep it. Not every kernel has it."""
 _NO_LOGIN: Final = 2**32 - 1
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
@@ -26,14 +26,14 @@ DAY_MS: Final = 24 * HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who does it, and when."""
+    """Who runs a command, and when."""
 
     name: str
     now: int
 
 
 def create_claim(connection: Connection, operator: Operator, options: Namespace) -> Claim:
-    """Make a claim."""
+    """Create a claim."""
     _known_policy(connection, options.policy)
     terms = claims.ClaimTerms(
         label=options.label or "",
@@ -46,7 +46,7 @@ def create_claim(connection: Connection, operator: Operator, options: Namespace)
 
 
 def list_claims(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
-    """Return the claims, newest first; not their secrets, which nobody knows."""
+    """Return the claims, newest first, without their secrets, which are not stored."""
     columns = [column for column in CLAIM.c if column.name != "secret_sha256"]
     wanted = select(*columns).order_by(CLAIM.c.created_at.desc(), CLAIM.c.id)
     if options.open:
@@ -56,7 +56,7 @@ def list_claims(connection: Connection, operator: Operator, options: Namespace) 
 
 
 def revoke_claim(connection: Connection, operator: Operator, options: Namespace) -> None:
-    """End a claim; raises InputError."""
+    """Revoke a claim; raises InputError."""
     if not claims.revoke(connection, options.claim, operator.now, operator.name):
         raise InputError(f"there is no claim {options.claim} that could be revoked", ExitCode.NO_INPUT)
 
@@ -104,7 +104,7 @@ def list_policies(connection: Connection, operator: Operator, options: Namespace
 
 
 def set_policy(connection: Connection, operator: Operator, options: Namespace) -> Row:
-    """Write a new version of a policy: what is not among the options stays as it was in the version before."""
+    """Write a new version of a policy. Fields not among the options stay as in the version before."""
     newest = select(POLICY).where(POLICY.c.name == options.policy).order_by(POLICY.c.version.desc()).limit(1)
     before: dict[str, object] = dict(connection.execute(newest).mappings().first() or {})
     values = {name: getattr(options, name, before.get(name)) for name in policy.FIELDS}
@@ -117,7 +117,7 @@ def set_policy(connection: Connection, operator: Operator, options: Namespace) -
 
 
 def list_usage(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> list[Row]:
-    """Return the conversations of each device in the last days: what they count with, and what was talked."""
+    """Return each device's conversations in the last days: seconds charged, and seconds talked."""
     first = first_day(options.days, operator.now, settings.limits.time_zone)
     sums = (func.sum(USAGE.c[name]).label(name) for name in ("sessions", "reserved_s", "reported_s"))
     joined = USAGE.join(DEVICE, USAGE.c.device_id == DEVICE.c.id)
@@ -175,15 +175,15 @@ def _rows(connection: Connection, wanted: Select[tuple[object, ...]]) -> list[Ro
 
 
 def _number(value: object) -> object:
-    """Return a sum as a whole number: PostgreSQL makes it a decimal."""
+    """Return a sum as an int: PostgreSQL returns a Decimal."""
     return value if value is None or isinstance(value, str) else int(str(value))
 
 
 def actor() -> str:
-    """Return the user that this process runs as, and the person behind it where that is another one.
+    """Return the user that this process runs as, and the person behind it if that is somebody else.
 
-    The person is the one who has logged in; where the kernel does not know, the one whom sudo names. That is in the
-    environment, so whoever already is this user can put anybody there; the user itself comes from the kernel alone.
+    The person is the login user, or if the kernel does not know it, the one whom sudo names in the environment, where
+    this user could put anybody. The user itself comes from the kernel.
     """
     user = os.getuid()
     login = _login()
@@ -209,7 +209,7 @@ def _user_number(text: str) -> int | None:
 
 
 def _user_name(number: int) -> str:
-    """Return a user's name and number; without a name where the system knows none, as in a container."""
+    """Return a user's name and number, or the number alone if the system knows no name."""
     try:
         return f"{pwd.getpwuid(number).pw_name[:60]} (uid {number})"
     except (KeyError, OverflowError):

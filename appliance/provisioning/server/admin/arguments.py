@@ -1,4 +1,4 @@
-"""What may stand on the operator's command line: types for argparse, which say in one line what is wanted."""
+"""Argument types of the operator's command line. Their errors say in one line what is expected."""
 
 import difflib
 import json
@@ -16,31 +16,31 @@ from appliance.tools.builtin import NAMES
 T = TypeVar("T")
 _THUMBPRINT: Final = "-" * 43
 _LATEST: Final = 9_999_999_999
-"""An expiry with as many digits as any has."""
+"""The longest expiry, by digits."""
 
 
 def or_unset(read: Callable[[str], T]) -> Callable[[str], T | None]:
-    """Return what reads what ``read`` does, and a blank text as None: not set any more."""
+    """Return a type that reads blank text as None (unset), and other text with ``read``."""
     return lambda text: read(text) if text.strip() else None
 
 
-def line(most: int) -> Callable[[str], str]:
-    """Return what reads one line of text, at most ``most`` characters."""
+def line(maximum: int) -> Callable[[str], str]:
+    """Return a type for one line of at most ``maximum`` characters."""
 
     def read(text: str) -> str:
-        if len(text) > most or not text.isprintable():
-            raise ArgumentTypeError(f"has to be one line of at most {most} characters")
+        if len(text) > maximum or not text.isprintable():
+            raise ArgumentTypeError(f"has to be one line of at most {maximum} characters")
         return text
 
     return read
 
 
-def lines(most: int) -> Callable[[str], str]:
-    """Return what reads several lines of text, at most ``most`` characters."""
+def lines(maximum: int) -> Callable[[str], str]:
+    """Return a type for text of at most ``maximum`` characters."""
 
     def read(text: str) -> str:
-        if len(text) > most:
-            raise ArgumentTypeError(f"has to be at most {most} characters")
+        if len(text) > maximum:
+            raise ArgumentTypeError(f"has to be at most {maximum} characters")
         return text
 
     return read
@@ -62,7 +62,7 @@ def policy_name(text: str) -> str:
 
 
 def tools(text: str) -> str:
-    """Read names of tools, with commas between, into a JSON list; blank: the list that has none."""
+    """Read tool names, separated by commas, into a JSON list; blank: an empty list."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in NAMES]
     if unknown:
@@ -73,7 +73,7 @@ def tools(text: str) -> str:
 
 
 def mark(text: str) -> Mark:
-    """Read what `audit head` has printed."""
+    """Read a mark that `audit head` printed."""
     try:
         return read_mark(text)
     except ValueError:
@@ -81,13 +81,13 @@ def mark(text: str) -> Mark:
 
 
 def address(text: str) -> str:
-    """Read an address that a join string can hold."""
-    if not joins(text):
+    """Read an address that fits into a join string."""
+    if not fits_join_string(text):
         raise ArgumentTypeError("has to be https:// and a host, with a port or a path at most; 205 characters")
     return text
 
 
-def joins(url: str) -> bool:
+def fits_join_string(url: str) -> bool:
     """Say whether a device can read a join string with this address."""
     try:
         read_join(Join(url, new_claim(), _THUMBPRINT, _LATEST).text())

@@ -1,6 +1,6 @@
-"""A server in one file: its database and the keys that its devices trust; and its database in another engine.
+"""Backs up a server to one file, restores it, and moves its database to another engine.
 
-The file is a tar archive, for its owner only: who has it can answer as the server.
+The file is a tar archive of the database and the keys. Keep it secret: its holder can answer as the server.
 """
 
 import io
@@ -21,7 +21,7 @@ from appliance.errors import ExitCode, InputError
 from appliance.provisioning.server import audit, claims, identity
 from appliance.provisioning.server.admin.actions import Operator
 from appliance.provisioning.server.admin.show import Row
-from appliance.provisioning.server.database_copy import copy, hold_still, is_fresh, opened, other_than
+from appliance.provisioning.server.database_copy import copy, different_url, is_empty, opened, use_snapshot
 from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.schema import CLAIM
 from appliance.provisioning.server.settings import DATABASE_FILE, ServerSettings, load_for_admin
@@ -32,13 +32,13 @@ _MAX_KEY_BYTES: Final = 4096
 
 
 def backup(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
-    """Write database and keys to a new file; the server may go on serving meanwhile.
+    """Write database and keys to a new file. The server may keep running.
 
     Raises:
-        InputError: The file cannot be written, or is there already.
+        InputError: The file cannot be written, or exists already.
         ConfigurationError: The keys cannot be read, or are not those of the database.
     """
-    hold_still(connection)
+    use_snapshot(connection)
     own_key(connection, settings)
     audit.append(connection, audit.Entry(operator.now, operator.name, audit.AuditAction.BACKED_UP, "database"))
     file: Path = options.file
@@ -55,22 +55,22 @@ def backup(connection: Connection, operator: Operator, options: Namespace, setti
 
 
 def restore(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
-    """Put what a backup holds into an empty database, and its keys beside it; the server is to be stopped.
+    """Restore a backup into an empty database, and its keys beside it. Stop the server first.
 
-    Claims end: one that was used after the backup would be good again.
+    Claims are revoked: one that was used after the backup would be valid again.
 
     Raises:
-        InputError: It is no backup; or the database is not empty.
+        InputError: The file is not a backup, or the database is not empty.
         ConfigurationError: The keys cannot be written, or the backup is of a newer server.
     """
-    if not is_fresh(connection):
+    if not is_empty(connection):
         raise InputError("the database is not empty: restore into a new state directory", ExitCode.CANNOT_WRITE)
     with tempfile.TemporaryDirectory() as scratch:
         keys = _read(options.file, Path(scratch) / DATABASE_FILE)
         with opened(f"sqlite:///{Path(scratch) / DATABASE_FILE}", str(options.file)) as other:
             count = other.transact_here(lambda source: copy(source, connection))
-    # Not before all of it was read, as a damaged backup changes nothing; and before it is committed: a database without
-    # its keys is refused, and keys alone harm nobody.
+    # After everything was read, so that a damaged backup changes nothing; and before the commit: a server refuses a
+    # database without its keys, while keys alone do no harm.
     identity.put_key_files(settings, keys)
     entry = audit.Entry(operator.now, operator.name, audit.AuditAction.RESTORED, "database")
     audit.append(connection, entry)
@@ -81,15 +81,15 @@ def restore(connection: Connection, operator: Operator, options: Namespace, sett
 
 
 def move(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
-    """Copy the database into the one that other settings name; the server is to be stopped. Keys stay where they are.
+    """Copy the database into the one of other settings. Stop the server first. The keys stay where they are.
 
     Raises:
         ConfigurationError: These settings cannot be used.
         InputError: The other database is not empty.
     """
-    hold_still(connection)
+    use_snapshot(connection)
     target = load_for_admin(options.settings, {})
-    url = other_than(settings.database(), target.database())
+    url = different_url(settings.database(), target.database())
     entry = audit.Entry(operator.now, operator.name, audit.AuditAction.MOVED, "database")
     with opened(url, "database_url") as other:
 
@@ -130,18 +130,18 @@ def _read(file: Path, database: Path) -> dict[str, bytes]:
         with tarfile.open(file) as archive:
             return _unpacked(archive, database)
     except FileNotFoundError:
-        raise InputError(f"{file}: is not there", ExitCode.NO_INPUT) from None
+        raise InputError(f"{file}: does not exist", ExitCode.NO_INPUT) from None
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}", ExitCode.NO_INPUT) from None
     except (tarfile.TarError, ValueError, KeyError, TypeError, EOFError):
-        raise InputError(f"{file}: is not a backup that `admin backup` has made, or not a whole one") from None
+        raise InputError(f"{file}: is not a backup made by `admin backup`, or is incomplete") from None
 
 
 def _unpacked(archive: tarfile.TarFile, database: Path) -> dict[str, bytes]:
     contents = {member.name: content for member in archive if (content := archive.extractfile(member)) is not None}
     about = json.loads(contents[_ABOUT].read(_MAX_KEY_BYTES))
     if about["format"] != FORMAT:
-        raise InputError("the backup is of a newer version of this server")
+        raise InputError("the backup was made by a newer version of this server")
     with database.open("wb") as target:
         shutil.copyfileobj(contents[DATABASE_FILE], target)
     keys = {name: contents[name].read(_MAX_KEY_BYTES) for name in identity.KEY_FILES if name in contents}

@@ -1,6 +1,6 @@
 """``appliance-provisiond admin``: claims, devices, policies, keys, usage and the audit, on the database itself.
 
-There is no way to do this over the network: whoever may open the database may use it.
+These commands do not work over the network. Anyone who can open the database can use them.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from appliance.provisioning.server.admin import actions, backup, fleet, rotation
 from appliance.provisioning.server.admin.actions import Operator, actor
 from appliance.provisioning.server.admin.arguments import (
     address,
-    joins,
+    fits_join_string,
     label,
     line,
     lines,
@@ -33,7 +33,7 @@ from appliance.provisioning.server.admin.arguments import (
     policy_name,
     tools,
 )
-from appliance.provisioning.server.admin.show import CommandResult, Form, Row
+from appliance.provisioning.server.admin.show import CommandResult, Row
 from appliance.provisioning.server.identity import own_key
 from appliance.provisioning.server.migrate import open_store
 from appliance.provisioning.server.settings import ServerSettings, load_for_admin
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 _JSON: Final = "answer in JSON"
 _WHICH: Final = "its id, its name, or the beginning of either"
 _MANY: Final = 9_999_999
-"""More than anybody has devices, sessions or minutes."""
+"""More than anyone's devices, sessions or minutes."""
 _COUNT: Final = int_between(1, _MANY)
 _TEXTS: Final = {"model": line(120), "voice": line(80), "language": line(40), "instruction": lines(20_000)}
-"""As long as the database has room for; an instruction is for nobody but the service."""
+"""Maximum lengths: those of the database columns; an instruction's is arbitrary."""
 _LIMIT: Final = int_between(0, _MANY)
 _NUMBERS: Final = {
     "max-session-s": (int_between(1, 3600), "the longest conversation, in seconds"),
@@ -60,18 +60,18 @@ _NUMBERS: Final = {
     "concurrent": (_LIMIT, "conversations at the same time"),
 }
 
-Act = Callable[[Connection, Operator, Namespace, ServerSettings], CommandResult]
+Command = Callable[[Connection, Operator, Namespace, ServerSettings], CommandResult]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do one command and return its exit code.
+    """Run one command and return its exit code.
 
-    65 where the audit is broken, 66 for what is not there, 69 without the database, 73 where an answer cannot be
+    65 if the audit chain is broken, 66 if something does not exist, 69 without the database, 73 if output cannot be
     written, 78 for a wrong setting.
     """
     parser = _parser()
     if not all(map(_is_unicode, arguments)):
-        parser.error("what is given has to be UTF-8")
+        parser.error("arguments have to be UTF-8")
     options = parser.parse_args(arguments)
     try:
         settings = load_for_admin(options.config, {})
@@ -87,19 +87,19 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _do(store: DatabaseStore, options: Namespace, settings: ServerSettings) -> ExitCode:
-    """Do a command and then tell of it; a claim whose join string cannot be told is ended again."""
+    """Run a command and print its result; revoke a new claim if its join string cannot be printed."""
     operator = Operator(f"admin {actor()}"[:80], milliseconds(datetime.now(UTC)))
-    act: Act = options.act
-    answer = store.transact_here(lambda connection: act(connection, operator, options, settings))
+    act: Command = options.act
+    result = store.transact_here(lambda connection: act(connection, operator, options, settings))
     try:
-        show.print_result(answer, Form.PROGRAMS if options.json else Form.PEOPLE)
+        show.print_result(result, as_json=options.json)
     except InputError as error:
-        if answer.join is None:
+        if result.join is None:
             raise
-        claim = answer.join.claim
+        claim = result.join.claim
         store.transact_here(lambda connection: claims.revoke(connection, claim.id, operator.now, operator.name))
-        raise InputError(f"{error}; {claim} is ended again", error.exit_code) from None
-    return answer.code
+        raise InputError(f"{error}; {claim} was revoked again", error.exit_code) from None
+    return result.code
 
 
 def _create_claim(
@@ -107,8 +107,10 @@ def _create_claim(
 ) -> CommandResult:
     url = options.url or settings.public_url
     if url is None:
-        raise ConfigurationError("public_url: not set: devices have to know where this server is; or give --url")
-    if not joins(url):
+        raise ConfigurationError(
+            "public_url: not set; set it to the address under which devices reach this server, or give --url"
+        )
+    if not fits_join_string(url):
         raise ConfigurationError("public_url: too long for a join string")
     key = thumbprint(own_key(connection, settings))
     claim = actions.create_claim(connection, operator, options)
@@ -131,15 +133,15 @@ def _verify_audit(
     return CommandResult({"audit": "whole"})
 
 
-def _plain(do: Callable[[Connection, Operator, Namespace], Row | Sequence[Row] | None]) -> Act:
-    """Return ``do`` as an act that needs no settings."""
+def _plain(do: Callable[[Connection, Operator, Namespace], Row | Sequence[Row] | None]) -> Command:
+    """Adapt a command that needs no settings."""
     return lambda connection, operator, options, _: CommandResult(do(connection, operator, options))
 
 
-def _of_device(do: Act, *, revoked: bool = False) -> Act:
-    """Return ``do`` with the device of the options, if any, by its id: it may be given by name, or in part.
+def _of_device(do: Command, *, revoked: bool = False) -> Command:
+    """Adapt a command to devices given by name or by a prefix: it gets the id.
 
-    Of several that fit, ``revoked`` says which are meant.
+    If several fit, ``revoked`` says which ones are meant.
     """
 
     def act(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> CommandResult:
@@ -150,7 +152,7 @@ def _of_device(do: Act, *, revoked: bool = False) -> Act:
     return act
 
 
-def _with_settings(do: Callable[[Connection, Operator, Namespace, ServerSettings], Row | Sequence[Row]]) -> Act:
+def _with_settings(do: Callable[[Connection, Operator, Namespace, ServerSettings], Row | Sequence[Row]]) -> Command:
     return lambda connection, operator, options, settings: CommandResult(do(connection, operator, options, settings))
 
 
@@ -171,7 +173,7 @@ def _parser() -> Parser:
         "audit": _add_audit(topics.add_parser("audit", help="what was done, and by whom")),
     }
     usage = _verb(topics, "usage", "show the conversations of each device, and their minutes")
-    usage.add_argument("--days", type=int_between(1, 3660), default=31, metavar="N", help="of how many days (31)")
+    usage.add_argument("--days", type=int_between(1, 3660), default=31, metavar="N", help="number of days (31)")
     _add_paging(usage)
     usage.add_argument("device", nargs="?", metavar="DEVICE", help=f"of one device: {_WHICH}")
     usage.set_defaults(act=_of_device(_with_settings(actions.list_usage)))
@@ -200,7 +202,7 @@ def _add_keeping(topics: "Verbs") -> list[tuple[str, Parser]]:
 
 def _verb(verbs: "Verbs", name: str, words: str) -> Parser:
     verb = verbs.add_parser(name, help=words, description=words)
-    # As the option before the command; without a default of its own, which would undo that.
+    # The same option as before the command. A default here would override that one.
     verb.add_argument("--json", action="store_true", default=SUPPRESS, help=_JSON)
     return verb
 
@@ -214,16 +216,16 @@ def _add_claims(parser: Parser) -> "Verbs":
         "--uses", type=int_between(1, _MANY), default=1, metavar="N", help="devices that can enrol with it (1)"
     )
     create.add_argument(
-        "--hours", type=float_between(0.01, 8784), default=24.0, metavar="N", help="how long it is good (24)"
+        "--hours", type=float_between(0.01, 8784), default=24.0, metavar="N", help="hours until it expires (24)"
     )
     create.add_argument("--approval", action="store_true", help="devices wait until they are approved")
     create.add_argument("--url", type=address, help="address of the server, instead of public_url")
     create.set_defaults(act=_create_claim)
     listed = _verb(verbs, "list", "list the claims, newest first, without their secrets")
-    listed.add_argument("--open", action="store_true", help="those that devices can still enrol with")
+    listed.add_argument("--open", action="store_true", help="only those that devices can still enrol with")
     _add_paging(listed)
     listed.set_defaults(act=_plain(actions.list_claims))
-    revoke = _verb(verbs, "revoke", "end a claim: nobody else enrols with it")
+    revoke = _verb(verbs, "revoke", "revoke a claim: no further device can enrol with it")
     revoke.add_argument("claim", metavar="ID")
     revoke.set_defaults(act=_plain(actions.revoke_claim))
     return verbs
@@ -232,15 +234,15 @@ def _add_claims(parser: Parser) -> "Verbs":
 def _add_devices(parser: Parser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     listed = _verb(verbs, "list", "list the devices, those seen last first")
-    listed.add_argument("--name", metavar="TEXT", help="with this in their name")
+    listed.add_argument("--name", metavar="TEXT", help="name contains this text")
     listed.add_argument("--status", choices=[status.value for status in DeviceStatus])
     listed.add_argument("--policy", metavar="NAME", help="with this policy; none: without one")
-    listed.add_argument("--unseen-days", type=_COUNT, metavar="N", help="not heard of for so many days")
+    listed.add_argument("--unseen-days", type=_COUNT, metavar="N", help="not seen for N days")
     _add_paging(listed)
     listed.set_defaults(act=_plain(fleet.list_devices))
     _about_device(verbs, "show", "show all about one device", _plain(actions.show_device))
     moves = {
-        "approve": (audit.AuditAction.APPROVED, "let a new device in that waits for it"),
+        "approve": (audit.AuditAction.APPROVED, "approve a device that waits for it"),
         "suspend": (audit.AuditAction.SUSPENDED, "give a device no tokens until it is resumed"),
         "resume": (audit.AuditAction.RESUMED, "give a suspended device tokens again"),
         "revoke": (audit.AuditAction.REVOKED, "never accept the keys of a device again"),
@@ -253,13 +255,13 @@ def _add_devices(parser: Parser) -> "Verbs":
     policy.add_argument("policy", metavar="NAME")
     rename = _about_device(verbs, "rename", "give a device another name", _plain(fleet.rename))
     rename.add_argument("name", type=label, metavar="NAME")
-    words = "delete a device that is revoked, with what was counted of it"
+    words = "delete a revoked device and its usage"
     remove = _about_device(verbs, "delete", words, _plain(fleet.remove))
     remove.set_defaults(act=_of_device(_plain(fleet.remove), revoked=True))
     return verbs
 
 
-def _about_device(verbs: "Verbs", name: str, words: str, act: Act) -> Parser:
+def _about_device(verbs: "Verbs", name: str, words: str, act: Command) -> Parser:
     verb = _verb(verbs, name, words)
     verb.add_argument("device", metavar="DEVICE", help=_WHICH)
     verb.set_defaults(act=_of_device(act))
@@ -267,8 +269,8 @@ def _about_device(verbs: "Verbs", name: str, words: str, act: Act) -> Parser:
 
 
 def _add_paging(listing: Parser) -> None:
-    listing.add_argument("--limit", type=_COUNT, default=_MANY, metavar="N", help="so many at most")
-    listing.add_argument("--skip", type=int_between(0, _MANY), default=0, metavar="N", help="without the first so many")
+    listing.add_argument("--limit", type=_COUNT, default=_MANY, metavar="N", help="at most N")
+    listing.add_argument("--skip", type=int_between(0, _MANY), default=0, metavar="N", help="leave out the first N")
 
 
 def _add_policies(parser: Parser) -> "Verbs":
@@ -277,7 +279,7 @@ def _add_policies(parser: Parser) -> "Verbs":
     _add_paging(listed)
     listed.set_defaults(act=_plain(actions.list_policies))
     change = _verb(
-        verbs, "set", "make or change a policy; what is not given stays, what is given as '' is as in settings"
+        verbs, "set", "make or change a policy; options not given stay, '' resets one to the server's setting"
     )
     change.add_argument("policy", metavar="NAME", type=policy_name)
     for name, read_text in _TEXTS.items():
@@ -315,25 +317,25 @@ def _add_keys(parser: Parser) -> "Verbs":
 def _add_audit(parser: Parser) -> "Verbs":
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     tail = _verb(verbs, "tail", "show the last entries; alerts are marked !")
-    tail.add_argument("-n", type=_COUNT, default=20, dest="count", metavar="N", help="how many (20)")
-    tail.add_argument("--skip", type=int_between(0, _MANY), default=0, metavar="N", help="without the last so many")
-    tail.add_argument("--about", metavar="ID", help="what this device, claim, policy or person did, or was done to it")
+    tail.add_argument("-n", type=_COUNT, default=20, dest="count", metavar="N", help="number of entries (20)")
+    tail.add_argument("--skip", type=int_between(0, _MANY), default=0, metavar="N", help="leave out the last N")
+    tail.add_argument("--about", metavar="ID", help="only entries by or on this device, claim, policy or person")
     tail.set_defaults(act=_plain(actions.tail_audit))
-    head = _verb(verbs, "head", "print a mark that stands for all entries until now; keep it on another machine")
+    head = _verb(verbs, "head", "print a mark of all entries so far; keep it on another machine")
     head.set_defaults(act=_plain(actions.head_of_audit))
-    verify = _verb(verbs, "verify", "tell whether the entries fit one another (exit code 65: no)")
+    verify = _verb(verbs, "verify", "check that the chain of entries is intact (exit code 65: it is not)")
     verify.add_argument(
         "--head",
         type=mark,
         metavar="MARK",
-        help="also whether all that was there when `audit head` printed this still is",
+        help="also check that nothing was removed or changed since `audit head` printed this",
     )
     verify.set_defaults(act=_verify_audit)
     return verbs
 
 
 def _is_unicode(text: str) -> bool:
-    """Say whether an argument is text: what of it is not UTF-8 cannot be stored, and hardly be shown."""
+    """Say whether an argument is valid UTF-8; nothing else can be stored."""
     try:
         text.encode()
     except UnicodeEncodeError:

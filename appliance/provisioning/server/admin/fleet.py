@@ -1,4 +1,4 @@
-"""Devices as an operator speaks of them: by id, by name, or by the beginning of either; listed, renamed, deleted."""
+"""Finds devices by id, name or a prefix of either; lists, renames and deletes them."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -15,25 +15,24 @@ from appliance.provisioning.server.devices import BY_SETTINGS
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION, USAGE
 
 _SHOWN: Final = 5
-"""Devices that are named where a name fits several."""
+"""Devices listed in the error if a name fits several."""
 _LISTED: Final = ("id", "name", "status", "policy", "last_seen_at", "agent", "conflicts", "created_at")
 
 
 def find(connection: Connection, text: str, *, revoked: bool = False) -> str:
-    """Return the id of the one device that ``text`` is the id or the name of, or the beginning of either.
+    """Return the id of the device whose id or name is, or begins with, ``text``.
 
-    Case does not matter in names. Of several that fit equally well, those that are revoked are passed over; with
-    ``revoked``, the others.
+    Names ignore case. If several fit equally well, revoked ones are passed over; with ``revoked``, the others.
 
     Raises:
         InputError: There is none, or there are several.
     """
-    if not text.strip():  # everything begins with it, also the only device
+    if not text.strip():  # every name begins with it, even that of the only device
         raise InputError("no device is named: give its id, its name, or the beginning of either", ExitCode.NO_INPUT)
     is_revoked = DEVICE.c.status == DeviceStatus.REVOKED.value
     passed_over = case((is_revoked, int(not revoked)), else_=int(revoked))
     low = text.lower()
-    # As it is, too: SQLite's lower() leaves other letters than ASCII's alone.
+    # Unchanged, too: SQLite's lower() changes ASCII letters only.
     named = (DEVICE.c.name == text) | (func.lower(DEVICE.c.name) == low)
     begins = [
         DEVICE.c.id.startswith(text, autoescape=True),
@@ -52,7 +51,7 @@ def find(connection: Connection, text: str, *, revoked: bool = False) -> str:
 
 
 def list_devices(connection: Connection, operator: Operator, options: Namespace) -> list[Row]:
-    """Return the devices that fit the options, those seen last first."""
+    """Return the devices that match the options, last seen first."""
     wanted = select(*(DEVICE.c[name] for name in _LISTED))
     if options.name:
         wanted = wanted.where(func.lower(DEVICE.c.name).contains(options.name.lower(), autoescape=True))
@@ -69,20 +68,20 @@ def list_devices(connection: Connection, operator: Operator, options: Namespace)
 
 
 def rename(connection: Connection, operator: Operator, options: Namespace) -> Row:
-    """Give a device another name."""
+    """Rename a device."""
     connection.execute(update(DEVICE).where(DEVICE.c.id == options.device).values(name=options.name))
     audit.append(connection, audit.Entry(operator.now, operator.name, audit.AuditAction.RENAMED, options.device))
     return {"id": options.device, "name": options.name}
 
 
 def remove(connection: Connection, operator: Operator, options: Namespace) -> Row:
-    """Delete a device that is revoked, with all that was counted of it; raises InputError."""
+    """Delete a revoked device and its usage; raises InputError."""
     device = options.device
     row = connection.execute(select(DEVICE.c.name, DEVICE.c.status, DEVICE.c.origin).where(DEVICE.c.id == device)).one()
     if row.status != DeviceStatus.REVOKED:
-        raise InputError(f"the device {device} is {row.status}: `devices revoke` it first")
+        raise InputError(f"the device {device} is {row.status}; revoke it first with `devices revoke`")
     if row.origin == BY_SETTINGS:
-        raise InputError(f"the device {device} is one of the settings, and not deleted")
+        raise InputError(f"the device {device} is in the settings file; remove it there instead")
     for table in (SESSION, USAGE, DEVICE_KEY):
         connection.execute(delete(table).where(table.c.device_id == device))
     connection.execute(delete(DEVICE).where(DEVICE.c.id == device))

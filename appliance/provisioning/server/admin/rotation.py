@@ -1,7 +1,7 @@
-"""How the server's own key is replaced: the next one is announced first, and signs once the devices know it.
+"""Replaces the server's signing key: the next key is announced first, and signs once the devices know it.
 
-The old one is kept until it is dropped: it signs for devices that know no other, and can be put back. What is done here
-counts for a server from its next start on.
+The old key is kept until it is dropped: it signs for devices that know no other, and can be restored. A running server
+uses the changes from its next start.
 """
 
 from argparse import Namespace
@@ -21,7 +21,7 @@ from appliance.provisioning.server.settings import ServerSettings
 
 
 def show(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
-    """Return the key that signs, its neighbours, and how many devices do not know the newest of them."""
+    """Return the signing, next and previous keys, and how many devices do not know the newest."""
     del operator, options
     after, before = identity.next_key(settings), identity.previous_key(settings)
     signs = thumbprint(own_key(connection, settings))
@@ -35,7 +35,7 @@ def show(connection: Connection, operator: Operator, options: Namespace, setting
 
 
 def announce(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
-    """Make the next key, where there is none."""
+    """Create the next key if there is none."""
     own_key(connection, settings)
     name = thumbprint(identity.make_next_key(settings))
     announced = (AUDIT.c.action == audit.AuditAction.SERVER_KEY_ANNOUNCED.value) & (AUDIT.c.subject == name)
@@ -45,12 +45,12 @@ def announce(connection: Connection, operator: Operator, options: Namespace, set
 
 
 def rotate(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
-    """Put the next key in the place of the one that signs; raises InputError where devices do not know it yet."""
+    """Make the next key the signing key; raises InputError if devices do not know it yet."""
     after = identity.next_key(settings)
     if after is None:
         raise InputError("no key is announced: begin with `keys announce`", ExitCode.NO_INPUT)
     _all_know(connection, [thumbprint(after)], options)
-    # The key that signs now stays as the previous one, in whose place another may have been until now.
+    # The present signing key becomes the previous one, and may replace an older one.
     _leave_behind(connection, [thumbprint(after), thumbprint(own_key(connection, settings))])
     _note(connection, operator, audit.AuditAction.SERVER_KEY_ROTATED, thumbprint(after))
     identity.take_next_key(settings)
@@ -58,16 +58,16 @@ def rotate(connection: Connection, operator: Operator, options: Namespace, setti
 
 
 def undo(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
-    """Put the previous key back in its place; the one that signs is announced again.
+    """Make the previous key the signing key again; the present one becomes the announced key.
 
     Raises:
-        InputError: There is no previous key; or another one is announced, whose place would be taken.
+        InputError: There is no previous key; or another key is announced.
     """
     before = identity.previous_key(settings)
     if before is None:
         raise InputError("there is no previous key: nothing was rotated, or it was dropped", ExitCode.NO_INPUT)
     after = identity.next_key(settings)
-    # They are one where a power cut has ended an `undo`.
+    # They are the same if a power cut interrupted an `undo`.
     if after is not None and thumbprint(after) != thumbprint(own_key(connection, settings)):
         raise InputError(
             "another key is announced since the rotation, and devices may know it: go on with `keys rotate`; "
@@ -79,11 +79,11 @@ def undo(connection: Connection, operator: Operator, options: Namespace, setting
 
 
 def drop(connection: Connection, operator: Operator, options: Namespace, settings: ServerSettings) -> Row:
-    """Drop the previous key: devices forget it. Raises InputError where some know no other."""
+    """Drop the previous key, so that devices forget it. Raises InputError if some know no other."""
     before = identity.previous_key(settings)
     if before is None:
         raise InputError("there is no previous key", ExitCode.NO_INPUT)
-    # Whoever knows the key that is announced was told of the one that signs in the same answer.
+    # A device that knows the announced key learned the signing key from the same answer.
     newer = [thumbprint(key) for key in (own_key(connection, settings), identity.next_key(settings)) if key is not None]
     _all_know(connection, newer, options)
     _leave_behind(connection, newer)
@@ -102,15 +102,15 @@ def _all_know(connection: Connection, names: Sequence[str], options: Namespace) 
 
 
 def _leave_behind(connection: Connection, kept: Sequence[str]) -> None:
-    """Note of devices that trust none of these keys that they trust no key of this server.
+    """Clear the known key of devices that trust none of ``kept``.
 
-    With another server's key in their place they would keep this one from starting.
+    Otherwise their old key would keep the server from starting.
     """
     connection.execute(update(DEVICE).where(_late(kept)).values(server_key=None))
 
 
 def _untold(connection: Connection, names: Sequence[str]) -> int:
-    """Return how many devices are not known to trust one of these keys; those that are revoked need not."""
+    """Return the number of devices not known to trust one of these keys, revoked ones left out."""
     return connection.execute(select(func.count()).select_from(DEVICE).where(_late(names))).scalar_one()
 
 
