@@ -14,6 +14,14 @@ PACKAGES = sorted(
 )
 
 
+def _copy_modules(directory: Path) -> None:
+    """Copy every module, and no folder without one: after a move, those of an old checkout still hold bytecode."""
+    for module in (ROOT / "appliance").rglob("*.py"):
+        copy = directory / module.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(module, copy)
+
+
 def _lint(directory: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
@@ -26,11 +34,7 @@ def _lint(directory: Path) -> subprocess.CompletedProcess[str]:
 
 def test_a_new_file_in_any_package_fails_the_check(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copytree(
-        ROOT / "appliance",
-        tmp_path / "appliance",
-        ignore=lambda _, names: [n for n in names if "." in n and not n.endswith(".py")],
-    )
+    _copy_modules(tmp_path)
     assert _lint(tmp_path).returncode == 0
     for package in PACKAGES:
         (tmp_path / package / "stray.py").write_text('"""A module that no contract names."""\n')
@@ -47,7 +51,7 @@ def test_a_new_file_in_any_package_fails_the_check(tmp_path: Path) -> None:
 
 def test_an_import_that_points_up_fails_the_check(tmp_path: Path) -> None:
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    shutil.copytree(ROOT / "appliance", tmp_path / "appliance")
+    _copy_modules(tmp_path)
     (tmp_path / "appliance" / "units.py").write_text("import appliance.daemon\n")
 
     checked = _lint(tmp_path)
