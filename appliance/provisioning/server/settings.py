@@ -1,4 +1,4 @@
-"""Every setting of the provisioning server, and what to say when one is wrong.
+"""The provisioning server's settings.
 
 Later sources win: the defaults here (the state directory's is ``state`` beside the TOML file) < ``STATE_DIRECTORY`` and
 ``GEMINI_API_KEY`` (these two only) < the TOML file < the systemd credential ``gemini-api-key`` < ``PROVISIOND_*``
