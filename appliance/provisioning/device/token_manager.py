@@ -87,7 +87,7 @@ class TokenManager:
         prefetch: When to have a token ready.
         store: Holds the server's last word on this device, for `appliance doctor`.
         on_tools: Called with the names of the allowed tools whenever a token is handed out; None: all.
-        lot: Draws a number in [0, 1) for each wait.
+        random: Draws a number in [0, 1) for each wait.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class TokenManager:
         prefetch: Prefetch,
         store: Store,
         on_tools: Callable[[frozenset[str] | None], None],
-        lot: Callable[[], float] = random.random,
+        random: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
         self._prefetch = prefetch
         self._status = ServerStatus(store)
         self._on_tools = on_tools
-        self._random = lot
+        self._random = random
         self.sessions = SessionTracker()
         self._stack = AsyncExitStack()
         self._changed = asyncio.Event()
