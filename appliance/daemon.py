@@ -69,10 +69,10 @@ from appliance.wake.ports import Detection, WakeEngine
 from appliance.wake.runner import WakeWordRunner
 
 START_S: Final = 10.0
-"""How long the microphone waits for the wake word, which may still be loading. After as long again, a microphone or
+"""Time limit for the wake word to load before the microphone starts without it. After as long again, a microphone or
 speaker that has neither worked nor failed counts as failed."""
 CLOSE_S: Final = 1.0
-"""How long shutdown waits for the link to close."""
+"""Time limit for the link to close at shutdown."""
 DEVICE_DEAD_S: Final = 5.0
 """Silence of a card, without a reported failure, after which the systemd watchdog is withheld."""
 _PERSON_MAY_SPEAK: Final = frozenset(

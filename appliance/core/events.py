@@ -52,16 +52,16 @@ class Trouble(Enum):
 
 
 class Continuity(Enum):
-    """How much of the conversation the service knows when a link opens."""
+    """Share of the conversation that the service knows when a link opens."""
 
     FULL = "full"
     """All of it: the session continues, and its tool calls are still valid."""
     PARTIAL = "partial"
-    """What was said up to some moment, or nothing; the turn that was under way is lost."""
+    """All that was said up to some moment, or nothing; the turn that was under way is lost."""
 
 
 class Press(Enum):
-    """How long the button was down."""
+    """Kind of press, by its length."""
 
     TAP = "tap"
     """Too short to say anything: ends the conversation."""

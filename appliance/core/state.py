@@ -98,7 +98,7 @@ class Overlap(Enum):
 
 
 class BargeIn(Enum):
-    """What can interrupt a reply; the button always can."""
+    """Means of interrupting a reply; the button always can."""
 
     VOICE = "voice"
     """Any speech that the service hears: only where the speaker does not reach the microphone."""
@@ -107,7 +107,7 @@ class BargeIn(Enum):
 
 
 class Gate(Enum):
-    """What happens to microphone samples."""
+    """Fate of microphone samples."""
 
     CLOSED = "closed"
     """None are sent; the microphone buffer keeps the last seconds."""

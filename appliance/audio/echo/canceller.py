@@ -15,7 +15,7 @@ from appliance.units import UPLINK
 
 BLOCK: Final = UPLINK.frames(0.01)
 TAIL_S: Final = 0.2
-"""How late the last of the echo comes, after the first of the reference."""
+"""Time from the first of the reference to the last of its echo."""
 CONVERGED_DB: Final = 6.0
 """Echo return loss enhancement from which the output is fit to listen to."""
 _PARTITIONS: Final = UPLINK.frames(TAIL_S) // BLOCK
@@ -24,7 +24,7 @@ _TRANSITION: Final = 0.999
 _EXPECTED: Final = 0.3
 """Power of the echo path's beginning, before anything is known of it."""
 _DECAY_DB_PER_S: Final = 100.0
-"""How fast that falls with time: a room with a reverberation time of 0.6 s."""
+"""Fall of that power with time: a room with a reverberation time of 0.6 s."""
 _NOISE: Final = 0.9
 """Smoothing of the spectrum that the echo does not explain."""
 _LOWEST_BIN: Final = 2
@@ -39,7 +39,7 @@ Block = npt.NDArray[np.float32]
 
 
 class CancellerState(Enum):
-    """How well the echo is cancelled."""
+    """Progress of the cancellation."""
 
     COLD = "cold"
     """The filter has not learnt the room yet."""
@@ -75,7 +75,7 @@ class EchoCanceller:
 
     @property
     def state(self) -> CancellerState:
-        """How well the echo is cancelled."""
+        """Progress of the cancellation."""
         if self.erle_db >= CONVERGED_DB:
             return CancellerState.CONVERGED
         return CancellerState.BROKEN if self._has_converged else CancellerState.COLD

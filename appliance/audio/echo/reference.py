@@ -1,4 +1,4 @@
-"""What was played, at the microphone's rate and on the microphone's clock. Pure; one thread."""
+"""The audio that was played, at the microphone's rate and on the microphone's clock. Pure; one thread."""
 
 from typing import Final
 

@@ -79,7 +79,7 @@ class SessionTracker:
             self._queue(session_id, SessionEvent(type=SessionEventType.STARTED))
 
     def link_closed(self, session_id: str, now: Seconds) -> None:
-        """That link was closed."""
+        """Note that the link of a session was closed."""
         session = self._sessions.get(session_id)
         if session is not None and session.open_since is not None:
             session.seconds += now - session.open_since

@@ -72,7 +72,7 @@ class Peer:
     greeted_at: float = 0.0
     """When its handshake began."""
     waited_s: float = 0.0
-    """How long it had to wait for its handshake, until its first request has begun."""
+    """Seconds that it waited for its handshake, until its first request has begun."""
 
 
 class ConnectionLimits:

@@ -20,7 +20,7 @@ NEW_SESSION: Final[Mapping[Purpose, timedelta]] = {
     Purpose.RESUME: timedelta(seconds=60),
     Purpose.PREFETCH: timedelta(minutes=10),
 }
-"""How long a token can begin a session. The shorter, the less a stolen one is worth."""
+"""Time in which a token can begin a session. The shorter, the less a stolen one is worth."""
 _NEWEST: Final = select(POLICY).where(POLICY.c.name == bindparam("name")).order_by(POLICY.c.version.desc()).limit(1)
 
 

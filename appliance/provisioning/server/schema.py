@@ -43,7 +43,7 @@ POLICY: Final = Table(
     Column("burst", Integer),
     Column("concurrent", Integer),
 )
-"""What a group of devices is given. Rows never change: a change is a new version, and the highest counts. NULL: as in
+"""Settings of a group of devices. Rows never change: a change is a new version, and the highest counts. NULL: as in
 the server's settings; ``tools``: a JSON list of names."""
 
 CLAIM: Final = Table(

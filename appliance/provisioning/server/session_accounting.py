@@ -45,7 +45,7 @@ class UsageDelta:
 
 @dataclass(frozen=True, slots=True)
 class _Charge:
-    """What a session costs: its state, and seconds of quota."""
+    """Cost of a session: its state, and seconds of quota."""
 
     state: str
     seconds: int

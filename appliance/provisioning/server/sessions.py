@@ -25,7 +25,7 @@ from appliance.provisioning.server.timestamps import UTC_NAME, day_of, new_id
 ABANDONED_MS: Final = 120_000
 """A session reserved for longer than this will never be minted."""
 KEPT_MS: Final = 30 * 86_400_000
-"""How long sessions are kept. Their sums stay in ``usage``."""
+"""Age at which sessions are deleted. Their sums stay in ``usage``."""
 _WARN_FRACTION: Final = 0.8
 
 _ADD: Final = (

@@ -1,4 +1,4 @@
-"""What alembic runs: the connection, and with it the transaction, are `migrate`'s."""
+"""Entry point for alembic: the connection, and with it the transaction, are `migrate`'s."""
 
 from alembic import context
 
