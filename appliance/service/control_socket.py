@@ -56,8 +56,8 @@ class ControlSocket:
         """Serve until cancelled. A socket that cannot be created is logged; the daemon runs without it."""
         if self._path is None:
             return
-        self._path.unlink(missing_ok=True)
         try:
+            self._path.unlink(missing_ok=True)
             server = await asyncio.start_unix_server(self._serve, self._path, limit=MAX_REQUEST_BYTES)
             self._path.chmod(0o660)  # the directory decides who may connect; the daemon's umask would allow nobody
         except OSError as error:

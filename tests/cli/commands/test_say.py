@@ -53,6 +53,12 @@ async def test_the_socket_is_gone_with_the_daemon_and_one_that_a_crash_has_left_
     assert not (tmp_path / SOCKET).exists()
 
 
+async def test_the_daemon_goes_on_without_a_socket_where_none_can_be_created(tmp_path: Path):
+    (tmp_path / SOCKET).mkdir()
+    await ControlSocket(tmp_path, lambda _: None).run()
+    await ControlSocket(tmp_path / "absent", lambda _: None).run()
+
+
 async def test_what_cannot_be_done_now_is_one_line_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     async with serving(tmp_path, lambda _: "the button is held"):
         result = await asyncio.to_thread(say, tmp_path, "hello")
