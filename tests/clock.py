@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 SPINS: Final = 1000
-"""So often the loop may turn at one moment; then a nanosecond passes."""
+"""Turns of the loop at one moment, before a nanosecond passes."""
 
 
 class _JumpingSelector(selectors.DefaultSelector):

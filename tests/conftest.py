@@ -97,7 +97,7 @@ def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 class _Kind(Enum):
-    """Of tests, in the order in which a worker takes them."""
+    """Kinds of tests, in the order in which a worker takes them."""
 
     PLAYS = "plays"
     """Has a sound card, which does not wait for a machine that is busy."""

@@ -61,7 +61,7 @@ def test_an_import_that_points_up_fails_the_check(tmp_path: Path) -> None:
 
 
 def test_no_test_module_imports_another() -> None:
-    """What tests share lies beside them, or in tests/support."""
+    """Shared helpers live beside the tests, or in tests/support."""
     imports = re.compile(r"^(?:from|import) tests[\w.]*\.test_\w+|^from tests[\w.]* import .*\btest_\w+", re.MULTILINE)
     files = (ROOT / "tests").rglob("*.py")
     assert {file.name: found for file in files if (found := imports.findall(file.read_text(encoding="utf-8")))} == {}

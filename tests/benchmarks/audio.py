@@ -139,7 +139,7 @@ def _silent_from(card: VirtualCard, since: float) -> int:
 
 
 class _Flushes:
-    """What came of interruptions."""
+    """Figures of interruptions."""
 
     def __init__(self) -> None:
         self.flush_ms: list[float] = []
@@ -204,7 +204,7 @@ async def _drain(card: VirtualCard, house: House, epoch: Epoch, found: _Flushes)
 
 
 class _Loop:
-    """What came of playing and recording for a while."""
+    """Figures of playing and recording for a while."""
 
     def __init__(self) -> None:
         self.lost = 0
@@ -302,7 +302,7 @@ def _load() -> Iterator[None]:
 
 
 class _Losses:
-    """What came of lost cards."""
+    """Figures of lost cards."""
 
     def __init__(self) -> None:
         self.noticed_ms: list[float] = []

@@ -1,4 +1,4 @@
-"""What a benchmark prints: figures with their goals, as a table for people and as a document for programs."""
+"""Figures with their goals, printed as a table for people and as a document for programs."""
 
 import json
 import operator
@@ -26,7 +26,7 @@ class Figure:
     goal: str | None = None
     """Such as ``<= 35``; None for a figure that is only reported."""
     reference: str = ""
-    """What the same run measured of the way to compare with."""
+    """Measurement, in the same run, of the implementation to compare with."""
     ratio: float | None = None
     """Value over that of the reference."""
 

@@ -1,4 +1,4 @@
-"""What the link costs the processor and the memory, next to a bare WebSocket client that does the same.
+"""Processor and memory cost of the link, next to a bare WebSocket client that does the same.
 
 Each function runs in a process of its own; the other end is another one.
 """
@@ -151,14 +151,14 @@ async def _bare(base_url: str, trust: ssl.SSLContext, token: str) -> AsyncIterat
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """What both directions take of a core, in percent; without the clock that stands for the microphone."""
+    """Share of a core that both directions take, in percent; without the clock that stands for the microphone."""
 
     ours: float
     sdk: float
     """Google's SDK, by itself."""
     bare: float
     clock: float
-    """That clock, by itself."""
+    """The microphone's clock, by itself."""
 
 
 def talking(base_url: str, ca_file: Path) -> Talk:
@@ -334,7 +334,7 @@ async def _percent(
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """What sessions have left behind."""
+    """Growth that sessions have left behind."""
 
     rss_mb: float
     messages: int

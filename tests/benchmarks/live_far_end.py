@@ -26,9 +26,9 @@ from tests.support.live_service import Script, live_service, say, set_up, turn
 
 CHUNK_MS: Final = 40
 SESSION_MESSAGES: Final = 100
-"""Of script ``sessions``, after the set-up."""
+"""Messages of script ``sessions``, after the set-up."""
 REPLY_S: Final = 0.4
-"""Of script ``answers``."""
+"""Length of a reply of script ``answers``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class FarEnd:
     base_url: str
     ca_file: Path
     told: IO[str]
-    """What it prints."""
+    """Its standard output."""
 
 
 @contextmanager

@@ -103,7 +103,7 @@ class House:
     changed: dict[str, dict[str, object]] = field(default_factory=dict)
     """Settings other than those that ship."""
     engine: WorkerSupervisor | None = None
-    """What plays; None: ears in memory."""
+    """Playback engine; None: ears in memory."""
     on_moment: Callable[[Moment], None] = lambda _: None
     room: Room = field(default_factory=Room)
     moments: list[Moment] = field(default_factory=list)

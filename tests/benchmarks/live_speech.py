@@ -43,7 +43,7 @@ REPLY: Final = Reply(SPOKEN, text="yes", question="is it so")
 
 
 class Turn(Enum):
-    """Of the person; the value is its number on the connection."""
+    """Turn of the person; the value is its number on the connection."""
 
     FIRST = 1
     """No session can be resumed yet."""
@@ -56,7 +56,7 @@ Step = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What happens, and how often the person asks."""
+    """Steps of a trial, and the number of questions."""
 
     steps: tuple[Step, ...]
     turn: Turn
@@ -79,7 +79,7 @@ def _between(after_s: float) -> Trial:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of the samples of some conversations."""
+    """Fate of the samples of some conversations."""
 
     lost: int = 0
     doubled: int = 0

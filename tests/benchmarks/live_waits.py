@@ -1,4 +1,4 @@
-"""How long a household waits: for a dead address, until a fault is noticed, for the first sound of an answer."""
+"""Waiting times of a household: for a dead address, until a fault is noticed, for the first sound of an answer."""
 
 import asyncio
 import os

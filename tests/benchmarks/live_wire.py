@@ -16,14 +16,14 @@ from typing import Final
 
 NEAR: Final = "198.18.0.1"
 FAR: Final = "198.18.0.2"
-"""Of the addresses that are set apart for benchmarks (RFC 2544)."""
+"""Taken from the addresses that are reserved for benchmarks (RFC 2544)."""
 _TUN: Final = Path("/dev/net/tun")
 _NAME: Final = "appliance0"
 _TUNSETIFF: Final = 0x400454CA
 _IFF_TUN_NO_PI: Final = 0x1001
 _REQUEST: Final = struct.Struct("16sH14x")
 _ADDRESSES: Final = slice(12, 20)
-"""Of an IPv4 packet; the checksums stay right when source and destination change places."""
+"""Source and destination in an IPv4 packet; the checksums stay right when the two are swapped."""
 _MAX_PACKET: Final = 1 << 16
 
 

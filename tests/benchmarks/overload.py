@@ -21,12 +21,12 @@ MEASURED_S: Final = 5.0
 PATIENCE_S: Final = 5.0
 """As the device's ``provisioning.timeout_s``."""
 TIMES: Final = 2.0
-"""How many times the capacity comes."""
+"""Load offered, as a multiple of the capacity."""
 
 
 @dataclass(slots=True)
 class Served:
-    """What came of it."""
+    """Figures of an overload."""
 
     capacity_per_s: float = 0.0
     """Tokens in a second while there are as many requests as can be served."""
@@ -36,7 +36,7 @@ class Served:
     """Tokens for a second of the server's processor time, then."""
     goodput_per_cpu_s: float = 0.0
     others: Counter[str] = field(default_factory=Counter)
-    """What came instead."""
+    """Other results, by kind."""
 
     @property
     def cpu_ratio(self) -> float:

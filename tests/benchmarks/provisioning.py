@@ -47,7 +47,7 @@ STARTS: Final = 3
 HONEST: Final = 20
 """Devices that ask while strangers keep the server busy, all at once."""
 SIEGES: Final = 9
-"""How often they ask."""
+"""Rounds in which they ask."""
 MINT_CPU_TO_SDK: Final = {"sqlite": "<= 2.5", "postgres": "<= 3.5"}
 """Processor time of a token, as a multiple of what it takes with Google's SDK and nothing around it."""
 FRESH: Final = 4_000
@@ -62,7 +62,7 @@ _UNSIGNED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """What the server came to with one database."""
+    """Figures of the server with one database."""
 
     first_start_s: float
     start_s: float

@@ -1,4 +1,4 @@
-"""What a fleet does after an outage: every device comes back by itself and goes on until it has its token.
+"""A fleet after an outage: every device comes back by itself and goes on until it has its token.
 
 Time is compressed where devices have a choice, and nowhere else: real ones spread their return over ten minutes, these
 over two, so the server has the load of five times as many. Signatures, connections, the server's clock, the waits that
@@ -22,9 +22,9 @@ from tests.support.provisiond import Server, TokenService
 SPREAD_S: Final = 120.0
 """Over how long devices come back: a fifth of what real ones take."""
 SERVER_DOWN_S: Final = 5.0
-"""How long nobody answers, from the first device on."""
+"""Outage of the server, from the first device on."""
 SERVICE_DOWN_S: Final = 15.0
-"""How long Google's service fails."""
+"""Outage of Google's service."""
 GIVEN_UP_S: Final = 300.0
 """When a device without a token counts as failed."""
 PATIENCE_S: Final = 10.0
@@ -34,12 +34,12 @@ BACKOFF: Final = Backoff(base_s=1.0, cap_s=300.0)
 
 @dataclass(slots=True)
 class Storm:
-    """What came of it."""
+    """Figures of a storm."""
 
     devices: int
     served: int = 0
     latencies_ms: list[float] = field(default_factory=list)
-    """Of each answer, with the connection that was made for it."""
+    """Latency of each answer, with the connection that was made for it."""
     errors: Counter[str] = field(default_factory=Counter)
     """Attempts without a token, by what came instead."""
     taken_s: float = 0.0

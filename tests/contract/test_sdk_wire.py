@@ -1,4 +1,4 @@
-"""What google-genai puts on the wire for us, and what of it we build on. Fails when a new release moves it."""
+"""Wire format of google-genai, as far as we rely on it. Fails when a new release changes it."""
 
 import asyncio
 import base64

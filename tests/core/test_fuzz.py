@@ -33,7 +33,7 @@ RESTING = {State.IDLE, State.STOPPED}
 
 @dataclass
 class World:
-    """What must be true outside, as far as effects have said."""
+    """State of the outside world, as far as effects imply it."""
 
     link: int | None = None
     newest_link: int = 0

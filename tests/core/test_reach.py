@@ -17,7 +17,7 @@ CALLS = ("a",)
 
 @dataclass(frozen=True)
 class World:
-    """What happens beside the rest, and how little it takes: all of it together would be too much to walk through."""
+    """Part of the state space: faults, policy and extra events. All at once would be too many to walk through."""
 
     faults: tuple[ev.Fault, ...]
     policy: Policy

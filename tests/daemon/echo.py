@@ -14,13 +14,13 @@ _REVERBERATION_S: Final = 0.4
 
 @dataclass
 class Echo:
-    """What is played, ``delay_s`` later and at ``level_db``, with some reverberation; call it with a moment."""
+    """Echo of the playback, ``delay_s`` later and at ``level_db``, with some reverberation; call it with a moment."""
 
     home: Home
     delay_s: float
     level_db: float
     taps: int = 40
-    """Of the reverberation."""
+    """Reflections in the reverberation."""
 
     def __post_init__(self) -> None:
         random = np.random.default_rng(11)

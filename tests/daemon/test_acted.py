@@ -1,4 +1,4 @@
-"""What a tool has done for one question is not done again for the sake of the next."""
+"""A tool that has acted for one question does not act again because of the next."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -38,7 +38,7 @@ WAITS = frozenset({State.CONNECTING, State.RECONNECTING})
 
 @dataclass
 class Diary:
-    """What was done and shown in one conversation."""
+    """Record of one conversation: actions, troubles, answers and lights."""
 
     home: Home
     deeds: list[Action] = field(default_factory=list)
@@ -115,7 +115,7 @@ async def converse(diary: Diary, appliance: Appliance, expected: Expectation, qu
 
 @dataclass(frozen=True)
 class Telling:
-    """What the service tells of the person."""
+    """Signals about the person that the service sends."""
 
     activity: VoiceActivity = VoiceActivity.SENT
     transcripts: TranscriptTiming = TranscriptTiming.PROMPT

@@ -38,9 +38,9 @@ from tests.support.simulator import said
 SCRIPTS: Final = 10_000
 SHARDS: Final = 20
 ECHOES: Final = 0.3
-"""Of the scripts, those in which the microphone hears the speaker."""
+"""Share of the scripts in which the microphone hears the speaker."""
 QUICK: Final = tuple(range(15))
-"""Of the scripts, those of every run: together they lead everywhere."""
+"""Scripts that every run plays; together they reach every state."""
 REST_S: Final = 240.0
 """The longest way back to rest once nobody does anything any more and every device works."""
 ANSWER_S: Final = 30.0
@@ -57,7 +57,7 @@ ANSWER = Reply(SPOKEN, text="here I am", question="are you there")
 
 
 class Deed(Enum):
-    """What a household can do to an appliance, or what can befall it."""
+    """Action of the household, or mishap, that an appliance has to survive."""
 
     WAKE = "wake"
     SPEAK = "speak"
@@ -105,7 +105,7 @@ class Script:
     activity: VoiceActivity
     transcripts: TranscriptTiming
     echo: tuple[float, float] | None
-    """How late, and at which level in dB, the microphone hears the speaker."""
+    """Delay in seconds and level in dB at which the microphone hears the speaker."""
 
     def __str__(self) -> str:
         steps = [f"  service: {step.model_dump(exclude_defaults=True)}" for one in self.scenarios for step in one.step]
@@ -222,7 +222,7 @@ class Witness:
 
 @dataclass
 class Ending:
-    """How a script went."""
+    """Result of a script."""
 
     rest_s: float = 0.0
     sent: int = 0
@@ -275,7 +275,7 @@ async def play(script: Script) -> Ending:
 
 
 def names() -> Counter[str]:
-    """Of the tasks that there are, without the service's: it may hold a connection that we have left."""
+    """Count the running tasks by name, without the service's: it may hold a connection that we have left."""
     codes = [getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks()]
     return Counter(code.co_qualname for code in codes if code and "/simulator/" not in code.co_filename)
 

@@ -1,4 +1,4 @@
-"""What is said in writing, and when it cannot be."""
+"""Questions in writing, and when they are refused."""
 
 import asyncio
 

@@ -30,7 +30,7 @@ async def talk() -> AsyncIterator[tuple[Home, Appliance]]:
 
 
 async def unsent(home: Home, appliance: Appliance, seconds: float) -> None:
-    """That much speech waits for a link that has just opened."""
+    """Leave ``seconds`` of speech waiting for a link that has just opened."""
     home.tokens.delay_s = seconds + 0.3
     home.room.ask(seconds)
     await reach(appliance, State.LISTENING)

@@ -31,9 +31,9 @@ ANSWER: Final = Reply(said(1.0), text="yes", question="is it so")
 SPEECH_S: Final = 3.0
 DROPS: Final = 500
 CATCH_UP_SPEED: Final = 4.0
-"""What was held is sent so many times faster than real time."""
+"""Speed at which held speech is sent, as a multiple of real time."""
 QUICK: Final = 15
-"""Of the drops, those of every run."""
+"""Drops that every run tries."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How long an answer takes is measured also where it comes before anybody has noticed the end of the words."""
+"""Speech-to-answer latency, also where the answer comes before the end of the words is noticed."""
 
 import asyncio
 

@@ -92,7 +92,7 @@ def began(audio: Pcm, heard: int) -> int:
 
 
 def sessions(household: Household) -> list[Pcm]:
-    """What each session has heard, over all its links."""
+    """Return the audio that each session has heard, over all its links."""
     heard: list[Pcm] = []
     for link, request in zip(household.connector.links, household.connector.requests, strict=True):
         if request.handle is None or not heard:

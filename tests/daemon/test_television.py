@@ -26,7 +26,7 @@ EMPTY = Scenario.model_validate(
 
 @dataclass
 class Evening:
-    """How it went, in seconds from the wake word on."""
+    """Result of an evening; times are in seconds from the wake word on."""
 
     ended_s: float = 0.0
     answers: list[State] = field(default_factory=list)

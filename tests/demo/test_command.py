@@ -1,4 +1,4 @@
-"""How a demo ends: its exit code and its one line, for whatever became of the conversation."""
+"""The end of a demo: its exit code and its one line, for every outcome of the conversation."""
 
 import io
 import wave

@@ -1,4 +1,4 @@
-"""What a person sees of a demo: light, trouble and words stay on the screen, and numbers look alike."""
+"""The demo's screen: light, trouble and words stay on it, and numbers look alike."""
 
 import io
 

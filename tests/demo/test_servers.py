@@ -1,4 +1,4 @@
-"""What the demo's servers know of the world around them."""
+"""The demo's servers, and their view of the environment."""
 
 from pathlib import Path
 

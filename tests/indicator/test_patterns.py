@@ -25,7 +25,7 @@ ASKED = {
     "wait": {Trouble.QUOTA, Trouble.CAP_SESSION, Trouble.CAP_DAY, Trouble.CAP_MONTH},
     "ask again": {Trouble.SILENT_SERVICE, Trouble.LOST, Trouble.SERVICE, Trouble.DECLINED},
 }
-"""What each kind of trouble asks of the household."""
+"""Troubles, by the action that they ask of the household."""
 
 
 def same(one: Trouble | Fault | None, other: Trouble | Fault | None) -> bool:

@@ -18,7 +18,7 @@ import pytest
 PROJECT = Path(__file__).resolve().parents[2]
 SOURCE = "/usr/src/voice-appliance"
 MADE = PROJECT / "out" / "roots"
-"""What debootstrap has made is kept here."""
+"""Cache of the root file systems that debootstrap has made."""
 PACKAGES = "systemd,systemd-sysv,udev,dbus,ca-certificates"
 _WANTED = ("appliance", "config", "scripts", "systemd", "LICENSE", "README.md", "pyproject.toml", "uv.lock")
 _PASSED_ON = ("SSL_CERT_FILE", "PIP_CERT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "no_proxy")

@@ -1,4 +1,4 @@
-"""What is outside of the machine: a provisioning server, its operator, and the simulator behind it."""
+"""The world outside the machine: a provisioning server, its operator, and the simulator behind it."""
 
 import io
 import json

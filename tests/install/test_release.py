@@ -1,4 +1,4 @@
-"""What names a release, and what a release is tried for."""
+"""Releases: their names, and the checks that they pass."""
 
 import json
 import re

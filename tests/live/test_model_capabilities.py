@@ -1,4 +1,4 @@
-"""What each model is known to take."""
+"""Known capabilities of each model."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What was said is kept in bounds and out of sight, and what was heard is cut at the right word."""
+"""Transcripts are bounded and kept out of logs, and cut at the word that was heard last."""
 
 import pytest
 from hypothesis import given

@@ -28,7 +28,7 @@ SETTINGS = ProvisioningSettings.model_validate(
 BOOTED_S = BOOT_SPREAD_S / 2 + 0.1
 """With the lot that a home draws, what is due at the start has been done by then."""
 BEGIN = 1000.0
-"""What the virtual clock shows at first."""
+"""Time that the virtual clock shows at first."""
 
 
 def now() -> float:
@@ -54,9 +54,9 @@ class Line(httpx2.AsyncBaseTransport):
         """Kinds that get this status and problem instead of what the server says."""
         self.breaks: dict[str, Exception] = {}
         self.takes_s = 0.0
-        """What a request takes to the server."""
+        """Time that a request takes to reach the server."""
         self.mints_s = 0.0
-        """What the service behind the server takes for a token."""
+        """Time that the service behind the server takes for a token."""
 
     def times(self, kind: str) -> list[float]:
         return [round(at, 3) for at, asked in self.asked if asked == kind]
@@ -93,7 +93,7 @@ class Home:
     client: ProvisioningClient
     store: FakeStore
     tools: list[frozenset[str] | None] = field(default_factory=list)
-    """What may be offered, each time that was told."""
+    """Tools that may be offered, as reported each time."""
 
     async def fetch(self, mode: Mode = Mode.HANDS_FREE, *, resume: bool = False) -> LiveToken:
         return await self.tokens.fetch(mode, resume=resume)

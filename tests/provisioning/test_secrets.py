@@ -36,7 +36,7 @@ LOUD = ("", "appliance", "httpx2", "httpcore2", "google", "google_genai", "async
 
 @dataclass
 class Watch:
-    """What must be nowhere, and where it could be."""
+    """Secrets that must be nowhere, and the places where they could be."""
 
     secrets: set[str] = field(default_factory=set)
     said: list[str] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What systemd would hear, on a real notification socket."""
+"""Notifications to systemd, on a real notification socket."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""What the units promise of the services that they run."""
+"""Guarantees of the systemd units for the services that they run."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What the tests of the service without sockets share."""
+"""Shared helpers of the tests of the in-memory service."""
 
 from typing import Any
 

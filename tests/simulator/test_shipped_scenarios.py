@@ -71,7 +71,7 @@ def test_a_shipped_scenario_is_short_and_says_in_a_sentence_what_it_does():
 
 
 async def closing(wire: Wire) -> tuple[int, str]:
-    """How the connection ends."""
+    """Wait for the end of the connection; return its close code and reason."""
     try:
         while True:
             await wire.connection.recv()

@@ -245,7 +245,7 @@ async def test_words_soon_after_an_answer_can_go_unheard():
 
 
 async def answered(name: str, turns: int) -> list[Message]:
-    """What comes in answer to a question, without audio, up to so many ends of a turn."""
+    """Ask a question; return the messages that complete each of the first ``turns`` turns."""
     async with simulator(name) as running, talking(running) as wire:
         await wire.send(QUESTION)
         for _ in range(turns):

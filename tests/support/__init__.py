@@ -1,1 +1,1 @@
-"""What tests of several packages share: parts of the house with their far ends in memory, clients, servers, files."""
+"""Shared by tests of several packages: parts of the house with their far ends in memory, clients, servers, files."""

@@ -43,7 +43,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server answered; header names are lower case."""
+    """Response of a server; header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -56,7 +56,7 @@ class Reply:
 
     @property
     def retry_after_s(self) -> int | None:
-        """How long the server asks to wait."""
+        """Wait that the server asks for."""
         text = self.headers.get("retry-after", "")
         return int(text) if text.isdigit() else None
 

@@ -63,7 +63,7 @@ class Button:
     def __init__(self) -> None:
         self.on_edge: Callable[[ButtonEdge], None] = lambda _: None
         self.failures: list[str] = []
-        """What goes wrong at the next tries to claim its pin."""
+        """Errors of the next tries to claim its pin."""
 
     async def run(self, on_edge: Callable[[ButtonEdge], None], on_ready: Callable[[], None]) -> None:
         if self.failures:
@@ -79,7 +79,7 @@ class Light:
     def __init__(self) -> None:
         self.shown: list[tuple[float, State]] = []
         self.failures: list[str] = []
-        """What goes wrong at the next tries to claim its pins."""
+        """Errors of the next tries to claim its pins."""
         self._broken: asyncio.Future[None] | None = None
 
     async def run(self, on_ready: Callable[[], None]) -> None:

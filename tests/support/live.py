@@ -141,7 +141,7 @@ class FakeConnector:
     close_s: float = 0.0
     error: LinkError | None = None
     errors: list[LinkError] = field(default_factory=list)
-    """Of the next attempts, one each; before ``error``."""
+    """Errors of the next attempts, one each; before ``error``."""
     links: list[FakeLink] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
     tiers: frozenset[OptionalFeature] = frozenset()

@@ -1,4 +1,4 @@
-"""What the tests of both halves are set in: one device, one server, a service that mints what it is told to."""
+"""Setting for the tests of both halves: one device, one server, and a service that mints tokens as scripted."""
 
 import json
 import socket
@@ -105,7 +105,7 @@ def empty_database() -> bytes:
 
 
 OPEN: list[DatabaseStore] = []
-"""What a test has opened; closed after it (conftest.py)."""
+"""Stores that a test has opened; closed after it (conftest.py)."""
 
 
 def memory_store() -> DatabaseStore:

@@ -29,7 +29,7 @@ from tests.support.live import FakeStore
 from tests.support.simulated_link import SimulatedConnector, SimulatedTokens
 
 PERIOD: Final = 1280
-"""Of the microphone: long, for the sake of speed."""
+"""Frames in a period of the microphone: many, for the sake of speed."""
 
 
 # The room

@@ -47,7 +47,7 @@ MAX_BYTES: Final = 16 << 20
 
 
 def ended(phase: Phase, error: ConnectionEndedError | UpgradeRefusedError | TimeoutError) -> LinkError:
-    """What the SDK's exceptions come to (`live.gemini.translate.classify`)."""
+    """Translate the end of a connection as the SDK's exceptions are (`live.gemini.translate.classify`)."""
     match error:
         case ConnectionEndedError():
             ending = ConnectionFailure(phase, FailureKind.CLOSED, error.code, error.reason)
@@ -60,7 +60,7 @@ def ended(phase: Phase, error: ConnectionEndedError | UpgradeRefusedError | Time
 
 
 def read(payload: bytes) -> list[LinkMessage]:
-    """What one message says. Raises ValueError where the SDK cannot read it, LinkError where it is the end."""
+    """Parse one message. Raises ValueError where the SDK cannot read it, LinkError where it ends the link."""
     received = json.loads(payload or b"{}")
     if isinstance(received, dict) and isinstance(received.get("code"), int):
         decision = classify(ConnectionFailure(Phase.OPEN, FailureKind.ANSWERED, received["code"], str(received)))
@@ -159,7 +159,7 @@ class SimulatedLink:
         self._delivery = DeliveryTracker()
         self._sent = 0
         self.audio: list[bytes] = []
-        """What the service was sent."""
+        """Audio that was sent to the service."""
 
     async def messages(self) -> AsyncGenerator[LinkMessage, None]:
         strange = 0
@@ -239,12 +239,12 @@ class SimulatedConnector:
     service: SimulatedService
     on_attempt: Callable[[Request], None] = lambda _: None
     detection: dict[str, int] = field(default_factory=dict)
-    """How the service is asked to detect speech, beside whether."""
+    """Parameters of the service's speech detection, apart from whether it is on."""
     interruption: str = "START_OF_ACTIVITY_INTERRUPTS"
     on_audio: Callable[[], None] = lambda: None
     """Called as audio is handed over, and once it has been taken."""
     through: Callable[[SimulatedSession], AbstractAsyncContextManager[Line]] = nullcontext
-    """What lies between the appliance and the service."""
+    """The line between the appliance and the service."""
     links: list[SimulatedLink] = field(default_factory=list)
     connections: int = 0
 

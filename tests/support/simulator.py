@@ -1,4 +1,4 @@
-"""What the tests of the simulator share: synthesised voices, and the SDK's client pointed at a simulator."""
+"""Shared by the tests of the simulator: synthesised voices, and the SDK's client pointed at a simulator."""
 
 import asyncio
 import ssl

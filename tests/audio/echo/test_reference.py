@@ -1,4 +1,4 @@
-"""What was played, read at the microphone's rate."""
+"""The playback reference, read at the microphone's rate."""
 
 import numpy as np
 import pytest

@@ -119,7 +119,7 @@ def served(_front: Front, tmp_path: Path) -> Iterator[Served]:
 
 
 class Terminal(io.StringIO):
-    """What somebody types."""
+    """Terminal with typed input."""
 
     def isatty(self) -> bool:
         return True

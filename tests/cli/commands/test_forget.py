@@ -14,7 +14,7 @@ pytestmark = pytest.mark.realtime
 
 
 class Typed(io.TextIOWrapper):
-    """What somebody types, byte for byte."""
+    """Terminal with typed input, byte for byte."""
 
     def isatty(self) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""What waits in a connection is bounded, and known."""
+"""Data waiting in a connection is bounded, and its amount known."""
 
 import asyncio
 import contextlib
@@ -111,7 +111,7 @@ class NoSession:
 
 @contextlib.asynccontextmanager
 async def connections(number: int) -> AsyncIterator[list[asyncio.Transport]]:
-    """So many connections to a server that reads, aborted in the end."""
+    """Open ``number`` connections to a server that reads; abort them in the end."""
     writers: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -128,7 +128,7 @@ async def connections(number: int) -> AsyncIterator[list[asyncio.Transport]]:
 
 
 async def test_what_a_connection_takes_that_is_broken_has_not_arrived():
-    """What is given to a transport that has just failed is dropped without a word."""
+    """A transport that has just failed drops data silently."""
 
     async with connections(1) as (transport,):
         wires = ConnectionMonitor()

@@ -1,4 +1,4 @@
-"""What a link brings: replies to playback, in order and once, facts to the conversation, words to whoever listens."""
+"""Messages of a link: replies to playback, in order and once, facts to the conversation, words to whoever listens."""
 
 import logging
 

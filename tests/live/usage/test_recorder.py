@@ -1,4 +1,4 @@
-"""What is reported is added up, logged, written down, and stops at a cap."""
+"""Reported usage is added up, logged, written to disk, and stopped at a cap."""
 
 import asyncio
 import logging

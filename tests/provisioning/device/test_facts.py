@@ -1,4 +1,4 @@
-"""What a device tells of itself: what can be read, and nothing that could not be sent."""
+"""Facts that a device reports: those that can be read, and none that could not be sent."""
 
 import hashlib
 from pathlib import Path

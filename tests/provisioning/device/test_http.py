@@ -1,4 +1,4 @@
-"""What it means that a connection broke off."""
+"""Classification of connections that broke off."""
 
 import logging
 import ssl

@@ -1,4 +1,4 @@
-"""What a device asks about itself: its state, another key, its end, and what became of its sessions."""
+"""A device's requests about itself: its state, another key, its removal, and the fate of its sessions."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""What has to be true when many come at once, on both engines."""
+"""Invariants under concurrent requests, on both database engines."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""How the server's own key is replaced."""
+"""Replacement of the server's own key."""
 
 import json
 from dataclasses import replace

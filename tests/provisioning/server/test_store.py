@@ -1,4 +1,4 @@
-"""What waits for the database is done in one transaction, and none of it is at the mercy of the rest."""
+"""Waiting work is done in one database transaction, and one failure does not undo the rest."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""What is asked too often, by whom, and what is sent again in somebody's name."""
+"""Throttles on requests that come too often, and on requests replayed in somebody's name."""
 
 from contextlib import ExitStack
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What the service tells of the person, and when: voice activity or none, transcripts early, prompt, late or never."""
+"""Signals about the person, and their timing: voice activity or none, transcripts early, prompt, late or never."""
 
 import asyncio
 from contextlib import suppress
