@@ -40,6 +40,10 @@ STATUS_FILE: Final = "provisioning.json"
 """The server's last word on this device, for `appliance doctor`."""
 _OWN_FILES: Final = frozenset({identity.FILE_NAME, SEQUENCE_FILE, STATUS_FILE, "usage.json", "models.json"})
 """The appliance's files in the state directory, beside its keys."""
+_OLD_HALF_WRITTEN: Final = frozenset(
+    f"{stem}.new" for name in _OWN_FILES for stem in (name, name.removesuffix(".json"))
+)
+"""Names under which earlier releases wrote them (`final_name`); a power cut may have left one."""
 
 
 _MAX_CHARACTERS: Final = 80
@@ -182,7 +186,7 @@ async def forget(device: LocalDevice) -> bool:
 
 
 def _is_own(name: str) -> bool:
-    return is_key_file(name) or final_name(name) in _OWN_FILES
+    return is_key_file(name) or final_name(name) in _OWN_FILES or name in _OLD_HALF_WRITTEN
 
 
 async def _delete_on_server(device: LocalDevice) -> bool:

@@ -60,7 +60,7 @@ def key_file(name: str) -> str:
 def is_key_file(name: str) -> bool:
     """Say whether a file of this name holds a key of this device, perhaps a half-written one."""
     before, after = _KEY_FILE.split("{name}")
-    final = final_name(name)
+    final = final_name(name).removesuffix(".new")  # as earlier releases wrote it
     return final.startswith(before) and final.endswith(after)
 
 

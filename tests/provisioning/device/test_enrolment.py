@@ -144,6 +144,24 @@ async def test_forgetting_can_be_done_again_until_all_is_gone(tmp_path):
         await cut(Power(step), str(step))
 
 
+async def test_forgetting_removes_what_an_earlier_release_left_half_written(tmp_path):
+    here = world(devices={})
+    where = local_device(here, tmp_path)
+    await enrol(where, join(here.claim()), FACTS, None)
+    for left in (
+        "device-key-abc.pem.new",
+        "identity.json.new",
+        "provisioning-sequence.new",
+        "usage.new",
+        "models.new",
+        "provisioning.new",
+    ):
+        (tmp_path / left).write_text("half")
+    (tmp_path / "somebody-elses.new").write_text("")
+    await forget(where)
+    assert PrivateDirectory(tmp_path).names() == ["somebody-elses.new"]
+
+
 async def test_the_server_hears_of_it_and_without_it_that_is_said(tmp_path):
     here = world(devices={})
     where = local_device(here, tmp_path)
