@@ -25,11 +25,11 @@ SERVER_DOWN_S: Final = 5.0
 """Outage of the server, from the first device on."""
 SERVICE_DOWN_S: Final = 15.0
 """Outage of Google's service."""
-GIVEN_UP_S: Final = 300.0
-"""When a device without a token counts as failed."""
 PATIENCE_S: Final = 10.0
 """The longest wait for one answer."""
 BACKOFF: Final = Backoff(base_s=1.0, cap_s=300.0)
+GIVEN_UP_S: Final = 2 * BACKOFF.cap_s
+"""When a device without a token counts as failed: a single wait that was drawn long is no failure."""
 
 
 @dataclass(slots=True)
