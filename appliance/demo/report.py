@@ -37,7 +37,7 @@ class Report:
     exit: ExitCode
 
     def document(self) -> dict[str, Any]:
-        """Return the report as JSON values, explained in the README."""
+        """Return the report as JSON values, explained in docs/demo.md."""
         account = self.uplink
         return {
             "wake_detections": [asdict(detection) for detection in self.wake_detections],

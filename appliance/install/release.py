@@ -32,7 +32,9 @@ TEMPLATE: Final = "share/appliance.toml"
 PYTHON: Final = "/usr/bin/python3"
 """The system's Python: apt's packages, which a release needs, are for this one."""
 _FOLDERS: Final = ("appliance", "systemd", "config")
-_FILES: Final = ("pyproject.toml", "uv.lock", "README.md", "LICENSE")
+_DOCUMENTS: Final = ("README.md", "LICENSE", "docs/installing.md", "docs/using.md")
+"""Copied into a release: the device may be without a network when somebody needs them."""
+_FILES: Final = ("pyproject.toml", "uv.lock", *_DOCUMENTS)
 _FROM_APT: Final = ("systemd-python",)
 
 
@@ -96,7 +98,7 @@ class Release(Step):
             *("--python", python, wheel),
             variables=cache,
         )
-        for name in ("README.md", "LICENSE"):
+        for name in _DOCUMENTS:
             write(self.folder / name, (self._source / name).read_bytes())
         write(self.folder / TEMPLATE, (self._source / "config" / "appliance.toml").read_bytes())
         run(

@@ -20,7 +20,7 @@ SOURCE = "/usr/src/voice-appliance"
 MADE = PROJECT / "out" / "roots"
 """Cache of the root file systems that debootstrap has made."""
 PACKAGES = "systemd,systemd-sysv,udev,dbus,ca-certificates"
-_WANTED = ("appliance", "config", "scripts", "systemd", "LICENSE", "README.md", "pyproject.toml", "uv.lock")
+_WANTED = ("appliance", "config", "docs", "scripts", "systemd", "LICENSE", "README.md", "pyproject.toml", "uv.lock")
 _PASSED_ON = ("SSL_CERT_FILE", "PIP_CERT", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "no_proxy")
 _NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--wd")
 _CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"

@@ -151,7 +151,7 @@ def build(folder: Path, project: Path) -> FakeMachine:
     for place in (root / "etc", root / "run/systemd/system", fakes / "bin", source / "appliance"):
         place.mkdir(parents=True)
     (root / "etc/os-release").write_text(OS_RELEASE)
-    for name in ("systemd", "config"):
+    for name in ("systemd", "config", "docs"):
         shutil.copytree(project / name, source / name)
     for name in ("pyproject.toml", "uv.lock", "README.md", "LICENSE"):
         (source / name).symlink_to(project / name)

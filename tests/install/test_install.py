@@ -43,6 +43,15 @@ def test_a_fresh_machine_gets_everything(fresh: FakeMachine, capsys):
     assert shown.endswith(" Installed.")
 
 
+def test_the_pages_for_the_household_and_the_installer_come_with_the_release(fresh: FakeMachine):
+    assert fresh.install() == ExitCode.OK
+    unit = (fresh.root / "etc/systemd/system/appliance.service").read_text()
+    (line,) = (line for line in unit.splitlines() if line.startswith("Documentation="))
+    pages = [Path(page.removeprefix("file:///")) for page in line.removeprefix("Documentation=").split()]
+    assert [page.name for page in pages] == ["using.md", "installing.md"]
+    assert all((fresh.root / page).is_file() for page in pages)
+
+
 def test_a_program_of_another_with_this_name_stays(fresh: FakeMachine):
     other = fresh.root / "usr/local/bin/appliance"
     other.parent.mkdir(parents=True)
