@@ -23,8 +23,10 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 # As the unit has it, for the programs that tests start too: no threads for matrices that nobody multiplies.
 os.environ["OMP_NUM_THREADS"] = "1"
-# A shell has its background programs ignore Ctrl-C, and so do the programs that they start: here each heeds it.
+# A shell has its background programs ignore Ctrl-C, and nohup has them ignore a closed terminal; the programs that they
+# start would do so too. Here each heeds both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # All that there is gets imported: with the usual thresholds, the search for cycles takes a tenth of a run.
 gc.set_threshold(100_000, 50, 100)
 
