@@ -134,9 +134,11 @@ async def test_the_service_can_fall_silent_without_an_end(name: str):
     async with simulator(name) as running, talking(running) as wire:
         await wire.send(QUESTION)
         messages = await wire.until_quiet()
-        pong = await wire.connection.ping()
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(pong, 0.1)
+            while True:  # on a busy machine, the reply in which it falls silent may be yet to come
+                pong = await wire.connection.ping()
+                await asyncio.wait_for(pong, 0.3)
+                await asyncio.sleep(0.1)
         received = running.sessions[0].received_samples
     assert not any(turn_complete(message) for message in messages)
     assert received > 0

@@ -32,6 +32,10 @@ class House:
         """When each reply was reported as drained."""
         self.playback = Playback(Reports(on_silent=self.silent.append, on_drained=self._on_drained))
 
+    def errors_of(self, jack: str) -> list[str]:
+        """Return the errors of one device: on a busy machine the other may be late to start, and say so."""
+        return [error for error in self.errors if f"the {jack} " in error]
+
     @property
     def now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -135,9 +135,8 @@ async def test_a_card_that_stops_is_noticed_and_comes_back_and_the_reply_goes_on
         getattr(card, jack).fail(fault)
         assert await house.until(lambda: house.engine.workers > workers) < NOTICED_S
         if fault is not Fault.STALLED:
-            await house.until(lambda: house.errors)
-            assert f"the {jack} virtual_" in house.errors[0]
-            assert len(house.errors) == 1
+            await house.until(lambda: house.errors_of(jack))
+            assert len(house.errors_of(jack)) == 1
         getattr(card, jack).fail(Fault.FINE)
         await house.until(lambda: house.drained)
         assert await house.hearing() < NOTICED_S
@@ -194,8 +193,8 @@ async def test_a_card_that_cannot_be_opened_is_told_once_and_taken_when_it_can(
         await asyncio.sleep(0.4)
         card.microphone.fail(Fault.FINE)
         assert await house.hearing() < NOTICED_S
-        assert len(house.errors) == 1
-        assert says in house.errors[0]
+        assert len(house.errors_of("microphone")) == 1
+        assert says in house.errors_of("microphone")[0]
 
 
 async def test_a_card_that_portaudio_cannot_use_is_told_once_and_not_tried_all_the_time(plug_in: PlugIn):
@@ -207,8 +206,8 @@ async def test_a_card_that_portaudio_cannot_use_is_told_once_and_not_tried_all_t
         workers = house.engine.workers
         await asyncio.sleep(1.0)
         assert house.engine.workers == workers
-        assert len(house.errors) == 1
-        assert house.errors[0] == "the speaker virtual_speaker: it has no rate from 8 to 192 kHz"
+        assert len(house.errors_of("speaker")) == 1
+        assert house.errors_of("speaker")[0] == "the speaker virtual_speaker: it has no rate from 8 to 192 kHz"
 
 
 async def test_a_card_that_loses_samples_is_a_jump_of_the_index(plug_in: PlugIn):
@@ -293,11 +292,11 @@ async def test_a_card_that_is_unplugged_while_nothing_is_said_comes_back(plug_in
         workers = house.engine.workers
         getattr(card, jack).fail(Fault.DISCONNECTED)
         assert await house.until(lambda: house.engine.workers > workers) < NOTICED_S
-        await house.until(lambda: house.errors)
+        await house.until(lambda: house.errors_of(jack))
         getattr(card, jack).fail(Fault.FINE)
         await house.until(lambda: house.engine.microphone.ready and house.engine.speaker.ready)
         await house.hearing()
-        assert len(house.errors) == 1
+        assert len(house.errors_of(jack)) == 1
 
 
 async def test_clocks_that_drift_lose_nothing(plug_in: PlugIn):
