@@ -114,7 +114,7 @@ class Watched:
                 self.opened.append((block.captured_at - self.end_s, clean_from / 16_000 - self.end_s))
 
 
-@pytest.mark.parametrize("trouble", [Trouble.NETWORK, Trouble.CAP_MONTH])
+@pytest.mark.parametrize("trouble", [Trouble.NETWORK, pytest.param(Trouble.CAP_MONTH, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("delay_s", DELAYS_S)
 @pytest.mark.parametrize("level_db", LEVELS_DB)
 def test_the_microphone_opens_behind_the_echo(delay_s: float, level_db: float, trouble: Trouble):

@@ -55,8 +55,7 @@ SPEAKERS = {
     "eight channels": Hardware(48_000, (8, 8), Sample.S32_LE),
     "a Raspberry Pi's HDMI": Hardware(48_000, (2, 8), Sample.IEC958_SUBFRAME_LE),
 }
-USUAL = {"USB, 48 kHz stereo", "I2S, 24 bits in four bytes", "six channels", "8 kHz", "speakerphone, 16 kHz stereo"}
-USUAL |= {"eight channels", "a Raspberry Pi's HDMI"}
+USUAL = {"USB, 48 kHz stereo", "six channels", "speakerphone, 16 kHz stereo", "a Raspberry Pi's HDMI"}
 
 
 def kinds(hardware: dict[str, Hardware]) -> list[object]:
@@ -142,7 +141,7 @@ async def test_a_voice_on_the_second_channel_is_heard(plug_in: PlugIn, hardware:
     assert await heard(card, WANTED) == pytest.approx(PEAK / 2, rel=0.05)
 
 
-@pytest.mark.parametrize(("channel", "level"), [(1, 0.0), (2, PEAK), (4, PEAK)])
+@pytest.mark.parametrize(("channel", "level"), [(1, 0.0), (2, PEAK), pytest.param(4, PEAK, marks=pytest.mark.slow)])
 async def test_a_channel_can_be_chosen(plug_in: PlugIn, channel: int, level: float):
     card = plug_in(microphone=Hardware(16_000, (4, 4)))
     say(card, channel=2)

@@ -7,6 +7,8 @@ conversation does depends on whether they are current, not on how great they are
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import pytest
+
 from appliance.core import events as ev
 from appliance.core.machine import TABLE, Row, step
 from appliance.core.state import BargeIn, Context, Policy, State
@@ -121,6 +123,7 @@ def _walk(world: World, found: dict[tuple[type[ev.Event], State], set[State]]) -
                 waiting.append(after)
 
 
+@pytest.mark.slow
 def test_a_row_leads_to_all_the_states_that_the_table_names_and_to_no_other():
     found, wrong = reached(), []
     for event in ev.EVENTS:

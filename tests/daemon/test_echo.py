@@ -91,8 +91,13 @@ class Talk:
         self.lost.append(max(0, sent_from - begin))
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.1, 0.25, 0.4, 0.6])
-@pytest.mark.parametrize("level_db", [-6, -10, -20])
+def rare(*values: float) -> list[object]:
+    """Return parameters of the slow run."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+@pytest.mark.parametrize("delay_s", [0.0, *rare(0.1), 0.25, *rare(0.4), 0.6])
+@pytest.mark.parametrize("level_db", [-6, *rare(-10), -20])
 def test_one_question_has_one_answer(delay_s: float, level_db: float):
     assert Talk(delay_s, level_db).held().answers == 1
 
@@ -103,8 +108,8 @@ def test_a_short_answer_is_not_taken_for_a_question_either(delay_s: float):
 
 
 @pytest.mark.parametrize("activity", [VoiceActivity.SENT, VoiceActivity.UNSENT])
-@pytest.mark.parametrize("pause_s", [0.1, 0.4, 1.5])
-@pytest.mark.parametrize("delay_s", [0.0, 0.25])
+@pytest.mark.parametrize("pause_s", [0.1, *rare(0.4, 1.5)])
+@pytest.mark.parametrize("delay_s", [*rare(0.0), 0.25])
 def test_questions_after_an_answer_are_heard_and_answered(delay_s: float, pause_s: float, activity: VoiceActivity):
     talk = Talk(delay_s, -10, activity=activity, follow_ups=4, pause_s=pause_s).held()
     assert talk.answers == 5

@@ -74,6 +74,7 @@ def test_a_turn_that_never_ends_is_kept_up_to_a_bound():
 
 
 @pytest.mark.realtime
+@pytest.mark.slow
 async def test_six_transcripts_of_15_megabytes_stay_below_the_limit_of_the_unit(tmp_path: Path):
     async def script(connection):
         await set_up(connection)

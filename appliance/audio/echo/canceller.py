@@ -108,7 +108,8 @@ class EchoCanceller:
         step[:, :_LOWEST_BIN] = 0
         change = np.fft.irfft(step * self._references.conj() * error)
         change[:, BLOCK:] = 0  # a partition has no more taps than a block has samples
-        self._filter = _TRANSITION * (self._filter + np.fft.rfft(change))
+        self._filter += np.fft.rfft(change)
+        self._filter *= _TRANSITION
         self._uncertainty *= _TRANSITION**2 * (1 - 0.5 * step * powers)
         self._uncertainty += (1 - _TRANSITION**2) * np.abs(self._filter) ** 2
 

@@ -117,7 +117,7 @@ async def test_an_interruption_is_silent_soon_and_nothing_old_follows(plug_in: P
     [
         pytest.param(Fault.GONE, marks=pytest.mark.rages),
         pytest.param(Fault.DISCONNECTED, marks=pytest.mark.slow),
-        Fault.STALLED,
+        pytest.param(Fault.STALLED, marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.parametrize("jack", ["microphone", "speaker"])
@@ -175,8 +175,8 @@ async def test_a_killed_worker_is_a_pause_and_no_fault(plug_in: PlugIn):
     ("fault", "says"),
     [
         (Fault.ABSENT, "the microphone virtual_mic is missing"),
-        (Fault.BUSY, "another program uses the microphone virtual_mic"),
-        (Fault.DENIED, "permission denied for the microphone virtual_mic"),
+        pytest.param(Fault.BUSY, "another program uses the microphone virtual_mic", marks=pytest.mark.slow),
+        pytest.param(Fault.DENIED, "permission denied for the microphone virtual_mic", marks=pytest.mark.slow),
     ],
 )
 async def test_a_card_that_cannot_be_opened_is_told_once_and_taken_when_it_can(
