@@ -75,8 +75,8 @@ class Enrolment(Step):
         enrolled = self.is_enrolled()
         if enrolled:
             device = enrolled_as(self._machine)
-            told = f"enrolled, as {device}" if device else "its identity is damaged: appliance forget, and enrol again"
-            return Plan(Need.NOTHING, told)
+            found = f"enrolled, as {device}" if device else "its identity is damaged: appliance forget, and enrol again"
+            return Plan(Need.NOTHING, found)
         if self._join is None and not self._start_now:
             return Plan(Need.LATER, "run appliance enrol once the machine is in its place")
         return Plan(Need.CHANGE, "enrol with the join string" + ("" if enrolled is False else ", if not done yet"))

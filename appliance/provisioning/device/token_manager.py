@@ -194,7 +194,7 @@ class TokenManager:
 
     @contextmanager
     def track_link(self, token: LiveToken) -> Iterator[None]:
-        """Count a link as open with this token until the context is left; the server is told of the session."""
+        """Count a link as open with this token until the context is left; report the session to the server."""
         if token.session_id is None:
             yield
             return

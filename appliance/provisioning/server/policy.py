@@ -100,14 +100,14 @@ def mint_spec(policy: DevicePolicy, purpose: Purpose, now: datetime, holder: str
 
 @lru_cache(maxsize=256)
 def token_locks(policy: DevicePolicy) -> TokenLocks:
-    """Return what a policy's tokens lock, as devices are told."""
+    """Return the fields that a policy's tokens lock, as sent to devices."""
     text = json.dumps(asdict(policy), sort_keys=True)
     etag = hashlib.sha256(text.encode()).hexdigest()[:16]
     return TokenLocks(voice=policy.voice, language=policy.language, tools=policy.tools, config_etag=etag)
 
 
 def announced_limits(policy: DevicePolicy) -> Limits:
-    """Return a policy's limits, as devices are told."""
+    """Return a policy's limits, as sent to devices."""
     return Limits(
         sessions_day=policy.sessions_day,
         minutes_month=policy.minutes_month,

@@ -49,12 +49,12 @@ def now() -> float:
 )
 async def test_a_conversation_is_remembered_for_a_while(memory_s, away_s, handles, fetched):
     house = Household(memory_s=memory_s)
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(*WORDS, HandleUpdated("h"))
         await settle()
-        keeper.close(closing(1))
+        manager.close(closing(1))
         await asyncio.sleep(away_s)
-        keeper.open(opening(2))
+        manager.open(opening(2))
         await settle()
         assert house.connector.handles == handles
         assert len(house.tokens.asked) == fetched
@@ -63,21 +63,21 @@ async def test_a_conversation_is_remembered_for_a_while(memory_s, away_s, handle
 
 async def test_a_link_is_tracked_while_it_is_open():
     house = Household()
-    async with house.linked() as (keeper, _):
+    async with house.linked() as (manager, _):
         assert house.tokens.open_links == 1
-        keeper.close(closing(1))
+        manager.close(closing(1))
         await settle()
         assert house.tokens.open_links == 0
 
 
 async def test_a_conversation_that_was_to_be_forgotten_is():
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(*WORDS, HandleUpdated("h"))
         await settle()
-        keeper.forget()
-        keeper.close(closing(1))
-        keeper.open(opening(2))
+        manager.forget()
+        manager.close(closing(1))
+        manager.open(opening(2))
         await settle()
         assert house.connector.handles == [None, None]
         assert house.connector.links[1].seeds == []
@@ -85,11 +85,11 @@ async def test_a_conversation_that_was_to_be_forgotten_is():
 
 async def test_without_a_handle_what_was_said_is_told():
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(*WORDS, HeardText("And nobody answers this."))
         await settle()
-        keeper.close(closing(1))
-        keeper.open(opening(2))
+        manager.close(closing(1))
+        manager.open(opening(2))
         await settle()
         assert house.connector.links[1].seeds == [HistorySeed(SeedMethod.CONTENT, SAID)]
         assert house.events[-1] == LinkOpened(2, Continuity.PARTIAL)
@@ -97,11 +97,11 @@ async def test_without_a_handle_what_was_said_is_told():
 
 async def test_a_model_that_takes_history_at_the_beginning_only_is_asked_for_that():
     house = Household(FakeTokens(token=replace(TOKEN, model=OLD)))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(*WORDS)
         await settle()
-        keeper.close(closing(1))
-        keeper.open(opening(2))
+        manager.close(closing(1))
+        manager.open(opening(2))
         await settle()
         assert [request.seeded for request in house.connector.requests] == [False, True]
         assert house.connector.links[1].seeds == [HistorySeed(SeedMethod.INITIAL_HISTORY, SAID)]
@@ -109,11 +109,11 @@ async def test_a_model_that_takes_history_at_the_beginning_only_is_asked_for_tha
 
 async def test_a_session_of_another_set_up_is_not_gone_on_with():
     house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(0.0))))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(HandleUpdated("h"))
         await settle()
         house.connector.model_config = "another instruction"
-        keeper.open(opening(2, Session.RESUME))
+        manager.open(opening(2, Session.RESUME))
         await settle()
         assert house.connector.handles == [None, None]
 
@@ -128,10 +128,10 @@ async def test_a_session_of_another_set_up_is_not_gone_on_with():
 )
 async def test_a_token_resumes_as_long_as_it_lives_and_in_its_mode(life_s, mode, asked):
     house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(now() + life_s))))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(HandleUpdated("h"))
         await settle()
-        keeper.open(replace(opening(2, Session.RESUME), mode=mode))
+        manager.open(replace(opening(2, Session.RESUME), mode=mode))
         await settle()
         assert house.tokens.asked == asked
         assert house.connector.handles == [None, "h"]
@@ -139,10 +139,10 @@ async def test_a_token_resumes_as_long_as_it_lives_and_in_its_mode(life_s, mode,
 
 async def test_a_handle_that_is_behind_still_leads_to_most_of_the_conversation():
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(HandleUpdated("h"), HandleUpdated(None))
         await settle()
-        keeper.open(opening(2, Session.RESUME))
+        manager.open(opening(2, Session.RESUME))
         await settle()
         assert house.connector.handles == [None, "h"]
         assert house.events == [LinkOpened(2, Continuity.PARTIAL)]
@@ -150,11 +150,11 @@ async def test_a_handle_that_is_behind_still_leads_to_most_of_the_conversation()
 
 async def test_a_fresh_session_brings_no_handle_not_even_one_that_comes_late():
     house = Household(connector=FakeConnector(close_s=1.0))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(HandleUpdated("h"), *WORDS, HeardText("What time is it?"))
         await settle()
-        keeper.close(closing(1))
-        keeper.open(opening(2, Session.NEW))
+        manager.close(closing(1))
+        manager.open(opening(2, Session.NEW))
         link.say(HandleUpdated("late"))
         await asyncio.sleep(1.1)
         assert house.connector.handles == [None, None]
@@ -163,7 +163,7 @@ async def test_a_fresh_session_brings_no_handle_not_even_one_that_comes_late():
         )
         house.connector.links[1].lose()
         await settle()
-        keeper.open(opening(3, Session.RESUME))
+        manager.open(opening(3, Session.RESUME))
         await asyncio.sleep(1.1)
         assert house.connector.handles == [None, None, None]
 
@@ -186,11 +186,11 @@ async def test_a_fresh_session_brings_no_handle_not_even_one_that_comes_late():
 )
 async def test_each_failure_leads_as_far_down_as_it_must(errors, handles, fetched):
     house = Household()
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(HandleUpdated("h"))
         await settle()
         house.connector.errors = [failure(action) for action in errors]
-        keeper.open(opening(2, Session.RESUME))
+        manager.open(opening(2, Session.RESUME))
         await asyncio.sleep(100)
         assert house.connector.handles[2:] == handles
         assert len(house.tokens.asked) == 1 + fetched
@@ -200,8 +200,8 @@ async def test_each_failure_leads_as_far_down_as_it_must(errors, handles, fetche
 
 async def test_each_attempt_that_fails_is_told_with_its_reason_and_none_is_the_last():
     house = Household(connector=FakeConnector(error=failure(A.BACK_OFF)))
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await asyncio.sleep(3600)
         assert set(house.events) == {LinkDelayed(1, Trouble.SERVICE)}
         assert len(house.connector.requests) > 3600 / 60, "an hour of them"
@@ -220,16 +220,16 @@ async def test_each_attempt_that_fails_is_told_with_its_reason_and_none_is_the_l
 )
 async def test_what_no_attempt_can_mend_while_a_person_waits_is_told_at_once(error, trouble):
     house = Household(connector=FakeConnector(error=error))
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await settle()
         assert house.events == [LinkFailed(1, trouble)]
 
 
 async def test_two_tokens_that_are_refused_are_enough():
     house = Household(connector=FakeConnector(error=failure(A.NEW_TOKEN)))
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await asyncio.sleep(1)
         assert house.events == [LinkDelayed(1, Trouble.REFUSED), LinkFailed(1, Trouble.REFUSED)]
         assert len(house.tokens.asked) == 2
@@ -237,8 +237,8 @@ async def test_two_tokens_that_are_refused_are_enough():
 
 async def test_no_token_is_a_reason_too():
     house = Household(FakeTokens(error=ProvisioningUnreachable("x")))
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await asyncio.sleep(2)
         house.tokens.error = TokenRefused("x")
         await asyncio.sleep(30)
@@ -251,15 +251,15 @@ async def test_waits_are_drawn_by_lot_below_a_limit_that_doubles_and_a_wake_word
     house = Household(connector=FakeConnector(error=failure(A.BACK_OFF)), lot=lot)
     moments: list[float] = []
     house.on_event = lambda _: moments.append(now())
-    async with house.keeping() as keeper:
+    async with house.keeping() as manager:
         began = now()
-        keeper.open(opening(1))
+        manager.open(opening(1))
         await asyncio.sleep(40)
         waits = [later - earlier for earlier, later in pairwise(moments)]
         assert moments[0] == began
         assert waits[:4] == pytest.approx([lot * limit for limit in (0.5, 1, 2, 4)])
-        keeper.close(closing(1))
-        keeper.open(opening(2))
+        manager.close(closing(1))
+        manager.open(opening(2))
         woken = now()
         await settle()
         assert moments[-1] == pytest.approx(woken)
@@ -268,12 +268,12 @@ async def test_waits_are_drawn_by_lot_below_a_limit_that_doubles_and_a_wake_word
 async def test_a_link_that_is_lost_at_once_and_again_is_waited_for_longer_each_time():
     house = Household()
     waits = []
-    async with house.linked() as (keeper, _):
+    async with house.linked() as (manager, _):
         for number in range(2, 5):
             link(house).lose()
             await settle()
             lost_at = now()
-            keeper.open(opening(number, Session.RESUME))
+            manager.open(opening(number, Session.RESUME))
             while not isinstance(house.events[-1], LinkOpened):
                 await asyncio.sleep(0.01)
             waits.append(now() - lost_at)
@@ -281,7 +281,7 @@ async def test_a_link_that_is_lost_at_once_and_again_is_waited_for_longer_each_t
         await asyncio.sleep(31)
         link(house).lose()
         await settle()
-        keeper.open(opening(5, Session.RESUME))
+        manager.open(opening(5, Session.RESUME))
         await asyncio.sleep(0.06)
         assert house.events[-1] == LinkOpened(5), "what has worked for long is forgiven"
 
@@ -312,13 +312,13 @@ async def test_a_set_up_that_is_refused_is_reduced_until_it_is_taken_and_that_is
     left_out = {OptionalFeature.VOCABULARY, OptionalFeature.TEMPERATURE, OptionalFeature.LANGUAGE}
 
     house = Household(connector=FakeConnector(tiers=frozenset(OptionalFeature), errors=[refused, named, refused]))
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await asyncio.sleep(2)
         assert isinstance(house.events[-1], LinkOpened)
         assert house.connector.requests[-1].omitted_features == left_out
-        keeper.close(closing(1))
-        keeper.open(opening(2))
+        manager.close(closing(1))
+        manager.open(opening(2))
         await settle()
         assert house.connector.requests[-1].omitted_features == left_out
     assert house.limitations.saves == 1
@@ -330,13 +330,13 @@ async def test_a_set_up_that_is_refused_is_reduced_until_it_is_taken_and_that_is
 async def test_a_set_up_with_nothing_left_to_leave_out_is_given_up_and_taught_nothing():
     tiers = frozenset({OptionalFeature.LANGUAGE, OptionalFeature.SEARCH})
     house = Household(connector=FakeConnector(tiers=tiers, error=failure(A.OMIT_FEATURE)))
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await asyncio.sleep(5)
         assert house.events[-1] == LinkFailed(1, Trouble.SETTINGS)
         assert len(house.connector.requests) == 3
         house.connector.error = None
-        keeper.open(opening(2))
+        manager.open(opening(2))
         await settle()
         assert house.connector.requests[-1].omitted_features == frozenset()
     assert house.limitations.saves == 0
@@ -350,11 +350,11 @@ async def test_a_session_is_not_resumed_across_a_change_of_what_tokens_fix(tag, 
     """A token that locks another voice or instruction would be refused together with the handle."""
 
     house = Household(FakeTokens(token=replace(TOKEN, expires_at=Seconds(0.0))))
-    async with house.linked() as (keeper, link):
+    async with house.linked() as (manager, link):
         link.say(*WORDS, HandleUpdated("h"))
         await settle()
         house.tokens.token = replace(TOKEN, locks=Locks(tag=tag))
-        keeper.open(opening(2, Session.RESUME))
+        manager.open(opening(2, Session.RESUME))
         await settle()
         assert house.connector.handles == handles
         assert len(house.tokens.asked) == 2
@@ -366,8 +366,8 @@ async def test_a_token_that_is_dead_already_costs_one_attempt():
     """As one that was fetched in advance, before the machine slept."""
 
     house = Household(connector=FakeConnector(errors=[failure(A.NEW_TOKEN)]))
-    async with house.keeping() as keeper:
-        keeper.open(opening(1))
+    async with house.keeping() as manager:
+        manager.open(opening(1))
         await asyncio.sleep(10)
         assert house.tokens.asked == [False, False]
         assert house.events[-1] == LinkOpened(1, Continuity.PARTIAL)
