@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import assert_never
 
+from appliance.adapters import Adapters
 from appliance.audio.cards.devices import Direction
 from appliance.audio.ports import Microphone, Speaker
 from appliance.audio.wavfile import WavMicrophone, WavSpeaker
@@ -34,7 +35,7 @@ from appliance.config.devices import (
     WavSpeakerSettings,
 )
 from appliance.config.schema import Prefetch, Settings
-from appliance.daemon import Adapters, Appliance
+from appliance.daemon import Appliance
 from appliance.errors import DeviceError, GpioError
 from appliance.gpio.button import GpioButton
 from appliance.gpio.chip import GpioChip

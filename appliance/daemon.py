@@ -4,24 +4,21 @@ Adapters are chosen in `appliance.app`. Loop thread only.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from appliance import log
+from appliance.adapters import Adapters
 from appliance.audio.capture.dispatcher import CaptureDispatcher
 from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.uplink import Uplink
 from appliance.audio.echo.guard import EchoGuard
 from appliance.audio.level import rms_dbfs
 from appliance.audio.playback.playback import Playback, Reports
-from appliance.audio.ports import Block, Microphone, Speaker
+from appliance.audio.ports import Block
 from appliance.audio.sounds import PhrasesOnly, Sounds
 from appliance.button.adapter import ButtonAdapter, Gesture
-from appliance.button.ports import Button
 from appliance.clock import local_now, timeout
 from appliance.config.schema import Settings
 from appliance.conversation import Conversation, Moment, Parts
@@ -45,9 +42,8 @@ from appliance.core.machine import step
 from appliance.core.state import Gate, Overlap, Policy, State, describe, gate
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
-from appliance.indicator.ports import Light
 from appliance.live.connecting.connector import Connector, Sources
-from appliance.live.ports import LinkConnector, Store, TokenSource, Turn
+from appliance.live.ports import Turn
 from appliance.live.session.callbacks import Callbacks
 from appliance.live.session.double_talk import DoubleTalkDetector
 from appliance.live.session.machine import SessionMachine
@@ -60,12 +56,10 @@ from appliance.live.usage.recorder import UsageRecorder
 from appliance.observers import Observers
 from appliance.service.control_socket import ControlSocket
 from appliance.service.device_supervisor import DeviceSupervisor
-from appliance.service.ports import ServiceManager
 from appliance.service.watchdog import Freshness, Watchdog
-from appliance.tools.registry import Registry
 from appliance.tools.runner import ToolRunner
 from appliance.units import UPLINK, Epoch, Seconds
-from appliance.wake.ports import Detection, WakeEngine
+from appliance.wake.ports import Detection
 from appliance.wake.runner import WakeWordRunner
 
 START_S: Final = 10.0
@@ -79,33 +73,6 @@ _PERSON_MAY_SPEAK: Final = frozenset(
     {State.CONNECTING, State.LISTENING, State.THINKING, State.INTERRUPTED, State.RECONNECTING}
 )
 """States in which speech at the microphone is the person's, not the echo of a reply."""
-
-
-@dataclass(frozen=True, slots=True)
-class Adapters:
-    """The adapters that the settings name."""
-
-    microphone: Microphone
-    speaker: Speaker
-    wake: Callable[[], WakeEngine] | None
-    """Loads the engine, which takes seconds; None without a wake word."""
-    light: Light
-    button: Button | None
-    connector: LinkConnector
-    tokens: TokenSource
-    usage: Store
-    limitations: Store
-    """Spending, and limitations found in models; both outlive a restart."""
-    registry: Registry
-    manager: ServiceManager
-    runtime: Path | None = None
-    """The directory of the control socket; None for no socket."""
-    engine: Callable[[], Coroutine[Any, Any, None]] | None = None
-    """Runs the audio worker that microphone and speaker need; None if they need none."""
-    enrolment: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
-    """Runs the token manager and calls back once the device is enrolled; None if tokens need neither."""
-    wake_in_thread: bool = True
-    """Whether the wake engine is loaded and runs in a thread."""
 
 
 def _today() -> date:

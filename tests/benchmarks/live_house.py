@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from appliance.adapters import Adapters
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from appliance.config.load import load
 from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.state import Mode, State
-from appliance.daemon import Adapters, Appliance
+from appliance.daemon import Appliance
 from appliance.live.gemini.connection import GeminiConnection, GeminiConnector
 from appliance.live.ports import LiveToken, OptionalFeature, Request
 from appliance.observers import Observers

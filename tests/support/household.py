@@ -8,11 +8,12 @@ from datetime import datetime
 
 import numpy as np
 
+from appliance.adapters import Adapters
 from appliance.audio.ports import Block
 from appliance.button.ports import ButtonEdge
 from appliance.config.load import load
 from appliance.core.state import Mode, State
-from appliance.daemon import Adapters, Appliance
+from appliance.daemon import Appliance
 from appliance.errors import GpioError, LinkError, MicrophoneError
 from appliance.indicator.ports import Look
 from appliance.live.messages import ReplyAudio

@@ -10,13 +10,14 @@ from typing import Final
 
 import numpy as np
 
+from appliance.adapters import Adapters
 from appliance.audio.playback.mixer import RingMixer
 from appliance.audio.ports import Block, PlaybackSink
 from appliance.config.load import load
 from appliance.config.schema import Settings
 from appliance.conversation import Moment
 from appliance.core.state import NOT_SENDING
-from appliance.daemon import Adapters, Appliance
+from appliance.daemon import Appliance
 from appliance.errors import MicrophoneError, SpeakerError
 from appliance.observers import Observers
 from appliance.simulator.in_memory_server import SimulatedService
