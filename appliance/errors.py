@@ -5,7 +5,7 @@
         * NotEnrolled: this device has no identity yet
     * InputError: a file named on the command line cannot be used (owner installer, exit 65 or 66)
     * DeviceError: hardware is missing or has failed (owner hardware, retried)
-        * MicrophoneError · SpeakerError · WakeModelError · GpioError · EnrolmentError
+        * MicrophoneError · SpeakerError · LocalModelError · GpioError · EnrolmentError
     * ProvisioningError: no token, with a `LinkAction`, the remedy
         * ProvisioningUnreachable (network, retried) · ClockWrong · ServerUntrusted (both count as unreachable)
         * TokenRefused (installer, not retried)
@@ -117,10 +117,10 @@ class SpeakerError(DeviceError):
     code = "speaker"
 
 
-class WakeModelError(DeviceError):
-    """A wake-word graph is missing or is not the file that was shipped."""
+class LocalModelError(DeviceError):
+    """A model that runs on the device, for the wake word or for voices, is missing, altered or has failed."""
 
-    code = "wake-model"
+    code = "local-model"
     owner = Owner.INSTALLER
 
 

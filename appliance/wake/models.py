@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from appliance.errors import WakeModelError
+from appliance.errors import LocalModelError
 from appliance.text import decoded
 
 OWN_FOLDER: Final = Path("/etc/voice-appliance/models")
@@ -79,7 +79,7 @@ def load(model: str, own_folder: Path = OWN_FOLDER) -> Graphs:
     A graph may keep its weights in files beside it, as PyTorch exports it; each of them is verified too.
 
     Raises:
-        WakeModelError: The name is unknown, or a graph is missing or altered.
+        LocalModelError: The name is unknown, or a graph is missing or altered.
     """
     if "/" in model:
         name, classifier = Path(model).stem, Path(model)
@@ -102,7 +102,7 @@ def _classifier(model: str, own_folder: Path) -> Path:
             return other  # its error message says what to do
         likely = difflib.get_close_matches(model, known, n=1)
         meant = f"did you mean {likely[0]}? " if likely else ""
-        raise WakeModelError(f'unknown wake word "{model}": {meant}choose one of {", ".join(known)}')
+        raise LocalModelError(f'unknown wake word "{model}": {meant}choose one of {", ".join(known)}')
     return _find(_WORDS.get(model, f"{model}.onnx"), own_folder)
 
 
@@ -114,22 +114,22 @@ def _find(file: str, own_folder: Path) -> Path:
 def _package_folder() -> Path:
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise WakeModelError(f"{PACKAGE}, which contains the wake-word graphs, is not installed: {REMEDY}")
+        raise LocalModelError(f"{PACKAGE}, which contains the wake-word graphs, is not installed: {REMEDY}")
     try:
         version = metadata.version(PACKAGE)
     except metadata.PackageNotFoundError:
         version = "of unknown version"
     if version != PACKAGE_VERSION:
-        raise WakeModelError(f"{PACKAGE} {version} is installed, which contains other wake-word graphs: {REMEDY}")
+        raise LocalModelError(f"{PACKAGE} {version} is installed, which contains other wake-word graphs: {REMEDY}")
     return Path(spec.submodule_search_locations[0], "resources", "models")
 
 
 def _graph(path: Path) -> Graph:
     content = _read(path)
     if path.suffix == _TFLITE or content[4:8] == b"TFL3":
-        raise WakeModelError(f"{path} is a TensorFlow Lite graph: set wake.model to the ONNX file of the same word")
+        raise LocalModelError(f"{path} is a TensorFlow Lite graph: set wake.model to the ONNX file of the same word")
     if content.startswith(b"version https://git-lfs"):
-        raise WakeModelError(f"{path} is a Git LFS pointer instead of the graph: run git lfs pull where you got it")
+        raise LocalModelError(f"{path} is a Git LFS pointer instead of the graph: run git lfs pull where you got it")
     _verify(path, content, _SHA256.get(path.name))
     return Graph(content, {name: _weights(path, name) for name in _kept_elsewhere(content)})
 
@@ -143,7 +143,7 @@ def _weights(graph: Path, name: str) -> bytes:
     """Return a file beside a graph, verified."""
     path = graph.with_name(name) if Path(name).name == name else None
     if path is None or not path.is_file():
-        raise WakeModelError(f"{graph} keeps its weights in {name}: put that file beside it, with its digest")
+        raise LocalModelError(f"{graph} keeps its weights in {name}: put that file beside it, with its digest")
     content = _read(path)
     _verify(path, content, None, _digest_file(graph))
     return content
@@ -153,7 +153,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise WakeModelError(f"cannot read {path}: {error.strerror}") from error
+        raise LocalModelError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _verify(path: Path, content: bytes, expected: str | None, *more: Path) -> None:
@@ -163,12 +163,12 @@ def _verify(path: Path, content: bytes, expected: str | None, *more: Path) -> No
     writes it, with or without ``--tag``, for one file or several.
 
     Raises:
-        WakeModelError: The digest differs, or there is none.
+        LocalModelError: The digest differs, or there is none.
     """
     expected = expected or _expected_digest(path, (_digest_file(path), *more))
     found = hashlib.sha256(content).hexdigest()
     if found != expected:
-        raise WakeModelError(f"{path} is altered: its sha256 is {found[:8]}…, not {expected[:8]}…")
+        raise LocalModelError(f"{path} is altered: its sha256 is {found[:8]}…, not {expected[:8]}…")
 
 
 def _digest_file(path: Path) -> Path:
@@ -180,11 +180,11 @@ def _expected_digest(path: Path, files: Sequence[Path]) -> str:
     remedy = f"sha256sum {path} > {files[0]}"
     there = [file for file in files if file.is_file()]
     if not there:
-        raise WakeModelError(f"{path} has no digest beside it: run {remedy}")
+        raise LocalModelError(f"{path} has no digest beside it: run {remedy}")
     for file in there:
         if (digest := _digest_in(file, path.name, sole=file == files[0])) is not None:
             return digest
-    raise WakeModelError(f"{there[0]} holds no sha256 of {path.name}: run {remedy}")
+    raise LocalModelError(f"{there[0]} holds no sha256 of {path.name}: run {remedy}")
 
 
 def _digest_in(file: Path, name: str, *, sole: bool) -> str | None:
@@ -192,7 +192,7 @@ def _digest_in(file: Path, name: str, *, sole: bool) -> str | None:
     try:
         text = decoded(file.read_bytes())
     except OSError as error:
-        raise WakeModelError(f"cannot read {file}: {error.strerror}") from error
+        raise LocalModelError(f"cannot read {file}: {error.strerror}") from error
     digests = {line: found[0] for line in text.splitlines() if (found := _DIGEST.search(line))}
     ends = re.compile(rf"(?<![^\s*(/\\]){re.escape(name)}(?=\s*$|\))")
     named = [digest for line, digest in digests.items() if ends.search(line)]

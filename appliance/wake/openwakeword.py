@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from appliance.errors import ApplianceError, WakeModelError, translated
+from appliance.errors import ApplianceError, LocalModelError, translated
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.wake.detector import Detector, Rule
 from appliance.wake.models import Graph, Graphs
@@ -56,7 +56,7 @@ class OpenWakeWordEngine:
         """Load the graphs and warm them up: takes tenths of a second on a laptop, seconds on a small Pi.
 
         Raises:
-            WakeModelError: The ONNX runtime is not installed, or a graph is not usable.
+            LocalModelError: The ONNX runtime is not installed, or a graph is not usable.
         """
         self._pipeline = _Pipeline(graphs)
         self._detector = Detector(rule)
@@ -70,7 +70,7 @@ class OpenWakeWordEngine:
         """See `WakeEngine.feed`.
 
         Raises:
-            WakeModelError: A graph could not be computed.
+            LocalModelError: A graph could not be computed.
         """
         self._align(start)
         self._next = SampleIndex(start + len(samples))
@@ -167,7 +167,7 @@ def _window(classifier: _Graph) -> int:
         case (_, int(window), 96), (_, 1):
             return window
         case takes, gives:
-            raise WakeModelError(
+            raise LocalModelError(
                 f"the graph {classifier.name} takes {takes} and gives {gives}: no classifier of one wake word"
             )
 
@@ -185,9 +185,9 @@ def _runtime() -> tuple[ModuleType, Mapping[type[Exception], type[ApplianceError
         import onnxruntime  # noqa: PLC0415
         from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
     except ImportError as error:
-        raise WakeModelError(f"the wake word needs the ONNX runtime: {error}") from error
+        raise LocalModelError(f"the wake word needs the ONNX runtime: {error}") from error
     foreign = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    return onnxruntime, dict.fromkeys(foreign, WakeModelError)
+    return onnxruntime, dict.fromkeys(foreign, LocalModelError)
 
 
 def _push(ring: npt.NDArray[np.float32], new: npt.NDArray[Any]) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 from appliance import log
 from appliance.audio.ports import Block
 from appliance.clock import loop_time
-from appliance.errors import WakeModelError
+from appliance.errors import LocalModelError
 from appliance.units import UPLINK, Seconds
 from appliance.wake.ports import Detection, Score, WakeEngine
 
@@ -49,7 +49,7 @@ class WakeWordRunner:
         self._queue = _BlockQueue()
         self._logged_dropped, self._logged_at = 0, -inf
         self._ended = asyncio.Event()
-        self._error: WakeModelError | None = None
+        self._error: LocalModelError | None = None
 
     @property
     def dropped_samples(self) -> int:
@@ -83,7 +83,7 @@ class WakeWordRunner:
         At the end the thread is joined: that takes as long as the block that it is busy with.
 
         Raises:
-            WakeModelError: The engine has failed.
+            LocalModelError: The engine has failed.
         """
         try:
             with self._working(asyncio.get_running_loop()):
@@ -126,8 +126,8 @@ class WakeWordRunner:
             self._on_detection(detection)
 
     def _fail(self, error: Exception) -> None:
-        if not isinstance(error, WakeModelError):
-            failure = WakeModelError(f"the wake-word engine failed: {error!r}")
+        if not isinstance(error, LocalModelError):
+            failure = LocalModelError(f"the wake-word engine failed: {error!r}")
             failure.__cause__ = error
             error = failure
         self._error = error

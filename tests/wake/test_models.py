@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.errors import WakeModelError
+from appliance.errors import LocalModelError
 from appliance.wake import models
 from appliance.wake.models import Graph
 from tests.support import onnx_files
@@ -54,7 +54,7 @@ def test_the_words_of_the_package_are_found_and_verified_without_importing_it(wo
 
 def test_an_unknown_word_is_answered_with_what_was_meant_and_what_there_is(tmp_path):
     own_model(tmp_path, "hey_marvin")
-    with pytest.raises(WakeModelError) as raised:
+    with pytest.raises(LocalModelError) as raised:
         models.load("hey_jarvs", tmp_path)
     assert str(raised.value) == (
         'unknown wake word "hey_jarvs": did you mean hey_jarvis? '
@@ -63,13 +63,13 @@ def test_an_unknown_word_is_answered_with_what_was_meant_and_what_there_is(tmp_p
 
 
 def test_a_word_like_no_other_is_answered_without_a_guess():
-    with pytest.raises(WakeModelError, match=r'^unknown wake word "computer": choose one of alexa, '):
+    with pytest.raises(LocalModelError, match=r'^unknown wake word "computer": choose one of alexa, '):
         models.load("computer")
 
 
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(WakeModelError, match=r"not installed: pip install --no-deps openwakeword==0\.5\.1$"):
+    with pytest.raises(LocalModelError, match=r"not installed: pip install --no-deps openwakeword==0\.5\.1$"):
         models.load("alexa")
 
 
@@ -78,20 +78,20 @@ def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
 )
 def test_a_package_that_carries_other_graphs_is_refused_by_its_version(carrier, version, named):
     carrier(version)
-    with pytest.raises(WakeModelError, match=f"^openwakeword {named} is installed, .*: pip install"):
+    with pytest.raises(LocalModelError, match=f"^openwakeword {named} is installed, .*: pip install"):
         models.load("alexa")
 
 
 def test_an_altered_graph_is_refused(carrier):
     folder = carrier("0.5.1")
     (folder / "melspectrogram.onnx").write_bytes(b"altered")
-    with pytest.raises(WakeModelError, match=r"melspectrogram\.onnx is altered: its sha256 is \w{8}…, not ba2b0e0f…$"):
+    with pytest.raises(LocalModelError, match=r"melspectrogram\.onnx is altered: its sha256 is \w{8}…, not ba2b0e0f…$"):
         models.load("alexa")
 
 
 def test_a_graph_that_is_not_there_is_refused(carrier):
     carrier("0.5.1")
-    with pytest.raises(WakeModelError, match=r"^cannot read .*melspectrogram\.onnx: No such file or directory$"):
+    with pytest.raises(LocalModelError, match=r"^cannot read .*melspectrogram\.onnx: No such file or directory$"):
         models.load("alexa")
 
 
@@ -109,16 +109,16 @@ def test_a_graph_of_the_installers_own_is_found_by_name_and_by_path(tmp_path):
 def test_a_graph_of_the_installers_own_needs_its_digest(tmp_path):
     path = own_model(tmp_path, "hey_marvin")
     path.write_bytes(b"another graph")
-    with pytest.raises(WakeModelError, match=r"hey_marvin\.onnx is altered"):
+    with pytest.raises(LocalModelError, match=r"hey_marvin\.onnx is altered"):
         models.load("hey_marvin", tmp_path)
     path.with_name("hey_marvin.onnx.sha256").unlink()
-    with pytest.raises(WakeModelError, match=r"hey_marvin\.onnx has no digest beside it: run sha256sum "):
+    with pytest.raises(LocalModelError, match=r"hey_marvin\.onnx has no digest beside it: run sha256sum "):
         models.load("hey_marvin", tmp_path)
 
 
 def test_a_file_in_the_own_folder_comes_before_the_package_and_is_held_to_the_same_digest(tmp_path):
     own_model(tmp_path, "melspectrogram")
-    with pytest.raises(WakeModelError, match=r"melspectrogram\.onnx is altered"):
+    with pytest.raises(LocalModelError, match=r"melspectrogram\.onnx is altered"):
         models.load("alexa", tmp_path)
 
 
@@ -153,7 +153,7 @@ def test_a_digest_is_read_however_it_was_written(tmp_path, written, encoding):
 def test_a_file_without_the_digest_is_refused(tmp_path, text):
     path = own_model(tmp_path, "hey_marvin")
     path.with_name("hey_marvin.onnx.sha256").write_text(text)
-    with pytest.raises(WakeModelError, match=r"sha256 holds no sha256 of hey_marvin\.onnx: run sha256sum "):
+    with pytest.raises(LocalModelError, match=r"sha256 holds no sha256 of hey_marvin\.onnx: run sha256sum "):
         models.load("hey_marvin", tmp_path)
 
 
@@ -166,7 +166,7 @@ def test_weights_beside_a_graph_come_with_it_and_are_verified_as_well(tmp_path):
     path = onnx_files.save(tmp_path, "hey_marvin", "as_exported.onnx.data")
     weights, own = tmp_path / "as_exported.onnx.data", tmp_path / "hey_marvin.onnx.sha256"
     own.write_text(digests(path))
-    with pytest.raises(WakeModelError, match=r"holds no sha256 of as_exported|as_exported\.onnx\.data has no digest"):
+    with pytest.raises(LocalModelError, match=r"holds no sha256 of as_exported|as_exported\.onnx\.data has no digest"):
         models.load("hey_marvin", tmp_path)
     own.write_text(digests(path, weights))
     assert models.load("hey_marvin", tmp_path).classifier.weights == {weights.name: weights.read_bytes()}
@@ -174,10 +174,10 @@ def test_weights_beside_a_graph_come_with_it_and_are_verified_as_well(tmp_path):
     (tmp_path / "as_exported.onnx.data.sha256").write_text(digests(weights))
     assert models.load(str(path)).classifier.weights == {weights.name: weights.read_bytes()}
     weights.write_bytes(weights.read_bytes()[::-1] + b"\1")
-    with pytest.raises(WakeModelError, match=r"as_exported\.onnx\.data is altered"):
+    with pytest.raises(LocalModelError, match=r"as_exported\.onnx\.data is altered"):
         models.load("hey_marvin", tmp_path)
     weights.unlink()
-    with pytest.raises(WakeModelError, match=r"keeps its weights in as_exported\.onnx\.data: put that file beside it"):
+    with pytest.raises(LocalModelError, match=r"keeps its weights in as_exported\.onnx\.data: put that file beside it"):
         models.load("hey_marvin", tmp_path)
 
 
@@ -190,7 +190,7 @@ def test_no_graph_fetches_its_weights_from_another_folder(tmp_path, elsewhere):
     path = onnx_files.save(folder, "hey_marvin", "local.data")
     path.write_bytes(path.read_bytes().replace(b"\x0alocal.data", bytes([len(elsewhere)]) + elsewhere.encode()))
     (folder / "hey_marvin.onnx.sha256").write_text(digests(path))
-    with pytest.raises(WakeModelError, match="keeps its weights in"):
+    with pytest.raises(LocalModelError, match="keeps its weights in"):
         models.load("hey_marvin", folder)
 
 
@@ -206,5 +206,5 @@ def test_no_graph_fetches_its_weights_from_another_folder(tmp_path, elsewhere):
 def test_a_file_that_is_no_onnx_graph_is_refused_with_what_to_do(tmp_path, file, content, says):
     (tmp_path / file).write_bytes(content)
     for model in ("hey_marvin", file, str(tmp_path / file)):
-        with pytest.raises(WakeModelError, match=says):
+        with pytest.raises(LocalModelError, match=says):
             models.load(model, tmp_path)

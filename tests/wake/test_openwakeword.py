@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.errors import WakeModelError
+from appliance.errors import LocalModelError
 from appliance.units import Pcm, SampleIndex
 from appliance.wake.detector import THRESHOLDS, rule_for
 from appliance.wake.models import Graph, Graphs, load
@@ -168,13 +168,13 @@ def test_the_package_and_what_it_would_import_stay_out():
 
 def test_a_file_that_is_no_graph_is_refused():
     good = load(RHASSPY)
-    with pytest.raises(WakeModelError, match=r"^the graph hey_rhasspy cannot be used: "):
+    with pytest.raises(LocalModelError, match=r"^the graph hey_rhasspy cannot be used: "):
         OpenWakeWordEngine(Graphs(RHASSPY, good.melspectrogram, good.embedding, Graph(b"no graph")), rule_for(RHASSPY))
 
 
 def test_a_graph_that_is_no_classifier_is_refused():
     good = load(RHASSPY)
-    with pytest.raises(WakeModelError, match=r"no classifier of one wake word$"):
+    with pytest.raises(LocalModelError, match=r"no classifier of one wake word$"):
         OpenWakeWordEngine(Graphs("odd", good.melspectrogram, good.embedding, good.embedding), rule_for("odd"))
 
 

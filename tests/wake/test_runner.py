@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from appliance.audio.ports import Block
-from appliance.errors import WakeModelError
+from appliance.errors import LocalModelError
 from appliance.units import Pcm, SampleIndex, Seconds
 from appliance.wake.ports import Detection, Score
 from appliance.wake.runner import QUEUE_SAMPLES, WakeWordRunner
@@ -107,7 +107,7 @@ async def test_without_a_thread_a_failed_engine_ends_the_run_and_spares_the_micr
         runner.feed(block(0))
         runner.feed(block(1))
 
-    with pytest.raises(WakeModelError, match=r"^the wake-word engine failed: ZeroDivisionError\('oops'\)$") as raised:
+    with pytest.raises(LocalModelError, match=r"^the wake-word engine failed: ZeroDivisionError\('oops'\)$") as raised:
         await asyncio.gather(runner.run(), capture())
     assert isinstance(raised.value.__cause__, ZeroDivisionError)
 
@@ -189,10 +189,10 @@ async def test_a_result_that_the_thread_has_too_late_is_not_delivered():
 
 @pytest.mark.realtime
 async def test_a_failed_engine_ends_the_run_from_its_thread():
-    runner = WakeWordRunner(BrokenEngine(WakeModelError("the graph is gone")), lambda _: None)
+    runner = WakeWordRunner(BrokenEngine(LocalModelError("the graph is gone")), lambda _: None)
     runner.feed(block(0))
     async with asyncio.timeout(30):
-        with pytest.raises(WakeModelError, match=r"^the graph is gone$"):
+        with pytest.raises(LocalModelError, match=r"^the graph is gone$"):
             await runner.run()
     runner.feed(block(1))
     assert runner.dropped_samples == 0

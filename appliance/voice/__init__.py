@@ -1,0 +1,1 @@
+"""Detection of speech on the device."""
