@@ -15,7 +15,7 @@ import numpy.typing as npt
 from appliance.audio.echo.canceller import BLOCK, EchoCanceller
 from appliance.audio.echo.reference import PlayedReference
 from appliance.audio.resample import Resampler
-from appliance.simulator.room import Room, heard
+from appliance.simulator.room.acoustics import Acoustics, heard
 from appliance.units import REPLY, UPLINK, AudioFormat, Hz
 from tests.benchmarks.figures import Figure
 
@@ -64,7 +64,9 @@ def _cancel(*, jump: bool) -> tuple[Sound, Sound, float]:
     # A speaker that is fast plays the same frames in less time.
     fast = Resampler(AudioFormat(Hz(round(REPLY.rate_hz * 1e3 * (1 + PPM * 1e-6)))), Hz(round(UPLINK.rate_hz * 1e3)))
     whole = np.concatenate((fast.feed(np.rint(speech * FULL_SCALE).astype(np.int16)), fast.finish())) / FULL_SCALE
-    captured = ECHO * heard(np.concatenate((np.zeros(UPLINK.frames(DELAY_S)), whole)), Room().response(0.3, seed=3))
+    captured = ECHO * heard(
+        np.concatenate((np.zeros(UPLINK.frames(DELAY_S)), whole)), Acoustics().response(0.3, seed=3)
+    )
     captured += NOISE * np.random.default_rng(1).standard_normal(len(captured))
     if jump:
         at = UPLINK.frames(JUMPS_AT_S)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from appliance.audio.echo.canceller import BLOCK, CONVERGED_DB, EchoCanceller
-from appliance.simulator.room import Room, heard
+from appliance.simulator.room.acoustics import Acoustics, heard
 
 RATE = 16_000
 Sound = np.ndarray
@@ -36,7 +36,7 @@ def reference() -> Sound:
 
 @pytest.fixture(scope="module")
 def echo(reference: Sound) -> Sound:
-    return 0.15 * heard(reference, Room().response(0.3, seed=1))
+    return 0.15 * heard(reference, Acoustics().response(0.3, seed=1))
 
 
 def test_an_echo_is_gone_within_seconds(reference: Sound, echo: Sound):

@@ -13,14 +13,17 @@ import numpy.typing as npt
 from appliance.units import UPLINK
 
 SOUND_M_PER_S: Final = 343.0
+BLOCK: Final = UPLINK.frames(0.01)
 
+Sound = npt.NDArray[np.floating]
+"""Mono samples between -1 and 1."""
 Response = npt.NDArray[np.float64]
 """Amplitudes at 16 kHz, shape (taps,); a source at one metre in the open has one tap of 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """A living room."""
+class Acoustics:
+    """Size and reverberation of a room; by default, of a living room."""
 
     volume_m3: float = 40.0
     rt60_s: float = 0.45
@@ -39,7 +42,31 @@ class Room:
         return tail
 
 
-def heard(sound: npt.NDArray[np.floating], response: Response) -> npt.NDArray[np.float64]:
+def heard(sound: Sound, response: Response) -> npt.NDArray[np.float64]:
     """Return a sound as the microphone hears it, as long as the sound itself."""
     length = len(sound) + len(response)
     return np.fft.irfft(np.fft.rfft(sound, length) * np.fft.rfft(response, length), length)[: len(sound)]
+
+
+class Reverberation:
+    """`heard`, `BLOCK` samples at a time: partitioned convolution, without delay."""
+
+    def __init__(self, response: Response) -> None:
+        partitions = -(-len(response) // BLOCK)
+        taps = np.zeros(partitions * BLOCK)
+        taps[: len(response)] = response
+        filters = np.fft.rfft(taps.reshape(partitions, BLOCK), 2 * BLOCK)
+        self._filters = np.concatenate((filters, filters))
+        self._inputs = np.zeros((partitions, BLOCK + 1), np.complex128)
+        self._newest = 0
+        self._last = np.zeros(BLOCK)
+
+    def feed(self, block: Sound) -> npt.NDArray[np.float64]:
+        """Return the next block as it is heard."""
+        count = len(self._inputs)
+        self._newest = (self._newest + 1) % count
+        self._inputs[self._newest] = np.fft.rfft(np.concatenate((self._last, block)))
+        self._last = np.array(block, np.float64)
+        # Row r holds the block of (newest - r) blocks ago, and meets the filter's partition of that age.
+        filters = self._filters[::-1][count - 1 - self._newest : 2 * count - 1 - self._newest]
+        return np.fft.irfft(np.einsum("pk,pk->k", self._inputs, filters))[BLOCK:]

@@ -1,0 +1,1 @@
+"""A room around the appliance: its speaker, its microphone, and people."""
