@@ -1,11 +1,12 @@
 """The adapters that the daemon works with; `appliance.app` chooses them."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from appliance.audio.ports import Microphone, Speaker
+from appliance.audio.worker.messages import Opened
 from appliance.button.ports import Button
 from appliance.indicator.ports import Light
 from appliance.live.ports import LinkConnector, Store, TokenSource
@@ -35,6 +36,8 @@ class Adapters:
     """The directory of the control socket; None for no socket."""
     engine: Callable[[], Coroutine[Any, Any, None]] | None = None
     """Runs the audio worker that microphone and speaker need; None if they need none."""
+    cards: Callable[[], Sequence[Opened]] = tuple
+    """Returns the sound cards that run."""
     enrolment: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
     """Runs the token manager and calls back once the device is enrolled; None if tokens need neither."""
     wake_in_thread: bool = True

@@ -98,6 +98,7 @@ async def _choose(settings: Settings, registry: Registry) -> Adapters:
         microphone=_microphone(settings, engine),
         speaker=_speaker(settings, engine),
         engine=None if engine is None else engine.run,
+        cards=lambda: () if engine is None else engine.cards,
         wake=wake_engine(settings),
         light=_light(settings, chip),
         button=_button(settings, chip),

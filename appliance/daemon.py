@@ -56,7 +56,9 @@ from appliance.live.usage.recorder import UsageRecorder
 from appliance.observers import Observers
 from appliance.service.control_socket import ControlSocket
 from appliance.service.device_supervisor import DeviceSupervisor
+from appliance.service.status import DaemonStatus
 from appliance.service.watchdog import Freshness, Watchdog
+from appliance.status import StatusReporter
 from appliance.tools.runner import ToolRunner
 from appliance.units import UPLINK, Epoch, Seconds
 from appliance.wake.ports import Detection
@@ -135,6 +137,8 @@ class Appliance:
         self._button = DeviceSupervisor(Fault.BUTTON, self._run_button, self._post, observers.on_error)
         self._light = DeviceSupervisor(Fault.LIGHT, self._run_light, self._post, observers.on_error)
         self._enrolment = DeviceSupervisor(Fault.ENROLMENT, self._run_enrolment, self._post, observers.on_error)
+        self._devices = (self._microphone, self._speaker, self._wake, self._button, self._light, self._enrolment)
+        self._status = StatusReporter(settings, chosen.cards, self._devices)
 
     def end_conversation(self) -> None:
         """End the conversation after the current reply."""
@@ -153,6 +157,10 @@ class Appliance:
         _, effects = step(self.conversation.context, event)
         self._post(event)
         return next((effect.reason for effect in effects if isinstance(effect, Ignored)), None)
+
+    def status(self) -> DaemonStatus:
+        """Return how the daemon stands."""
+        return self._status.status(self.conversation.context)
 
     def forget(self) -> None:
         """Start the next conversation without the transcript of this one."""
@@ -182,7 +190,7 @@ class Appliance:
                     ("light-player", self._player.run()),
                     ("light", self._light.run()),
                     ("enrolment", self._enrolment.run()),
-                    ("control-socket", ControlSocket(self._chosen.runtime, self.send_text).run()),
+                    ("control-socket", ControlSocket(self._chosen.runtime, self.send_text, self.status).run()),
                     ("watchdog", self._make_watchdog().run()),
                     ("start", self._become_ready()),
                 )
@@ -255,7 +263,7 @@ class Appliance:
             await self._chosen.enrolment(self._enrolment.report_alive)
 
     def _recover(self) -> None:
-        for one in (self._microphone, self._speaker, self._wake, self._button, self._light, self._enrolment):
+        for one in self._devices:
             one.recover()
 
     # What happens
@@ -304,6 +312,7 @@ class Appliance:
         status = describe(moment.after)
         if status != describe(moment.before) and moment.after.state is not State.STOPPED:
             self._chosen.manager.status(status)
+        self._status.on_moment(moment)
         self._observers.on_moment(moment)
 
     def _on_error(self, error: ApplianceError) -> None:

@@ -32,13 +32,13 @@ class ExitCode(IntEnum):
     NOTHING_HEARD = 3
     """The input ended without a wake word."""
     UNFIT = 4
-    """`appliance doctor` has found a problem."""
+    """`appliance doctor` has found a problem, or `appliance status` tells of a fault."""
     DATA = 65
     """A file has the wrong content."""
     NO_INPUT = 66
-    """A file or device is missing."""
+    """A file or device is missing, or no daemon runs."""
     UNAVAILABLE = 69
-    """A server does not answer."""
+    """A server or the daemon does not answer."""
     CANNOT_WRITE = 73
     """A result cannot be written."""
     REFUSED = 77

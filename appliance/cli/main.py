@@ -102,9 +102,14 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_provisioning(commands)
 
+    status = commands.add_parser("status", help="show how the running appliance stands, and what to do about faults")
+    status.add_argument("--json", action="store_true", help="print JSON")
+    _add_runtime(status)
+    status.set_defaults(command=_status)
+
     say = commands.add_parser("say", help="send text to the running appliance, which answers aloud")
     say.add_argument("words", nargs="+", metavar="WORD", help="the text; - reads it from standard input")
-    say.add_argument("--runtime", metavar="DIR", type=Path, help="the daemon's runtime directory (default: the unit's)")
+    _add_runtime(say)
     say.set_defaults(command=_say)
 
     demo = commands.add_parser("demo", help="hold one conversation on a recording, and draw it")
@@ -143,6 +148,12 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         type=Path,
         help=f"settings in TOML; with its drop-ins in FILE.d/ (default: {DEFAULT_CONFIG}, if it exists)",
+    )
+
+
+def _add_runtime(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runtime", metavar="DIR", type=Path, help="the daemon's runtime directory (default: the unit's)"
     )
 
 
@@ -225,8 +236,16 @@ def _forget(arguments: argparse.Namespace) -> int:
     return forget_command(_device(arguments), ask=not arguments.yes)
 
 
+def _status(arguments: argparse.Namespace) -> int:
+    from appliance.cli.commands.status import status_command  # noqa: PLC0415  as above
+    from appliance.service.control_client import RUNTIME  # noqa: PLC0415  as above
+
+    return status_command(arguments.runtime or RUNTIME, as_json=arguments.json)
+
+
 def _say(arguments: argparse.Namespace) -> int:
-    from appliance.cli.commands.say import RUNTIME, say_command  # noqa: PLC0415  as above
+    from appliance.cli.commands.say import say_command  # noqa: PLC0415  as above
+    from appliance.service.control_client import RUNTIME  # noqa: PLC0415  as above
 
     return say_command(arguments.words, arguments.runtime or RUNTIME)
 

@@ -175,6 +175,11 @@ def pattern_of(state: State, kind: Trouble | Fault | None = None) -> Pattern:
     return pattern
 
 
+def meaning_of(state: State, kind: Trouble | Fault | None = None) -> str:
+    """Return what a state means, in words for the household."""
+    return _MEANINGS[kind if kind is not None and state in {State.TROUBLE, State.FAULT} else state]
+
+
 def look_at(state: State, seconds_in_state: float, kind: Trouble | Fault | None = None) -> Look:
     """Return the look of a light this long after the state began."""
     pattern = pattern_of(state, kind)
@@ -198,8 +203,8 @@ def describe() -> Iterator[LightRow]:
     kinds: dict[State, type[Trouble | Fault]] = {State.TROUBLE: Trouble, State.FAULT: Fault}
     for state in State:
         for kind in kinds.get(state, ()):
-            yield LightRow(state, described(pattern_of(state, kind)), _MEANINGS[kind], kind)
-        yield LightRow(state, described(pattern_of(state)), _MEANINGS[state])
+            yield LightRow(state, described(pattern_of(state, kind)), meaning_of(state, kind), kind)
+        yield LightRow(state, described(pattern_of(state)), meaning_of(state))
 
 
 def described(pattern: Pattern) -> str:

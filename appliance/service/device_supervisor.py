@@ -24,7 +24,9 @@ class DeviceSupervisor:
         on_error: Callable[[DeviceError], None],
     ) -> None:
         """``on_error`` gets the reason of a failure, before `FaultRaised` is posted."""
-        self._fault = fault
+        self.fault = fault
+        self.reason = ""
+        """The newest failure, in one line."""
         self._run = run
         self._post = post
         self._on_error = on_error
@@ -37,8 +39,8 @@ class DeviceSupervisor:
         self._known.set()
         if self._failed:
             self._failed = False
-            log.event("device.back", device=self._fault.value)
-            self._post(FaultCleared(self._fault))
+            log.event("device.back", device=self.fault.value)
+            self._post(FaultCleared(self.fault))
 
     def recover(self) -> None:
         """Retry now, if the device has failed."""
@@ -47,7 +49,7 @@ class DeviceSupervisor:
     def fail_if_unknown(self) -> None:
         """Count the device as failed if it has neither worked nor failed yet."""
         if not self._known.is_set():
-            self._failure(DeviceError(f"the {self._fault.value} does not answer"), FIRST_RETRY_S)
+            self._failure(DeviceError(f"the {self.fault.value} does not answer"), FIRST_RETRY_S)
 
     async def wait_until_known(self) -> None:
         """Wait until the device has worked, or failed, for the first time."""
@@ -71,12 +73,13 @@ class DeviceSupervisor:
 
     def _failure(self, error: DeviceError, retry_s: float) -> float:
         """Report a failure once; return how long to wait before the next try."""
+        self.reason = str(error)
         self._known.set()
         if self._failed:
-            log.event("device.still-failing", level="debug", device=self._fault.value, reason=str(error))
+            log.event("device.still-failing", level="debug", device=self.fault.value, reason=str(error))
             return min(retry_s * 2, LAST_RETRY_S)
         self._failed = True
-        log.event("device.failed", level="error", device=self._fault.value, reason=str(error))
+        log.event("device.failed", level="error", device=self.fault.value, reason=str(error))
         self._on_error(error)
-        self._post(FaultRaised(self._fault))
+        self._post(FaultRaised(self.fault))
         return FIRST_RETRY_S

@@ -151,6 +151,11 @@ class WorkerSupervisor:
         """Process id of the worker, if one runs."""
         return self._process.pid if self._process else None
 
+    @property
+    def cards(self) -> tuple[Opened, ...]:
+        """The cards that run."""
+        return tuple(card.running for card in self._cards.values() if card.running is not None)
+
     async def run(self) -> None:
         """Keep a worker running until cancelled; pause before the next one where several end soon."""
         loop, failures = asyncio.get_running_loop(), 0

@@ -7,7 +7,6 @@ from typing import Final
 
 from appliance import app
 from appliance.cli.commands.doctor import show_findings
-from appliance.cli.commands.say import RUNTIME
 from appliance.config.schema import Settings
 from appliance.core.state import Mode
 from appliance.doctor import devices
@@ -15,6 +14,7 @@ from appliance.doctor.finding import Finding, Severity
 from appliance.errors import ApplianceError, ExitCode, InputError, LinkAction, LinkError, Owner
 from appliance.live.ports import LinkConnector, Request, TokenSource
 from appliance.net.event_loop import run
+from appliance.service.control_client import RUNTIME
 from appliance.service.control_socket import SOCKET
 
 _ADVICE: Final = {

@@ -4,8 +4,6 @@ import asyncio
 import io
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,18 +11,9 @@ import pytest
 from appliance.cli import main as cli
 from appliance.errors import ExitCode
 from appliance.service.control_socket import MAX_TEXT, SOCKET, ControlSocket
+from tests.cli.commands.control import no_status, serving
 
 pytestmark = pytest.mark.realtime
-
-
-@asynccontextmanager
-async def serving(directory: Path, say: Callable[[str], str | None]) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(ControlSocket(directory, say).run())
-        while not (directory / SOCKET).exists():
-            await asyncio.sleep(0.005)
-        yield
-        task.cancel()
 
 
 def say(directory: Path, *words: str) -> int:
@@ -45,7 +34,7 @@ async def test_the_socket_is_gone_with_the_daemon_and_one_that_a_crash_has_left_
         left.bind(str(tmp_path / SOCKET))
 
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(ControlSocket(tmp_path, lambda _: None).run())
+        task = group.create_task(ControlSocket(tmp_path, lambda _: None, no_status).run())
         await asyncio.sleep(0.05)
         code = await asyncio.to_thread(say, tmp_path, "hello")
         task.cancel()
@@ -55,8 +44,8 @@ async def test_the_socket_is_gone_with_the_daemon_and_one_that_a_crash_has_left_
 
 async def test_the_daemon_goes_on_without_a_socket_where_none_can_be_created(tmp_path: Path):
     (tmp_path / SOCKET).mkdir()
-    await ControlSocket(tmp_path, lambda _: None).run()
-    await ControlSocket(tmp_path / "absent", lambda _: None).run()
+    await ControlSocket(tmp_path, lambda _: None, no_status).run()
+    await ControlSocket(tmp_path / "absent", lambda _: None, no_status).run()
 
 
 async def test_what_cannot_be_done_now_is_one_line_with_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -66,7 +55,9 @@ async def test_what_cannot_be_done_now_is_one_line_with_its_reason(tmp_path: Pat
     assert capsys.readouterr().err == "appliance: error: the appliance cannot answer now: the button is held\n"
 
 
-@pytest.mark.parametrize("question", [b"", b"{", b'{"say": 7}', b'{"sing": "hello"}', b"x" * 40_000])
+@pytest.mark.parametrize(
+    "question", [b"", b"{", b'{"say": 7}', b'{"sing": "hello"}', b'{"show": "keys"}', b"x" * 40_000]
+)
 async def test_whatever_is_asked_is_answered_and_does_no_harm(tmp_path: Path, question: bytes):
     said: list[str] = []
 

@@ -1,0 +1,33 @@
+"""How the daemon says that it stands."""
+
+import asyncio
+
+from appliance.core.events import Fault
+from appliance.core.state import State
+from tests.support.household import Household, reach
+
+
+async def test_it_tells_its_state_and_since_when():
+    household = Household()
+    async with household.living() as appliance:
+        await reach(appliance, State.IDLE)
+        await asyncio.sleep(90)
+        status = appliance.status()
+    assert (status.state, status.faults) == (State.IDLE, ())
+    assert status.meaning.startswith("ready for the wake word")
+    assert 89 < status.state_s < 95 < status.running_s + 10
+
+
+async def test_a_fault_comes_with_its_reason_and_what_to_do():
+    household = Household()
+    async with household.living() as appliance:
+        await reach(appliance, State.IDLE)
+        household.microphone.broken = True
+        await reach(appliance, State.FAULT)
+        (fault,) = appliance.status().faults
+        assert (fault.part, fault.reason) == (Fault.MICROPHONE, "unplugged")
+        assert "appliance devices" in fault.remedy
+        assert appliance.status().meaning == "the microphone is missing or has failed"
+        household.microphone.broken = False
+        await reach(appliance, State.IDLE)
+        assert appliance.status().faults == ()
