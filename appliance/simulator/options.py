@@ -1,5 +1,6 @@
 """The options of the simulator."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -10,6 +11,7 @@ from appliance.simulator.contract.messages import INVALID_ARGUMENT
 from appliance.simulator.model.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.model.turn import TranscriptTiming
 from appliance.simulator.scenario.file import Scenario
+from appliance.voice.ports import VoiceDetector
 
 DEFAULT_API_KEY: Final = "simulator"
 """Not a secret: it opens nothing but a simulator."""
@@ -57,6 +59,8 @@ class SimulatorOptions:
     speed: float = 4.0
     """Reply audio is sent this many times faster than it plays."""
     voice_activity: VoiceActivity = VoiceActivity.BY_MODEL
+    voice_detector: Callable[[], VoiceDetector] | None = None
+    """What each connection hears the person with; None: the person is whatever is louder than the noise."""
     transcripts: TranscriptTiming = TranscriptTiming.PROMPT
     """When the person's transcript comes, if the set-up asks for it."""
     replies: tuple[Reply, ...] = DEFAULT_SCRIPT

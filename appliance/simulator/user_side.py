@@ -20,7 +20,8 @@ from appliance.simulator.contract.messages import (
     voice_activity,
 )
 from appliance.simulator.model.resumption import Snapshot
-from appliance.simulator.model.speech_detector import Activity, Edge, SpeechDetector
+from appliance.simulator.model.speech_detector import Activity, ActivityDetector, Edge, SpeechDetector
+from appliance.simulator.model.voiced_activity import VoicedActivityDetector
 from appliance.simulator.model_side import ModelSide
 from appliance.simulator.options import VoiceActivity
 from appliance.simulator.scenario.steps import TriggerPoint
@@ -60,7 +61,7 @@ class UserSide:
         self._transport = session.connection.transport
         self._record = session.record
         self._setup = session.setup
-        self._detector = SpeechDetector(self._setup.detection) if self._setup.detection else None
+        self._detector = _activity_detector(session)
         mode = session.service.options.voice_activity
         by_model = mode is VoiceActivity.BY_MODEL and self._setup.rules.voice_activity
         self._sends_voice_activity = by_model or mode is VoiceActivity.SENT
@@ -191,6 +192,14 @@ class UserSide:
         if self._setup.interruptible:
             await self._model.interrupt()
         await self._model.transcribe_early()
+
+
+def _activity_detector(session: SessionContext) -> ActivityDetector | None:
+    """Return what finds the person's speech; None where the client says when they speak."""
+    settings, hear = session.setup.detection, session.service.options.voice_detector
+    if settings is None:
+        return None
+    return SpeechDetector(settings) if hear is None else VoicedActivityDetector(settings, hear())
 
 
 def _resampler(rate_hz: Hz) -> Resampler:

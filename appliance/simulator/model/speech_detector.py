@@ -6,7 +6,7 @@ if its level is well above the floor and above an absolute minimum.
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -39,6 +39,16 @@ class Edge:
     activity: Activity
     at: int
     """Stream position in samples: the first sample of speech, or the one after the last."""
+
+
+class ActivityDetector(Protocol):
+    """A way to find the edges of speech in a stream of 16 kHz mono samples."""
+
+    def feed(self, samples: Pcm) -> list[Edge]:
+        """Take any number of samples; return the edges found."""
+
+    def end_of_stream(self) -> list[Edge]:
+        """End speech, if any: the stream pauses here."""
 
 
 class SpeechDetector:
