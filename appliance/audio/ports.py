@@ -23,6 +23,13 @@ class Block:
     samples: Pcm
     captured_at: Seconds
     """When the last sample was captured."""
+    linear: Pcm | None = None
+    """The same samples with only the linear part of the echo taken away; None: as `samples`."""
+
+    @property
+    def for_wake_word(self) -> Pcm:
+        """Samples for a wake-word engine, which hears better with some echo than after a suppressor."""
+        return self.samples if self.linear is None else self.linear
 
 
 class Microphone(Protocol):

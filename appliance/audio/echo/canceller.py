@@ -85,9 +85,7 @@ class EchoCanceller:
 
         ``reference`` is what was played, earlier than its echo by less than `TAIL_S`; zeros where nothing was.
         """
-        self._reference = np.concatenate((self._reference[BLOCK:], reference))
-        self._references[1:] = self._references[:-1]
-        self._references[0] = np.fft.rfft(self._reference)
+        self.skip(reference)
         if np.mean(self._reference**2) < _SILENCE and np.abs(self._references).max() < 1.0:
             return captured
         echo = np.fft.irfft((self._references * self._filter).sum(axis=0))[BLOCK:]
@@ -98,6 +96,20 @@ class EchoCanceller:
         self._adapt(residual)
         self._measure(captured, residual)
         return residual.astype(np.float32)
+
+    def skip(self, reference: Block) -> None:
+        """Take a reference whose echo was not captured."""
+        self._reference = np.concatenate((self._reference[BLOCK:], reference))
+        self._references[1:] = self._references[:-1]
+        self._references[0] = np.fft.rfft(self._reference)
+
+    def shift(self, blocks: int) -> None:
+        """Go on with a reference that is so many blocks later than before; its echo follows so much sooner."""
+        places = np.arange(_PARTITIONS) + blocks
+        inside = (places >= 0) & (places < _PARTITIONS)
+        moved = np.zeros_like(self._filter)
+        moved[inside] = self._filter[places[inside]]
+        self._filter = moved
 
     def _adapt(self, residual: npt.NDArray[np.floating]) -> None:
         error = np.fft.rfft(np.concatenate((np.zeros(BLOCK), residual)))

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from appliance.units import REPLY, UPLINK, Pcm, Seconds
+from appliance.units import REPLY, UPLINK, AudioFormat, Pcm, Seconds
 
 _LOWEST_HZ: Final = 200
 _HIGHEST_HZ: Final = 4000
@@ -23,6 +23,8 @@ with about a hundred recordings in simulated rooms."""
 _EARLIER_S: Final = 0.3
 """An echo may seem to precede its cause, if the delay in the settings is too long."""
 
+Samples = Pcm | npt.NDArray[np.floating]
+
 
 @dataclass(frozen=True, slots=True)
 class Echo:
@@ -32,16 +34,16 @@ class Echo:
     clarity: float
 
 
-def find_echo(captured: Pcm, played: Pcm, longest_s: float) -> Echo | None:
-    """Return the echo of ``played`` (24 kHz) in ``captured`` (16 kHz) with a delay of up to ``longest_s``.
+def find_echo(captured: Samples, played: Samples, longest_s: float, layout: AudioFormat = REPLY) -> Echo | None:
+    """Return the echo of ``played`` (at the rate of ``layout``) in ``captured`` (16 kHz), up to ``longest_s`` later.
 
     Both begin at the same time. None where no echo is clear, as in silence or in other speech.
     """
-    both_s = max(UPLINK.duration(len(captured)), REPLY.duration(len(played)))
+    both_s = max(UPLINK.duration(len(captured)), layout.duration(len(played)))
     length_s = math.ceil(both_s + longest_s + _EARLIER_S)
     highest = _HIGHEST_HZ * length_s
     spectrum = _spectrum(captured, UPLINK.frames(length_s))[: highest + 1]
-    cross = spectrum * np.conj(_spectrum(played, REPLY.frames(length_s))[: highest + 1])
+    cross = spectrum * np.conj(_spectrum(played, layout.frames(length_s))[: highest + 1])
     cross[: _LOWEST_HZ * length_s] = 0
     loudness = np.abs(cross)
     if not loudness.any():
@@ -56,5 +58,5 @@ def find_echo(captured: Pcm, played: Pcm, longest_s: float) -> Echo | None:
     return Echo(Seconds((at - earlier) / rate_hz), clarity) if clarity >= _CLEAR else None
 
 
-def _spectrum(samples: Pcm, length: int) -> npt.NDArray[np.complexfloating]:
+def _spectrum(samples: Samples, length: int) -> npt.NDArray[np.complexfloating]:
     return np.fft.rfft(samples.astype(np.float32), length)

@@ -8,12 +8,16 @@ import json
 import struct
 from dataclasses import asdict, dataclass, fields
 from enum import Enum, IntEnum
-from typing import Any, ClassVar, Final, Self, get_type_hints
+from math import isnan, nan
+from types import NoneType
+from typing import Any, ClassVar, Final, Self, get_args, get_type_hints
 
 import numpy as np
 
 from appliance.audio.cards.alsa import Availability
 from appliance.audio.cards.devices import Direction
+from appliance.audio.echo.modes import Aec
+from appliance.audio.echo.status import EchoStatus
 from appliance.audio.ports import Block, PlayedPeriod
 from appliance.units import Pcm, Seconds
 
@@ -52,15 +56,18 @@ class WorkerConfig:
     prebuffer_s: float = 0.06
     channel: int | None = None
     """Microphone channel, counted from 1; None: the only one, or two of them mixed."""
+    aec: Aec = Aec.OFF
+    """Resolved: not `Aec.AUTO`."""
 
     def document(self) -> str:
         """Return the configuration as one argument."""
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self) | {"aec": self.aec.value})
 
     @classmethod
     def parse(cls, document: str) -> Self:
         """Parse the result of `document`."""
-        return cls(**json.loads(document))
+        values = json.loads(document)
+        return cls(**(values | {"aec": Aec(values["aec"])}))
 
 
 class Scheduling(Enum):
@@ -108,8 +115,8 @@ class Gain:
     gain: float
 
 
-# Reports of the worker, with `audio.ports.Block`, whose index counts from the worker's first sample, and
-# `audio.ports.PlayedPeriod`.
+# Reports of the worker, with `audio.ports.Block`, whose index counts from the worker's first sample,
+# `audio.ports.PlayedPeriod`, and `audio.echo.status.EchoStatus`, before every heartbeat if there is a canceller.
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +182,7 @@ class Heartbeat:
 
 
 Order = QueueSamples | Complete | Flush | Sound | Gain
-Report = Opened | Refused | Lost | Block | PlayedPeriod | PeriodIncreased | Heartbeat
+Report = Opened | Refused | Lost | Block | PlayedPeriod | PeriodIncreased | EchoStatus | Heartbeat
 Message = Order | Report
 
 _FORMATS: Final[dict[Any, str]] = {int: "q", float: "d", bool: "?"}
@@ -186,7 +193,7 @@ class _Layout:
 
     kinds: ClassVar[tuple[type[Message], ...]] = (
         QueueSamples, Complete, Flush, Sound, Gain, Opened, Refused, Lost, Block, PlayedPeriod, PeriodIncreased,
-        Heartbeat,
+        EchoStatus, Heartbeat,
     )  # fmt: skip
 
     def __init__(self, number: int, kind: type[Message]) -> None:
@@ -195,11 +202,18 @@ class _Layout:
         hints = get_type_hints(kind)
         self.numbers: list[str] = []
         self.enums: dict[str, tuple[Enum, ...]] = {}
-        self.tail: str | None = None
-        self.tail_is_text = False
+        self.optional: list[str] = []
+        """Fields that may be None: of a number, that is NaN on the wire."""
+        self.text: str | None = None
+        self.samples: list[str] = []
+        """Streams of equal length; all but the first may be None."""
         layout = "=B"
         for field in fields(kind):
-            hint = getattr(hints[field.name], "__supertype__", hints[field.name])
+            hint, *optional = (
+                get_args(hints[field.name]) if NoneType in get_args(hints[field.name]) else [hints[field.name]]
+            )
+            hint = getattr(hint, "__supertype__", hint)
+            self.optional += [field.name] * bool(optional)
             if isinstance(hint, type) and issubclass(hint, Enum):
                 self.enums[field.name] = tuple(hint)
                 self.numbers.append(field.name)
@@ -207,31 +221,41 @@ class _Layout:
             elif hint in _FORMATS:
                 self.numbers.append(field.name)
                 layout += _FORMATS[hint]
+            elif hint is str:
+                self.text = field.name
             else:
-                self.tail, self.tail_is_text = field.name, hint is str
-        self.struct = struct.Struct(layout)
+                self.samples.append(field.name)
+        self.struct = struct.Struct(layout + "B" * bool(self.samples))
 
     def pack(self, message: Message) -> bytes:
         values = (getattr(message, name) for name in self.numbers)
         numbers = [
-            self.enums[name].index(value) if name in self.enums else value
+            self.enums[name].index(value) if name in self.enums else (nan if value is None else value)
             for name, value in zip(self.numbers, values, strict=True)
         ]
-        head = self.struct.pack(self.number, *numbers)
-        if self.tail is None:
-            return head
-        tail: str | Pcm = getattr(message, self.tail)
-        return head + (tail.encode()[: MAX_BYTES // 2] if isinstance(tail, str) else tail.tobytes())
+        if self.samples:
+            streams = [one for name in self.samples if (one := getattr(message, name)) is not None]
+            return self.struct.pack(self.number, *numbers, len(streams)) + b"".join(one.tobytes() for one in streams)
+        text = getattr(message, self.text).encode()[: MAX_BYTES // 2] if self.text else b""
+        return self.struct.pack(self.number, *numbers) + text
 
     def unpack(self, datagram: bytes) -> Message:
-        values: dict[str, Any] = dict(zip(self.numbers, self.struct.unpack_from(datagram)[1:], strict=True))
-        for name, members in self.enums.items():
-            values[name] = members[values[name]]
+        _, *numbers = self.struct.unpack_from(datagram)
         rest = datagram[self.struct.size :]
-        if self.tail is not None:
-            values[self.tail] = rest.decode() if self.tail_is_text else np.frombuffer(rest, np.int16)
+        values: dict[str, Any] = {}
+        if self.samples:
+            streams = np.frombuffer(rest, np.int16).reshape(numbers.pop(), -1)
+            values = dict(zip(self.samples, streams, strict=False))
+        elif self.text:
+            values[self.text] = rest.decode()
         elif rest:
             raise WireError(f"{self.kind.__name__} is too long")
+        values |= zip(self.numbers, numbers, strict=True)
+        for name, members in self.enums.items():
+            values[name] = members[values[name]]
+        for name in self.optional:
+            if name in self.numbers and isnan(values[name]):
+                values[name] = None
         return self.kind(**values)
 
 

@@ -16,6 +16,7 @@ from typing import Final
 
 from appliance import log
 from appliance.audio.cards.devices import Direction
+from appliance.audio.echo.status import EchoStatus
 from appliance.audio.ports import Block, PlaybackSink, PlayedPeriod
 from appliance.audio.worker.messages import (
     Complete,
@@ -141,6 +142,8 @@ class WorkerSupervisor:
         self._is_real_time = False
         self.heartbeat = Heartbeat()
         """The newest of the running worker."""
+        self.echo: EchoStatus | None = None
+        """State of the running worker's echo canceller; None: it has none."""
         self.workers = 0
         """Workers started so far."""
         self.microphone = WorkerMicrophone(self._cards[Direction.INPUT])
@@ -185,7 +188,7 @@ class WorkerSupervisor:
 
     async def _serve(self) -> int | None:
         """Run one worker to its end; return its exit code."""
-        self._started_at, self._is_real_time, self._logged = None, False, NO_LOSSES
+        self._started_at, self._is_real_time, self._logged, self.echo = None, False, NO_LOSSES, None
         self.workers += 1
         process = start(self._command, self._config.document(), self._take)
         self._process = process
@@ -231,6 +234,8 @@ class WorkerSupervisor:
                 self.microphone.take(report)
             case PlayedPeriod():
                 self.speaker.played(report)
+            case EchoStatus():
+                self.echo = report
             case Heartbeat():
                 self.speaker.heartbeat()
                 self._take_heartbeat(report)

@@ -8,6 +8,9 @@ from hypothesis.extra.numpy import arrays
 
 from appliance.audio.cards.alsa import Availability
 from appliance.audio.cards.devices import Direction
+from appliance.audio.echo.canceller import CancellerState
+from appliance.audio.echo.modes import Aec
+from appliance.audio.echo.status import EchoStatus
 from appliance.audio.ports import Block, Edge, PlayedPeriod
 from appliance.audio.worker import messages
 from appliance.audio.worker.messages import (
@@ -20,6 +23,7 @@ from appliance.audio.worker.messages import (
     pack,
     unpack,
 )
+from appliance.units import SampleIndex, Seconds
 
 SAMPLES = arrays(np.int16, st.integers(0, 500))
 MOMENT = st.floats(0, 1e9)
@@ -38,6 +42,8 @@ MESSAGES = st.one_of(
     st.builds(messages.Refused, DIRECTION, st.sampled_from(Availability), TEXT),
     st.builds(messages.Lost, DIRECTION, TEXT),
     st.builds(Block, NUMBER, SAMPLES, MOMENT),
+    SAMPLES.map(lambda samples: Block(SampleIndex(7), samples, Seconds(1.0), samples[::-1])),
+    st.builds(EchoStatus, st.sampled_from(CancellerState), MOMENT, st.none() | MOMENT, MOMENT),
     st.builds(PlayedPeriod, MOMENT, NUMBER, st.integers(0, 9_999), st.sampled_from(Edge)),
     st.builds(messages.PeriodIncreased, st.sampled_from(messages.PERIODS_MS)),
     st.builds(messages.Heartbeat, *[NUMBER] * 7, *[st.floats(-1000, 1000)] * 3),
@@ -88,5 +94,5 @@ def test_a_long_reply_is_sent_in_pieces_that_fit():
 
 
 def test_the_configuration_survives_the_command_line():
-    config = WorkerConfig('a "card"', None, 20, 0.1)
+    config = WorkerConfig('a "card"', None, 20, 0.1, aec=Aec.WEBRTC)
     assert WorkerConfig.parse(config.document()) == config
