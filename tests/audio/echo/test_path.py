@@ -9,7 +9,7 @@ from appliance.audio.echo.path import EchoPath
 from appliance.audio.echo.status import EchoStatus
 from appliance.audio.echo.webrtc import WebrtcSuppressor
 from appliance.audio.ports import Block
-from appliance.simulator.room import Room, heard
+from appliance.simulator.room.acoustics import Acoustics, heard
 from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
 
 Sound = np.ndarray
@@ -35,7 +35,7 @@ def at_the_microphone(sound: Sound, delay_s: float, gain: float = 0.15) -> Sound
     spectrum = np.fft.rfft(sound)
     resampled = np.fft.irfft(spectrum[: len(sound) // 3 + 1], len(sound) * 2 // 3) * 2 / 3
     late = np.concatenate((np.zeros(UPLINK.frames(delay_s)), resampled))[: len(resampled)]
-    return gain * heard(late, Room().response(0.3, seed=1))
+    return gain * heard(late, Acoustics().response(0.3, seed=1))
 
 
 def run(path: EchoPath, captured: Sound, reference: Sound) -> list[Block]:
