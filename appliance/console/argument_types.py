@@ -1,4 +1,4 @@
-"""Command-line arguments: a parser whose errors repeat no secret, and numbers within bounds."""
+"""Command-line arguments: a parser whose errors repeat no secret; numbers and distances within bounds."""
 
 import math
 from argparse import ArgumentParser, ArgumentTypeError
@@ -44,5 +44,21 @@ def float_between(least: float, most: float) -> Callable[[str], float]:
         if not least <= value <= most:
             raise ArgumentTypeError(f"has to be a number, {least:g} to {most:g}")
         return value
+
+    return read
+
+
+def metres_between(least: float, most: float) -> Callable[[str], float]:
+    """Return an argument type for distances in metres: ``0.3m``, ``0.3 m``, ``0.3`` or ``30cm``."""
+    read_number = float_between(least, most)
+
+    def read(text: str) -> float:
+        number = text.strip().lower()
+        try:
+            if number.endswith("cm"):
+                return read_number(str(float(number.removesuffix("cm")) / 100))
+            return read_number(number.removesuffix("m"))
+        except (ValueError, ArgumentTypeError):
+            raise ArgumentTypeError(f"has to be a distance, {least:g}m to {most:g}m") from None
 
     return read

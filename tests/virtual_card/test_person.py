@@ -1,0 +1,73 @@
+"""The person: asks once, then speaks over answers, and over nothing that is shorter."""
+
+import numpy as np
+
+from appliance.units import REPLY, UPLINK, Pcm, Seconds
+from appliance.virtual_card.person import LISTENS_S, OPEN_FOR_S, SimulatedPerson, sayings
+
+STEP_S = Seconds(0.01)
+SOUND = np.full(REPLY.frames(STEP_S), 2_000, np.int16)
+SILENCE = np.zeros_like(SOUND)
+FIRST, SECOND, THIRD = (np.full(UPLINK.frames(1.0), value, np.int16) for value in (1, 2, 3))
+
+
+def after(person: SimulatedPerson, seconds: float, played: Pcm, *, is_open: bool = True) -> list[tuple[float, Pcm]]:
+    """What is said during so many seconds, and how long after their begin."""
+    heard = [person.feed(played, STEP_S, is_open=is_open) for _ in range(round(seconds / STEP_S))]
+    return [(step * STEP_S, words) for step, words in enumerate(heard) if words is not None]
+
+
+def begun() -> SimulatedPerson:
+    """A person who has asked."""
+    person = SimulatedPerson([FIRST, SECOND, THIRD])
+    assert len(after(person, OPEN_FOR_S + 1.5, SILENCE)) == 1
+    return person
+
+
+def test_a_person_asks_once_the_microphone_is_open():
+    person = SimulatedPerson([FIRST, SECOND])
+    assert not after(person, 60, SILENCE, is_open=False)
+    assert not after(person, OPEN_FOR_S / 2, SILENCE)
+    assert not after(person, 1, SILENCE, is_open=False)
+    ((at_s, words),) = after(person, 60, SILENCE)
+    assert words is FIRST
+    assert at_s >= OPEN_FOR_S - 2 * STEP_S
+
+
+def test_a_person_speaks_over_an_answer():
+    person = begun()
+    ((at_s, words),) = after(person, LISTENS_S + 1, SOUND)
+    assert words is SECOND
+    assert abs(at_s - LISTENS_S) < 0.1
+
+
+def test_pauses_of_an_answer_are_part_of_it():
+    person = begun()
+    assert not after(person, LISTENS_S * 0.6, SOUND)
+    assert not after(person, 0.3, SILENCE)
+    assert after(person, LISTENS_S * 0.6, SOUND)
+
+
+def test_earcons_are_no_answer():
+    person = begun()
+    for _ in range(5):
+        assert not after(person, 1.0, SOUND)
+        assert not after(person, 1.0, SILENCE)
+
+
+def test_every_answer_is_spoken_over_until_all_is_said():
+    person = begun()
+    said = [words for _, words in after(person, 10 * LISTENS_S, SOUND)]
+    assert [words[0] for words in said] == [2, 3]
+
+
+def test_what_is_said_is_divided_at_long_pauses():
+    noise = np.random.default_rng(1).normal(0, 3, UPLINK.frames(12)).astype(np.int16)
+    recording = noise.copy()
+    for begin_s, end_s in ((1.0, 2.0), (3.0, 4.0), (8.0, 9.5)):  # one second is a pause for breath
+        recording[UPLINK.frames(begin_s) : UPLINK.frames(end_s)] += 3_000
+    first, second = sayings(recording)
+    assert abs(UPLINK.duration(len(first)) - 3.4) < 0.1
+    assert abs(UPLINK.duration(len(second)) - 1.9) < 0.1
+    assert sayings(np.zeros(UPLINK.frames(3), np.int16)) == []
+    assert sayings(np.zeros(0, np.int16)) == []
