@@ -56,6 +56,11 @@ class House:
         count = len(self.blocks)
         return await self.until(lambda: len(self.blocks) > count)
 
+    async def playing(self) -> None:
+        """Wait until a period of a reply has been played: on a busy machine the speaker may be late to start."""
+        count = self.playback.counts.played
+        await self.until(lambda: self.playback.counts.played > count)
+
     async def attend(self, run: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
