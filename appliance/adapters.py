@@ -1,10 +1,12 @@
 """The adapters that the daemon works with; `appliance.app` chooses them."""
 
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from appliance.audio.echo.handling import EchoHandling
+from appliance.audio.echo.status import EchoStatus
 from appliance.audio.ports import Microphone, Speaker
 from appliance.audio.worker.messages import Opened
 from appliance.button.ports import Button
@@ -38,6 +40,9 @@ class Adapters:
     """Runs the audio worker that microphone and speaker need; None if they need none."""
     cards: Callable[[], Sequence[Opened]] = tuple
     """Returns the sound cards that run."""
+    echo: Callable[[], EchoStatus | None] = lambda: None
+    """Returns the newest status of the echo canceller; None: there is none."""
+    echo_handling: EchoHandling = field(default_factory=EchoHandling)
     enrolment: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
     """Runs the token manager and calls back once the device is enrolled; None if tokens need neither."""
     wake_in_thread: bool = True

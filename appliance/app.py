@@ -13,6 +13,9 @@ from typing import assert_never
 
 from appliance.adapters import Adapters
 from appliance.audio.cards.devices import Direction
+from appliance.audio.echo.handling import choose as choose_handling
+from appliance.audio.echo.loop import LOOP_FILE, LoopMeasurement
+from appliance.audio.echo.modes import Aec
 from appliance.audio.ports import Microphone, Speaker
 from appliance.audio.wavfile import WavMicrophone, WavSpeaker
 from appliance.audio.worker.messages import PERIODS_MS, Opened, WorkerConfig
@@ -93,12 +96,16 @@ async def _choose(settings: Settings, registry: Registry) -> Adapters:
     await connector.warm_up()
     tokens = EnrolmentAwaitingTokens(lambda: _tokens(settings, state, registry))
     chip = GpioChip()
-    engine = audio_engine(settings)
+    loop = LoopMeasurement.restored(JsonFile(state / LOOP_FILE).load()) if state else None
+    handling = choose_handling(settings, loop)
+    engine = audio_engine(settings, aec=handling.aec)
     return Adapters(
         microphone=_microphone(settings, engine),
         speaker=_speaker(settings, engine),
         engine=None if engine is None else engine.run,
         cards=lambda: () if engine is None else engine.cards,
+        echo=lambda: None if engine is None else engine.echo,
+        echo_handling=handling,
         wake=wake_engine(settings),
         light=_light(settings, chip),
         button=_button(settings, chip),
@@ -138,7 +145,9 @@ def _directory(variable: str) -> Path | None:
     return Path(found) if (found := os.environ.get(variable)) else None
 
 
-def audio_engine(settings: Settings, directions: Collection[Direction] = tuple(Direction)) -> WorkerSupervisor | None:
+def audio_engine(
+    settings: Settings, directions: Collection[Direction] = tuple(Direction), aec: Aec = Aec.OFF
+) -> WorkerSupervisor | None:
     """Return the supervisor of the sound cards that the settings name; None if they name none."""
     microphone, speaker = settings.microphone, settings.speaker
     hears = isinstance(microphone, AlsaMicrophoneSettings) and Direction.INPUT in directions
@@ -149,6 +158,7 @@ def audio_engine(settings: Settings, directions: Collection[Direction] = tuple(D
         period_ms=speaker.period_ms if isinstance(speaker, AlsaSpeakerSettings) else PERIODS_MS[1],
         prebuffer_s=settings.playback.prebuffer_ms / 1000,
         channel=microphone.channel if isinstance(microphone, AlsaMicrophoneSettings) else None,
+        aec=aec,
     )
     return WorkerSupervisor(wanted) if hears or plays else None
 

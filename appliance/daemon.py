@@ -14,6 +14,7 @@ from appliance.audio.capture.dispatcher import CaptureDispatcher
 from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.uplink import Uplink
 from appliance.audio.echo.guard import EchoGuard
+from appliance.audio.echo.monitor import EchoMonitor
 from appliance.audio.level import rms_dbfs
 from appliance.audio.playback.playback import Playback, Reports
 from appliance.audio.ports import Block
@@ -60,7 +61,7 @@ from appliance.service.status import DaemonStatus
 from appliance.service.watchdog import Freshness, Watchdog
 from appliance.status import StatusReporter
 from appliance.tools.runner import ToolRunner
-from appliance.units import UPLINK, Epoch, Seconds
+from appliance.units import REPLY, UPLINK, Epoch, Pcm, Seconds
 from appliance.wake.ports import Detection
 from appliance.wake.runner import WakeWordRunner
 
@@ -93,9 +94,10 @@ class Appliance:
         self._settings = settings
         self._chosen = chosen
         self._observers = observers
+        self._policy = settings.policy(chosen.echo_handling.barge_in)
         self._preroll = UPLINK.frames(settings.conversation.preroll_ms / 1000)
 
-        self.ring = MicrophoneBuffer(_longest_wait_s(settings.policy()) + settings.conversation.preroll_ms / 1000)
+        self.ring = MicrophoneBuffer(_longest_wait_s(self._policy) + settings.conversation.preroll_ms / 1000)
         self._guard = EchoGuard(self.ring)
         self.uplink = Uplink(
             self.ring,
@@ -124,7 +126,7 @@ class Appliance:
             recover=self._recover,
             quiet_s=lambda: self._double_talk.quiet_s,
         )
-        self.conversation = Conversation(settings.policy(), parts, self._on_moment)
+        self.conversation = Conversation(self._policy, parts, self._on_moment)
 
         self._wake_runner: WakeWordRunner | None = None
         self._double_talk = DoubleTalkDetector(
@@ -138,7 +140,8 @@ class Appliance:
         self._light = DeviceSupervisor(Fault.LIGHT, self._run_light, self._post, observers.on_error)
         self._enrolment = DeviceSupervisor(Fault.ENROLMENT, self._run_enrolment, self._post, observers.on_error)
         self._devices = (self._microphone, self._speaker, self._wake, self._button, self._light, self._enrolment)
-        self._status = StatusReporter(settings, chosen.cards, self._devices)
+        self._echo = EchoMonitor(chosen.echo_handling.aec, lambda _: None)
+        self._status = StatusReporter(settings, chosen, self._devices)
 
     def end_conversation(self) -> None:
         """End the conversation after the current reply."""
@@ -173,6 +176,13 @@ class Appliance:
 
     async def run(self) -> None:
         """Run until `stop`."""
+        handling, automatic = self._chosen.echo_handling, self._settings.conversation.barge_in == "auto"
+        log.event(
+            "echo.chosen",
+            aec=handling.aec.value,
+            barge_in=self._policy.barge_in.value,
+            reason=handling.reason if automatic else "the settings say so",
+        )
         self.conversation.start()
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -274,6 +284,7 @@ class Appliance:
     def _on_block(self, block: Block) -> None:
         self._guard.captured(block)
         self._microphone.report_alive()
+        self._echo.check(self._chosen.echo())
         self._observers.on_block(block)
         context = self.conversation.context
         if context.state in _PERSON_MAY_SPEAK or context.overlap is not Overlap.NONE:
@@ -302,6 +313,10 @@ class Appliance:
         self._post(ReplyAudible(epoch, first and self._double_talk.begins()))
         if gate(self.conversation.context) is Gate.CLOSED:
             self.uplink.nothing_said()
+
+    def _on_played(self, audible_at: Seconds, samples: Pcm) -> None:
+        self._guard.played(audible_at, samples)
+        self._echo.played(REPLY.duration(len(samples)))
 
     def _on_silent(self, at: Seconds) -> None:
         self.conversation.silent(at)
@@ -349,7 +364,7 @@ class Appliance:
     def _make_playback(self, settings: Settings) -> Playback:
         reports = Reports(
             on_audible=self._on_audible,
-            on_played=self._guard.played,
+            on_played=self._on_played,
             on_drained=lambda epoch: self._post(PlaybackDrained(epoch)),
             on_stalled=lambda epoch: self._post(PlaybackStalled(epoch)),
             on_silent=self._on_silent,

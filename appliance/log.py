@@ -78,6 +78,8 @@ NOTABLE: Final[Mapping[str, Notable]] = MappingProxyType(
         "device.back": Notable("0a02c29289694efd8c7ee20056297ca0", "the {device} works again"),
         "daemon.ready": Notable("fbd921f5a3724b929a2bf520c0207b53", "ready"),
         "wake.detected": Notable("6b9df2d354b949ec90ecf7e78c0c5b93", "{model} was heard, score {score}"),
+        "echo.chosen": Notable("30d9f7c49fc64caa89b035a87b0df4d6", "aec = {aec}, barge_in = {barge_in}: {reason}"),
+        "echo.changed": Notable("873f1f0610ac41ba8fe2e808f7ab8e58", "the echo canceller is {state}"),
         "link.failed": Notable("c607b89a3d4344338f69a43d0f2dd76d", "no link: {reason}"),
         "service.unmanaged": Notable(
             "7a26f90b3a714f48b43f60245e20ba7f", "systemd gets no notifications: {missing} is not installed"

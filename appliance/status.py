@@ -1,9 +1,10 @@
 """Gathers what `appliance status` shows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from appliance import __version__
+from appliance.adapters import Adapters
 from appliance.audio.worker.messages import Opened
 from appliance.clock import loop_time
 from appliance.config.devices import OpenWakeWordSettings
@@ -13,7 +14,7 @@ from appliance.core.events import Fault
 from appliance.core.state import Context, State
 from appliance.indicator.patterns import meaning_of
 from appliance.service.device_supervisor import DeviceSupervisor
-from appliance.service.status import REMEDIES, DaemonStatus, FaultStatus, SoundCardStatus
+from appliance.service.status import REMEDIES, DaemonStatus, EchoCancellationStatus, FaultStatus, SoundCardStatus
 
 _LONGEST_REASON: Final = 300
 """Characters of a fault's reason."""
@@ -22,12 +23,10 @@ _LONGEST_REASON: Final = 300
 class StatusReporter:
     """Knows since when the state lasts, and asks the parts for the rest. Loop thread only."""
 
-    def __init__(
-        self, settings: Settings, cards: Callable[[], Sequence[Opened]], devices: Sequence[DeviceSupervisor]
-    ) -> None:
-        """``cards`` returns the sound cards that run; ``devices`` know why they have failed."""
+    def __init__(self, settings: Settings, chosen: Adapters, devices: Sequence[DeviceSupervisor]) -> None:
+        """``devices`` know why they have failed."""
         self._settings = settings
-        self._cards = cards
+        self._chosen = chosen
         self._devices = {device.fault: device for device in devices}
         self._started_at = self._entered_at = loop_time()
 
@@ -39,6 +38,7 @@ class StatusReporter:
     def status(self, context: Context) -> DaemonStatus:
         """Return how the daemon stands now."""
         now, wake = loop_time(), self._settings.wake
+        automatic = self._settings.conversation.barge_in == "auto"
         faults = [fault for fault in Fault if fault in context.faults]
         kind = context.trouble if context.state is State.TROUBLE else next(iter(faults), None)
         return DaemonStatus(
@@ -48,9 +48,23 @@ class StatusReporter:
             meaning=meaning_of(context.state, kind),
             state_s=now - self._entered_at,
             faults=tuple(self._fault(fault) for fault in faults),
-            cards=tuple(_card(opened) for opened in self._cards()),
+            cards=tuple(_card(opened) for opened in self._chosen.cards()),
             wake_word=wake.model if isinstance(wake, OpenWakeWordSettings) else None,
             barge_in=context.policy.barge_in,
+            barge_in_reason=self._chosen.echo_handling.reason if automatic else "",
+            echo=self._echo(),
+        )
+
+    def _echo(self) -> EchoCancellationStatus:
+        mode, status = self._chosen.echo_handling.aec.value, self._chosen.echo()
+        if status is None:
+            return EchoCancellationStatus(mode=mode)
+        return EchoCancellationStatus(
+            mode=mode,
+            state=status.state.value,
+            erle_db=status.erle_db,
+            delay_s=status.delay_s,
+            ppm=status.ppm,
         )
 
     def _fault(self, fault: Fault) -> FaultStatus:

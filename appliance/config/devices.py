@@ -18,6 +18,11 @@ class AlsaMicrophoneSettings(Section):
     channel: int | None = Field(default=None, ge=1, le=32)
     """The channel that carries the voice, counted from 1. Empty: the only channel, or the first two mixed. Set it for a
     microphone array that delivers a processed voice on one of its channels."""
+    aec: Literal["auto", "webrtc", "speex", "half-duplex", "off"] = "auto"
+    """Takes the appliance's own voice out of what the microphone hears, so that people can speak over an answer
+    (acoustic echo cancellation). "auto": the best that is installed. "webrtc" and "speex" name it; "speex" is weaker.
+    "half-duplex" takes nothing out, and does not send what is said over an answer. "off" is for hardware that does it
+    by itself, such as a speakerphone, and for a headset."""
 
 
 class WavMicrophoneSettings(Section):

@@ -41,10 +41,12 @@ _LAST_RESORT_S: Final = 2.0
 class ConversationSettings(Section):
     """Turns and how long to wait, in seconds unless the name says otherwise."""
 
-    barge_in: BargeIn = BargeIn.WAKE_WORD
-    """Means of interrupting a reply: "voice", "wake-word" or "button"; the button always works. Use "voice" only if the
-    microphone does not pick up the speaker (a headset, an array with echo cancellation). With all three, a sentence
-    that has begun when the reply starts is still sent to its end."""
+    barge_in: Literal["auto", "voice", "wake-word", "button"] = "auto"
+    """Means of interrupting a reply: "voice" (just speak), "wake-word" or "button"; the button always works, and the
+    wake word works with "voice", too. "auto": "voice" where the appliance can take its own voice out of what the
+    microphone hears (microphone.aec), and was not measured to be too loud for that; else "wake-word". `appliance
+    status` says which, and why. With all of them, a sentence that has begun when the reply starts is still sent to its
+    end."""
     preroll_ms: int = Field(default=200, ge=0, le=2000)
     """Milliseconds of audio sent from before the end of the wake word, or from before the press. Raise it if first
     syllables are missing."""
@@ -80,10 +82,10 @@ class ConversationSettings(Section):
     min_hold_ms: int = Field(default=250, ge=50, le=1000)
     """Milliseconds from which a press counts as push-to-talk. A shorter one is a tap, which ends the conversation."""
 
-    def policy(self) -> Policy:
-        """Return the part that the core needs."""
+    def policy(self, automatic: BargeIn = BargeIn.WAKE_WORD) -> Policy:
+        """Return the part that the core needs; ``automatic`` is what ``barge_in = "auto"`` means here."""
         return Policy(
-            barge_in=self.barge_in,
+            barge_in=automatic if self.barge_in == "auto" else BargeIn(self.barge_in),
             connecting_s=self.connecting_s,
             first_speech_s=self.first_speech_s,
             greeting=self.greeting,
@@ -260,10 +262,10 @@ class Settings(LayeredSettings):
     log: LogSettings = LogSettings()
     """The journal."""
 
-    def policy(self) -> Policy:
-        """Return the part that the core needs."""
+    def policy(self, automatic: BargeIn = BargeIn.WAKE_WORD) -> Policy:
+        """Return the part that the core needs; ``automatic`` is what ``conversation.barge_in = "auto"`` means here."""
         return replace(
-            self.conversation.policy(),
+            self.conversation.policy(automatic),
             tools_s=self.tools.timeout_s + self.conversation.thinking_s,
             tool_calls=self.tools.calls_per_question,
             tool_time_s=self.tools.question_s,

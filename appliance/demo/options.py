@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from appliance.audio.cards.availability import require_card
 from appliance.audio.cards.devices import Direction
+from appliance.audio.echo.modes import Aec
 from appliance.audio.riff import open_wav
-from appliance.config.devices import OpenWakeWordSettings
+from appliance.config.devices import AlsaMicrophoneSettings, OpenWakeWordSettings
 from appliance.config.schema import ConversationSettings, LiveSettings
 from appliance.console.argument_types import float_between
 from appliance.core.state import BargeIn
@@ -42,7 +43,10 @@ class DemoOptions:
     """Longest wait for the first wake word from a device."""
     speaker: Path | str | None
     """A WAV file, the name of a playback device, or None for a temporary file."""
-    barge_in: BargeIn
+    barge_in: str
+    """``conversation.barge_in`` of the settings."""
+    aec: str
+    """``microphone.aec`` of the settings, for a device."""
     wake: str
     link_delay_s: float
     service: Service
@@ -60,7 +64,7 @@ class DemoOptions:
         microphone = (
             {"kind": "wav", "path": self.microphone, "then_silence_s": SILENCE_S}
             if isinstance(self.microphone, Path)
-            else {"kind": "alsa", "device": self.microphone}
+            else {"kind": "alsa", "device": self.microphone, "aec": self.aec}
         )
         device = self.speaker if isinstance(self.speaker, str) else None
         return {
@@ -84,9 +88,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--speaker", metavar="FILE.wav|DEVICE", help="the speaker (default: a temporary file)")
     add(
         "--barge-in",
-        choices=[choice.value for choice in BargeIn],
+        choices=["auto", *(choice.value for choice in BargeIn)],
         help="what interrupts an answer, besides the button (default: voice with a file, which has no echo; else "
-        f"{ConversationSettings().barge_in.value})",
+        f"{ConversationSettings().barge_in})",
+    )
+    add(
+        "--aec",
+        choices=[choice.value for choice in Aec],
+        default=AlsaMicrophoneSettings().aec,
+        help="with devices, what takes the echo of answers out of the microphone's signal (default: %(default)s)",
     )
     add("--wake", metavar="NAME", default=OpenWakeWordSettings().model, help="the wake word (default: %(default)s)")
     add(
@@ -123,10 +133,11 @@ def options_from(arguments: argparse.Namespace) -> DemoOptions:
     wake = _wake(arguments.wake)
     microphone = _microphone(arguments.mic, wake)
     # A file picks up no sound from the speaker, so speech alone may interrupt.
-    barge_in = BargeIn.VOICE if isinstance(microphone, Path) else ConversationSettings().barge_in
+    barge_in = BargeIn.VOICE.value if isinstance(microphone, Path) else ConversationSettings().barge_in
     options = DemoOptions(
         microphone=microphone,
-        barge_in=barge_in if arguments.barge_in is None else BargeIn(arguments.barge_in),
+        barge_in=arguments.barge_in or barge_in,
+        aec=arguments.aec,
         duration_s=_duration(microphone) if isinstance(microphone, Path) else None,
         wait_s=arguments.wait,
         speaker=_speaker(arguments.speaker),

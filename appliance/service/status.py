@@ -80,6 +80,5 @@ class DaemonStatus(_Part):
     barge_in: BargeIn
     """Means of interrupting a reply."""
     barge_in_reason: str = ""
-    """Why it is that one; empty if the settings say so."""
-    echo: EchoCancellationStatus | None = None
-    """None where no sound card is used."""
+    """Why ``barge_in = "auto"`` means that; empty if the settings say so."""
+    echo: EchoCancellationStatus

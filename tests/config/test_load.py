@@ -75,7 +75,10 @@ def test_kinds_choose_the_form_of_a_section(tmp_path: Path):
         ("[indicator.pins]\nrod = 1", "indicator.pins.rod: there is no such setting; did you mean indicator.pins.red?"),
         ('[speaker]\nkind = "usb"', "speaker: no such kind 'usb'; it is one of 'alsa', 'wav'"),
         ("[conversation]\npreroll_ms = -3", "conversation.preroll_ms: input should be greater than or equal to 0"),
-        ('[conversation]\nbarge_in = "x"', "conversation.barge_in: input should be 'voice', 'wake-word' or 'button'"),
+        (
+            '[conversation]\nbarge_in = "x"',
+            "conversation.barge_in: input should be 'auto', 'voice', 'wake-word' or 'button'",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_file_key_and_a_hint(tmp_path: Path, text: str, line: str):

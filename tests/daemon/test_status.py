@@ -3,7 +3,7 @@
 import asyncio
 
 from appliance.core.events import Fault
-from appliance.core.state import State
+from appliance.core.state import BargeIn, State
 from tests.support.household import Household, reach
 
 
@@ -31,3 +31,11 @@ async def test_a_fault_comes_with_its_reason_and_what_to_do():
         household.microphone.broken = False
         await reach(appliance, State.IDLE)
         assert appliance.status().faults == ()
+
+
+async def test_it_tells_why_replies_are_interrupted_as_they_are():
+    household = Household()
+    async with household.living() as appliance:
+        await reach(appliance, State.IDLE)
+        status = appliance.status()
+    assert (status.barge_in, status.echo.mode, status.echo.state) == (BargeIn.WAKE_WORD, "off", None)

@@ -11,7 +11,7 @@ import pytest
 from appliance.audio.ports import Block
 from appliance.conversation import Moment
 from appliance.core.events import DeadlineReached, LinkOpened, Trouble
-from appliance.core.state import BargeIn, Context, State
+from appliance.core.state import Context, State
 from appliance.demo.command import Demo
 from appliance.demo.options import DemoOptions
 from appliance.demo.progress import make_console
@@ -28,7 +28,8 @@ def demo(tmp_path: Path) -> Demo:
     """A demo in which a word was heard, a link opened, and all samples received."""
     options = DemoOptions(
         microphone=tmp_path / "mic.wav",
-        barge_in=BargeIn.VOICE,
+        barge_in="voice",
+        aec="auto",
         duration_s=Seconds(0.1),
         wait_s=600.0,
         speaker=None,

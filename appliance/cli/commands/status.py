@@ -27,6 +27,10 @@ _CANCELLER: Final = {
     "converged": "taken out of what the microphone hears",
     "broken": "is back; the room is being learnt anew",
 }
+_NO_CANCELLER: Final = {
+    "off": "none, or cancelled by the hardware; aec: off",
+    "half-duplex": "not cancelled: what is said over an answer is not sent; aec: half-duplex",
+}
 
 
 def status_command(runtime: Path, *, as_json: bool) -> int:
@@ -69,8 +73,7 @@ def _rows(status: DaemonStatus) -> Iterator[tuple[str, str]]:
         yield "faults", "none"
     for card in status.cards:
         yield card.direction, _card(card)
-    if status.echo is not None:
-        yield "echo", _echo(status.echo)
+    yield "echo", _echo(status.echo)
     reason = f" ({status.barge_in_reason})" if status.barge_in_reason else ""
     yield "interrupt it", _BARGE_IN[status.barge_in] + reason
     yield "wake word", status.wake_word or "none: use the button"
@@ -83,7 +86,7 @@ def _card(card: SoundCardStatus) -> str:
 
 def _echo(echo: EchoCancellationStatus) -> str:
     if echo.state is None:
-        return f"not cancelled here (aec: {echo.mode})"
+        return _NO_CANCELLER.get(echo.mode, f"not cancelled now, although it should be; aec: {echo.mode}")
     figures = [
         f"{echo.erle_db:.0f} dB weaker" if echo.erle_db is not None else None,
         f"delay {echo.delay_s * 1000:.0f} ms" if echo.delay_s is not None else None,

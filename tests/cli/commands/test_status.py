@@ -81,7 +81,7 @@ async def test_programs_get_the_same_as_json(tmp_path: Path, capsys: pytest.Capt
     assert document["echo"]["erle_db"] == 31.6
 
 
-@pytest.mark.parametrize("echo", [None, EchoCancellationStatus(mode="half-duplex")])
+@pytest.mark.parametrize("echo", [EchoCancellationStatus(mode=mode) for mode in ("webrtc", "half-duplex", "off")])
 async def test_an_appliance_without_canceller_or_cards_is_told_too(tmp_path, capsys, echo):
     status = RESTING.model_copy(update={"echo": echo, "cards": (), "wake_word": None, "barge_in_reason": ""})
     assert await show(tmp_path, status) == ExitCode.OK
