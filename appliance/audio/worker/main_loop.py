@@ -18,6 +18,7 @@ from appliance.audio.cards.availability import CardLookup, look_up
 from appliance.audio.cards.devices import Direction
 from appliance.audio.cards.hardware import layouts, why_none
 from appliance.audio.playback.mixer import RingMixer
+from appliance.audio.worker import echo_thread
 from appliance.audio.worker.capture_converter import CaptureConverter
 from appliance.audio.worker.messages import (
     MAX_BYTES,
@@ -103,6 +104,8 @@ class Worker:
         self._portaudio: PortAudio | None = None
         self._converter: CaptureConverter | None = None
         self._mixer: RingMixer | None = None
+        has_echo = None not in names.values()
+        self._echo = echo_thread.start(config.aec, reports.send) if has_echo else None
         self._period_ms = config.period_ms
         self._sound: list[Pcm] = []
         self._underflows: deque[float] = deque(maxlen=MAX_UNDERFLOWS)
@@ -231,13 +234,14 @@ class Worker:
         return PlaybackStream(portaudio, settings, self._period_ms / 1000, self._make_pull)
 
     def _make_take(self, layout: AudioFormat) -> Callable[..., None]:
-        self._converter = CaptureConverter(layout, self._reports.send, self._config.channel)
+        deliver = self._echo.put if self._echo else self._reports.send
+        self._converter = CaptureConverter(layout, deliver, self._config.channel)
         return self._converter.take
 
     def _make_pull(self, layout: AudioFormat) -> Callable[[int, Seconds], Pcm]:
         if self._mixer is None:
             self._mixer = RingMixer(self._reports.send, layout.rate_hz, self._config.prebuffer_s)
-        return self._mixer.pull
+        return self._echo.tapped(self._mixer.pull, layout.rate_hz) if self._echo else self._mixer.pull
 
     def _refuse(self, card: _CardState, availability: Availability, text: str) -> None:
         """Report that a card cannot be opened, once for each reason."""
@@ -261,6 +265,8 @@ class Worker:
             if card.stream is not None and not card.is_reported and card.stream.called_at:
                 card.is_reported = True
                 self._reports.send(self._opened(card, card.stream))
+        if self._echo and (status := self._echo.status):
+            self._reports.send(status)
         self._reports.send(self._heartbeat())
 
     def _opened(self, card: _CardState, stream: CardStream) -> Opened:
@@ -314,7 +320,7 @@ class Worker:
         converter, mixer = self._converter, self._mixer
         return Heartbeat(
             captured=converter.captured if converter else 0,
-            lost=converter.lost if converter else 0,
+            lost=(converter.lost if converter else 0) + (self._echo.lost if self._echo else 0),
             unsent=self._reports.dropped,
             overflows=microphone.xruns if microphone else 0,
             underflows=speaker.xruns if speaker else 0,
