@@ -1,17 +1,19 @@
-"""Checks a new release from within: loads every library, and compares every wake model with its digest.
+"""Checks a new release from within: loads every library, and compares every model with its digest.
 
 Exits 0, or 4 with a line for each fault.
 """
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from appliance.errors import ApplianceError, ExitCode
+from appliance.voice import models as voice_models
 from appliance.wake.models import known_models, load
 
 LIBRARIES: Final = (
@@ -36,9 +38,11 @@ def faults(libraries: Sequence[str] = LIBRARIES) -> Iterator[str]:
             import_module(name)
         except (ImportError, OSError) as error:
             yield f"{name}: {error}"
-    for model in known_models(_NOWHERE):
+    loads: list[Callable[[], object]] = [partial(load, model, _NOWHERE) for model in known_models(_NOWHERE)]
+    loads.append(partial(voice_models.load, _NOWHERE))
+    for verify in loads:
         try:
-            load(model, _NOWHERE)
+            verify()
         except ApplianceError as error:
             yield str(error)
 

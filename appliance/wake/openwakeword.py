@@ -6,26 +6,22 @@ Scores are the same within 1e-4; without scikit-learn, it starts faster and need
 """
 
 import math
-import os
-from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from appliance.errors import ApplianceError, LocalModelError, translated
+from appliance.errors import LocalModelError
+from appliance.onnx.runtime import LoadedGraph
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.wake.detector import Detector, Rule
-from appliance.wake.models import Graph, Graphs
+from appliance.wake.models import Graphs
 from appliance.wake.ports import Detection, Score
 
 HOP: Final = 1280
 """Samples from one score to the next."""
 SMALL_GAP: Final = UPLINK.frames(Seconds(0.2))
 """Longest loss, in samples, that does not mute scores: shorter than a syllable."""
-QUIET: Final = "ORT_DISABLE_TELEMETRY"
-"""Environment variable that turns the ONNX runtime's telemetry off."""
 
 _CONTEXT: Final = 480
 """Samples before a hop that its mel frames also need."""
@@ -110,9 +106,9 @@ class _Pipeline:
     """The three graphs, each with its part of the stream."""
 
     def __init__(self, graphs: Graphs) -> None:
-        self._melspectrogram = _Graph("melspectrogram", graphs.melspectrogram)
-        self._embedding = _Graph("embedding", graphs.embedding)
-        self._classifier = _Graph(graphs.model, graphs.classifier)
+        self._melspectrogram = LoadedGraph("melspectrogram", graphs.melspectrogram)
+        self._embedding = LoadedGraph("embedding", graphs.embedding)
+        self._classifier = LoadedGraph(graphs.model, graphs.classifier)
         self.window = _window(self._classifier)
         """Embeddings in one score."""
         self.memory = self.window + math.ceil(_MEL_FRAMES / _MEL_STEP)
@@ -124,47 +120,16 @@ class _Pipeline:
     def score(self, hop: Pcm) -> float:
         """Take the next `HOP` samples and return the score at their end."""
         _push(self._samples, hop.reshape(1, HOP))
-        mel = self._melspectrogram.run(self._samples).reshape(1, _MEL_STEP, _MEL_BINS, 1)
+        mel = _run(self._melspectrogram, self._samples).reshape(1, _MEL_STEP, _MEL_BINS, 1)
         _push(self._mel, mel / 10 + 2)
-        _push(self._embeddings, self._embedding.run(self._mel).reshape(1, 1, _FEATURES))
-        return float(self._classifier.run(self._embeddings).item())
+        _push(self._embeddings, _run(self._embedding, self._mel).reshape(1, 1, _FEATURES))
+        return float(_run(self._classifier, self._embeddings).item())
 
 
-class _Graph:
-    """One ONNX graph with one input, computed on the calling thread only.
-
-    A second thread, or spinning threads, take three times the CPU time and gain nothing.
-    """
-
-    def __init__(self, name: str, graph: Graph) -> None:
-        onnxruntime, self._errors = _runtime()
-        self.name = name
-        self._failure = f"the graph {name} cannot be used"
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        weights = graph.weights
-        with translated(self._errors, self._failure):
-            if weights:
-                sizes = [len(content) for content in weights.values()]
-                options.add_external_initializers_from_files_in_memory([*weights], [*weights.values()], sizes)
-            self._session = onnxruntime.InferenceSession(graph.content, options, providers=["CPUExecutionProvider"])
-        given, self.output_shape = self._session.get_inputs()[0], self._session.get_outputs()[0].shape
-        self._input, self.input_shape = given.name, given.shape
-
-    def run(self, given: _Floats) -> _Floats:
-        """Return the first output."""
-        with translated(self._errors, self._failure):
-            output: _Floats = self._session.run(None, {self._input: given})[0]
-        return output
-
-
-def _window(classifier: _Graph) -> int:
+def _window(classifier: LoadedGraph) -> int:
     """Return how many embeddings a classifier takes."""
-    match classifier.input_shape, classifier.output_shape:
-        case (_, int(window), 96), (_, 1):
+    match [*classifier.inputs.values()], [*classifier.outputs.values()]:
+        case [(_, int(window), 96)], [(_, 1), *_]:
             return window
         case takes, gives:
             raise LocalModelError(
@@ -172,22 +137,10 @@ def _window(classifier: _Graph) -> int:
             )
 
 
-def _runtime() -> tuple[ModuleType, Mapping[type[Exception], type[ApplianceError]]]:
-    """Import the ONNX runtime; return it, with the translation of its exceptions.
-
-    It takes 0.2 s, which a device without a wake word does not pay. The official builds report their use to Microsoft,
-    and keep a device id and a database in the home folder for it, unless `QUIET` is set before the import (source: the
-    ``Privacy.md`` that is installed with it, "Disabling Telemetry").
-    """
-    if os.environ.get(QUIET) != "1":
-        os.environ[QUIET] = "1"
-    try:
-        import onnxruntime  # noqa: PLC0415
-        from onnxruntime.capi import onnxruntime_pybind11_state as state  # noqa: PLC0415
-    except ImportError as error:
-        raise LocalModelError(f"the wake word needs the ONNX runtime: {error}") from error
-    foreign = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    return onnxruntime, dict.fromkeys(foreign, LocalModelError)
+def _run(graph: LoadedGraph, given: _Floats) -> _Floats:
+    """Return the output of a graph with one input."""
+    [name] = graph.inputs
+    return graph.run({name: given})[0]
 
 
 def _push(ring: npt.NDArray[np.float32], new: npt.NDArray[Any]) -> None:

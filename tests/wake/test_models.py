@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance.errors import LocalModelError
+from appliance.onnx.graphs import Graph
 from appliance.wake import models
-from appliance.wake.models import Graph
 from tests.support import onnx_files
 
 
@@ -198,8 +198,8 @@ def test_no_graph_fetches_its_weights_from_another_folder(tmp_path, elsewhere):
 @pytest.mark.parametrize(
     ("file", "content", "says"),
     [
-        ("hey_marvin.tflite", b"\x1c\0\0\0TFL3", "a TensorFlow Lite graph: set wake.model to the ONNX file"),
-        ("hey_marvin.onnx", b"\x1c\0\0\0TFL3", "a TensorFlow Lite graph: set wake.model to the ONNX file"),
+        ("hey_marvin.tflite", b"\x1c\0\0\0TFL3", "a TensorFlow Lite graph: use the ONNX file"),
+        ("hey_marvin.onnx", b"\x1c\0\0\0TFL3", "a TensorFlow Lite graph: use the ONNX file"),
         ("hey_marvin.onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "run git lfs pull"),
     ],
 )

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.errors import LocalModelError
+from appliance.onnx.graphs import Graph
 from appliance.units import Pcm, SampleIndex
 from appliance.wake.detector import THRESHOLDS, rule_for
-from appliance.wake.models import Graph, Graphs, load
+from appliance.wake.models import Graphs, load
 from appliance.wake.openwakeword import HOP, SMALL_GAP, OpenWakeWordEngine
 from appliance.wake.ports import Detection, Score
 from tests.support import onnx_files

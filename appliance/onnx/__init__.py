@@ -1,0 +1,1 @@
+"""Models that run on the device: their files, and the ONNX runtime."""
