@@ -136,7 +136,7 @@ async def moments_of_audio(name: str, reply: Pcm = REPLY) -> list[float]:
 
 async def test_audio_can_be_slower_than_real_time():
     moments = await moments_of_audio("slow_audio", said(0.4))
-    assert moments[-1] - moments[0] >= (0.4 - 0.08) / 0.7 - 0.01
+    assert moments[-1] >= (0.4 - 0.08) / 0.7  # from the question on: the first piece may be read late
 
 
 async def test_audio_can_come_in_bursts():
