@@ -12,6 +12,8 @@ from appliance import app
 from appliance.audio.cards.alsa import Availability
 from appliance.audio.cards.availability import CardLookup, look_up
 from appliance.audio.cards.devices import Direction
+from appliance.audio.echo.handling import choose
+from appliance.audio.echo.modes import Aec
 from appliance.audio.worker.messages import Opened, Scheduling
 from appliance.audio.worker.realtime import PRIORITY, set_real_time
 from appliance.config.devices import AlsaMicrophoneSettings, AlsaSpeakerSettings, OpenWakeWordSettings
@@ -109,4 +111,18 @@ def wake_word(settings: Settings) -> Finding:
     return Finding("wake word", Severity.OK, f"the model {settings.wake.model} loads and runs")
 
 
-CHECKS: Final[tuple[Check, ...]] = (portaudio, realtime_priority, wake_word)
+def echo(settings: Settings) -> Finding:
+    """Check that what takes the echo of replies away is installed."""
+    handling, microphone = choose(settings), settings.microphone
+    as_set = isinstance(microphone, AlsaMicrophoneSettings) and microphone.aec == Aec.HALF_DUPLEX.value
+    if handling.aec is not Aec.HALF_DUPLEX or as_set:
+        return Finding("echo", Severity.OK, handling.reason)
+    return Finding(
+        "echo",
+        Severity.NOTE,
+        f"{handling.reason}: speaking does not interrupt an answer",
+        'install the appliance again, or set microphone.aec: "off" if the hardware takes the echo away',
+    )
+
+
+CHECKS: Final[tuple[Check, ...]] = (portaudio, realtime_priority, echo, wake_word)

@@ -20,6 +20,7 @@ LIBRARIES: Final = (
     "appliance.app",
     "gpiozero",
     "onnxruntime",
+    "pywebrtc_audio",
     "sounddevice",
     "soxr",
     "systemd.daemon",

@@ -117,6 +117,12 @@ def test_priority_is_allowed_or_its_cost_is_told():
     assert (finding.severity is Severity.OK) or "LimitRTPRIO=70" in finding.advice
 
 
+@pytest.mark.parametrize("aec", ["auto", "webrtc", "half-duplex", "off"])
+def test_what_takes_the_echo_away_is_there(aec: str):
+    microphone = AlsaMicrophoneSettings.model_validate({"aec": aec})
+    assert devices.echo(Settings(microphone=microphone)).severity is Severity.OK
+
+
 def test_the_wake_word_is_loaded():
     assert devices.wake_word(Settings()).severity is Severity.OK
     assert devices.wake_word(Settings(wake=NoWakeWordSettings(kind="none"))).severity is Severity.NOTE
