@@ -55,6 +55,15 @@ class Playback(Protocol):
     def play(self, sound: Pcm) -> None:
         """Mix a sound in."""
 
+    def duck(self) -> None:
+        """Turn the reply down."""
+
+    def pause(self) -> None:
+        """Silence the reply at once, and keep what was not heard."""
+
+    def resume(self) -> None:
+        """Play it on at its full volume."""
+
     def await_more(self) -> None:
         """Restart the stall timer of the reply that is being played."""
 
@@ -251,6 +260,12 @@ class Conversation:
                 parts.uplink.drop_unsent()
             case fx.FlushPlayback():
                 parts.playback.flush()
+            case fx.DuckPlayback():
+                parts.playback.duck()
+            case fx.PausePlayback():
+                parts.playback.pause()
+            case fx.ResumePlayback():
+                parts.playback.resume()
             case fx.AwaitMore():
                 parts.playback.await_more()
             case fx.DiscardReply():

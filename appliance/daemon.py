@@ -16,7 +16,8 @@ from appliance.audio.capture.uplink import Uplink
 from appliance.audio.echo.guard import EchoGuard
 from appliance.audio.echo.monitor import EchoMonitor
 from appliance.audio.level import rms_dbfs
-from appliance.audio.playback.playback import Playback, Reports
+from appliance.audio.playback.playback import Playback
+from appliance.audio.playback.reports import Reports
 from appliance.audio.ports import Block
 from appliance.audio.sounds import PhrasesOnly, Sounds
 from appliance.button.adapter import ButtonAdapter, Gesture
@@ -25,6 +26,7 @@ from appliance.config.schema import Settings
 from appliance.conversation import Conversation, Moment, Parts
 from appliance.core.effects import Ignored
 from appliance.core.events import (
+    EchoReported,
     EndRequested,
     Event,
     Fault,
@@ -184,6 +186,7 @@ class Appliance:
             reason=handling.reason if automatic else "the settings say so",
         )
         self.conversation.start()
+        self._post(EchoReported(cancelled=True))  # whoever sets barge_in = "voice" says so
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(work, name=name)

@@ -56,6 +56,15 @@ class Recording:
     def close(self, effect: fx.CloseLink) -> None:
         self.told.append(("close", effect.link))
 
+    def duck(self) -> None:
+        self.told.append(("duck",))
+
+    def pause(self) -> None:
+        self.told.append(("pause",))
+
+    def resume(self) -> None:
+        self.told.append(("resume",))
+
     def begin_speech(self, mode: Mode) -> None:
         self.told.append(("begins", mode))
 

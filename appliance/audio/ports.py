@@ -61,7 +61,10 @@ class Mixer(Protocol):
         """Mark the reply as complete: no more samples follow."""
 
     def flush(self) -> None:
-        """Silence replies and sounds, with a fade; drop everything queued so far."""
+        """Silence replies and sounds, with a fade; drop everything queued so far; replies are no longer ducked."""
+
+    def duck(self, *, ducked: bool) -> None:
+        """Turn replies, not sounds, down for a person who may be speaking, or up again; within 10 ms."""
 
     def play_sound(self, samples: Pcm) -> None:
         """Play a sound, 24 kHz mono, over a reply or alone, after the sounds before it."""

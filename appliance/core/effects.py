@@ -6,7 +6,7 @@ Whatever lasts as long as a state (light, gate, deadline) follows from the conte
 from dataclasses import dataclass, field
 from enum import Enum
 
-from appliance.core.events import ConversationTimeOver, Fault, ToolTimeOver, Trouble
+from appliance.core.events import ConversationTimeOver, Fault, ToolTimeOver, Trouble, YieldingOver
 from appliance.core.state import Mode, State
 
 
@@ -103,7 +103,22 @@ class DropUnsent:
 
 @dataclass(frozen=True, slots=True)
 class FlushPlayback:
-    """Empty the reply buffer at once, with a fade."""
+    """Empty the reply buffer at once, with a fade; replies after that are neither ducked nor paused."""
+
+
+@dataclass(frozen=True, slots=True)
+class DuckPlayback:
+    """Turn the reply down, so that the microphone hears the person better."""
+
+
+@dataclass(frozen=True, slots=True)
+class PausePlayback:
+    """Silence the reply at once, and keep what was not heard of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumePlayback:
+    """Play the reply at its full volume again; after a pause, from shortly before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +184,7 @@ class CheckWhoAsked:
 class StartTimer:
     """Post ``expiry`` after ``after_s``, replacing an earlier timer of its kind; a stale one is ignored."""
 
-    expiry: ToolTimeOver | ConversationTimeOver
+    expiry: ToolTimeOver | ConversationTimeOver | YieldingOver
     after_s: float
 
 
@@ -197,6 +212,9 @@ Effect = (
     | AwaitMore
     | DropUnsent
     | FlushPlayback
+    | DuckPlayback
+    | PausePlayback
+    | ResumePlayback
     | DiscardReply
     | FinishReply
     | PlayEarcon

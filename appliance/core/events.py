@@ -186,6 +186,35 @@ class OverlapEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class EchoReported:
+    """Whether the echo of a reply is cancelled from now on, so that only a person can interrupt it by speaking."""
+
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSuspected:
+    """The microphone may be hearing a person while a reply is audible."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceConfirmed:
+    """The microphone hears a person while a reply is audible; follows `VoiceSuspected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceCeased:
+    """The microphone no longer hears whom `VoiceSuspected` reported."""
+
+
+@dataclass(frozen=True, slots=True)
+class YieldingOver:
+    """The time limit of yielding number ``yielding`` has passed."""
+
+    yielding: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyEnded:
     """The model has finished its turn: it has no more audio. ``epoch`` is 0 if it had none at all."""
 
@@ -341,6 +370,11 @@ Event = (
     | ReplyStarted
     | ReplyAudible
     | OverlapEnded
+    | EchoReported
+    | VoiceSuspected
+    | VoiceConfirmed
+    | VoiceCeased
+    | YieldingOver
     | ReplyEnded
     | ServerInterrupted
     | Unanswered

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.core import (
+    barge_in_transitions,
     fault_transitions,
     link_transitions,
     tool_transitions,
@@ -30,6 +31,7 @@ from appliance.core.events import (
     CapReached,
     ConversationTimeOver,
     DeadlineReached,
+    EchoReported,
     EndRequested,
     Event,
     FaultCleared,
@@ -61,9 +63,13 @@ from appliance.core.events import (
     Unanswered,
     UserSilent,
     UserSpeech,
+    VoiceCeased,
+    VoiceConfirmed,
+    VoiceSuspected,
     WakeDetected,
+    YieldingOver,
 )
-from appliance.core.state import Context, State, Talk, wake_armed
+from appliance.core.state import Context, State, Talk, Yielding, wake_armed
 from appliance.core.steps import Step, stay
 
 
@@ -95,6 +101,9 @@ _WAITING: Final = (CONNECTING, RECONNECTING)
 _NO_LINK: Final = (STARTING, IDLE, TROUBLE, FAULT)
 _NO_LINK_YET: Final = (*_NO_LINK, *_WAITING)
 
+_NOT_SPEAKING: Final = (*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, FAREWELL)
+
+_NO_REPLY_WHY = "no reply is being played that speech may interrupt"
 _NO_LINK_WHY = "there is no open link"
 _OPEN_WHY = "no link is being opened"
 _ENDING_WHY = "the daemon is ending"
@@ -147,6 +156,11 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, FAREWELL, why="the microphone does not depend on it"),
     OverlapEnded: _row(transitions.overlap_ended, SPEAKING)
     | _no(*_NO_LINK_YET, LISTENING, THINKING, INTERRUPTED, FAREWELL, why="no reply is being played"),
+    EchoReported: _row(barge_in_transitions.echo_reported, *(state for state in State if state is not STOPPED)),
+    VoiceSuspected: _row(barge_in_transitions.voice_suspected, SPEAKING) | _no(*_NOT_SPEAKING, why=_NO_REPLY_WHY),
+    VoiceConfirmed: _row(barge_in_transitions.voice_confirmed, SPEAKING) | _no(*_NOT_SPEAKING, why=_NO_REPLY_WHY),
+    VoiceCeased: _row(barge_in_transitions.voice_ceased, SPEAKING) | _no(*_NOT_SPEAKING, why=_NO_REPLY_WHY),
+    YieldingOver: _row(barge_in_transitions.yielding_over, SPEAKING) | _no(*_NOT_SPEAKING, why=_NO_REPLY_WHY),
     ReplyEnded: _row(transitions.reply_ended, SPEAKING)
     | _row(transitions.reply_ended_in_farewell, FAREWELL, to=_REST)
     | _row(transitions.turn_without_reply, LISTENING, THINKING, to=(LISTENING, FAREWELL, TROUBLE, *_REST))
@@ -237,7 +251,9 @@ def _stale_reason(context: Context, event: Event) -> str | None:
     match event:
         case _ if context.state is State.STOPPED:
             return _ENDING_WHY
-        case DeadlineReached() | ToolTimeOver() | ConversationTimeOver() if _timed_earlier(context, event):
+        case DeadlineReached() | ToolTimeOver() | ConversationTimeOver() | YieldingOver() if _timed_earlier(
+            context, event
+        ):
             return "stale: that deadline was replaced"
         case ReplyAudible() | PlaybackDrained() | PlaybackStalled() if not event.epoch or event.epoch != context.epoch:
             return "stale: that reply is over"
@@ -253,7 +269,9 @@ def _stale_reason(context: Context, event: Event) -> str | None:
             return None
 
 
-def _timed_earlier(context: Context, event: DeadlineReached | ToolTimeOver | ConversationTimeOver) -> bool:
+def _timed_earlier(
+    context: Context, event: DeadlineReached | ToolTimeOver | ConversationTimeOver | YieldingOver
+) -> bool:
     match event:
         case DeadlineReached(entry):
             return entry != context.entry
@@ -261,6 +279,8 @@ def _timed_earlier(context: Context, event: DeadlineReached | ToolTimeOver | Con
             return question != context.question
         case ConversationTimeOver(request):
             return request != context.request
+        case YieldingOver(number):
+            return context.yielding is Yielding.NONE or number != context.yieldings
 
 
 def _link_of(event: Event) -> int | None:

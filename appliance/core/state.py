@@ -97,11 +97,21 @@ class Overlap(Enum):
     """The person is speaking, and began before the reply was audible."""
 
 
+class Yielding(Enum):
+    """How far a reply makes way for a person who may be speaking."""
+
+    NONE = "none"
+    DUCKED = "ducked"
+    """A person is suspected."""
+    PAUSED = "paused"
+    """A person speaks: the service is given time to report an interruption."""
+
+
 class BargeIn(Enum):
     """Means of interrupting a reply; the button always can."""
 
     VOICE = "voice"
-    """Any speech that the service hears: only where the speaker does not reach the microphone."""
+    """Any speech that the service hears; only while the echo of the reply is cancelled."""
     WAKE_WORD = "wake-word"
     BUTTON = "button"
 
@@ -135,6 +145,12 @@ class Policy:
     """Last resort: the watchdogs of the session notice a missing answer earlier."""
     tools_s: float = 40.0
     """Wait while tools run; each tool also has its own limit."""
+    duck_s: float = 2.0
+    """Longest time that a reply is ducked for a person who is suspected and not confirmed."""
+    pause_s: float = 0.7
+    """Wait for the service to report an interruption before a paused reply is played on."""
+    false_pauses: int = 2
+    """Pauses of a reply that were no interruption, after which it is only ducked."""
     longest_s: float = 300.0
     """Counted from the last wake word, press or text; then the conversation ends after the current answer."""
     farewell: str = field(default="Say goodbye.", repr=False)
@@ -184,6 +200,14 @@ class Context:
     """The reply that is being received or played; 0 for none."""
     overlap: Overlap = Overlap.NONE
     """Only in SPEAKING: until the reply is audible, then to the end of what the person was saying."""
+    echo_cancelled: bool = False
+    """The microphone's samples are free of the echo of a reply, or the hardware cancels it."""
+    yielding: Yielding = Yielding.NONE
+    """Only in SPEAKING."""
+    yieldings: int = 0
+    """Number of the newest duck or pause."""
+    false_pauses: int = 0
+    """Pauses of the reply that were no interruption."""
     tools: frozenset[str] = frozenset()
     """Ids of calls whose results the model waits for."""
     request: int = 0
@@ -238,15 +262,17 @@ def gate(context: Context) -> Gate:
             return Gate.OPEN
         case State.LISTENING | State.INTERRUPTED if context.talk is Talk.HELD:
             return Gate.OPEN
-        case State.SPEAKING if context.mode is Mode.HANDS_FREE and _hears_over_reply(context):
+        case State.SPEAKING if context.mode is Mode.HANDS_FREE and context.overlap is not Overlap.NONE:
             return Gate.OPEN
         case _:
-            return Gate.CLOSED
+            return Gate.OPEN if voice_interrupts(context) else Gate.CLOSED
 
 
-def _hears_over_reply(context: Context) -> bool:
-    by_voice = context.policy.barge_in is BargeIn.VOICE and context.interruptions < context.policy.trusted_interruptions
-    return by_voice or context.overlap is not Overlap.NONE
+def voice_interrupts(context: Context) -> bool:
+    """Return whether a reply is being played that speech may interrupt."""
+    plays = context.state is State.SPEAKING and context.mode is Mode.HANDS_FREE
+    trusted = context.echo_cancelled and context.interruptions < context.policy.trusted_interruptions
+    return plays and trusted and context.policy.barge_in is BargeIn.VOICE
 
 
 def wake_armed(context: Context) -> bool:

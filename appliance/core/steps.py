@@ -20,12 +20,13 @@ from appliance.core.effects import (
     FlushPlayback,
     OpenLink,
     PlayEarcon,
+    ResumePlayback,
     SendText,
     Session,
     StartTimer,
 )
 from appliance.core.events import ConversationTimeOver, Fault, Trouble
-from appliance.core.state import Context, Listening, Mode, Overlap, Reply, State, Talk, deadline_s
+from appliance.core.state import Context, Listening, Mode, Overlap, Reply, State, Talk, Yielding, deadline_s
 
 Step = tuple[Context, tuple[Effect, ...]]
 
@@ -41,6 +42,10 @@ class Changes(TypedDict, total=False):
     reply: Reply
     epoch: int
     overlap: Overlap
+    echo_cancelled: bool
+    yielding: Yielding
+    yieldings: int
+    false_pauses: int
     tools: frozenset[str]
     request: int
     overtime: bool
@@ -111,9 +116,10 @@ def enter(
     then: tuple[Effect, ...] = (),
     **changes: Unpack[Changes],
 ) -> Step:
-    """Enter a state, or the same one again, with a new deadline."""
+    """Enter a state, or the same one again, with a new deadline; a reply yields only in SPEAKING."""
     if state is not State.SPEAKING:
-        changes["overlap"] = Overlap.NONE
+        first = first if FlushPlayback() in first else (*unyield(context), *first)
+        changes |= {"overlap": Overlap.NONE, "yielding": Yielding.NONE}
     context = replace(context, state=state, entry=context.entry + 1, **changes)
     return context, (*first, Enter(state, context.entry, deadline_s(context)), *then)
 
@@ -223,6 +229,11 @@ def interrupt_locally(context: Context, at: int, talk: Talk) -> Step:
     context = replace(context, tool_ran=bool(context.tools))
     said = (DiscardReply(), BeginSpeech(at, context.mode), timer)
     return interrupt(context, *said, talk=talk, listening=Listening.FIRST)
+
+
+def unyield(context: Context) -> tuple[ResumePlayback, ...]:
+    """Return the effect that plays the reply on if it yields."""
+    return () if context.yielding is Yielding.NONE else (ResumePlayback(),)
 
 
 def drop_tools(context: Context) -> tuple[Effect, ...]:

@@ -41,6 +41,7 @@ from appliance.core.events import (
 )
 from appliance.core.state import Context, Listening, Mode, Overlap, Reply, State, Talk, disabled, greets
 from appliance.core.steps import (
+    Changes,
     Step,
     begin,
     begin_with_text,
@@ -218,7 +219,8 @@ def reply_started(c: Context, event: ReplyStarted) -> Step:
     c = stay(c, overlap=Overlap.POSSIBLE)[0]
     check = (CheckWhoAsked(),) if c.asker_unverified and c.answers >= c.policy.trusted_answers else ()
     c = stay(c, greeted=True, unanswered=0, asker_unverified=False)[0]
-    return enter(c, State.SPEAKING, then=check, talk=Talk.NONE, reply=Reply.COMING, epoch=event.epoch)
+    started: Changes = {"talk": Talk.NONE, "reply": Reply.COMING, "epoch": event.epoch, "false_pauses": 0}
+    return enter(c, State.SPEAKING, then=check, **started)
 
 
 def last_words(c: Context, event: ReplyStarted) -> Step:

@@ -12,7 +12,7 @@ class Story:
     """Tells events one after the other and keeps the last effects."""
 
     def __init__(self, barge_in: BargeIn = BargeIn.WAKE_WORD) -> None:
-        self.context = Context(Policy(barge_in=barge_in))
+        self.context = Context(Policy(barge_in=barge_in), echo_cancelled=True)
         self.effects: tuple[fx.Effect, ...] = ()
 
     def tell(self, *events: ev.Event) -> "Story":

@@ -24,7 +24,9 @@ from appliance.core.state import (
     Reply,
     State,
     Talk,
+    Yielding,
     gate,
+    voice_interrupts,
     wake_armed,
 )
 
@@ -43,6 +45,7 @@ class World:
     tools: set[str] = field(default_factory=set)
     timers: dict[type[ev.Event], ev.Event] = field(default_factory=dict)
     playing: int = 0
+    yielding: Yielding = Yielding.NONE
     deadline: tuple[int, float | None] = (0, 60.0)
     state: State = State.STARTING
 
@@ -80,7 +83,16 @@ class World:
             case fx.StartTimer(expiry):
                 self.timers[type(expiry)] = expiry
             case fx.FlushPlayback():
-                self.playing = 0
+                self.playing, self.yielding = 0, Yielding.NONE
+            case fx.DuckPlayback():
+                assert self.yielding is Yielding.NONE
+                self.yielding = Yielding.DUCKED
+            case fx.PausePlayback():
+                assert self.yielding is not Yielding.PAUSED
+                self.yielding = Yielding.PAUSED
+            case fx.ResumePlayback():
+                assert self.yielding is not Yielding.NONE
+                self.yielding = Yielding.NONE
             case fx.FinishReply(epoch):
                 assert epoch, "finished what is no reply"
                 assert epoch == self.playing, "finished a reply that is not being played"
@@ -220,7 +232,7 @@ class ConversationMachine(RuleBasedStateMachine):
     def tool_slow(self, number: int) -> None:
         self._post(ev.ToolSlow(f"call-{number}"))
 
-    @rule(kind=st.sampled_from([ev.ToolTimeOver, ev.ConversationTimeOver]))
+    @rule(kind=st.sampled_from([ev.ToolTimeOver, ev.ConversationTimeOver, ev.YieldingOver]))
     def time_over(self, kind: type[ev.Event]) -> None:
         if kind in self.world.timers:
             self._post(self.world.timers[kind])
@@ -261,6 +273,14 @@ class ConversationMachine(RuleBasedStateMachine):
     @rule()
     def overlap_ended(self) -> None:
         self._post(ev.OverlapEnded())
+
+    @rule(cancelled=st.booleans())
+    def echo_reported(self, cancelled: bool) -> None:
+        self._post(ev.EchoReported(cancelled))
+
+    @rule(kind=st.sampled_from([ev.VoiceSuspected, ev.VoiceConfirmed, ev.VoiceCeased]))
+    def voice(self, kind: type[ev.VoiceSuspected | ev.VoiceConfirmed | ev.VoiceCeased]) -> None:
+        self._post(kind())
 
     @precondition(lambda self: self.world.playing)
     @rule()
@@ -329,6 +349,17 @@ class ConversationMachine(RuleBasedStateMachine):
         if not hasattr(self, "context"):
             return
         assert self.context.overlap is Overlap.NONE or self.context.state is State.SPEAKING
+
+    @invariant()
+    def a_reply_yields_only_to_whom_the_service_hears(self) -> None:
+        if not hasattr(self, "context"):
+            return
+        assert self.world.yielding is self.context.yielding
+        if self.context.yielding is not Yielding.NONE:
+            assert voice_interrupts(self.context)
+            assert gate(self.context) is Gate.OPEN
+            assert self.world.timers[ev.YieldingOver] == ev.YieldingOver(self.context.yieldings), "it has an end"
+        assert self.context.false_pauses <= self.context.policy.false_pauses
 
     @invariant()
     def a_held_button_has_the_word(self) -> None:

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import numpy as np
 
-from appliance.audio.playback.playback import Playback, Reports
+from appliance.audio.playback.playback import Playback
+from appliance.audio.playback.reports import Reports
 from appliance.audio.ports import Block
 from appliance.audio.worker.messages import WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor

@@ -6,7 +6,8 @@ import math
 import numpy as np
 
 from appliance.audio.playback.mixer import RingMixer
-from appliance.audio.playback.playback import Playback, Reports
+from appliance.audio.playback.playback import Playback
+from appliance.audio.playback.reports import Reports
 from appliance.audio.ports import PlaybackSink
 from appliance.units import Pcm, Seconds
 

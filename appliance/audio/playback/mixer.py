@@ -21,10 +21,14 @@ from appliance.units import REPLY, AudioFormat, Hz, Pcm, Seconds
 
 SOUNDS_S: Final = 30.0
 """Seconds of sounds that wait to be played; a sound beyond that is dropped and counted."""
-DUCKED: Final = 0.32
+UNDER_SOUND: Final = 0.32
 """Gain of a reply while a sound is played over it (-10 dB)."""
-DUCK_S: Final = 0.02
+DUCKED: Final = 0.126
+"""Gain of a reply that is ducked for a person (-18 dB)."""
+DUCK_S: Final = 0.01
 """Time that the reply takes to reach that gain, and to return."""
+LENGTHENED_S: Final = 0.02
+"""Least prebuffer after an underrun."""
 MAX_PREBUFFER_S: Final = 0.48
 STABLE_S: Final = 60.0
 """Seconds played without an underrun, after which the prebuffer is halved again."""
@@ -80,13 +84,14 @@ class RingMixer:
         self._sounds: tuple[int, deque[Pcm]] = (0, deque())
         """Number of the newest flush, and the sounds since it."""
         self._gain = 1.0
+        self._ducked = False
         # Owned by the thread that pulls:
         self._flush = 0
         self._fade_done = 0
         self._sound = _SILENCE
         self._sounds_taken = 0
         self._applied_gain = 1.0
-        self._duck = 1.0
+        self._reply_gain = 1.0
         self._stable = 0
 
     @property
@@ -120,6 +125,11 @@ class RingMixer:
         self._buffer.flush()
         self._sounds_queued = self._sounds_taken
         self._sounds = (self._sounds[0] + 1, deque())  # last: who sees it sees the rest
+        self._ducked = False  # after that: a reply that is flushed does not get louder before it falls silent
+
+    def duck(self, *, ducked: bool) -> None:
+        """See `ports.Mixer`."""
+        self._ducked = ducked
 
     def play_sound(self, samples: Pcm) -> None:
         """See `ports.Mixer`."""
@@ -148,19 +158,21 @@ class RingMixer:
         out: Pcm = np.zeros(frames, np.int16)
         # A period that has not seen the flush does not reach what was queued after it.
         limit = self._buffer.written
+        ducked = self._ducked
         flush, sounds = self._sounds
         gain = self._gain
+        sounding = len(sounds) > 0 or len(self._sound) > 0
+        reply_gain = DUCKED if ducked else UNDER_SOUND if sounding else 1.0
         if not self._buffer.playing and not len(self._sound):
-            self._applied_gain = gain  # nothing plays that could ramp from the old gain
+            self._applied_gain, self._reply_gain = gain, reply_gain  # nothing plays that could ramp from the old ones
         if flush != self._flush:
             taken: Taken | None = self._fall_silent(out, flush)
         else:
             taken = self._buffer.take(out, limit)
             self._adapt(taken)
-            if taken is None and not sounds and not len(self._sound):
-                self._duck = 1.0  # nobody hears the change
+            if taken is None and not sounding:
                 return out  # most periods
-            self._mix(out, sounds)
+            self._mix(out, sounds, reply_gain)
         self._amplify(out, gain)
         if taken is not None:
             self._report(taken, audible_at)
@@ -170,14 +182,14 @@ class RingMixer:
         sounding = self._buffer.playing or len(self._sound) > 0
         head = out[: self._fade.length - self._fade_done] if sounding else out[:0]
         taken = self._buffer.take_stale(head)
-        self._mix(head, deque())
+        self._mix(head, deque(), self._reply_gain)
         self._fade.fall(head, self._fade_done)
         self._fade_done += len(head)
         if sounding and self._fade_done < self._fade.length:
             return taken
         self._buffer.skip_stale()
         self._sound = _SILENCE
-        self._duck = 1.0
+        self._reply_gain = 1.0
         self._fade_done = 0
         self._flush = flush
         return Taken(taken.start, taken.count, Edge.FLUSHED)
@@ -189,17 +201,16 @@ class RingMixer:
         longest = max(self._min_prebuffer, self._format.frames(MAX_PREBUFFER_S))
         self._stable += taken.count
         if taken.edge is Edge.UNDERRUN:
-            self._buffer.prebuffer = min(longest, max(2 * self._buffer.prebuffer, self._format.frames(DUCK_S)))
+            self._buffer.prebuffer = min(longest, max(2 * self._buffer.prebuffer, self._format.frames(LENGTHENED_S)))
             self._stable = 0
         elif self._stable > self._format.frames(STABLE_S) and self._buffer.prebuffer > self._min_prebuffer:
             self._buffer.prebuffer = max(self._min_prebuffer, self._buffer.prebuffer // 2)
             self._stable = 0
 
-    def _mix(self, out: Pcm, sounds: deque[Pcm]) -> None:
-        """Add sounds, one after the other without a gap, and turn the reply down meanwhile."""
-        ducked = DUCKED if sounds or len(self._sound) else 1.0
-        if self._duck != ducked or ducked != 1.0:
-            self._duck_to(out, ducked)
+    def _mix(self, out: Pcm, sounds: deque[Pcm], reply_gain: float) -> None:
+        """Give the reply its gain, and add sounds, one after the other without a gap."""
+        if self._reply_gain != reply_gain or reply_gain != 1.0:
+            self._turn_reply(out, reply_gain)
         at = 0
         while at < len(out):
             if not len(self._sound):
@@ -213,13 +224,14 @@ class RingMixer:
             self._sounds_taken += count
             at += count
 
-    def _duck_to(self, out: Pcm, to: float) -> None:
+    def _turn_reply(self, out: Pcm, to: float) -> None:
         """Move the reply's gain to ``to`` linearly."""
+        before = self._reply_gain
         steps = np.arange(1, len(out) + 1, dtype=np.float32) * ((1 - DUCKED) / self._format.frames(DUCK_S))
-        ramp = np.maximum(self._duck - steps, to) if to < self._duck else np.minimum(self._duck + steps, to)
+        ramp = np.maximum(before - steps, to) if to < before else np.minimum(before + steps, to)
         out[:] = np.rint(out * ramp)
         if len(ramp):
-            self._duck = float(ramp[-1])
+            self._reply_gain = float(ramp[-1])
 
     def _amplify(self, out: Pcm, gain: float) -> None:
         before = self._applied_gain

@@ -7,14 +7,14 @@ was heard; a `Mixer` plays.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from appliance.audio.playback.position import PlayoutPosition, Reply
+from appliance.audio.playback.reports import PlaybackCounts, Reports
 from appliance.audio.ports import MAX_AHEAD_S, Edge, Mixer, PlayedPeriod
 from appliance.audio.ring import SampleRing
 from appliance.clock import loop_time
@@ -23,48 +23,13 @@ from appliance.units import REPLY, Epoch, Pcm, Seconds
 _AHEAD: Final = REPLY.frames(MAX_AHEAD_S)
 _PIECE: Final = REPLY.frames(0.2)
 """Samples that the mixer is given at once; fewer only at the end of a reply."""
+REPEATED_S: Final = 0.2
+"""Part of a reply that is repeated after a pause, as it may not have been understood."""
+RISE_S: Final = 0.05
+"""Time in which a reply reaches its full volume after a pause."""
+_REPEATED: Final = REPLY.frames(REPEATED_S)
+_RISE: Final = REPLY.frames(RISE_S)
 _NEVER: Final = Seconds(float("inf"))
-
-
-def _ignore(*_: object) -> None:
-    """Ignore a report."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reports:
-    """Callbacks on the loop's thread, each when its moment has come."""
-
-    on_audible: Callable[[Epoch, Seconds], None] = _ignore
-    """The first sample of a reply was heard, at this moment."""
-    on_played: Callable[[Seconds, Pcm], None] = _ignore
-    """These samples of a reply, 24 kHz mono before the volume, are heard from this moment on; called ahead of it."""
-    on_drained: Callable[[Epoch], None] = _ignore
-    """The last sample of a finished reply has been heard; called once, and not for a reply that was flushed."""
-    on_stalled: Callable[[Epoch], None] = _ignore
-    """An unfinished reply has had nothing to play for too long; called again only after a write."""
-    on_silent: Callable[[Seconds], None] = _ignore
-    """After a flush: the last sample of the reply was heard, at this moment, or the first silence if none played."""
-    on_connected: Callable[[Seconds], None] = _ignore
-    """A speaker runs; its first sample, silence included, is heard at this moment."""
-
-
-@dataclass(slots=True)
-class PlaybackCounts:
-    """Since the start; samples where nothing else is said."""
-
-    played: int = 0
-    """Reply samples, by a mixer; those that a lost mixer had played and nobody heard count again."""
-    dropped: int = 0
-    """Reply samples refused as stale; not those that a flush removed."""
-    underruns: int = 0
-    """Times that a reply ran out of samples before its end."""
-    flushes: int = 0
-    waits: int = 0
-    """Periods for which `write` waited, because ``ring_s`` was full."""
-    sounds_dropped: int = 0
-    """Sounds that came while there was no mixer."""
-    resumed: int = 0
-    """Times that a reply resumed on another mixer."""
 
 
 class Playback:
@@ -85,7 +50,8 @@ class Playback:
         extra_delay_s: float = 0.0,
     ) -> None:
         self._reports = reports or Reports()
-        self._buffer = SampleRing(REPLY.frames(ring_s))
+        self._longest = REPLY.frames(ring_s)
+        self._buffer = SampleRing(self._longest + _REPEATED)
         self._stall_s = stall_s
         self._volume = volume
         self._extra_delay_s = extra_delay_s
@@ -105,6 +71,10 @@ class Playback:
         self._idle_at = Seconds(0.0)
         self._silent_at = _NEVER
         self._flushing = False
+        self._ducked = False
+        self._paused = False
+        self._rises_at = -_RISE
+        """Position in the buffer from which the volume rises after a pause."""
         # The mixer: ``_queued``, ``_played_to`` and ``_flushed_to`` are its positions, ``_next`` is the buffer's.
         self._mixer: Mixer | None = None
         self._queued = 0
@@ -148,11 +118,8 @@ class Playback:
 
         The device's buffer and the fade add to what is heard until `Reports.on_silent`.
         """
-        if self._mixer is None:
-            self._silent_at = loop_time()
-        else:
-            self._mixer.flush()
-            self._flushing = True
+        self._fall_silent()
+        self._paused = False
         if self._open is not None:
             self._oldest = Epoch(self._open.epoch + 1)
         self._open = None
@@ -160,10 +127,39 @@ class Playback:
         self._starting = [reply for reply in self._starting if reply.audible_at is not None]
         self.counts.flushes += 1
         self._next = self._buffer.end
-        self._flushed_to = self._queued
         self._anchor()
         self._room.set()
         self._changed.set()
+
+    def duck(self) -> None:
+        """Turn replies down, not sounds, until `resume` or `flush`."""
+        self._ducked = True
+        if self._mixer is not None:
+            self._mixer.duck(ducked=True)
+
+    def pause(self) -> None:
+        """Fall silent as `flush` does, but keep what was not heard, until `resume` or `flush`.
+
+        Meanwhile no reply stalls; one that was heard to its end is reported as drained.
+        """
+        if not self._paused:
+            self._fall_silent()
+            self._paused = True
+            self.counts.pauses += 1
+            self._changed.set()
+
+    def resume(self) -> None:
+        """Play replies at their full volume again; after a pause, repeat the last `REPEATED_S` before it."""
+        if self._paused:
+            self._paused = False
+            self._next = self._rises_at = self._first_unheard(_REPEATED)
+            self._idle_at = loop_time()
+            self._anchor()
+            self._feed()
+            self._changed.set()
+        if self._mixer is not None:
+            self._mixer.duck(ducked=False)
+        self._ducked = False
 
     def play(self, sound: Pcm) -> None:
         """Play a sound, 24 kHz mono, over a reply or alone, after the sounds before it."""
@@ -207,6 +203,8 @@ class Playback:
         self._anchors.clear()
         self._anchor()
         mixer.set_gain(self._volume)
+        if self._ducked:
+            mixer.duck(ducked=True)
         self.alive_at = loop_time()
         self._received_at = max(self.alive_at, audible_at)  # a reply cannot stall before it can be heard
         if any(reply.played for reply in self._unfinished()):
@@ -249,8 +247,7 @@ class Playback:
         now = loop_time()
         self._mixer = self.alive_at = None
         self._position.forget_unheard(now)
-        unheard = [reply.begin + reply.played for reply in self._unfinished() if reply.played < reply.received]
-        self._next = unheard[0] if unheard else self._buffer.end
+        self._next = self._first_unheard()
         self._starting = [
             reply for reply in self._starting if reply.audible_at is not None or reply in self._unfinished()
         ]
@@ -265,6 +262,13 @@ class Playback:
     def _unfinished(self) -> list[Reply]:
         """Return the replies that are not heard to their end, the one being played first."""
         return [*self._ending, self._open] if self._open else list(self._ending)
+
+    def _first_unheard(self, back: int = 0) -> int:
+        """Return the first position that was not played, ``back`` samples earlier if its reply began before."""
+        for reply in self._unfinished():
+            if reply.played < reply.received:
+                return reply.begin + max(0, reply.played - back)
+        return self._buffer.end
 
     def _admit(self, epoch: Epoch) -> Reply | None:
         """Return the reply that may grow under this epoch, begun if it is new; None if it is stale."""
@@ -283,7 +287,7 @@ class Playback:
         self._oldest = Epoch(reply.epoch + 1)
         self._open = None
         self._ending.append(reply)
-        if self._mixer is not None and reply.received and self._next == reply.end:
+        if self._mixer is not None and not self._paused and reply.received and self._next == reply.end:
             self._mixer.complete()
         self._changed.set()
 
@@ -291,7 +295,7 @@ class Playback:
         """Store as much as there is room for, and feed the mixer; return how much was stored."""
         now, oldest = loop_time(), self._unfinished()[0]
         unheard = self._buffer.end - oldest.begin - self._position.heard_of(oldest, now)
-        count = min(len(samples), self._buffer.capacity - unheard)
+        count = min(len(samples), self._longest - unheard)
         if not count:
             return 0
         self._buffer.append(samples[:count])
@@ -307,6 +311,16 @@ class Playback:
 
     # The mixer
 
+    def _fall_silent(self) -> None:
+        """Flush the mixer."""
+        if self._mixer is None:
+            self._silent_at = loop_time()
+        else:
+            self._mixer.flush()
+            self._flushing = True
+        self._flushed_to = self._queued
+        self._ducked = False
+
     def _anchor(self) -> None:
         """Note that the samples the mixer gets next are the buffer's from ``_next`` on."""
         while self._anchors and self._anchors[-1][0] == self._queued:
@@ -316,15 +330,22 @@ class Playback:
     def _feed(self) -> None:
         """Give the mixer as much as it may have, in pieces that are worth a message."""
         for reply in self._unfinished():
-            while self._mixer is not None and reply.begin <= self._next < reply.end:
+            while self._mixer is not None and not self._paused and reply.begin <= self._next < reply.end:
                 count = min(_PIECE, reply.end - self._next)
                 if self._played_to + _AHEAD - self._queued < count:
                     return
-                self._mixer.queue(self._buffer.read(self._next, count))
+                self._mixer.queue(self._risen(self._buffer.read(self._next, count), self._next))
                 self._queued += count
                 self._next += count
                 if self._next == reply.end and reply.finished:
                     self._mixer.complete()
+
+    def _risen(self, samples: Pcm, begin: int) -> Pcm:
+        """Return samples from position ``begin`` on, with the rise of the volume after a pause."""
+        if begin - self._rises_at >= _RISE:
+            return samples
+        gain = (np.arange(len(samples), dtype=np.float32) + (begin - self._rises_at)) / _RISE
+        return np.rint(samples * np.minimum(gain, 1.0)).astype(np.int16)
 
     # Each reports what is due, and returns when it wants to be asked again.
 
@@ -356,7 +377,7 @@ class Playback:
         return self._silent_at
 
     def _report_stalled(self, now: Seconds) -> Seconds:
-        if self._open is None or self._open is self._stalled or self._mixer is None:
+        if self._open is None or self._open is self._stalled or self._mixer is None or self._paused:
             return _NEVER
         due = Seconds(max(self._received_at, self._idle_at) + self._stall_s)
         if due <= now:

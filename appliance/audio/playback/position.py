@@ -23,7 +23,9 @@ class Reply:
     begin: int
     end: int
     played: int = 0
-    """Samples that the speaker has played, heard already or still in its buffer."""
+    """Samples that the speaker has played, heard already or still in its buffer; those played twice count once."""
+    heard: int = 0
+    """Samples that were heard when `PlayoutPosition` looked last."""
     audible_at: Seconds | None = None
     """When its first sample is heard; None while none was played."""
     silent_at: Seconds | None = None
@@ -53,10 +55,11 @@ class PlayoutPosition:
     def played(self, period: PlayedPeriod, now: Seconds) -> None:
         """Account for a period; in order, and not before its reply has its end."""
         while self._unheard and self._unheard[0][1].silent_at <= now:
-            self._unheard.popleft()
+            heard, last = self._unheard.popleft()
+            heard.heard = max(heard.heard, last.start + last.count - heard.begin)
         for reply in reversed(self._replies):
             if period.count and reply.begin <= period.start < reply.end:
-                reply.played += period.count
+                reply.played = max(reply.played, period.start + period.count - reply.begin)
                 reply.audible_at = period.audible_at if reply.audible_at is None else reply.audible_at
                 reply.silent_at = period.silent_at
                 self._unheard.append((reply, period))
@@ -68,8 +71,11 @@ class PlayoutPosition:
 
     def heard_of(self, reply: Reply, now: Seconds) -> int:
         """Return how many samples of a reply have been heard."""
-        unheard = (period for other, period in self._unheard if other is reply)
-        return reply.played - sum(min(period.count, max(0, REPLY.frames(period.silent_at - now))) for period in unheard)
+        for other, period in self._unheard:
+            count = period.count - max(0, REPLY.frames(period.silent_at - now))
+            if other is reply and count > 0:
+                reply.heard = max(reply.heard, period.start + count - reply.begin)
+        return reply.heard
 
     def forget_unheard(self, now: Seconds) -> None:
         """Count samples that were played and not yet heard as not played: the speaker is gone."""

@@ -24,6 +24,7 @@ from appliance.audio.worker.messages import (
     MAX_BYTES,
     PERIODS_MS,
     Complete,
+    Duck,
     Flush,
     Gain,
     Heartbeat,
@@ -161,6 +162,8 @@ class Worker:
             case Flush():
                 mixer.flush()
                 self._sound = []
+            case Duck(ducked=ducked):
+                mixer.duck(ducked=ducked)
             case Sound(samples=samples, is_last=is_last):
                 self._sound.append(samples)
                 if is_last:

@@ -100,6 +100,13 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
+class Duck:
+    """See `ports.Mixer.duck`."""
+
+    ducked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Sound:
     """See `ports.Mixer.play_sound`; a long one comes in pieces."""
 
@@ -181,7 +188,7 @@ class Heartbeat:
     prebuffer_s: float = 0.0
 
 
-Order = QueueSamples | Complete | Flush | Sound | Gain
+Order = QueueSamples | Complete | Flush | Duck | Sound | Gain
 Report = Opened | Refused | Lost | Block | PlayedPeriod | PeriodIncreased | EchoStatus | Heartbeat
 Message = Order | Report
 
@@ -192,8 +199,8 @@ class _Layout:
     """Layout of one kind of message: a byte, its numbers, then its samples or its text."""
 
     kinds: ClassVar[tuple[type[Message], ...]] = (
-        QueueSamples, Complete, Flush, Sound, Gain, Opened, Refused, Lost, Block, PlayedPeriod, PeriodIncreased,
-        EchoStatus, Heartbeat,
+        QueueSamples, Complete, Flush, Duck, Sound, Gain, Opened, Refused, Lost, Block, PlayedPeriod,
+        PeriodIncreased, EchoStatus, Heartbeat,
     )  # fmt: skip
 
     def __init__(self, number: int, kind: type[Message]) -> None:

@@ -20,6 +20,7 @@ from appliance.audio.echo.status import EchoStatus
 from appliance.audio.ports import Block, PlaybackSink, PlayedPeriod
 from appliance.audio.worker.messages import (
     Complete,
+    Duck,
     Flush,
     Gain,
     Heartbeat,
@@ -387,6 +388,10 @@ class WorkerSpeaker:
     def flush(self) -> None:
         """Send a flush."""
         self._send(Flush())
+
+    def duck(self, *, ducked: bool) -> None:
+        """See `ports.Mixer`."""
+        self._send(Duck(ducked))
 
     def play_sound(self, samples: Pcm) -> None:
         """Send a sound."""

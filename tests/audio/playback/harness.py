@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from appliance.audio.playback.fade import Fade
-from appliance.audio.playback.playback import Playback, Reports
+from appliance.audio.playback.playback import Playback
+from appliance.audio.playback.reports import Reports
 from appliance.units import REPLY, Epoch, Pcm, Seconds
 from tests.support.speaker import Plugged, TimedSpeaker
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.audio.playback.fade import Fade
-from appliance.audio.playback.mixer import DUCKED, SOUNDS_S, RingMixer
+from appliance.audio.playback.mixer import DUCKED, SOUNDS_S, UNDER_SOUND, RingMixer
 from appliance.audio.ports import MAX_AHEAD_S, Edge, PlayedPeriod
 from appliance.units import REPLY, Hz, Pcm, Seconds
 from tests.audio.tones import tone
@@ -59,10 +59,60 @@ def test_sounds_play_one_after_the_other_without_a_gap_and_a_reply_is_turned_dow
     down = np.concatenate([rig.pull() for _ in range(10)]).astype(int)
     assert down[0] > 9_900
     assert np.all(np.diff(down) <= 0)
-    assert np.all(down[480:] == round(10_000 * DUCKED))
+    assert np.all(down[480:] == round(10_000 * UNDER_SOUND))
     up = np.concatenate([rig.pull() for _ in range(4)]).astype(int)
     assert np.all(np.diff(up) >= 0)
     assert up[-1] == 10_000
+
+
+def playing() -> Rig:
+    rig = Rig()
+    rig.mixer.queue(level(RATE))
+    rig.pull()
+    return rig
+
+
+def test_a_ducked_reply_is_18_db_quieter_within_10_ms_and_comes_back_as_soon():
+    rig = playing()
+    rig.mixer.duck(ducked=True)
+    down = rig.pull().astype(int)
+    assert down[0] > 9_900
+    assert np.all(np.diff(down) <= 0)
+    assert down[-1] == round(10_000 * DUCKED)
+    assert 20 * np.log10(DUCKED) == pytest.approx(-18, abs=0.1)
+    rig.mixer.duck(ducked=False)
+    up = rig.pull().astype(int)
+    assert np.all(np.diff(up) >= 0)
+    assert up[-1] == 10_000
+
+
+def test_a_sound_over_a_ducked_reply_is_heard_as_loud_as_ever():
+    rig = playing()
+    rig.mixer.duck(ducked=True)
+    rig.pull()
+    rig.mixer.play_sound(level(240, 5_000))
+    assert np.all(rig.pull() == 5_000 + round(10_000 * DUCKED))
+    assert np.all(rig.pull() == round(10_000 * DUCKED))
+
+
+def test_a_flush_ends_the_ducking_and_is_not_louder_before_it_is_silent():
+    rig = playing()
+    rig.mixer.duck(ducked=True)
+    rig.pull()
+    rig.mixer.flush()
+    rig.mixer.queue(level(RATE))
+    falling = rig.pull()
+    assert falling.max() <= round(10_000 * DUCKED)
+    assert not falling[FADE:].any()
+    assert rig.pull()[FADE:].min() == 10_000
+
+
+def test_a_reply_that_begins_ducked_is_ducked_from_its_first_sample_on():
+    rig = Rig()
+    rig.mixer.duck(ducked=True)
+    rig.pull()
+    rig.mixer.queue(level(RATE))
+    assert rig.pull().max() == round(10_000 * DUCKED)
 
 
 def test_a_sound_beyond_the_bound_is_dropped_and_counted():

@@ -5,7 +5,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from appliance.audio.playback.playback import Playback, PlaybackCounts
+from appliance.audio.playback.playback import Playback
+from appliance.audio.playback.reports import PlaybackCounts
 from appliance.units import Epoch, Pcm
 from tests.audio.playback.harness import EXACT, FADE, NEW, OLD, ReportLog, level, pull, running
 from tests.audio.tones import tone

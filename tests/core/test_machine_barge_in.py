@@ -1,0 +1,127 @@
+"""A person who speaks over a reply: it makes way at once, and plays on unless the service was interrupted."""
+
+import pytest
+
+from appliance.core import effects as fx
+from appliance.core import events as ev
+from appliance.core.state import BargeIn, Mode, Policy, State, Yielding, gate
+from tests.core.story import CLOSED, OPEN, Story, beginning, held, speaking
+
+SUSPECTED, CONFIRMED, CEASED = ev.VoiceSuspected(), ev.VoiceConfirmed(), ev.VoiceCeased()
+DUCK, PAUSE, RESUME = fx.DuckPlayback(), fx.PausePlayback(), fx.ResumePlayback()
+POLICY = Policy()
+
+
+def ducked() -> Story:
+    return speaking(BargeIn.VOICE).tell(SUSPECTED)
+
+
+def paused() -> Story:
+    return ducked().tell(CONFIRMED)
+
+
+def first(story: Story) -> fx.Effect:
+    return story.effects[0]
+
+
+def over(story: Story) -> Story:
+    return story.tell(ev.YieldingOver(story.context.yieldings))
+
+
+def test_a_suspected_voice_ducks_the_reply_until_it_ceases():
+    story = ducked()
+    assert story.effects == (DUCK, fx.StartTimer(ev.YieldingOver(1), POLICY.duck_s))
+    assert story.tell(SUSPECTED).did(fx.Ignored)
+    assert story.tell(CEASED).effects == (RESUME,)
+    assert story.context.yielding is Yielding.NONE
+    assert story.tell(CEASED).did(fx.Ignored)
+
+
+def test_a_duck_has_an_end_although_the_voice_has_none():
+    assert over(ducked()).effects == (RESUME,)
+
+
+def test_a_confirmed_voice_pauses_the_reply_until_the_service_reports_the_interruption():
+    story = paused()
+    assert story.effects == (PAUSE, fx.StartTimer(ev.YieldingOver(2), POLICY.pause_s))
+    assert story.tell(CEASED).did(fx.Ignored), "the report is still on its way"
+    assert story.tell(ev.ServerInterrupted(1)).at(State.INTERRUPTED)
+    assert first(story) == fx.FlushPlayback()
+    assert not story.did(fx.ResumePlayback)
+    assert story.context.yielding is Yielding.NONE
+
+
+def test_a_pause_that_was_no_interruption_ends_and_after_two_the_reply_is_only_ducked():
+    story = speaking(BargeIn.VOICE)
+    for _ in range(POLICY.false_pauses):
+        assert first(story.tell(SUSPECTED, CONFIRMED)) == PAUSE
+        assert over(story).effects == (RESUME,)
+    assert first(story.tell(SUSPECTED)) == DUCK
+    assert story.tell(CONFIRMED).did(fx.Ignored)
+    assert over(story).effects == (RESUME,)
+    assert first(story.tell(CONFIRMED)) == DUCK
+    story.tell(ev.ServerInterrupted(1)).deadline().tell(ev.UserSilent(1), ev.ReplyStarted(1, 8))
+    assert first(story.tell(SUSPECTED, CONFIRMED)) == PAUSE, "another reply"
+
+
+def test_a_duck_is_no_false_pause_and_its_time_limit_does_not_end_the_pause_after_it():
+    story = over(ducked())
+    assert story.context.false_pauses == 0
+    story = paused()
+    assert story.tell(ev.YieldingOver(1)).did(fx.Ignored)
+    assert story.context.yielding is Yielding.PAUSED
+
+
+@pytest.mark.parametrize("make", [ducked, paused])
+@pytest.mark.parametrize("event", [ev.WakeDetected(5), ev.ButtonPressed(5), ev.ServerInterrupted(1)])
+def test_whoever_interrupts_silences_a_reply_that_yields_at_once(make, event):
+    story = make().tell(event)
+    assert story.at(State.INTERRUPTED)
+    assert first(story) == fx.FlushPlayback()
+    assert not story.did(fx.ResumePlayback)
+
+
+@pytest.mark.parametrize("make", [ducked, paused])
+@pytest.mark.parametrize(
+    ("events", "state"),
+    [
+        ([ev.ReplyEnded(1, 7), ev.PlaybackDrained(7)], State.LISTENING),
+        ([ev.EndRequested()], State.FAREWELL),
+        ([ev.ReplyEnded(1, 7), ev.LinkLost(1, resumable=True, trouble=ev.Trouble.LOST)], State.FAREWELL),
+        ([ev.EchoReported(cancelled=False)], State.SPEAKING),
+    ],
+)
+def test_whatever_ends_the_yielding_lets_the_rest_be_heard(make, events, state):
+    story = make().tell(*events)
+    assert story.at(state)
+    assert first(story) == RESUME
+    assert story.context.yielding is Yielding.NONE
+
+
+@pytest.mark.parametrize("make", [ducked, paused])
+@pytest.mark.parametrize(
+    "event", [ev.LinkLost(1, resumable=True, trouble=ev.Trouble.LOST), ev.PlaybackStalled(7), ev.StopRequested()]
+)
+def test_a_reply_that_is_lost_does_not_come_back(make, event):
+    story = make().tell(event)
+    assert first(story) == fx.FlushPlayback()
+    assert not story.did(fx.ResumePlayback)
+    assert story.context.yielding is Yielding.NONE
+
+
+def test_a_reply_is_heard_over_only_while_its_echo_is_cancelled():
+    story = speaking(BargeIn.VOICE).tell(ev.EchoReported(cancelled=False))
+    assert gate(story.context) is CLOSED
+    assert story.tell(SUSPECTED).did(fx.Ignored)
+    assert story.tell(CONFIRMED).did(fx.Ignored)
+    assert gate(story.tell(ev.EchoReported(cancelled=True)).context) is OPEN
+    assert first(story.tell(SUSPECTED)) == DUCK
+
+
+def test_a_reply_yields_to_a_voice_only_where_speech_may_interrupt_it():
+    for barge_in in (BargeIn.WAKE_WORD, BargeIn.BUTTON):
+        assert speaking(barge_in).tell(SUSPECTED).did(fx.Ignored)
+        assert beginning(barge_in).tell(CONFIRMED).did(fx.Ignored)
+    story = held().tell(ev.ButtonReleased(ev.Press.HOLD, 900), ev.ReplyStarted(1, 1), SUSPECTED)
+    assert story.context.mode is Mode.PUSH_TO_TALK
+    assert story.did(fx.Ignored)
