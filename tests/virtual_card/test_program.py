@@ -19,7 +19,12 @@ PROGRAM = textwrap.dedent("""
     import sounddevice
     heard = []
     microphone = sounddevice.RawInputStream(
-        device="virtual_mic", samplerate=16000, channels=1, dtype="int16", callback=lambda b, *_: heard.append(bytes(b))
+        device="virtual_mic",
+        samplerate=16000,
+        channels=1,
+        dtype="int16",
+        latency=1.0,  # a busy machine may be late
+        callback=lambda b, *_: heard.append(bytes(b)),
     )
     speaker = sounddevice.RawOutputStream(device="virtual_speaker", samplerate=24000, channels=1, dtype="int16")
     microphone.start()
