@@ -250,7 +250,11 @@ class Appliance:
         load, in_thread = self._chosen.wake, self._chosen.wake_in_thread
         engine = await asyncio.to_thread(load) if in_thread else load()
         self._wake_runner = WakeWordRunner(
-            engine, self._on_detection, self._observers.on_scores, run_in_thread=in_thread
+            engine,
+            self._on_detection,
+            self._observers.on_scores,
+            self._guard.recent,
+            run_in_thread=in_thread,
         )
         self._wake.report_alive()
         try:
@@ -318,7 +322,7 @@ class Appliance:
             self.uplink.nothing_said()
 
     def _on_played(self, audible_at: Seconds, samples: Pcm) -> None:
-        self._guard.played(audible_at, samples)
+        self._guard.recent.played(audible_at, samples)
         self._echo.played(REPLY.duration(len(samples)))
 
     def _on_silent(self, at: Seconds) -> None:

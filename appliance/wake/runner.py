@@ -1,6 +1,7 @@
 """Runs a wake-word engine on the microphone blocks, and delivers its detections on the loop.
 
-Whether a detection counts is decided elsewhere: the core ignores it while the wake word is disarmed.
+A word that the appliance has said itself is not delivered. Whether another one counts is decided elsewhere: the core
+ignores it while the wake word is disarmed.
 """
 
 import asyncio
@@ -11,23 +12,30 @@ from contextlib import contextmanager
 from math import inf
 from typing import Final
 
+import numpy as np
+
 from appliance import log
+from appliance.audio.echo.recently_played import RecentlyPlayed
 from appliance.audio.ports import Block
+from appliance.audio.resample import Resampler
 from appliance.clock import loop_time
 from appliance.errors import LocalModelError
-from appliance.units import UPLINK, Seconds
+from appliance.units import REPLY, UPLINK, Seconds
 from appliance.wake.ports import Detection, Score, WakeEngine
 
 QUEUE_SAMPLES: Final = UPLINK.frames(Seconds(2.0))
 """Audio that waits for the engine; when there is more, the oldest blocks are dropped and counted."""
 LOG_S: Final = 60.0
 """Least time between two log lines about an engine that is too slow."""
+OWN_VOICE_S: Final = 2.5
+"""How much of what was played is searched for a word: the 1.3 s that an engine begins with, and an echo's delay."""
 
 
 class WakeWordRunner:
     """Feeds one engine; all methods and callbacks on the loop's thread.
 
     ``on_scores`` gets the scores of each block that completed a hop, before ``on_detection`` gets what they led to.
+    A detection whose word is in what was ``played`` by the appliance just before is logged and not delivered.
     """
 
     def __init__(
@@ -35,6 +43,7 @@ class WakeWordRunner:
         engine: WakeEngine,
         on_detection: Callable[[Detection], None],
         on_scores: Callable[[list[Score]], None] | None = None,
+        played: RecentlyPlayed | None = None,
         *,
         run_in_thread: bool = True,
     ) -> None:
@@ -45,6 +54,7 @@ class WakeWordRunner:
         self._engine = engine
         self._on_detection = on_detection
         self._on_scores = on_scores
+        self._played = played
         self._run_in_thread = run_in_thread
         self._queue = _BlockQueue()
         self._logged_dropped, self._logged_at = 0, -inf
@@ -65,7 +75,7 @@ class WakeWordRunner:
             self._log_dropped()
             return
         try:
-            result = self._engine.feed(block.start, block.samples)
+            result = self._listen(block)
         except Exception as error:  # noqa: BLE001  the root of the engine, as in _work
             self._fail(error)
         else:
@@ -111,11 +121,35 @@ class WakeWordRunner:
         """Body of the thread."""
         try:
             while (block := self._queue.get()) is not None:
-                detections, scores = self._engine.feed(block.start, block.samples)
+                detections, scores = self._listen(block)
                 if detections or scores:
                     loop.call_soon_threadsafe(self._deliver, detections, scores)
         except Exception as error:  # noqa: BLE001  the root of the thread
             loop.call_soon_threadsafe(self._fail, error)
+
+    def _listen(self, block: Block) -> tuple[list[Detection], list[Score]]:
+        """Return what a person has said in a block, and its scores. On the thread, if there is one."""
+        detections, scores = self._engine.feed(block.start, block.for_wake_word)
+        end = block.start + len(block.samples)
+        by_person = []
+        for detection in detections:
+            ended_at = Seconds(block.captured_at - UPLINK.duration(end - detection.end_sample))
+            if self._is_own(ended_at):
+                score = round(detection.score, 3)
+                log.event("wake.ignored", reason="own-voice", model=detection.model, score=score)
+            else:
+                by_person.append(detection)
+        return by_person, scores
+
+    def _is_own(self, ended_at: Seconds) -> bool:
+        """Return whether the appliance has said the word itself. Takes 50 ms, and half a second on a small Pi."""
+        if self._played is None:
+            return False
+        played = self._played.between(Seconds(ended_at - OWN_VOICE_S), ended_at)
+        if not played.any():
+            return False
+        resampler = Resampler(REPLY, UPLINK.rate_hz)
+        return self._engine.contains(np.concatenate((resampler.feed(played), resampler.finish())))
 
     def _deliver(self, detections: list[Detection], scores: list[Score]) -> None:
         if self._ended.is_set():

@@ -102,7 +102,7 @@ class Watched:
         self.opened: list[tuple[float, float]] = []
         """When it was known where the echo ends, and where that was; both after the end of the reply."""
         for start in range(0, len(played), 2400):
-            self.guard.played(Seconds(1.0 + start / 24_000), played[start : start + 2400])
+            self.guard.recent.played(Seconds(1.0 + start / 24_000), played[start : start + 2400])
         for start in range(0, len(captured), BLOCK):
             block = Block(SampleIndex(start), captured[start : start + BLOCK], Seconds((start + BLOCK) / 16_000))
             ring.append(block)
@@ -184,5 +184,5 @@ def test_of_a_reply_that_the_microphone_has_not_heard_yet_nothing_is_known():
     block = Block(SampleIndex(0), np.zeros(BLOCK, np.int16), Seconds(5.0))
     ring.append(block)
     guard.captured(block)
-    guard.played(Seconds(5.1), np.ones(2400, np.int16))
+    guard.recent.played(Seconds(5.1), np.ones(2400, np.int16))
     assert guard.clean_from() is None

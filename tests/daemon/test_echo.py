@@ -8,7 +8,7 @@ import pytest
 
 from appliance.audio.sounds import PhrasesOnly
 from appliance.conversation import Moment
-from appliance.core.events import ReplyAudible, ReplyStarted, Trouble
+from appliance.core.events import ReplyAudible, ReplyStarted, Trouble, WakeDetected
 from appliance.core.state import Policy, State
 from appliance.daemon import Appliance
 from appliance.simulator.in_memory_server import SimulatedService
@@ -130,3 +130,24 @@ def test_a_person_who_asks_on_and_on_is_answered():
 def test_a_delay_that_is_set_is_waited_for():
     late = {"speaker": {"extra_delay_ms": 2000}}
     assert Talk(2.0, -10, settings=late).held().answers == 1
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_wake_word_during_a_reply_interrupts_it_unless_the_appliance_has_said_it(own):
+    events: list[object] = []
+
+    async def converse() -> None:
+        async with SimulatedService(SimulatorOptions(replies=SENTENCES)) as service:
+            home = Home(service, settings_with(), on_moment=lambda moment: events.append(moment.event))
+            async with home.living() as appliance:
+                await reach(appliance, State.IDLE)
+                home.room.ask(1.5)
+                await reach(appliance, State.SPEAKING)
+                await asyncio.sleep(1.0)
+                home.room.replies_have_word = own
+                home.room.call()
+                await asyncio.sleep(0.5)
+                assert (appliance.conversation.context.state is State.SPEAKING) is own
+
+    run_virtual(converse)
+    assert sum(isinstance(event, WakeDetected) for event in events) == (1 if own else 2)

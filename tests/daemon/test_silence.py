@@ -90,6 +90,12 @@ class Engine:
             self.on_detection()
         return ([Detection("word", end, 1.0)] if heard else []), []
 
+    def contains(self, recording: Pcm) -> bool:
+        """Find nothing; only now it is certain that a person has said the word."""
+        assert recording.any()
+        self.on_detection()
+        return False
+
 
 class Watch(logging.Handler):
     """Notes what happens between an interruption and the flush; a line of the log takes `LINE_S` of the loop's time."""
@@ -104,6 +110,7 @@ class Watch(logging.Handler):
 
     def begin(self) -> None:
         self.began_at = self._loop.time()
+        self.calls.clear()
         sys.setprofile(self._profile)
 
     def emit(self, record: logging.LogRecord) -> None:

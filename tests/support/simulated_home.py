@@ -50,6 +50,8 @@ class Room:
         self.unplugged = False
         self.words: list[int] = []
         """Where the wake word ends; add to the end."""
+        self.replies_have_word = False
+        """Whether what the appliance plays contains the wake word."""
         self._speech: list[tuple[int, int]] = []
         self._recorded: list[bytes] = []
         self.echo: Callable[[float, int], Pcm] | None = None
@@ -109,6 +111,9 @@ class Room:
         end = start + len(samples)
         heard = [word for word in self.words[-2:] if start < word <= end]
         return [Detection("word", SampleIndex(word), 1.0) for word in heard], []
+
+    def contains(self, recording: Pcm) -> bool:
+        return self.replies_have_word and bool(recording.any())
 
 
 class Loudspeaker:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from appliance.errors import LocalModelError
 from appliance.onnx.graphs import Graph
-from appliance.units import Pcm, SampleIndex
+from appliance.units import UPLINK, Pcm, SampleIndex
 from appliance.wake.detector import THRESHOLDS, rule_for
 from appliance.wake.models import Graphs, load
 from appliance.wake.openwakeword import HOP, SMALL_GAP, OpenWakeWordEngine
@@ -187,6 +187,43 @@ def heard_in(word: str, files: list[Path], before: float = 1.0) -> Iterator[list
         sound = in_a_quiet_room(recording(file), before)
         yield feed(engine, sound, start=at)[0]
         at += len(sound)
+
+
+def a_reply_with(word: Pcm, after: float) -> Pcm:
+    """The last 2.5 s that were played, when a word ended ``after`` seconds ago; digital silence around it."""
+    played = np.concatenate((silence(2.5), word, silence(after)))
+    return played[-UPLINK.frames(2.5) :]
+
+
+@needs_espeak
+@pytest.mark.parametrize("after", [0.1, 0.35, 0.8])
+def test_a_word_is_found_in_what_the_appliance_has_said_up_to_a_second_ago(after):
+    engine = engine_for(RHASSPY)
+    assert engine.contains(a_reply_with(spoken("hey rhasspy", "en-gb"), after))
+    assert not engine.contains(a_reply_with(spoken("the moon is far away", "en-gb"), after))
+    assert not engine.contains(silence(2.5))
+    assert not engine.contains(silence(0.01))
+
+
+def test_a_search_does_not_disturb_the_stream():
+    engine, sound = engine_for(RHASSPY), some_speech()
+    scores: list[Score] = []
+    for at in range(0, len(sound), 12_000):
+        scores += engine.feed(SampleIndex(1_000 + at), sound[at : at + 12_000])[1]
+        engine.contains(sound)
+    assert scores == scores_of_some_speech()
+
+
+@pytest.mark.recordings
+@pytest.mark.parametrize("after", [0.1, pytest.param(0.8, marks=pytest.mark.slow)])
+def test_words_of_people_are_found_in_a_reply_and_none_in_ordinary_speech(recordings, after):
+    engine = engine_for("alexa")
+    words = [recording(file) for file in sorted((recordings / "wake" / "alexa").glob("*.wav"))[::12]]
+    words = [word for word in words if feed(engine_for("alexa"), in_a_quiet_room(word))[0]]
+    assert words
+    assert [engine.contains(a_reply_with(word[: end_of_word(word)], after)) for word in words] == [True] * len(words)
+    files = sorted((recordings / "ordinary").glob("common_voice_*.wav"))[::4]
+    assert not any(engine.contains(a_reply_with(recording(file), after)) for file in files)
 
 
 @pytest.mark.recordings

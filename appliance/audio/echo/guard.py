@@ -5,7 +5,6 @@ when it is the person's turn, and would be taken for their next question. The de
 captured the rest of the reply, and what was played is known.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +13,9 @@ import numpy as np
 from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.echo.correlation import Echo, find_echo
 from appliance.audio.echo.onset import has_sound, speech_onset
+from appliance.audio.echo.recently_played import RecentlyPlayed
 from appliance.audio.ports import Block
-from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
+from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 
 LONGEST_S: Final = 1.0
 """Longest delay of an echo that is measured."""
@@ -30,7 +30,6 @@ ENOUGH_S: Final = 1.0
 ONSET_S: Final = 0.08
 """Speech begins this long before it is loud."""
 _RETRY_S: Final = 0.25
-_KEPT_S: Final = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +47,10 @@ class EchoGuard:
 
     def __init__(self, buffer: MicrophoneBuffer) -> None:
         self._buffer = buffer
+        self.recent = RecentlyPlayed()
+        """What was played."""
         self._captured_at: tuple[SampleIndex, Seconds] | None = None
         """The end of the newest block, and when it was captured."""
-        self._played: deque[tuple[Seconds, Pcm]] = deque()
-        """Audio played in the last `_KEPT_S`, with the time at which each piece becomes audible."""
-        self._silent_at: Seconds | None = None
-        """When the newest sample that was played has been heard, by the card's clock; None before the first."""
         self._estimate: _Estimate | None = None
         self._since: SampleIndex | None = None
         """Sample at which the microphone opened after the newest reply."""
@@ -70,26 +67,19 @@ class EchoGuard:
         newest, now = self._captured_at
         return Seconds(now - UPLINK.duration(newest - index))
 
-    def played(self, audible_at: Seconds, samples: Pcm) -> None:
-        """Note samples, 24 kHz mono, that become audible at this time; in order."""
-        self._played.append((audible_at, samples))
-        self._silent_at = Seconds(audible_at + REPLY.duration(len(samples)))
-        while self._played[0][0] < self._silent_at - _KEPT_S:
-            self._played.popleft()
-
     def clean_from(self) -> SampleIndex | None:
         """Return the first sample after the echo of a reply.
 
         None while that is unknown or not captured yet; 0 where there is no echo to skip. A person who speaks over the
         end of an echo, and is louder, is not cut off.
         """
-        if self._captured_at is None or self._silent_at is None:
+        if self._captured_at is None or self.recent.end is None:
             return SampleIndex(0)
         index, now = self._captured_at
-        if now - self._silent_at > LONGEST_S + REVERBERATION_S:
+        if now - self.recent.end > LONGEST_S + REVERBERATION_S:
             return SampleIndex(0)
-        if self._estimate is None or self._estimate.silent_at != self._silent_at:
-            self._estimate = self._measure(index, now, self._silent_at) if now >= self._retry_at else None
+        if self._estimate is None or self._estimate.silent_at != self.recent.end:
+            self._estimate = self._measure(index, now, self.recent.end) if now >= self._retry_at else None
         if self._estimate is None or self._estimate.clean_at > now:
             return None
         clean_at = self._onset(self._estimate, index, now)
@@ -102,25 +92,25 @@ class EchoGuard:
         False if there was no sound, or if it was the reply itself, later than `clean_from` can measure. True where the
         microphone has not opened after a reply.
         """
-        if self._captured_at is None or self._silent_at is None or self._since is None:
+        if self._captured_at is None or self.recent.end is None or self._since is None:
             return True
         index, now = self._captured_at
         since = min(index, max(self._since, self._buffer.begin))
         newest = self._buffer.read(SampleIndex(since), index)
         if not has_sound(newest):
             return False
-        begin = Seconds(max(self._silent_at - WINDOW_S, self._played[0][0]))
+        begin = self._begin(self.recent.end)
         before: Pcm = np.zeros(max(0, UPLINK.frames(now - begin) - len(newest)), np.int16)
         captured = np.concatenate((before, newest[: UPLINK.frames(LATEST_S)]))
-        return find_echo(captured, self._played_between(begin, self._silent_at), LATEST_S) is None
+        return find_echo(captured, self.recent.between(begin, self.recent.end), LATEST_S) is None
 
     def _measure(self, index: SampleIndex, now: Seconds, silent_at: Seconds) -> _Estimate | None:
         """Return where the echo ends; None if it is too early to know."""
         self._retry_at = Seconds(now + _RETRY_S)
-        begin = Seconds(max(silent_at - WINDOW_S, self._played[0][0]))
+        begin = self._begin(silent_at)
         if now <= begin:
             return None  # flushed before the microphone could capture it
-        echo = find_echo(self._captured_since(index, now, begin), self._played_between(begin, silent_at), LONGEST_S)
+        echo = find_echo(self._captured_since(index, now, begin), self.recent.between(begin, silent_at), LONGEST_S)
         if echo is not None:
             return _Estimate(begin, silent_at, Seconds(silent_at + echo.delay_s + REVERBERATION_S), echo)
         has_none = now - begin >= ENOUGH_S + LONGEST_S or now - silent_at >= LONGEST_S
@@ -131,7 +121,7 @@ class EchoGuard:
         if estimate.echo is None:
             return estimate.clean_at
         begin, silent_at = estimate.begin, estimate.silent_at
-        captured, played = self._captured_since(index, now, begin), self._played_between(begin, silent_at)
+        captured, played = self._captured_since(index, now, begin), self.recent.between(begin, silent_at)
         onset_s = speech_onset(captured, played, estimate.echo, silent_at - begin)
         early_at = estimate.clean_at if onset_s is None else begin + onset_s - ONSET_S
         return Seconds(min(estimate.clean_at, max(silent_at, early_at)))
@@ -143,13 +133,6 @@ class EchoGuard:
         missing: Pcm = np.zeros(kept - start, np.int16)
         return np.concatenate((missing, self._buffer.read(SampleIndex(kept), stop)))
 
-    def _played_between(self, begin: Seconds, end: Seconds) -> Pcm:
-        """Return the samples played between two times, pauses included."""
-        played: Pcm = np.zeros(REPLY.frames(end - begin), np.int16)
-        for audible_at, samples in self._played:
-            at = REPLY.frames(audible_at - begin)
-            head = samples[max(0, -at) :]
-            at = max(0, at)
-            piece = played[at : at + len(head)]
-            piece[:] = head[: len(piece)]
-        return played
+    def _begin(self, silent_at: Seconds) -> Seconds:
+        """Return when what is compared began: the end of the newest reply, and nothing of those before it."""
+        return Seconds(max(silent_at - WINDOW_S, self.recent.begin or silent_at))
