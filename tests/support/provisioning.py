@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -31,7 +32,7 @@ from appliance.provisioning.server.app import ServerParts, create_app
 from appliance.provisioning.server.certificate import Certificate
 from appliance.provisioning.server.ports import MintSpec, UpstreamError
 from appliance.provisioning.server.schema import SESSION, USAGE
-from appliance.provisioning.server.settings import ServerSettings
+from appliance.provisioning.server.settings import DATABASE_FILE, ServerSettings
 from appliance.provisioning.server.store import MEMORY, DatabaseStore, open_engine
 from appliance.provisioning.server.timestamps import milliseconds
 
@@ -102,6 +103,13 @@ def empty_database() -> bytes:
         content = driver.serialize()
     engine.dispose()
     return content
+
+
+def put_empty_database(directory: Path) -> None:
+    """Put such a database where a server with this state directory looks for its own: to make one takes 30 ms."""
+    file = directory / DATABASE_FILE
+    file.touch(0o600)
+    file.write_bytes(empty_database())
 
 
 OPEN: list[DatabaseStore] = []

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from appliance.provisioning.server import migrate
 from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.support.databases import new_database, postgres, programs
+from tests.support.provisioning import empty_database
 
 BOTH = [pytest.param("sqlite"), pytest.param("postgres", marks=pytest.mark.postgres)]
 
@@ -33,6 +35,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store(database_url: str) -> Iterator[DatabaseStore]:
     """A store with its own threads, on each engine in turn."""
+    file = make_url(database_url).database
+    if database_url.startswith("sqlite:") and file is not None:
+        Path(file).write_bytes(empty_database())
     made = DatabaseStore(open_engine(database_url))
     migrate.upgrade(made.engine)
     yield made

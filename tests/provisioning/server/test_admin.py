@@ -20,7 +20,7 @@ from appliance.provisioning.server.admin import actions
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import AUDIT
 from appliance.provisioning.server.store import DatabaseStore, open_engine
-from tests.support.provisioning import OPEN, InThisThread, World, refused, server_settings, world
+from tests.support.provisioning import OPEN, InThisThread, World, put_empty_database, refused, server_settings, world
 
 URL = "https://provisioning.test"
 
@@ -29,6 +29,7 @@ URL = "https://provisioning.test"
 def admin(tmp_path, capsys, monkeypatch):
     """Return a function that does a command and returns its exit code and output."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    put_empty_database(tmp_path)
 
     def do(*arguments: str) -> tuple[int, str, str]:
         code = provisiond(["admin", *arguments])

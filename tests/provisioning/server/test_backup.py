@@ -18,7 +18,7 @@ from appliance.provisioning.server.schema import METADATA
 from appliance.provisioning.server.settings import load_for_admin
 from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.clock import run_virtual
-from tests.support.provisioning import OPEN, InThisThread, World, refused, world
+from tests.support.provisioning import OPEN, InThisThread, World, put_empty_database, refused, world
 
 Admin = Callable[..., tuple[int, str]]
 
@@ -66,6 +66,7 @@ def first(tmp_path, capsys, monkeypatch) -> Place:
     """A server with a device that has talked, a policy and an open claim."""
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     place = Place(tmp_path / "first", capsys)
+    put_empty_database(place.directory)
     here = place.world()
     place.admin("policies", "set", "children", "--sessions-day", "3")
 

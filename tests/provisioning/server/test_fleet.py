@@ -15,7 +15,7 @@ from appliance.provisioning.server.admin import show
 from appliance.provisioning.server.program import main as provisiond
 from appliance.provisioning.server.schema import DEVICE, DEVICE_KEY, SESSION, USAGE
 from appliance.provisioning.server.store import DatabaseStore, open_engine
-from tests.support.provisioning import OPEN, InThisThread
+from tests.support.provisioning import OPEN, InThisThread, put_empty_database
 
 DAY_MS = 86_400_000
 NOW_MS = 1_795_176_000_000
@@ -24,6 +24,7 @@ NOW_MS = 1_795_176_000_000
 @pytest.fixture
 def admin(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    put_empty_database(tmp_path)
 
     def do(*arguments: str) -> tuple[int, str, str]:
         code = provisiond(["admin", *arguments])

@@ -11,13 +11,14 @@ from appliance.provisioning.server.schema import DEVICE
 from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.clock import run_virtual
 from tests.provisioning.server.certificates import issue
-from tests.support.provisioning import OPEN, InThisThread, World, server_settings, world
+from tests.support.provisioning import OPEN, InThisThread, World, put_empty_database, server_settings, world
 
 
 @pytest.fixture
 def here(tmp_path, monkeypatch) -> World:
     """A server that has made its key and has one device that has enrolled."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    put_empty_database(tmp_path)
     settings = server_settings(state_dir=tmp_path, devices={})
     provisiond(["admin", "claims", "list"])
     store = DatabaseStore(open_engine(settings.database()), InThisThread())

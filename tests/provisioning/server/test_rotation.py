@@ -26,6 +26,7 @@ from tests.support.provisioning import (
     InThisThread,
     World,
     post,
+    put_empty_database,
     server_settings,
     signed_headers,
     world,
@@ -37,6 +38,7 @@ from tests.support.provisioning import DEVICE as KITCHEN
 def admin(tmp_path, capsys, monkeypatch):
     """Return a function that does a command about keys and returns its exit code and output."""
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    put_empty_database(tmp_path)
 
     def do(*arguments: str):
         code = provisiond(["admin", "--json", "keys", *arguments])
