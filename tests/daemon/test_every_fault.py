@@ -194,7 +194,17 @@ def check(scenario: Scenario, diary: Diary) -> None:
         assert middle.tobytes() in diary.home.speaker.heard, "it is said in words"
 
 
-@pytest.mark.parametrize("name", shipped())
+LIKE_ANOTHER = {
+    *("close_1001", "close_1008", "close_1012", "close_1013", "close_4000"),
+    *("http_401", "http_403", "http_503", "token_spent"),
+}
+"""Faults of which a household notices the same as of another one that every run tries."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in LIKE_ANOTHER else name for name in shipped()],
+)
 async def test_a_household_notices_of_a_fault_what_its_scenario_says(name: str):
     scenario = load_for(name, USUAL)
     assert scenario.expected is not None, "the file lacks [expected]"

@@ -39,7 +39,7 @@ SCRIPTS: Final = 10_000
 SHARDS: Final = 20
 ECHOES: Final = 0.3
 """Share of the scripts in which the microphone hears the speaker."""
-QUICK: Final = tuple(range(15))
+QUICK: Final = (1, 2, 3, 4, 10, 12, 14)
 """Scripts that every run plays; together they reach every state."""
 REST_S: Final = 240.0
 """The longest way back to rest once nobody does anything any more and every device works."""

@@ -94,6 +94,7 @@ DEAD_NAME_SERVER = "import socket, time\nsocket.getaddrinfo = lambda *_, **__: t
 """In ``sitecustomize.py``, Python runs it at the start of every program."""
 
 
+@pytest.mark.slow
 def test_a_name_server_that_does_not_answer_holds_up_no_end(tmp_path: Path):
     config = configuration(tmp_path)
     config.write_text(config.read_text().replace("127.0.0.1:9", "nas.example"))

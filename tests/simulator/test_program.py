@@ -117,6 +117,7 @@ def test_the_scenarios_are_listed_with_a_line_each(capsys: pytest.CaptureFixture
     assert any(line.split(maxsplit=1) == ["healthy", "Nothing goes wrong."] for line in map(str.strip, lines))
 
 
+@pytest.mark.slow
 def test_whoever_has_seen_enough_of_the_list_disturbs_nobody():
     command = [sys.executable, "-m", "appliance.simulator", "--list-scenarios"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as listing:

@@ -98,6 +98,7 @@ async def test_it_says_when_it_is_ready_serves_a_device_and_ends_on_sigterm(tmp_
     assert TOKEN not in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_closed_terminal_ends_it_in_order(tmp_path):
     config = tmp_path / "provisiond.toml"
     config.write_text("")
