@@ -99,42 +99,56 @@ def _nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 class _Kind(Enum):
-    """Kinds of tests, in the order in which a worker takes them."""
+    """Kinds of tests, by what they do most of the time."""
 
     PLAYS = "plays"
     """Has a sound card, which does not wait for a machine that is busy."""
     WAITS = "waits"
-    """Talks to programs of its own."""
+    """Waits for the clock, the disk or a program that it has started."""
     COMPUTES = "computes"
 
 
+_WAITING = (
+    "tests/scenarios/",
+    "tests/provisioning/server/test_crash",
+    "tests/provisioning/server/test_paced_server",
+    "tests/provisioning/server/test_program",
+    "tests/provisioning/server/test_races",
+    "tests/audio/worker/test_supervisor.py",
+    "tests/simulator/test_shipped_scenarios",
+    "tests/simulator/test_shipped_turns",
+    "tests/simulator/test_token_endpoint",
+    "tests/simulator/test_program",
+)
+"""Where tests wait for more than a second in all, those that wait longest first."""
+
+
 def _kind(item: pytest.Item) -> _Kind:
-    if "plug_in" in getattr(item, "fixturenames", ()) or "/virtual_card/" in item.path.as_posix():
+    if "plug_in" in getattr(item, "fixturenames", ()) or item.nodeid.startswith("tests/virtual_card/"):
         return _Kind.PLAYS
-    if any(part in item.path.as_posix() for part in ("/scenarios/", "/worker/test_supervisor", "/test_program")):
-        return _Kind.WAITS
-    return _Kind.COMPUTES
+    return _Kind.WAITS if item.nodeid.startswith(_WAITING) else _Kind.COMPUTES
 
 
+@pytest.hookimpl(trylast=True)  # without what is deselected
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let half of the workers begin with the tests that play, the others with those that wait; all fill in the rest.
+    """Let one worker begin with the tests that play, one with those that wait; the others keep the processor busy.
 
-    pytest-xdist deals out the list in as many equal stretches as there are workers, and evens out from their ends.
+    pytest-xdist deals out the list in as many equal stretches as there are workers; who has done with its own takes
+    from the end of another's.
     """
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    playing = [item for item in items if _kind(item) is _Kind.PLAYS]
-    # Those that run alone come when the others have done with their sound cards.
-    playing.sort(key=lambda item: item.get_closest_marker("rages") is not None)
-    waiting = [item for item in items if _kind(item) is _Kind.WAITS]
-    others = iter([item for item in items if _kind(item) is _Kind.COMPUTES])
-    players = max(1, workers // 2)
-    begin = [playing[number::players] for number in range(players)]
-    begin += [[] for _ in range(workers - players)]
-    for number, item in enumerate(waiting):
-        begin[-1 - number % max(1, workers - players)].append(item)
-    length = len(items) // workers + 1
-    dealt = [test for first in begin for test in (*first, *islice(others, max(0, length - len(first))))]
-    items[:] = [*dealt, *others]
+    kinds: dict[_Kind, list[pytest.Item]] = {kind: [] for kind in _Kind}
+    for item in items:
+        kinds[_kind(item)].append(item)
+    # Those that run alone come when no other has a sound card any more.
+    kinds[_Kind.PLAYS].sort(key=lambda item: item.get_closest_marker("rages") is not None)
+    places = {file: place for place, file in enumerate(_WAITING)}
+    kinds[_Kind.WAITS].sort(key=lambda item: next(places[file] for file in _WAITING if item.nodeid.startswith(file)))
+    begin = [kinds[_Kind.PLAYS], kinds[_Kind.WAITS]] if workers > 2 else [kinds[_Kind.PLAYS] + kinds[_Kind.WAITS]]
+    others = iter(kinds[_Kind.COMPUTES])
+    length = len(items) // workers
+    items[:] = [test for first in begin for test in (*first, *islice(others, max(0, length - len(first))))]
+    items.extend(others)
 
 
 @pytest.hookimpl(tryfirst=True)

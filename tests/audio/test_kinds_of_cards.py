@@ -144,7 +144,10 @@ async def test_a_voice_on_the_second_channel_is_heard(plug_in: PlugIn, hardware:
     assert await heard(card, WANTED) == pytest.approx(PEAK / 2, rel=0.05)
 
 
-@pytest.mark.parametrize(("channel", "level"), [pytest.param(1, 0.0, marks=pytest.mark.slow), (2, PEAK), pytest.param(4, PEAK, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("channel", "level"),
+    [pytest.param(1, 0.0, marks=pytest.mark.slow), (2, PEAK), pytest.param(4, PEAK, marks=pytest.mark.slow)],
+)
 async def test_a_channel_can_be_chosen(plug_in: PlugIn, channel: int, level: float):
     card = plug_in(microphone=Hardware(16_000, (4, 4)))
     say(card, channel=2)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from appliance.core.state import State
 from appliance.daemon import Appliance
@@ -43,7 +44,8 @@ async def asked_again(words: tuple[int, ...], story: Callable[[Household, Applia
         await reach(appliance, State.THINKING)
         await asyncio.sleep(2)
     again = household.link.audio
-    first = next(at for at in range(40 * 16_000) if np.array_equal(stream(at, at + 64), again[:64]))
+    said = sliding_window_view(stream(0, 40 * 16_000), 64)
+    first = int(np.flatnonzero((said == again[:64]).all(axis=1))[0])
     assert len(again) > UPLINK.frames(2.0), "the second question is asked again"
     return max(0, called_at - first)
 

@@ -91,7 +91,7 @@ class Talk:
         self.lost.append(max(0, sent_from - begin))
 
 
-def rare(*values: float) -> list[object]:
+def rare(*values: object) -> list[object]:
     """Return parameters of the slow run."""
     return [pytest.param(value, marks=pytest.mark.slow) for value in values]
 
@@ -102,12 +102,12 @@ def test_one_question_has_one_answer(delay_s: float, level_db: float):
     assert Talk(delay_s, level_db).held().answers == 1
 
 
-@pytest.mark.parametrize("delay_s", [0.1, 0.6])
+@pytest.mark.parametrize("delay_s", [*rare(0.1), 0.6])
 def test_a_short_answer_is_not_taken_for_a_question_either(delay_s: float):
     assert Talk(delay_s, -10, WORD).held().answers == 1
 
 
-@pytest.mark.parametrize("activity", [VoiceActivity.SENT, VoiceActivity.UNSENT])
+@pytest.mark.parametrize("activity", [VoiceActivity.SENT, *rare(VoiceActivity.UNSENT)])
 @pytest.mark.parametrize("pause_s", [0.1, *rare(0.4, 1.5)])
 @pytest.mark.parametrize("delay_s", [*rare(0.0), 0.25])
 def test_questions_after_an_answer_are_heard_and_answered(delay_s: float, pause_s: float, activity: VoiceActivity):

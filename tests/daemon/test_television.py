@@ -81,7 +81,7 @@ async def _over(appliance: Appliance) -> None:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.parametrize("activity", BOTH)
+@pytest.mark.parametrize("activity", [BOTH[0], pytest.param(BOTH[1], marks=pytest.mark.slow)])
 async def test_a_conversation_that_only_the_television_goes_on_with_ends_with_a_goodbye(activity: VoiceActivity):
     seen = await evening(activity, longest_s=60)
     assert 60 <= seen.ended_s < 60 + 20

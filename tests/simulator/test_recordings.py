@@ -58,7 +58,8 @@ def test_the_first_reply_is_long_enough_to_be_interrupted_and_one_calls_a_tool()
     reason="the extra device is not installed",
 )
 @pytest.mark.parametrize(
-    ("word", "shift"), [("hey_rhasspy", 0), ("hey_rhasspy", 640), ("hey_jarvis", 320), ("alexa", 960)]
+    ("word", "shift"),
+    [("hey_rhasspy", 0), pytest.param("hey_rhasspy", 640, marks=pytest.mark.slow), ("hey_jarvis", 320), ("alexa", 960)],
 )
 def test_the_wake_word_of_a_scene_is_detected_once_whatever_the_alignment(word: str, shift: int, scene):
     from appliance.wake.detector import rule_for  # noqa: PLC0415

@@ -80,7 +80,7 @@ def test_a_jump_is_noticed_and_learnt_anew(reference: Sound, echo: Sound):
     assert canceller.state.value == "converged"
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, pytest.param(np.inf, marks=pytest.mark.slow)])
 def test_a_sample_that_is_no_number_costs_no_more_than_what_was_learnt(reference: Sound, echo: Sound, value: float):
     canceller, broken = EchoCanceller(), echo.copy()
     broken[3 * RATE] = value

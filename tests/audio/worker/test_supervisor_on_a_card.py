@@ -120,7 +120,7 @@ async def test_an_interruption_is_silent_soon_and_nothing_old_follows(plug_in: P
         pytest.param(Fault.STALLED, marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("jack", ["microphone", "speaker"])
+@pytest.mark.parametrize("jack", [pytest.param("microphone", marks=pytest.mark.slow), "speaker"])
 async def test_a_card_that_stops_is_noticed_and_comes_back_and_the_reply_goes_on(
     plug_in: PlugIn, jack: str, fault: Fault
 ):
@@ -285,7 +285,7 @@ async def test_the_log_is_not_flooded_by_a_card_that_makes_portaudio_rage(
     assert 3 < len(caplog.records) < 25
 
 
-@pytest.mark.parametrize("jack", ["microphone", "speaker"])
+@pytest.mark.parametrize("jack", ["microphone", pytest.param("speaker", marks=pytest.mark.slow)])
 async def test_a_card_that_is_unplugged_while_nothing_is_said_comes_back(plug_in: PlugIn, jack: str):
     card = plug_in()
 

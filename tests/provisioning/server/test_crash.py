@@ -17,7 +17,7 @@ def killed(url: str, times: int) -> int:
 
 @pytest.mark.realtime
 def test_a_server_that_is_killed_while_it_counts_loses_nothing_and_doubles_nothing(database_url):
-    assert killed(database_url, 5) > 0
+    assert killed(database_url, 2) > 0
 
 
 @pytest.mark.slow

@@ -112,7 +112,7 @@ LIES: tuple[Mapping[str, object], ...] = ({"seconds": 0}, {"reason": UNUSED}, {"
 
 
 @pytest.mark.parametrize("lie", LIES)
-@pytest.mark.parametrize("purpose", ["new", "resume", "prefetch"])
+@pytest.mark.parametrize("purpose", ["new", pytest.param("resume", marks=pytest.mark.slow), "prefetch"])
 async def test_a_device_that_lies_gets_no_more_tokens_than_the_day_allows(lie, purpose):
     here = limited(sessions_day=20, minutes_month=400, burst=0, unused_day=30)
     sessions = 0

@@ -54,8 +54,15 @@ async def test_a_copy_whose_clock_is_ahead_is_noticed_by_what_the_device_signs()
     refused(await here.token(sequence=101), ProblemCode.DEVICE_SUSPENDED)
 
 
-@pytest.mark.parametrize("action", [audit.AuditAction.SUSPENDED, None])
-@pytest.mark.parametrize("suspends_after", [0, 3])
+@pytest.mark.parametrize(
+    ("suspends_after", "action"),
+    [
+        (0, None),
+        (3, audit.AuditAction.SUSPENDED),
+        pytest.param(0, audit.AuditAction.SUSPENDED, marks=pytest.mark.slow),
+        pytest.param(3, None, marks=pytest.mark.slow),
+    ],
+)
 async def test_a_device_fills_no_audit_whatever_it_is_sent_in_its_name(action, suspends_after):
     here = world(limits={**FREE, "clone_conflicts_day": suspends_after})
     if action:
