@@ -109,6 +109,7 @@ class _Kind(Enum):
 
 
 _WAITING = (
+    "tests/scenarios/test_whole_conversation",
     "tests/scenarios/",
     "tests/provisioning/server/test_crash",
     "tests/provisioning/server/test_paced_server",
