@@ -15,7 +15,7 @@ from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.latency import Latency, Stopwatch
 from appliance.core.machine import step
-from appliance.core.state import NOT_SENDING, Context, Gate, Mode, Policy, State, gate
+from appliance.core.state import NOT_SENDING, Context, Gate, Mode, Policy, State, Yielding, gate
 from appliance.live.ports import ToolResult
 from appliance.units import Epoch, Pcm, SampleIndex, Seconds
 
@@ -211,7 +211,9 @@ class Conversation:
         self._end_latency(Latency.SPEECH_TO_ANSWER, at)
 
     def silent(self, at: Seconds) -> None:
-        """Note that the last sample of a flushed reply is audible at ``at``."""
+        """Note that the last sample of a flushed or paused reply is audible at ``at``."""
+        if self._context.yielding is Yielding.PAUSED:
+            self._end_latency(Latency.VOICE_TO_PAUSE, at)
         self._end_latency(Latency.INTERRUPT_TO_SILENCE, at)
 
     def all_sent(self) -> None:
@@ -350,7 +352,13 @@ class Conversation:
         if isinstance(event, ev.ReplyStarted) and self._context.epoch == event.epoch:
             self.stopwatch.begin(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER, at)
             self._note_early_answer(at, before)
+        if fx.DuckPlayback() in effects:
+            self.stopwatch.begin(Latency.VOICE_TO_DUCK, at)
+            self.stopwatch.begin(Latency.VOICE_TO_PAUSE, at)
+        if fx.ResumePlayback() in effects:
+            self.stopwatch.forget(Latency.VOICE_TO_PAUSE)
         if fx.FlushPlayback() in effects:
+            self.stopwatch.forget(Latency.VOICE_TO_PAUSE)
             self.stopwatch.forget(Latency.FIRST_REPLY_CHUNK_TO_SPEAKER)
         if entered and self._context.state is State.INTERRUPTED:
             self.stopwatch.begin(Latency.INTERRUPT_TO_SILENCE, now)
@@ -364,6 +372,7 @@ class Conversation:
 
     def _end_latencies(self, event: ev.Event, before: Context) -> None:
         now = Seconds(self._loop.time())
+        self._end_latency(Latency.VOICE_TO_DUCK, now)
         if self._context.entry != before.entry:
             self._end_latency(Latency.WAKE_TO_LIGHT, now)
         if isinstance(event, ev.LinkOpened) and before.state is State.CONNECTING:

@@ -142,7 +142,7 @@ class Appliance:
         self._light = DeviceSupervisor(Fault.LIGHT, self._run_light, self._post, observers.on_error)
         self._enrolment = DeviceSupervisor(Fault.ENROLMENT, self._run_enrolment, self._post, observers.on_error)
         self._devices = (self._microphone, self._speaker, self._wake, self._button, self._light, self._enrolment)
-        self._echo = EchoMonitor(chosen.echo_handling.aec, lambda _: None)
+        self._echo = EchoMonitor(chosen.echo_handling.aec, lambda cancelled: self._post(EchoReported(cancelled)))
         self._status = StatusReporter(settings, chosen, self._devices)
 
     def end_conversation(self) -> None:
@@ -186,7 +186,6 @@ class Appliance:
             reason=handling.reason if automatic else "the settings say so",
         )
         self.conversation.start()
-        self._post(EchoReported(cancelled=True))  # whoever sets barge_in = "voice" says so
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(work, name=name)

@@ -10,7 +10,7 @@ from appliance.conversation import Conversation, Moment, Parts
 from appliance.core import effects as fx
 from appliance.core import events as ev
 from appliance.core.latency import Latency
-from appliance.core.state import Gate, Mode, Policy, State
+from appliance.core.state import BargeIn, Gate, Mode, Policy, State
 from appliance.live.ports import ToolResult
 from appliance.units import Pcm, Seconds
 
@@ -147,6 +147,50 @@ async def test_an_interruption_empties_playback_before_it_does_anything_else():
     assert record.told[1] == ("light", State.INTERRUPTED, None)
     conversation.silent(Seconds(asyncio.get_running_loop().time() + 0.02))
     assert conversation.stopwatch.durations_ms(Latency.INTERRUPT_TO_SILENCE) == pytest.approx((20,), abs=1)
+
+
+async def over_a_reply() -> tuple[Conversation, Recording]:
+    record = Recording()
+    conversation = Conversation(Policy(barge_in=BargeIn.VOICE), record.parts())
+    for event in (ev.Ready(), ev.EchoReported(cancelled=True), ev.WakeDetected(0), ev.LinkOpened(1)):
+        conversation.post(event)
+    conversation.post(ev.ReplyStarted(1, 4))
+    record.told.clear()
+    return conversation, record
+
+
+async def test_a_voice_over_a_reply_is_measured_to_the_duck_and_to_the_pause():
+    conversation, record = await over_a_reply()
+    now = asyncio.get_running_loop().time()
+    conversation.post(ev.VoiceSuspected(), Seconds(now - 0.1))
+    assert record.told == [("duck",)]
+    conversation.post(ev.VoiceConfirmed())
+    conversation.silent(Seconds(now + 0.05))
+    assert conversation.stopwatch.durations_ms(Latency.VOICE_TO_DUCK) == pytest.approx((100,), abs=1)
+    assert conversation.stopwatch.durations_ms(Latency.VOICE_TO_PAUSE) == pytest.approx((150,), abs=1)
+    assert record.told == [("duck",), ("pause",)]
+
+
+async def test_what_ends_a_duck_is_no_pause():
+    conversation, _ = await over_a_reply()
+    conversation.post(ev.VoiceSuspected())
+    conversation.post(ev.WakeDetected(5))
+    conversation.silent(Seconds(asyncio.get_running_loop().time()))
+    assert conversation.stopwatch.durations_ms(Latency.VOICE_TO_PAUSE) == ()
+
+
+async def test_a_pause_that_nobody_confirms_ends_by_itself():
+    conversation, record = await over_a_reply()
+    conversation.post(ev.VoiceSuspected())
+    conversation.post(ev.VoiceConfirmed())
+    await asyncio.sleep(Policy().pause_s - 0.01)
+    assert record.told == [("duck",), ("pause",)]
+    await asyncio.sleep(0.02)
+    assert record.told == [("duck",), ("pause",), ("resume",)]
+    conversation.post(ev.VoiceCeased())
+    conversation.post(ev.VoiceSuspected())
+    await asyncio.sleep(Policy().duck_s + 0.01)
+    assert record.told[3:] == [("duck",), ("resume",)]
 
 
 async def test_deadlines_lead_from_silence_to_rest():

@@ -14,6 +14,10 @@ class Latency(Enum):
     """From the end of speech, as far as it is known here, to the first audible sample of the answer."""
     FIRST_REPLY_CHUNK_TO_SPEAKER = "first_reply_chunk_to_speaker"
     """From the first audio of a reply to its first audible sample."""
+    VOICE_TO_DUCK = "voice_to_duck"
+    """From the capture of a voice's first sample over a reply to the order that the reply is ducked."""
+    VOICE_TO_PAUSE = "voice_to_pause"
+    """From the capture of a voice's first sample over a reply to the last audible sample before a pause."""
     INTERRUPT_TO_SILENCE = "interrupt_to_silence"
     """From the moment that the interruption is known here to the last audible sample of the old reply."""
 

@@ -216,6 +216,8 @@ def _headline(picture: Picture) -> str:
         Latency.WAKE_TO_LIGHT: "wake word → light",
         Latency.WAKE_TO_LINK_OPEN: "wake word → link open",
         Latency.FIRST_REPLY_CHUNK_TO_SPEAKER: "first reply chunk → speaker",
+        Latency.VOICE_TO_DUCK: "voice → quieter",
+        Latency.VOICE_TO_PAUSE: "voice → pause",
         Latency.INTERRUPT_TO_SILENCE: "interruption → silence",
         Latency.SPEECH_TO_ANSWER: "end of speech → answer",
     }
