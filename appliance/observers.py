@@ -8,6 +8,7 @@ from appliance.conversation import Moment
 from appliance.errors import ApplianceError
 from appliance.live.ports import Turn
 from appliance.units import Seconds
+from appliance.voice.ports import SpeechProbability
 from appliance.wake.ports import Detection, Score
 
 
@@ -23,6 +24,8 @@ class Observers:
     on_block: Callable[[Block], None] = _ignore
     on_detection: Callable[[Detection], None] = _ignore
     on_scores: Callable[[list[Score]], None] = _ignore
+    on_voice: Callable[[list[SpeechProbability]], None] = _ignore
+    """How sure the voice detector is that somebody speaks, while it runs."""
     on_error: Callable[[ApplianceError], None] = _ignore
     on_said: Callable[[Turn], None] = _ignore
     """The words of a turn after its end, if the service transcribes."""

@@ -54,6 +54,20 @@ def test_a_virtual_card_hears_the_scene_of_the_word_and_paths_count_from_the_cal
     assert words[-2 - len(wake) :] == [*wake, "--report", "mine.json"]
 
 
+@pytest.mark.parametrize("room", [["--room", "0.3m"], ["--room=0.3m"], ["--card", "virtual", "--room", "0.3m"]])
+def test_a_room_has_a_card_of_its_own(room: list[str], tmp_path: Path):
+    script = checkout(tmp_path, "demo")
+    with (tmp_path / "scripts" / "environment").open("a") as file:
+        file.write("make_soundcard_ready() { echo headers; }\n")
+    program(tmp_path / ".venv" / "bin" / "appliance", 'for word; do echo "$word"; done')
+    headers, *words = run(script, *room, folder=tmp_path).stdout.splitlines()
+    assert headers == "headers"
+    assert words[0] == "demo"
+    assert words[-len(room) if "virtual" not in room else -2 :] == [
+        word for word in room if word not in ("--card", "virtual")
+    ]
+
+
 def test_an_environment_is_kept_until_the_checkout_moves(tmp_path: Path):
     first, second = tmp_path / "first place", tmp_path / "second"
     checkout(first, "environment")

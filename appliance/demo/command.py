@@ -32,12 +32,14 @@ from appliance.demo.outputs import BestEffortStdout, temporary_directory, write_
 from appliance.demo.progress import ProgressPrinter, make_console
 from appliance.demo.recorder import Recording
 from appliance.demo.report import Report, make_report
-from appliance.demo.servers import Service, run_servers
-from appliance.demo.timeline import Picture, draw
+from appliance.demo.room import PERSON, RoomRecord, RoomReport, read_record, room_report
+from appliance.demo.servers import Service, run_room, run_servers
+from appliance.demo.timeline import Picture, RoomLanes, draw
 from appliance.errors import ApplianceError, ExitCode
 from appliance.net.event_loop import HappyEyeballsLoop
 from appliance.observers import Observers
 from appliance.service.signals import stop_signals
+from appliance.service.status import EchoCancellationStatus
 from appliance.units import UPLINK, Pcm, Seconds
 from appliance.wake.detector import rule_for
 from appliance.wake.ports import Detection
@@ -46,6 +48,8 @@ LINGER_S: Final = 1.0
 """After the end of a file or conversation, so that a last wake word is detected and the last sound is played."""
 PLAYERS: Final = ("aplay", "pw-play", "paplay", "ffplay")
 """Programs that play a WAV file; the first is in Debian's alsa-utils."""
+ROOM_S: Final = 60.0
+"""In a room, the end of a conversation that does not end by itself: the appliance may converse with its echo."""
 AT_REST: Final = frozenset({State.IDLE, State.FAULT})
 
 
@@ -87,6 +91,8 @@ class Demo:
     _conversation_task: asyncio.Task[None] | None = None
     _appliance: Appliance | None = None
     _stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    _echo: EchoCancellationStatus | None = None
+    """At the end, in a room."""
     _ending: bool = False
     _stopped: bool = False
     """By a signal, before it was over."""
@@ -100,6 +106,11 @@ class Demo:
     def speaker(self) -> Path:
         """The speaker's output file."""
         return self.options.speaker if isinstance(self.options.speaker, Path) else self.directory / "reply.wav"
+
+    @property
+    def room(self) -> Path:
+        """The directory of what was at the jacks of the card in a room."""
+        return self.directory / "room"
 
     @property
     def records(self) -> Path:
@@ -123,12 +134,15 @@ class Demo:
             overrides = await stack.enter_async_context(
                 run_servers(self.directory, options.service, options.mishap, options.link_delay_s)
             )
+            if options.room_m is not None and isinstance(options.microphone, Path):
+                await stack.enter_async_context(run_room(self.room, options.microphone, options.room_m))
             settings = load([], options.overrides(self.speaker) | overrides).settings
             observers = Observers(
                 on_moment=self._on_moment,
                 on_block=self._on_block,
                 on_detection=self._on_detection,
                 on_scores=self.recording.on_scores,
+                on_voice=self.recording.on_voice,
                 on_error=self._on_error,
                 on_said=self._progress.on_said,
                 on_speaker=self._on_speaker,
@@ -182,7 +196,7 @@ class Demo:
         self.recording.on_block(block)
         if self._appliance is None or self._ending:
             return
-        if self.recording.full:
+        if self.recording.full or (self.options.room_m is not None and block.start > UPLINK.frames(ROOM_S)):
             self._end()
         elif self._appliance.conversation.context.state not in AT_REST:
             self._busy_until = block.start
@@ -192,6 +206,7 @@ class Demo:
     def _end(self) -> None:
         if self._appliance is not None and not self._ending:
             self._ending = True
+            self._echo = self._appliance.status().echo
             self._appliance.stop()
 
     def _is_over(self, block: Block) -> bool:
@@ -208,7 +223,17 @@ class Demo:
         received = self._received()
         captured = self.recording.captured(self.expected.spans)
         samples = None if received is None else account(captured, received).with_repeats(self.repeated())
-        return make_report(self.recording, self.expected, self._stopwatch, samples, *self._outcome(samples))
+        report = make_report(self.recording, self.expected, self._stopwatch, samples, *self._outcome(samples))
+        return replace(report, room=self._room_report())
+
+    def _room_report(self) -> RoomReport | None:
+        record, distance_m = self._room_record(), self.options.room_m
+        if record is None or distance_m is None:
+            return None
+        return room_report(record, self.recording, distance_m, self._echo)
+
+    def _room_record(self) -> RoomRecord | None:
+        return read_record(self.room) if self.options.room_m is not None else None
 
     def _outcome(self, samples: Account | None) -> tuple[ExitCode, str | None]:
         if self.recording.errors:
@@ -253,6 +278,9 @@ class Demo:
             InputError: The report cannot be written.
         """
         options = self.options
+        heard = self.room / PERSON
+        if isinstance(options.speaker, Path) and heard.exists():
+            write_output(options.speaker, heard.read_bytes())
         if options.timeline is not None:
             try:
                 self._draw(options.timeline, report)
@@ -269,7 +297,7 @@ class Demo:
         return report
 
     def _draw(self, path: Path, report: Report) -> None:
-        is_file = not isinstance(self.options.speaker, str)
+        record = self._room_record()
         picture = Picture(
             microphone=self.recording.microphone(),
             expected=self.expected.spans,
@@ -278,12 +306,29 @@ class Demo:
             threshold=rule_for(self.options.wake).threshold,
             detections=report.wake_detections,
             states=report.states,
-            speaker=_samples(self.speaker) if is_file and self.speaker.exists() else np.zeros(0, np.int16),
-            speaker_from=self.recording.since_start(Seconds(self.speaker_from)),
+            speaker=self._speaker_samples(record),
+            speaker_from=self.recording.since_start(Seconds(self.speaker_from) if record is None else record.begun_at),
             latencies_ms=report.latencies_ms,
             trouble=report.trouble,
+            room=None if record is None else self._room_lanes(record),
         )
         draw(picture, path)
+
+    def _speaker_samples(self, record: RoomRecord | None) -> Pcm:
+        if record is not None:
+            return record.speaker
+        is_file = not isinstance(self.options.speaker, str)
+        return _samples(self.speaker) if is_file and self.speaker.exists() else np.zeros(0, np.int16)
+
+    def _room_lanes(self, record: RoomRecord) -> RoomLanes:
+        since_start = self.recording.since_start
+        return RoomLanes(
+            microphone=record.microphone,
+            microphone_from=since_start(record.begun_at),
+            said=[(since_start(begin), since_start(end)) for begin, end in record.said],
+            voice=[(one.end_sample / UPLINK.rate_hz, one.probability) for one in self.recording.voice],
+            yieldings=[(since_start(moment.at), moment.after.yielding) for moment in self.recording.moments],
+        )
 
 
 def _no_answer(context: Context) -> str:

@@ -14,7 +14,7 @@ from appliance.audio.echo.modes import Aec
 from appliance.audio.riff import open_wav
 from appliance.config.devices import AlsaMicrophoneSettings, OpenWakeWordSettings
 from appliance.config.schema import ConversationSettings, LiveSettings
-from appliance.console.argument_types import float_between
+from appliance.console.argument_types import float_between, metres_between
 from appliance.core.state import BargeIn
 from appliance.demo.outputs import check_outputs
 from appliance.demo.recorder import MAX_DURATION_S
@@ -29,6 +29,10 @@ SILENCE_S: Final = 120.0
 MAX_FILE_S: Final = MAX_DURATION_S - SILENCE_S
 MAX_DELAY_S: Final = 60.0
 """The longest connection delay; the appliance gives up long before."""
+MIN_ROOM_M: Final = 0.1
+MAX_ROOM_M: Final = 5.0
+ROOM_WAIT_S: Final = 20.0
+"""In a room, longest wait for the wake word: the person begins to speak after two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,10 @@ class DemoOptions:
 
     microphone: Path | str
     """A WAV file, or the name of a capture device."""
+    room_m: float | None
+    """Distance of microphone and speaker in a room where the person says what is in that file; None without a room."""
     duration_s: Seconds | None
-    """Duration of that file; None for a device."""
+    """Duration of that file; None for a device, and in a room."""
     wait_s: float
     """Longest wait for the first wake word from a device."""
     speaker: Path | str | None
@@ -61,12 +67,15 @@ class DemoOptions:
 
     def overrides(self, speaker: Path) -> dict[str, Any]:
         """Return the settings; ``speaker`` is the output file if no device was chosen."""
+        heard: Path | str = self.microphone if self.room_m is None else "virtual_mic"
         microphone = (
-            {"kind": "wav", "path": self.microphone, "then_silence_s": SILENCE_S}
-            if isinstance(self.microphone, Path)
-            else {"kind": "alsa", "device": self.microphone, "aec": self.aec}
+            {"kind": "wav", "path": heard, "then_silence_s": SILENCE_S}
+            if isinstance(heard, Path)
+            else {"kind": "alsa", "device": heard, "aec": self.aec}
         )
-        device = self.speaker if isinstance(self.speaker, str) else None
+        device = (
+            "virtual_speaker" if self.room_m is not None else self.speaker if isinstance(self.speaker, str) else None
+        )
         return {
             "microphone": microphone,
             "speaker": {"kind": "alsa", "device": device} if device is not None else {"kind": "wav", "path": speaker},
@@ -86,6 +95,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--mic", metavar="FILE.wav|DEVICE", help="the microphone (default: a recording that ships with the appliance)")
     add("--speaker", metavar="FILE.wav|DEVICE", help="the speaker (default: a temporary file)")
+    add(
+        "--room",
+        metavar="DISTANCE",
+        type=metres_between(MIN_ROOM_M, MAX_ROOM_M),
+        help="in a simulated room: the microphone hears the speaker, at this distance (0.3m), and a person, who says "
+        "what is in the recording, after its first pause over the answers; --speaker is as the person hears it",
+    )
     add(
         "--barge-in",
         choices=["auto", *(choice.value for choice in BargeIn)],
@@ -132,15 +148,23 @@ def options_from(arguments: argparse.Namespace) -> DemoOptions:
         raise ConfigurationError("--live google needs an API key in GEMINI_API_KEY")
     wake = _wake(arguments.wake)
     microphone = _microphone(arguments.mic, wake)
+    speaker = _speaker(arguments.speaker)
+    if arguments.room is not None and not (isinstance(microphone, Path) and isinstance(speaker, Path | None)):
+        raise InputError(
+            "--room has a microphone and a speaker of its own: omit these, or name WAV files", ExitCode.USAGE
+        )
+    duration_s = _duration(microphone) if isinstance(microphone, Path) else None
     # A file picks up no sound from the speaker, so speech alone may interrupt.
-    barge_in = BargeIn.VOICE.value if isinstance(microphone, Path) else ConversationSettings().barge_in
+    is_echo_free = isinstance(microphone, Path) and arguments.room is None
+    barge_in = BargeIn.VOICE.value if is_echo_free else ConversationSettings().barge_in
     options = DemoOptions(
         microphone=microphone,
         barge_in=arguments.barge_in or barge_in,
         aec=arguments.aec,
-        duration_s=_duration(microphone) if isinstance(microphone, Path) else None,
-        wait_s=arguments.wait,
-        speaker=_speaker(arguments.speaker),
+        room_m=arguments.room,
+        duration_s=duration_s if arguments.room is None else None,
+        wait_s=arguments.wait if arguments.room is None else min(arguments.wait, ROOM_WAIT_S),
+        speaker=speaker,
         wake=wake,
         link_delay_s=arguments.link_delay,
         service=service,

@@ -11,6 +11,7 @@ from appliance.core.state import State
 from appliance.demo.accounting import Span
 from appliance.errors import ApplianceError
 from appliance.units import UPLINK, Pcm, Seconds
+from appliance.voice.ports import SpeechProbability
 from appliance.wake.ports import Detection, Score
 
 MAX_DURATION_S: Final = 600.0
@@ -25,6 +26,7 @@ class Recording:
     """Loop time of the first microphone sample."""
     blocks: list[Block] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
+    voice: list[SpeechProbability] = field(default_factory=list)
     detections: list[Detection] = field(default_factory=list)
     moments: list[Moment] = field(default_factory=list)
     errors: list[ApplianceError] = field(default_factory=list)
@@ -44,6 +46,11 @@ class Recording:
         """Record wake scores."""
         if not self.full:
             self.scores += scores
+
+    def on_voice(self, probabilities: list[SpeechProbability]) -> None:
+        """Record how sure the voice detector is."""
+        if not self.full:
+            self.voice += probabilities
 
     def since_start(self, at: Seconds) -> float:
         """Convert a loop time to the recording's time axis."""

@@ -13,6 +13,7 @@ from appliance.core.latency import Latency, Stopwatch
 from appliance.core.state import State
 from appliance.demo.accounting import Account, ExpectedUplink, unsent_speech_s
 from appliance.demo.recorder import Recording
+from appliance.demo.room import RoomReport
 from appliance.errors import ExitCode
 from appliance.units import UPLINK, Seconds
 from appliance.wake.ports import Detection
@@ -35,6 +36,8 @@ class Report:
     trouble: str | None
     """One line if something went wrong."""
     exit: ExitCode
+    room: RoomReport | None = None
+    """None without a room, or if that ended without a record."""
 
     def document(self) -> dict[str, Any]:
         """Return the report as JSON values, explained in docs/demo.md."""
@@ -60,6 +63,7 @@ class Report:
                 latency.value: [round(ms, 1) for ms in taken] for latency, taken in self.latencies_ms.items()
             },
             "states": [[round(at, 3), state.value] for at, state in self.states],
+            "room": self.room.document() if self.room else None,
             "trouble": self.trouble,
             "exit": int(self.exit),
         }
@@ -71,6 +75,8 @@ class Report:
         table.add_row("wake word", words or "not heard")
         table.add_row("answers", str(self.turns))
         table.add_row("interruptions", str(self.interruptions))
+        for name, value in self.room.rows() if self.room else ():
+            table.add_row(name, value)
         table.add_row("samples captured since the wake word", f"{self.captured:,}")
         if self.uplink:
             table.add_row("samples received by the service", f"{self.uplink.received:,}")

@@ -1,4 +1,4 @@
-"""The demo's servers: a Live service and a provisioning server, each a separate program on loopback."""
+"""The demo's programs: a Live service and a provisioning server, on loopback; and a sound card in a room."""
 
 import asyncio
 import json
@@ -82,6 +82,21 @@ async def run_servers(
                 "prefetch": "never",
             }
             yield {"provisioning": provisioning, "live": live}
+
+
+@asynccontextmanager
+async def run_room(directory: Path, recording: Path, distance_m: float) -> AsyncIterator[None]:
+    """Run a virtual sound card in a room, which this process and those that it starts find by name.
+
+    The recording is what the person says. When it stops, the card has written what was at its jacks to ``directory``.
+
+    Raises:
+        ServerStartError: It does not start; the message quotes its last line.
+    """
+    options = ["--room", str(distance_m), "--mic", str(recording), "--record", str(_make_directory(directory))]
+    async with _program(directory, "appliance.virtual_card", options, dict(os.environ)) as ready:
+        os.environ.update(ready["environment"])
+        yield
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """Draws a demo on one time axis: microphone, wake score, state, speaker, latencies."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from appliance.core.latency import Latency
-from appliance.core.state import State
+from appliance.core.state import State, Yielding
 from appliance.demo.accounting import Span
 from appliance.demo.outputs import write_output
 from appliance.errors import ApplianceError, ExitCode
@@ -45,6 +45,38 @@ _COLUMNS: Final = 2400
 """Maximum number of vertical strokes in a waveform."""
 
 
+_HEIGHTS: Final = {"microphone": 2.8, "wake": 1.5, "state": 1.0, "speaker": 2.8}
+_HEIGHTS_IN_A_ROOM: Final = {
+    "heard": 2.0,
+    "microphone": 2.0,
+    "voice": 1.2,
+    "wake": 1.2,
+    "state": 0.9,
+    "gain": 1.2,
+    "speaker": 2.0,
+}
+"""Lanes from top to bottom, in inches."""
+_DUCKED_DB: Final = -18.0
+_SILENT_DB: Final = -40.0
+"""Where a paused reply is drawn."""
+_GAINS_DB: Final = {Yielding.NONE: 0.0, Yielding.DUCKED: _DUCKED_DB, Yielding.PAUSED: _SILENT_DB}
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLanes:
+    """What a demo in a room adds to the picture."""
+
+    microphone: Pcm
+    """With echo, 16 kHz mono."""
+    microphone_from: float
+    said: Sequence[tuple[float, float]]
+    """When the person was heard."""
+    voice: Sequence[tuple[float, float]]
+    """When, and how sure the voice detector was that somebody speaks."""
+    yieldings: Sequence[tuple[float, Yielding]]
+    """From when on, how far the reply makes way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """The data to draw; times in seconds since the first microphone sample."""
@@ -64,6 +96,7 @@ class Picture:
     latencies_ms: dict[Latency, tuple[float, ...]]
     trouble: str | None
     """One line if something went wrong."""
+    room: RoomLanes | None = None
 
 
 class DrawingError(ApplianceError):
@@ -91,21 +124,26 @@ def draw(picture: Picture, path: Path) -> None:
     check_picture(path)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=(15, 8.2), dpi=110, layout="constrained")
-    microphone, wake, state, speaker = figure.subplots(4, 1, sharex=True, height_ratios=[3, 1.6, 1.1, 3])
+    heights = _HEIGHTS if picture.room is None else _HEIGHTS_IN_A_ROOM
+    figure = Figure(figsize=(15, sum(heights.values())), dpi=110, layout="constrained")
+    lanes = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights.values()))
+    axes = dict(zip(heights, lanes, strict=True))
     end_s = len(picture.microphone) / UPLINK.rate_hz
-    _waveform(microphone, picture.microphone, UPLINK, 0.0, "#6d7f93")
-    microphone.set_ylabel("microphone")
-    _expected(microphone, picture)
-    _scores(wake, picture)
-    _states(state, picture.states, end_s)
-    _waveform(speaker, picture.speaker, REPLY, picture.speaker_from, "#57b56a")
-    speaker.set_ylabel("speaker")
-    speaker.set_xlabel("seconds since the first microphone sample")
-    for axes in (microphone, wake, speaker):
-        _mark(axes, picture)
-    _label_marks(microphone, picture)
-    microphone.set_xlim(0, max(end_s, 1.0))
+    if picture.room is None:
+        _waveform(axes["microphone"], picture.microphone, UPLINK, 0.0, "#6d7f93")
+        axes["microphone"].set_ylabel("microphone")
+    else:
+        _room(axes, picture.room, picture.microphone, end_s)
+    _expected(axes["microphone"], picture)
+    _scores(axes["wake"], picture)
+    _states(axes["state"], picture.states, end_s)
+    _waveform(axes["speaker"], picture.speaker, REPLY, picture.speaker_from, "#57b56a")
+    axes["speaker"].set_ylabel("speaker")
+    axes["speaker"].set_xlabel("seconds since the first microphone sample")
+    for name in axes.keys() - {"state"}:
+        _mark(axes[name], picture)
+    _label_marks(lanes[0], picture)
+    lanes[0].set_xlim(0, max(end_s, 1.0))
     figure.suptitle(_headline(picture), fontsize=11, color=_WARNING if picture.trouble else _INK)
     png = io.BytesIO()
     figure.savefig(png, format="png")
@@ -123,8 +161,10 @@ def _expected(axes: "Axes", picture: Picture) -> None:
         axes.legend(loc="upper right", frameon=False, fontsize=9)
 
 
-def _waveform(axes: "Axes", pcm: Pcm, form: AudioFormat, start_s: float, colour: str) -> None:
-    """Draw the range of the samples in each column."""
+def _waveform(
+    axes: "Axes", pcm: Pcm, form: AudioFormat, start_s: float, colour: str, full: float | None = None
+) -> None:
+    """Draw the range of the samples in each column; ``full`` is the amplitude at the edge, by default the loudest."""
     axes.set_ylim(-1, 1)
     axes.set_yticks([])
     _plain(axes)
@@ -133,9 +173,52 @@ def _waveform(axes: "Axes", pcm: Pcm, form: AudioFormat, start_s: float, colour:
     if not columns:
         return
     cut = pcm[: columns * per_column].reshape(columns, per_column) / 32_768
-    loudest = max(float(np.abs(cut).max()), 0.05) * 1.05
+    edge = _loudest(pcm) if full is None else full
     times = start_s + np.arange(columns) * per_column / form.rate_hz
-    axes.fill_between(times, cut.min(axis=1) / loudest, cut.max(axis=1) / loudest, color=colour, lw=0.3)
+    axes.fill_between(times, cut.min(axis=1) / edge, cut.max(axis=1) / edge, color=colour, lw=0.3)
+
+
+def _loudest(pcm: Pcm) -> float:
+    """Return an amplitude, 1 being full scale, that no sample reaches; not too small a one."""
+    return max(float(np.abs(pcm / 32_768).max(initial=0.0)), 0.05) * 1.05
+
+
+def _room(axes: Mapping[str, "Axes"], room: RoomLanes, echo_free: Pcm, end_s: float) -> None:
+    """Draw the lanes of a room; both of the microphone's on one scale."""
+    full = _loudest(room.microphone)
+    _waveform(axes["heard"], room.microphone, UPLINK, room.microphone_from, "#6d7f93", full)
+    axes["heard"].set_ylabel("microphone")
+    _waveform(axes["microphone"], echo_free, UPLINK, 0.0, "#6d7f93", full)
+    axes["microphone"].set_ylabel("echo-free")
+    _said(axes["heard"], room.said)
+    _voice(axes["voice"], room)
+    _gain(axes["gain"], room, end_s)
+
+
+def _said(axes: "Axes", spans: Sequence[tuple[float, float]]) -> None:
+    for number, (begin_s, end_s) in enumerate(spans):
+        axes.axvspan(begin_s, end_s, color="#e0a030", alpha=0.25, lw=0, label=None if number else "the person speaks")
+    if spans:
+        axes.legend(loc="upper right", frameon=False, fontsize=9)
+
+
+def _voice(axes: "Axes", room: RoomLanes) -> None:
+    """Draw the probabilities; where there are none, the detector did not run."""
+    axes.vlines([at for at, _ in room.voice], 0, [sure for _, sure in room.voice], color="#c77f1a", lw=1.0)
+    axes.set_ylim(-0.05, 1.05)
+    axes.set_yticks([0, 1])
+    axes.set_ylabel("voice")
+    _plain(axes)
+
+
+def _gain(axes: "Axes", room: RoomLanes, end_s: float) -> None:
+    times = [0.0, *(at for at, _ in room.yieldings), end_s]
+    gains = [0.0, *(_GAINS_DB[yielding] for _, yielding in room.yieldings)]
+    axes.step(times, [*gains, gains[-1]], where="post", color="#2f7f46", lw=1.4)
+    axes.set_ylim(_SILENT_DB - 3, 3)
+    axes.set_yticks([0.0, _DUCKED_DB, _SILENT_DB], labels=["0 dB", f"{_DUCKED_DB:.0f} dB", "paused"])
+    axes.set_ylabel("answer gain")
+    _plain(axes)
 
 
 def _scores(axes: "Axes", picture: Picture) -> None:

@@ -6,14 +6,14 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.resample import Resampler
-from appliance.simulator.room.acoustics import Acoustics, heard
+from appliance.simulator.room.acoustics import heard
 from appliance.simulator.room.levels import at_level
 from appliance.units import UPLINK, AudioFormat, Pcm, SampleIndex
+from appliance.virtual_card.room import FURNISHED, PERSON_M
 
-PERSON_M: Final = 2.0
 _SPEAKER_DBFS: Final = -24.0
 _OWN_DBFS: Final = -22.0
-"""One's own voice is a little louder than a speaker two metres away."""
+"""One's own voice is a little louder."""
 _SEED: Final = 17
 _FULL_SCALE: Final = 32_768
 
@@ -28,7 +28,7 @@ def at_the_person(played: Pcm, layout: AudioFormat, words: Sequence[tuple[Sample
     """
     resampler = Resampler(layout, UPLINK.rate_hz)
     sound = np.concatenate((resampler.feed(played), resampler.finish())) / _FULL_SCALE
-    mixed = at_level(heard(sound, Acoustics().response(PERSON_M, _SEED)), UPLINK, _SPEAKER_DBFS)
+    mixed = at_level(heard(sound, FURNISHED.response(PERSON_M, _SEED)), UPLINK, _SPEAKER_DBFS)
     for start, said in words:
         begin = max(0, start)
         own = at_level(said / _FULL_SCALE, UPLINK, _OWN_DBFS)[begin - start :][: max(0, len(mixed) - begin)]

@@ -11,6 +11,9 @@ OPEN_FOR_S: Final = Seconds(2.0)
 """Seconds that the microphone must stay open before the person asks: a probe is shorter."""
 LISTENS_S: Final = Seconds(4.0)
 """How long an answer sounds before the person speaks over it; no earcon is as long."""
+AGAIN_S: Final = Seconds(8.0)
+"""After so long without an answer a question is asked again, from its begin on."""
+MOST_ASKED: Final = 3
 BREATH_S: Final = Seconds(0.6)
 """A longer silence is the end of an answer."""
 _PAUSE_S: Final = 2.0
@@ -34,13 +37,18 @@ def sayings(recording: Pcm) -> list[Pcm]:
 
 
 class SimulatedPerson:
-    """Says the first thing once the microphone has been open for a while, each other one over an answer."""
+    """Says the first thing once the microphone has been open for a while, each other one over an answer.
+
+    A question that nothing at all answers, not even an earcon, is asked again.
+    """
 
     def __init__(self, said: Sequence[Pcm], listens_s: Seconds = LISTENS_S) -> None:
         """``said`` holds samples, 16 kHz mono."""
-        self._left = list(said)
+        self.asked = 0
+        """How often the first thing was said."""
+        self._question, self._left = list(said[:1]), list(said[1:])
         self._listens_s = listens_s
-        self._asked = False
+        self._answered = False
         self._open_s = 0.0
         self._sounding_s = 0.0
         self._silent_s = 0.0
@@ -56,15 +64,29 @@ class SimulatedPerson:
         """
         self._speaks_s = max(0.0, self._speaks_s - duration_s)
         self._open_s = self._open_s + duration_s if is_open else 0.0
-        self._silent_s = (
-            0.0 if np.abs(played.astype(np.int32)).max(initial=0) > _SOUNDS else self._silent_s + duration_s
-        )
-        self._sounding_s = 0.0 if self._silent_s > BREATH_S else self._sounding_s + duration_s
-        waited = self._sounding_s >= self._listens_s if self._asked else self._open_s >= OPEN_FOR_S
-        if self._speaks_s or not waited or not self._left:
+        self._hear(played, duration_s)
+        if self._speaks_s:
             return None
-        self._asked = True
-        words = self._left.pop(0)
+        if not self._answered and self.asked < MOST_ASKED:
+            return self._ask()
+        if self._left and self._sounding_s >= self._listens_s:
+            return self._say(self._left.pop(0))
+        return None
+
+    def _hear(self, played: Pcm, duration_s: Seconds) -> None:
+        sounds = np.abs(played.astype(np.int32)).max(initial=0) > _SOUNDS
+        self._silent_s = 0.0 if sounds else self._silent_s + duration_s
+        self._sounding_s = 0.0 if self._silent_s > BREATH_S else self._sounding_s + duration_s
+        self._answered = self._answered or (sounds and self.asked > 0)
+
+    def _ask(self) -> Pcm | None:
+        if not self._question or self._open_s < (AGAIN_S if self.asked else OPEN_FOR_S):
+            return None
+        self.asked += 1
+        self._open_s = 0.0
+        return self._say(self._question[0])
+
+    def _say(self, words: Pcm) -> Pcm:
         self._speaks_s = UPLINK.duration(len(words))
         self._sounding_s = 0.0
         return words

@@ -24,7 +24,8 @@ def write_room(room: RoomLoop, card: VirtualCard, directory: Path) -> None:
 
     ``microphone.wav``, ``speaker.wav`` (what was played) and ``person.wav`` (as the person heard it, with the person's
     own voice) begin at the same moment. ``room.json`` has that moment, ``begun_at``, and ``said``, when the person
-    began and ceased to be heard, by the computer's monotonic clock; ``delay_s`` and ``ppm``, which the appliance has to
+    began and ceased to be heard, by the computer's monotonic clock; ``asked``, how many of those were questions and not
+    said over an answer; ``delay_s`` and ``ppm``, which the appliance has to
     find out; and ``late``: how many samples may have been read before they were written.
     """
     begun_at = max(room.begun_at, card.speaker.time_of(card.speaker.now) - MAX_RECORDED_S)
@@ -37,6 +38,7 @@ def write_room(room: RoomLoop, card: VirtualCard, directory: Path) -> None:
     document = {
         "begun_at": begun_at,
         "said": [[saying.began_at, saying.ceased_at] for saying in room.said],
+        "asked": room.asked,
         "delay_s": DELAY_S,
         "ppm": PPM,
         "late": room.late,

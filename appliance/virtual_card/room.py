@@ -21,8 +21,11 @@ DELAY_S: Final = 0.12
 """How much later than the card says its speaker sounds."""
 PPM: Final = 40.0
 """How much faster than the microphone's the speaker's clock is, as with two ordinary crystals."""
+FURNISHED: Final = Acoustics(rt60_s=0.3)
+"""A living room with carpets and curtains: where it echoes more, the voice of the recordings is no safe wake word."""
+PERSON_M: Final = 1.0
 PERSON_DBFS: Final = -36.0
-"""Level at the microphone of the person, who is two metres away: 12 dB below a speaker at `_NEAR_M`."""
+"""Level of the person at the microphone: 12 dB below a speaker at `_NEAR_M`."""
 NEAREST_M: Final = 0.1
 FARTHEST_M: Final = 5.0
 _NEAR_M: Final = 0.3
@@ -65,6 +68,11 @@ class RoomLoop:
         card.speaker.drift(PPM)
         self._captured_from = card.microphone.now
         self._played_from = self._played_to = card.speaker.frame(self.begun_at)
+
+    @property
+    def asked(self) -> int:
+        """How many of the first words were questions, not spoken over an answer."""
+        return self._person.asked
 
     def run(self, ended: threading.Event) -> None:
         """Carry sound until the event is set."""
@@ -110,5 +118,5 @@ class RoomLoop:
 
 def _echo_dbfs(distance_m: float) -> float:
     """Return the level at the microphone of an answer from a speaker at a distance, reverberation included."""
-    near, here = (float(np.sum(Acoustics().response(metres, seed=0) ** 2)) for metres in (_NEAR_M, distance_m))
+    near, here = (float(np.sum(FURNISHED.response(metres, seed=0) ** 2)) for metres in (_NEAR_M, distance_m))
     return float(RoomOptions().echo_dbfs + 10 * np.log10(here / near))

@@ -48,7 +48,18 @@ def _loop(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("options", [["--loud"], ["--link-delay", "-1"], ["--link-delay", "nan"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--loud"],
+        ["--link-delay", "-1"],
+        ["--link-delay", "nan"],
+        ["--room"],
+        ["--room", "0"],
+        ["--room", "3 miles"],
+        ["--room", "3", "miles"],
+    ],
+)
 def test_usage_is_exit_2(options: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as caught:
         cli.run(["demo", *options])
@@ -104,6 +115,8 @@ def _text(path: Path) -> Path:
         (["--timeline", "x.jpg"], ExitCode.CANNOT_WRITE, ".png"),
         (["--report", "/proc/nowhere/report.json"], ExitCode.CANNOT_WRITE, "cannot make the directory"),
         (["--speaker", "/proc/nowhere/reply.wav"], ExitCode.CANNOT_WRITE, "cannot make the directory"),
+        (["--room", "0.3m", "--speaker", "no such card"], ExitCode.NO_INPUT, "not a .wav file, and the speaker"),
+        (["--room", "0.3m", "--mic", "./no.wav"], ExitCode.NO_INPUT, "does not exist"),
         (["--report", ""], ExitCode.CANNOT_WRITE, "not a regular file"),
     ],
 )

@@ -28,6 +28,7 @@ def demo(tmp_path: Path) -> Demo:
     """A demo in which a word was heard, a link opened, and all samples received."""
     options = DemoOptions(
         microphone=tmp_path / "mic.wav",
+        room_m=None,
         barge_in="voice",
         aec="auto",
         duration_s=Seconds(0.1),

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 from appliance.core.latency import Latency
-from appliance.core.state import State
+from appliance.core.state import State, Yielding
 from appliance.demo.timeline import (
     COLOURS,
     DrawingError,
     Picture,
+    RoomLanes,
     _expected,
     _headline,
     _label_marks,
@@ -46,6 +47,20 @@ def picture(seconds: int) -> Picture:
 def test_a_picture_is_written(tmp_path: Path, seconds: int):
     path = tmp_path / "timeline.png"
     draw(picture(seconds), path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("seconds", [0, 4])
+def test_a_picture_of_a_room_is_written(tmp_path: Path, seconds: int):
+    lanes = RoomLanes(
+        microphone=picture(seconds).microphone,
+        microphone_from=-0.4,
+        said=[(1.0, 2.0), (3.0, 3.5)] if seconds else [],
+        voice=[(1.0, 0.2), (1.032, 0.9)] if seconds else [],
+        yieldings=[(3.1, Yielding.DUCKED), (3.2, Yielding.PAUSED), (3.9, Yielding.NONE)] if seconds else [],
+    )
+    path = tmp_path / "timeline.png"
+    draw(replace(picture(seconds), room=lanes), path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from appliance.units import REPLY, UPLINK, Pcm, Seconds
-from appliance.virtual_card.person import LISTENS_S, OPEN_FOR_S, SimulatedPerson, sayings
+from appliance.virtual_card.person import LISTENS_S, MOST_ASKED, OPEN_FOR_S, SimulatedPerson, sayings
 
 STEP_S = Seconds(0.01)
 SOUND = np.full(REPLY.frames(STEP_S), 2_000, np.int16)
@@ -21,6 +21,8 @@ def begun() -> SimulatedPerson:
     """A person who has asked."""
     person = SimulatedPerson([FIRST, SECOND, THIRD])
     assert len(after(person, OPEN_FOR_S + 1.5, SILENCE)) == 1
+    assert not after(person, 0.1, SOUND)
+    assert not after(person, 1.0, SILENCE)
     return person
 
 
@@ -29,9 +31,20 @@ def test_a_person_asks_once_the_microphone_is_open():
     assert not after(person, 60, SILENCE, is_open=False)
     assert not after(person, OPEN_FOR_S / 2, SILENCE)
     assert not after(person, 1, SILENCE, is_open=False)
-    ((at_s, words),) = after(person, 60, SILENCE)
+    ((at_s, words),) = after(person, OPEN_FOR_S + 2, SILENCE)
     assert words is FIRST
     assert at_s >= OPEN_FOR_S - 2 * STEP_S
+    assert not after(person, 0.5, SOUND)
+    assert not after(person, 60, SILENCE)
+
+
+def test_a_question_that_nothing_answers_is_asked_again_a_few_times():
+    person = SimulatedPerson([FIRST, SECOND])
+    said = after(person, 100, SILENCE)
+    assert [words[0] for _, words in said] == [1] * MOST_ASKED
+    assert person.asked == MOST_ASKED
+    ((_, words),) = after(person, LISTENS_S + 1, SOUND)
+    assert words is SECOND
 
 
 def test_a_person_speaks_over_an_answer():
