@@ -62,7 +62,10 @@ def test_one_changed_sample_is_noticed():
 
 def spans(*steps: tuple[Event, State, int], barge_in: BargeIn = BargeIn.VOICE) -> list[tuple[int, int]]:
     """Return the expected spans after steps of event, state that it leads to, and end of the microphone stream."""
-    expected, before = ExpectedUplink(), Context(policy=Policy(barge_in=barge_in), state=State.IDLE)
+    expected, before = (
+        ExpectedUplink(),
+        Context(policy=Policy(barge_in=barge_in), state=State.IDLE, echo_cancelled=True),
+    )
     for event, state, end in steps:
         after = replace(before, state=state)
         expected.on_moment(Moment(Seconds(0.0), event, before, after), SampleIndex(end))
