@@ -14,7 +14,7 @@ from appliance.audio.capture.dispatcher import CaptureDispatcher
 from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.uplink import Uplink
 from appliance.audio.echo.guard import EchoGuard
-from appliance.audio.echo.monitor import EchoMonitor
+from appliance.audio.echo.monitor import EchoMonitor, log_choice
 from appliance.audio.level import rms_dbfs
 from appliance.audio.playback.playback import Playback
 from appliance.audio.playback.reports import Reports
@@ -42,7 +42,7 @@ from appliance.core.events import (
     WakeDetected,
 )
 from appliance.core.machine import step
-from appliance.core.state import Gate, Overlap, Policy, State, describe, gate
+from appliance.core.state import Gate, Overlap, Policy, State, describe, gate, voice_interrupts
 from appliance.errors import ApplianceError
 from appliance.indicator.player import Player
 from appliance.live.connecting.connector import Connector, Sources
@@ -63,7 +63,7 @@ from appliance.service.status import DaemonStatus
 from appliance.service.watchdog import Freshness, Watchdog
 from appliance.status import StatusReporter
 from appliance.tools.runner import ToolRunner
-from appliance.units import REPLY, UPLINK, Epoch, Pcm, Seconds
+from appliance.units import REPLY, UPLINK, Epoch, Pcm, SampleIndex, Seconds
 from appliance.wake.ports import Detection
 from appliance.wake.runner import WakeWordRunner
 
@@ -105,7 +105,7 @@ class Appliance:
             self.ring,
             on_dropped=lambda count: log.event("uplink.dropped", level="warning", samples=count),
             on_all_sent=lambda: self.conversation.all_sent(),  # noqa: PLW0108  it is made below
-            clean_from=self._guard.clean_from,
+            clean_from=self._clean_from,
         )
         self._playback = self._make_playback(settings)
         self._tools = ToolRunner(
@@ -178,13 +178,7 @@ class Appliance:
 
     async def run(self) -> None:
         """Run until `stop`."""
-        handling, automatic = self._chosen.echo_handling, self._settings.conversation.barge_in == "auto"
-        log.event(
-            "echo.chosen",
-            aec=handling.aec.value,
-            barge_in=self._policy.barge_in.value,
-            reason=handling.reason if automatic else "the settings say so",
-        )
+        log_choice(self._chosen.echo_handling, self._settings.conversation.barge_in)
         self.conversation.start()
         async with asyncio.TaskGroup() as group:
             tasks = [
@@ -302,6 +296,10 @@ class Appliance:
                 self._post(OverlapEnded())
         if self._wake_runner is not None:
             self._wake_runner.feed(block)
+
+    def _clean_from(self) -> SampleIndex | None:
+        """Return the first sample for the uplink after the echo of a reply, as `EchoGuard.clean_from` does."""
+        return SampleIndex(0) if voice_interrupts(self.conversation.context) else self._guard.clean_from()
 
     def _on_detection(self, detection: Detection) -> None:
         speech_from = max(0, detection.end_sample - self._preroll)

@@ -9,6 +9,8 @@ from datetime import datetime
 import numpy as np
 
 from appliance.adapters import Adapters
+from appliance.audio.echo.handling import EchoHandling
+from appliance.audio.echo.status import EchoStatus
 from appliance.audio.ports import Block
 from appliance.button.ports import ButtonEdge
 from appliance.config.load import load
@@ -200,6 +202,8 @@ class Household:
     wake: Callable[[], WakeEngine] | None = None
     """Loads something else than what hears ``words``."""
     wake_in_thread: bool = False
+    echo: EchoStatus | None = None
+    echo_handling: EchoHandling = field(default_factory=EchoHandling)
     awaited: EnrolmentAwaitingTokens | None = None
     """Where tokens come from instead, once the device is enrolled."""
 
@@ -230,6 +234,8 @@ class Household:
             registry=registry,
             manager=self.manager,
             wake_in_thread=self.wake_in_thread,
+            echo=lambda: self.echo,
+            echo_handling=self.echo_handling,
         )
         daemon.append(Appliance(settings, adapters, Observers()))
         async with asyncio.TaskGroup() as tasks:

@@ -6,6 +6,7 @@ from typing import Final
 
 from appliance import log
 from appliance.audio.echo.canceller import CancellerState
+from appliance.audio.echo.handling import EchoHandling
 from appliance.audio.echo.modes import Aec
 from appliance.audio.echo.status import EchoStatus
 from appliance.clock import loop_time
@@ -20,6 +21,17 @@ DRIFT_CHANGE_PPM: Final = 20.0
 """Least change of the drift that is logged."""
 LOG_PAUSE_S: Final = 10.0
 """Least time between two log lines."""
+
+
+def log_choice(handling: EchoHandling, barge_in: str) -> None:
+    """Log what takes the echo away, what interrupts a reply, and why; ``barge_in`` is the setting."""
+    automatic = barge_in == "auto"
+    log.event(
+        "echo.chosen",
+        aec=handling.aec.value,
+        barge_in=handling.barge_in.value if automatic else barge_in,
+        reason=handling.reason if automatic else "the settings say so",
+    )
 
 
 class EchoMonitor:
