@@ -14,6 +14,7 @@ from appliance.indicator.ports import Light
 from appliance.live.ports import LinkConnector, Store, TokenSource
 from appliance.service.ports import ServiceManager
 from appliance.tools.registry import Registry
+from appliance.voice.ports import VoiceDetector
 from appliance.wake.ports import WakeEngine
 
 
@@ -25,6 +26,8 @@ class Adapters:
     speaker: Speaker
     wake: Callable[[], WakeEngine] | None
     """Loads the engine, which takes seconds; None without a wake word."""
+    voice: Callable[[], VoiceDetector]
+    """Loads the voice detector, in up to a second."""
     light: Light
     button: Button | None
     connector: LinkConnector
@@ -46,4 +49,4 @@ class Adapters:
     enrolment: Callable[[Callable[[], None]], Coroutine[Any, Any, None]] | None = None
     """Runs the token manager and calls back once the device is enrolled; None if tokens need neither."""
     wake_in_thread: bool = True
-    """Whether the wake engine is loaded and runs in a thread."""
+    """Whether the wake engine is loaded and runs in a thread, and the voice detector is loaded in one."""

@@ -58,6 +58,10 @@ from appliance.service.signals import stop_signals
 from appliance.storage.jsonfile import JsonFile, NullStore
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Registry
+from appliance.voice.fallback import FallbackVoiceDetector
+from appliance.voice.models import load as load_voice
+from appliance.voice.ports import VoiceDetector
+from appliance.voice.silero import SileroVoiceDetector
 from appliance.wake.detector import rule_for
 from appliance.wake.ports import WakeEngine
 
@@ -107,6 +111,7 @@ async def _choose(settings: Settings, registry: Registry) -> Adapters:
         echo=lambda: None if engine is None else engine.echo,
         echo_handling=handling,
         wake=wake_engine(settings),
+        voice=voice_detector,
         light=_light(settings, chip),
         button=_button(settings, chip),
         connector=connector,
@@ -243,6 +248,11 @@ def wake_engine(settings: Settings) -> Callable[[], WakeEngine] | None:
             return None
         case _ as never:
             assert_never(never)
+
+
+def voice_detector() -> VoiceDetector:
+    """Load the voice detector; without the ONNX runtime or the graph, the level decides."""
+    return FallbackVoiceDetector(lambda: SileroVoiceDetector(load_voice()))
 
 
 async def try_pins(settings: Settings) -> dict[str, GpioError | None]:

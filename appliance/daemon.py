@@ -15,7 +15,6 @@ from appliance.audio.capture.microphone_buffer import MicrophoneBuffer
 from appliance.audio.capture.uplink import Uplink
 from appliance.audio.echo.guard import EchoGuard
 from appliance.audio.echo.monitor import EchoMonitor, log_choice
-from appliance.audio.level import rms_dbfs
 from appliance.audio.playback.playback import Playback
 from appliance.audio.playback.reports import Reports
 from appliance.audio.ports import Block
@@ -30,7 +29,6 @@ from appliance.core.events import (
     EndRequested,
     Event,
     Fault,
-    OverlapEnded,
     PlaybackDrained,
     PlaybackStalled,
     Ready,
@@ -61,6 +59,7 @@ from appliance.service.control_socket import ControlSocket
 from appliance.service.device_supervisor import DeviceSupervisor
 from appliance.service.status import DaemonStatus
 from appliance.service.watchdog import Freshness, Watchdog
+from appliance.speech import SpeechMonitor
 from appliance.status import StatusReporter
 from appliance.tools.runner import ToolRunner
 from appliance.units import REPLY, UPLINK, Epoch, Pcm, SampleIndex, Seconds
@@ -74,10 +73,6 @@ CLOSE_S: Final = 1.0
 """Time limit for the link to close at shutdown."""
 DEVICE_DEAD_S: Final = 5.0
 """Silence of a card, without a reported failure, after which the systemd watchdog is withheld."""
-_PERSON_MAY_SPEAK: Final = frozenset(
-    {State.CONNECTING, State.LISTENING, State.THINKING, State.INTERRUPTED, State.RECONNECTING}
-)
-"""States in which speech at the microphone is the person's, not the echo of a reply."""
 
 
 def _today() -> date:
@@ -134,6 +129,9 @@ class Appliance:
         self._double_talk = DoubleTalkDetector(
             None if settings.live.silence_ms is None else settings.live.silence_ms / 1000
         )
+        self._speech = SpeechMonitor(
+            self.conversation, self._session, self.uplink, self._double_talk, observers.on_voice
+        )
         self._capture = CaptureDispatcher(chosen.microphone, self.ring, self.uplink, [self._on_block])
         self._microphone = DeviceSupervisor(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)
         self._speaker = DeviceSupervisor(Fault.SPEAKER, self._run_speaker, self._post, observers.on_error)
@@ -189,6 +187,7 @@ class Appliance:
                     ("speaker", self._speaker.run()),
                     ("uplink", self.uplink.run()),
                     ("microphone", self._run_microphone()),
+                    ("voice", self._speech.load(self._chosen.voice, in_thread=self._chosen.wake_in_thread)),
                     ("wake", self._wake.run()),
                     ("button", self._button.run()),
                     ("session", self._session.run()),
@@ -286,14 +285,7 @@ class Appliance:
         self._microphone.report_alive()
         self._echo.check(self._chosen.echo())
         self._observers.on_block(block)
-        context = self.conversation.context
-        if context.state in _PERSON_MAY_SPEAK or context.overlap is not Overlap.NONE:
-            level, duration = rms_dbfs(block.samples), UPLINK.duration(len(block.samples))
-            self._double_talk.feed(level, duration)
-            if context.state in _PERSON_MAY_SPEAK and not self.uplink.may_echo:
-                self._session.listen(level, duration)
-            elif context.overlap is Overlap.SPEECH and self._double_talk.over:
-                self._post(OverlapEnded())
+        self._speech.feed(block)
         if self._wake_runner is not None:
             self._wake_runner.feed(block)
 

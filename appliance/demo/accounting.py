@@ -6,12 +6,14 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.level import rms_dbfs
 from appliance.conversation import Moment
 from appliance.core.events import WakeDetected
 from appliance.core.state import NOT_SENDING, Gate, gate
-from appliance.live.session.voice_activity import Loudness, VoiceActivity
+from appliance.live.session.voice_activity import VoiceActivity
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
+from appliance.voice.level import LevelVoiceDetector
+from appliance.voice.ports import WINDOW as VOICE_WINDOW
+from appliance.voice.ports import WINDOW_S
 
 Span = tuple[SampleIndex, SampleIndex]
 """Microphone samples ``[start, stop)``."""
@@ -19,10 +21,8 @@ WINDOW: Final = 64
 """Samples (4 ms) that identify a place in a recording."""
 _WAKE_WORD: Final = UPLINK.frames(1.2)
 """Length of a long wake word."""
-_FRAME_S: Final = Seconds(0.02)
-_FRAME: Final = UPLINK.frames(_FRAME_S)
-_WORDS: Final = Loudness(spoken_s=0.0, pause_s=0.1)
-"""Pauses shorter than this are part of a word."""
+_PAUSE_S: Final = 0.1
+"""Shorter pauses are part of a word."""
 
 
 @dataclass(slots=True)
@@ -113,13 +113,14 @@ def unsent_speech_s(microphone: Pcm, conversations: Sequence[Span], accounted: S
         accounted: Expected by the service, or the wake word itself. Speaker output that the microphone picks up counts
             as speech.
     """
-    voice, frames = VoiceActivity(_WORDS), 0
-    for start in range(0, len(microphone) - _FRAME + 1, _FRAME):
-        voice = voice.after(rms_dbfs(microphone[start : start + _FRAME]), _FRAME_S)
-        middle = start + _FRAME // 2
+    windows = 0
+    speech = VoiceActivity(least_s=0.0, longest_pause_s=_PAUSE_S)
+    for window in LevelVoiceDetector().feed(SampleIndex(0), microphone):
+        speech = speech.after(window.probability, WINDOW_S)
+        middle = window.end_sample - VOICE_WINDOW // 2
         if _within(middle, conversations) and not _within(middle, accounted):
-            frames += voice.speaks and voice.since_s is not None
-    return Seconds(round(frames * _FRAME_S, 2))
+            windows += speech.begins
+    return Seconds(round(windows * WINDOW_S, 2))
 
 
 def _within(index: int, spans: Sequence[Span]) -> bool:

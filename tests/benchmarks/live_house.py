@@ -26,6 +26,7 @@ from appliance.simulator.options import DEFAULT_API_KEY
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Registry
 from appliance.units import Seconds
+from appliance.voice.level import LevelVoiceDetector
 from tests.support.household import Light, Manager
 from tests.support.live import FakeStore
 from tests.support.simulated_home import Loudspeaker, Room
@@ -137,6 +138,7 @@ class House:
             speaker=self.engine.speaker if self.engine else Loudspeaker(),
             engine=self.engine.run if self.engine else None,
             wake=lambda: self.room,
+            voice=LevelVoiceDetector,
             light=Light(),
             button=None,
             connector=self.connector,

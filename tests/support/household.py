@@ -25,6 +25,8 @@ from appliance.provisioning.device.await_enrolment import EnrolmentAwaitingToken
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import Pcm, SampleIndex, Seconds
+from appliance.voice.level import LevelVoiceDetector
+from appliance.voice.ports import VoiceDetector
 from appliance.wake.ports import WakeEngine
 from appliance.wake.scripted import ScriptedEngine
 from tests.support.live import FakeLink, FakeStore, FakeTokens
@@ -201,6 +203,8 @@ class Household:
     settings: dict[str, dict[str, object]] = field(default_factory=dict)
     wake: Callable[[], WakeEngine] | None = None
     """Loads something else than what hears ``words``."""
+    voice: Callable[[], VoiceDetector] = LevelVoiceDetector
+    """Loads what hears speech: here, what is loud."""
     wake_in_thread: bool = False
     echo: EchoStatus | None = None
     echo_handling: EchoHandling = field(default_factory=EchoHandling)
@@ -224,6 +228,7 @@ class Household:
             microphone=self.microphone,
             speaker=self.speaker,
             wake=self.wake or (lambda: ScriptedEngine(self.words)),
+            voice=self.voice,
             light=self.light,
             button=self.button,
             connector=self.connector,

@@ -24,6 +24,8 @@ from appliance.simulator.in_memory_server import SimulatedService
 from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
+from appliance.voice.level import LevelVoiceDetector
+from appliance.voice.ports import VoiceDetector
 from appliance.wake.ports import Detection, Score
 from tests.support.household import Button, Light, Manager
 from tests.support.live import FakeStore
@@ -190,6 +192,8 @@ class Home:
     speaker: Loudspeaker = field(default_factory=Loudspeaker)
     button: Button = field(default_factory=Button)
     light: Light = field(default_factory=Light)
+    voice: Callable[[], VoiceDetector] = LevelVoiceDetector
+    """Loads what hears speech: here, what is loud."""
 
     def __post_init__(self) -> None:
         self.connector = SimulatedConnector(self.service, on_audio=self._check_light)
@@ -218,6 +222,7 @@ class Home:
             microphone=self.room,
             speaker=self.speaker,
             wake=lambda: self.room,
+            voice=self.voice,
             light=self.light,
             button=self.button,
             connector=self.connector,

@@ -1,19 +1,19 @@
-"""Whether the person speaks on while a reply begins, by loudness alone. Pure.
+"""Whether the person speaks on while a reply begins. Pure.
 
-Before the first sample of a reply is heard, what is loud at the microphone cannot be its echo. So speech that began
+Before the first sample of a reply is heard, speech at the microphone cannot be its echo. So speech that began
 before may be let through to its end, also where the speaker reaches the microphone.
 """
 
 from typing import Final
 
-from appliance.live.session.voice_activity import Loudness, VoiceActivity
-from appliance.units import Dbfs, Seconds
+from appliance.live.session.voice_activity import VoiceActivity
+from appliance.units import Seconds
 
 ECHO_S: Final = 0.7
 """Time for which a slow speaker (a television, Bluetooth) may sound after the last sample should have been heard."""
 LONGEST_S: Final = 5.0
-"""The service interrupts a reply sooner than this where it hears the person; what is loud for longer may be echo."""
-_SPEAKS: Final = Loudness(spoken_s=0.2, pause_s=0.4)
+"""The service interrupts a reply sooner than this where it hears the person; speech that lasts longer may be echo."""
+_SPEAKS: Final = VoiceActivity(least_s=0.2, longest_pause_s=0.4)
 SILENCE_S: Final = 0.8
 """The longest silence that a service needs to end a turn, unless it is asked for another."""
 MARGIN_S: Final = 0.4
@@ -21,20 +21,20 @@ MARGIN_S: Final = 0.4
 
 
 class DoubleTalkDetector:
-    """Feed it with the microphone's level throughout a conversation."""
+    """Feed it throughout a conversation."""
 
     def __init__(self, silence_s: float | None = None) -> None:
         """``silence_s``: the silence that the service is asked to take for the end of a turn."""
         self._pause_s = (SILENCE_S if silence_s is None else max(silence_s, SILENCE_S)) + MARGIN_S
-        self._before = VoiceActivity(_SPEAKS)
-        self._after = VoiceActivity(Loudness(spoken_s=0.0, pause_s=self._pause_s))
+        self._before = _SPEAKS
+        self._after = VoiceActivity(least_s=0.0, longest_pause_s=self._pause_s)
         self._lasts_s = 0.0
         self._deaf_s = 0.0
         self._quiet_s: float | None = None
 
     @property
     def quiet_s(self) -> float | None:
-        """Seconds since the last sound that counts as speech; None: none since a reply was heard."""
+        """Seconds since the last sound of speech; None: none since a reply was heard."""
         return self._quiet_s
 
     def sounded(self) -> None:
@@ -42,16 +42,16 @@ class DoubleTalkDetector:
         self._deaf_s = ECHO_S
         self._before = self._before.reset()
 
-    def feed(self, level: Dbfs, duration: Seconds) -> None:
-        """Take the level of the next stretch of microphone audio."""
+    def feed(self, probability: float, duration: Seconds) -> None:
+        """Take the probability that the next stretch of microphone audio is speech."""
         self._lasts_s += duration
-        self._after = self._after.after(level, duration)
+        self._after = self._after.after(probability, duration)
         if self._quiet_s is not None:
             self._quiet_s += duration
         if self._deaf_s > 0:
             self._deaf_s -= duration
             return
-        self._before = self._before.after(level, duration)
+        self._before = self._before.after(probability, duration)
         if self._before.since_s == 0.0:
             self._quiet_s = 0.0
         if self._before.stopped_s is not None:

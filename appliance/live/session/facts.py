@@ -7,7 +7,7 @@ from typing import Final, get_args
 from appliance.core import events as ev
 from appliance.core.state import Mode
 from appliance.live.messages import LinkMessage, ToolCall
-from appliance.units import Dbfs, Epoch, Seconds
+from appliance.units import Epoch, Seconds
 
 # Facts
 
@@ -82,10 +82,10 @@ class ToolAnswered:
 
 
 @dataclass(frozen=True, slots=True)
-class LevelMeasured:
-    """The level of the next stretch of microphone audio."""
+class SpeechMeasured:
+    """The probability that the next stretch of microphone audio is speech."""
 
-    level: Dbfs
+    probability: float
     duration: Seconds
 
 
@@ -114,7 +114,7 @@ Fact = (
     | ReplyDiscarded
     | FirstAudio
     | ToolAnswered
-    | LevelMeasured
+    | SpeechMeasured
     | RotationWanted
     | Ticked
 )

@@ -68,7 +68,7 @@ TABLE: Final[dict[type[Fact], dict[Phase, Row | str]]] = {
     facts.TurnEnded: _row(transitions.end_turn),
     facts.TextSent: _row(transitions.send_text),
     facts.SpeechResent: _row(transitions.resend),
-    facts.LevelMeasured: _row(transitions.measure_level),
+    facts.SpeechMeasured: _row(transitions.measure_speech),
     # Tools
     messages.ToolCall: _row(transitions.tool_called)
     | {INTERRUPTED: Row(transitions.tool_called, (INTERRUPTED, FINISHED))},

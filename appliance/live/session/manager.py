@@ -28,7 +28,7 @@ from appliance.live.session.pending_messages import PendingMessages
 from appliance.live.session.receiver import Dependencies, Receiver
 from appliance.live.session.state import busy, rotation_due, speech_begins
 from appliance.live.session.watchdogs import LatencyDriftDetector, SendStallDetector
-from appliance.units import REPLY, Dbfs, Seconds
+from appliance.units import REPLY, Seconds
 
 DRAIN_S: Final = 0.5
 """Time for a closing link to send what was captured."""
@@ -130,9 +130,9 @@ class SessionManager:
         """The button was released: from now on an answer is due."""
         self._take(facts.TurnEnded())
 
-    def listen(self, level: Dbfs, duration: Seconds) -> None:
-        """Take the level of the next stretch of microphone audio while it is the person's turn."""
-        self._take(facts.LevelMeasured(level, duration))
+    def listen(self, probability: float, duration: Seconds) -> None:
+        """Take the probability that the next stretch of microphone audio is speech, while it is the person's turn."""
+        self._take(facts.SpeechMeasured(probability, duration))
 
     def send_text(self, text: str) -> None:
         """Say something in writing, now or once the link is open; an answer is due."""

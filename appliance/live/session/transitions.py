@@ -93,9 +93,9 @@ def resend(s: SessionState, fact: facts.SpeechResent, _now: Seconds) -> Step:
     return replace(s, text_sent=True), (facts.ResendText(s.text),)
 
 
-def measure_level(s: SessionState, fact: facts.LevelMeasured, _now: Seconds) -> Step:
+def measure_speech(s: SessionState, fact: facts.SpeechMeasured, _now: Seconds) -> Step:
     """Note what the microphone hears."""
-    return replace(s, voice=s.voice.after(fact.level, fact.duration)), ()
+    return replace(s, voice=s.voice.after(fact.probability, fact.duration)), ()
 
 
 def _new_turn(s: SessionState, now: Seconds) -> SessionState:

@@ -9,15 +9,15 @@ from appliance.live.session.facts import (
     Diagnosis,
     Fact,
     FirstAudio,
-    LevelMeasured,
     Output,
+    SpeechMeasured,
     Ticked,
     TurnEnded,
     TurnTaken,
 )
 from appliance.live.session.machine import SessionMachine
 from appliance.live.session.state import Limits, SessionState, reply_due, stuck_due
-from appliance.units import REPLY, Dbfs, Seconds
+from appliance.units import REPLY, Seconds
 
 LINK = 7
 BLOCK_S = Seconds(0.02)
@@ -80,10 +80,10 @@ class Story:
         self.now = end
         return self
 
-    def room(self, level: float, seconds: float) -> "Story":
-        """Let the microphone hear a level for a while, without time going by."""
-        self.take(*[LevelMeasured(Dbfs(level), BLOCK_S)] * round(seconds / BLOCK_S))
+    def voice(self, probability: float, seconds: float) -> "Story":
+        """Let the detector hear speech with this probability for a while, without time going by."""
+        self.take(*[SpeechMeasured(probability, BLOCK_S)] * round(seconds / BLOCK_S))
         return self
 
     def speak(self, seconds: float, then_s: float) -> "Story":
-        return self.room(-70, 0.2).room(-30, seconds).room(-70, then_s)
+        return self.voice(0.9, seconds).voice(0.1, then_s)

@@ -14,7 +14,7 @@ from appliance.live.session.facts import FACTS, Fact, Output
 from appliance.live.session.machine import TABLE, Row, step
 from appliance.live.session.state import Phase, SessionState, reply_due, stuck_due, waiting
 from appliance.live.session.transitions import CALLS_REMEMBERED
-from appliance.units import Dbfs, Epoch, Seconds
+from appliance.units import Epoch, Seconds
 from tests.live.session.story import LOUD, MUTE
 
 SIMPLE: list[Fact] = [
@@ -34,9 +34,7 @@ ANY: st.SearchStrategy[Fact | tuple[bool, float]] = st.one_of(
     CALLS.map(facts.ToolAnswered),
     st.builds(facts.ConnectionOpened, st.integers(1, 3), st.sampled_from(Mode), st.booleans(), st.booleans()),
     st.tuples(st.booleans(), st.floats(0, 2)),
-    st.builds(
-        facts.LevelMeasured, st.sampled_from([-70.0, -30.0]).map(Dbfs), st.sampled_from([0.02, 1.0]).map(Seconds)
-    ),
+    st.builds(facts.SpeechMeasured, st.sampled_from([0.1, 0.9]), st.sampled_from([0.02, 1.0]).map(Seconds)),
 )
 
 

@@ -252,7 +252,7 @@ def test_a_mute_reply_does_not_end_a_repetition():
 
 
 def test_what_is_transcribed_after_the_end_was_said_before_it():
-    story = Story().room(-65, 1.0).room(-30, 1.0).room(-65, 1.3)
+    story = Story().voice(0.1, 1.0).voice(0.9, 1.0).voice(0.1, 1.3)
     story.take(TurnEnded())
     assert heard(story, SAID) == []
     assert heard(story, SpeechStarted()) == [SPEECH]
@@ -263,7 +263,7 @@ def test_what_is_transcribed_after_the_end_was_said_before_it():
 def test_the_transcript_of_what_was_answered_is_old_unless_somebody_speaks_again():
     story = Story().ask().hear(LOUD, TurnComplete())
     assert heard(story, SAID) == []
-    story.hear(LOUD, Interrupted()).room(-65, 1.0).room(-30, 0.1)
+    story.hear(LOUD, Interrupted()).voice(0.1, 1.0).voice(0.9, 0.1)
     assert heard(story, SAID) == [SPEECH], "somebody speaks"
 
 
@@ -271,9 +271,9 @@ def test_the_transcript_of_what_was_answered_is_old_unless_somebody_speaks_again
 
 
 def test_first_words_of_which_the_service_gives_no_sign_are_noticed_here():
-    story = Story().room(-65, 1.0).room(-30, 1.0)
+    story = Story().voice(0.1, 1.0).voice(0.9, 1.0)
     assert story.take(Ticked()) == [SPEECH]
-    story = Story().room(-65, 1.0).room(-30, 1.0).room(-65, 1.3)
+    story = Story().voice(0.1, 1.0).voice(0.9, 1.0).voice(0.1, 1.3)
     assert story.take(Ticked()) == [SILENT]
     assert story.state.waiting_since == story.now, "first words may be sent only now"
     assert story.take(Ticked()) == [], "once"
@@ -283,27 +283,27 @@ def test_first_words_of_which_the_service_gives_no_sign_are_noticed_here():
 @pytest.mark.parametrize("sign", [SpeechStarted(), CALL])
 def test_a_service_that_has_heard_is_left_to_judge(sign):
     story = Story().hear(sign)
-    assert story.room(-65, 1.0).room(-30, 1.0).room(-65, 2.0).take(Ticked()) == []
+    assert story.voice(0.1, 1.0).voice(0.9, 1.0).voice(0.1, 2.0).take(Ticked()) == []
 
 
 @pytest.mark.parametrize(("sign", "wait_s"), [(SAID, 1.2), (SpeechStarted(), 4.0)])
 def test_a_service_that_has_heard_and_does_not_tell_of_the_end_is_not_waited_for(sign: LinkMessage, wait_s: float):
-    story = Story().room(-65, 1.0).hear(sign)
-    story.room(-30, 1.0).room(-65, wait_s - 0.1)
+    story = Story().voice(0.1, 1.0).hear(sign)
+    story.voice(0.9, 1.0).voice(0.1, wait_s - 0.1)
     assert story.take(Ticked()) == [], "it may still tell"
-    assert story.room(-65, 0.2).take(Ticked()) == [SILENT]
+    assert story.voice(0.1, 0.2).take(Ticked()) == [SILENT]
     assert story.state.waiting_since == pytest.approx(story.now - wait_s - 0.1)
-    assert heard(story.room(-30, 0.1), HeardText("and more")) == [SPEECH], "who goes on is heard again"
+    assert heard(story.voice(0.9, 0.1), HeardText("and more")) == [SPEECH], "who goes on is heard again"
 
 
 def test_a_service_that_never_tells_is_told_here_of_every_question_and_not_only_of_the_first():
-    story = Story().room(-65, 1.0).hear(LOUD, TurnComplete()).room(-30, 0.5)
+    story = Story().voice(0.1, 1.0).hear(LOUD, TurnComplete()).voice(0.9, 0.5)
     assert story.take(Ticked()) == [SPEECH]
     assert story.take(Ticked()) == [], "once"
     assert busy(story.state) == {Busy.PERSON}
-    assert story.room(-65, 1.3).take(Ticked()) == [SILENT]
+    assert story.voice(0.1, 1.3).take(Ticked()) == [SILENT]
     assert story.state.waiting_since == pytest.approx(story.now - 1.3)
-    assert story.room(-30, 0.5).take(Ticked()) == [SPEECH], "they go on"
+    assert story.voice(0.9, 0.5).take(Ticked()) == [SPEECH], "they go on"
 
 
 def test_what_only_the_microphone_has_heard_after_an_answer_is_doubtful():
@@ -317,19 +317,19 @@ def test_what_only_the_microphone_has_heard_after_an_answer_is_doubtful():
 
 
 def test_a_turn_without_audio_answers_all_that_was_said():
-    story = Story().room(-65, 1.0).room(-30, 1.0).room(-65, 0.7).hear(TurnComplete()).room(-65, 1.0)
+    story = Story().voice(0.1, 1.0).voice(0.9, 1.0).voice(0.1, 0.7).hear(TurnComplete()).voice(0.1, 1.0)
     assert story.take(Ticked()) == []
 
 
 def test_a_short_word_that_the_service_alone_has_heard_has_an_end():
-    story = Story().room(-65, 1.0).room(-30, 0.2).hear(HeardText("yes"))
-    assert story.room(-65, 3.9).take(Ticked()) == []
-    assert story.room(-65, 0.2).take(Ticked()) == [SILENT]
+    story = Story().voice(0.1, 1.0).voice(0.9, 0.2).hear(HeardText("yes"))
+    assert story.voice(0.1, 3.9).take(Ticked()) == []
+    assert story.voice(0.1, 0.2).take(Ticked()) == [SILENT]
     assert story.state.waiting_since == pytest.approx(story.now - 4.1)
 
 
 def test_another_conversation_knows_nothing_of_the_last():
-    story = Story().ask().hear(CALL).room(-65, 1.0).room(-30, 1.0).room(-65, 2.0)
+    story = Story().ask().hear(CALL).voice(0.1, 1.0).voice(0.9, 1.0).voice(0.1, 2.0)
     story.take(ConversationStarted())
     assert not busy(story.state)
     assert not waiting(story.state)
@@ -339,7 +339,7 @@ def test_another_conversation_knows_nothing_of_the_last():
 def test_words_after_an_answer_of_which_a_service_that_tells_gives_no_sign_are_worth_sending_again_once():
     story = Story().ask().hear(SpeechStarted(), LOUD, TurnComplete())
     assert story.speak(0.6, then_s=1.0).take(Ticked()) == [], "they may go on"
-    assert story.room(-70, 0.4).take(Ticked()) == [WordsMissed()]
+    assert story.voice(0.1, 0.4).take(Ticked()) == [WordsMissed()]
     assert story.speak(0.6, then_s=2.0).take(Ticked()) == [], "it may not want to hear them"
     story.ask().hear(LOUD, TurnComplete()).speak(0.6, then_s=2.0)
     assert story.take(Ticked()) == [WordsMissed()]

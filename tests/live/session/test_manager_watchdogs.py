@@ -7,7 +7,7 @@ from appliance.core.events import LinkLost, Trouble, Unanswered, UserSilent, Use
 from appliance.core.state import Mode
 from appliance.live.messages import GenerationComplete, SpeechEnded, SpeechStarted, TurnComplete
 from appliance.live.ports import Traffic
-from appliance.units import Dbfs, Seconds
+from appliance.units import Seconds
 from tests.live.session.messages import H, beats
 from tests.live.session.story import LOUD, MUTE
 from tests.support.live import FakeUplink, Household, closing, opening, settle
@@ -76,9 +76,9 @@ async def test_a_second_stall_without_an_answer_is_a_loss_that_is_told():
 async def test_first_words_that_the_service_does_not_hear_are_noticed_here():
     house = Household()
     async with house.linked() as (manager, _):
-        for level, blocks in ((-65, 50), (-30, 50), (-65, 100)):
+        for probability, blocks in ((0.1, 50), (0.9, 50), (0.1, 100)):
             for _ in range(blocks):
-                manager.listen(Dbfs(level), Seconds(0.02))
+                manager.listen(probability, Seconds(0.02))
         await beats()
         assert house.events == [UserSilent(1)]
         await asyncio.sleep(7.5)
@@ -88,9 +88,9 @@ async def test_first_words_that_the_service_does_not_hear_are_noticed_here():
 async def test_whoever_begins_to_speak_is_given_time_to_finish_though_the_service_tells_nothing():
     house = Household()
     async with house.linked() as (manager, _):
-        for level, blocks in ((-65, 50), (-30, 50)):
+        for probability, blocks in ((0.1, 50), (0.9, 50)):
             for _ in range(blocks):
-                manager.listen(Dbfs(level), Seconds(0.02))
+                manager.listen(probability, Seconds(0.02))
         await asyncio.sleep(2)
         assert house.events == [UserSpeech(1)], "once"
 
