@@ -4,10 +4,10 @@ The microphone decides within a tenth of a second that a reply makes way, and th
 The first line of each docstring is printed in ``docs/conversation.md``.
 """
 
-from appliance.core.effects import DuckPlayback, Ignored, PausePlayback, ResumePlayback, StartTimer
-from appliance.core.events import EchoReported, VoiceCeased, VoiceConfirmed, VoiceSuspected, YieldingOver
-from appliance.core.state import Context, Yielding, voice_interrupts
-from appliance.core.steps import Step, stay, unyield
+from appliance.core.effects import DiscardReply, DuckPlayback, Ignored, PausePlayback, ResumePlayback, StartTimer
+from appliance.core.events import EchoReported, UserSpeech, VoiceCeased, VoiceConfirmed, VoiceSuspected, YieldingOver
+from appliance.core.state import Context, Listening, Talk, Yielding, voice_interrupts
+from appliance.core.steps import Step, interrupt, new_question, stay, unyield
 
 
 def echo_reported(c: Context, event: EchoReported) -> Step:
@@ -49,6 +49,14 @@ def yielding_over(c: Context, _: YieldingOver) -> Step:
     """Play the reply on, as nobody has interrupted it."""
     false_pauses = c.false_pauses + (c.yielding is Yielding.PAUSED)
     return stay(c, ResumePlayback(), yielding=Yielding.NONE, false_pauses=false_pauses)
+
+
+def user_speech_over_reply(c: Context, _: UserSpeech) -> Step:
+    """Interrupt a paused reply: a service that has finished its turn reports no interruption; else wait for that."""
+    if c.yielding is not Yielding.PAUSED:
+        return stay(c, Ignored("the service reports whether that interrupts the reply"))
+    c = stay(new_question(c), tool_ran=bool(c.tools), interruptions=c.interruptions + 1)[0]
+    return interrupt(c, DiscardReply(), talk=Talk.NONE, listening=Listening.SPEECH)
 
 
 def _duck(c: Context) -> Step:

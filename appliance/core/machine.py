@@ -144,7 +144,8 @@ TABLE: Final[dict[type[Event], dict[State, Row | str]]] = {
     | _no(*_NO_LINK, why=_NO_LINK_WHY),
     UserSpeech: _row(transitions.user_speech, LISTENING, THINKING, to=(LISTENING, FAREWELL))
     | _row(transitions.user_speech_while_interrupted, INTERRUPTED)
-    | _no(SPEAKING, FAREWELL, why="the service reports whether that interrupts the reply")
+    | _row(barge_in_transitions.user_speech_over_reply, SPEAKING, to=(INTERRUPTED,))
+    | _no(FAREWELL, why="the service reports whether that interrupts the reply")
     | _no(*_NO_LINK_YET, why=_NO_LINK_WHY),
     UserSilent: _row(transitions.user_silent, LISTENING, INTERRUPTED, to=(THINKING,))
     | _no(THINKING, SPEAKING, FAREWELL, why="the person's turn is over")

@@ -39,7 +39,7 @@ from appliance.core.events import (
     UserSpeech,
     WakeDetected,
 )
-from appliance.core.state import Context, Listening, Mode, Overlap, Reply, State, Talk, disabled, greets
+from appliance.core.state import Context, Listening, Mode, Overlap, Reply, State, Talk, Yielding, disabled, greets
 from appliance.core.steps import (
     Changes,
     Step,
@@ -282,7 +282,8 @@ def drained(c: Context, _: PlaybackDrained) -> Step:
     after = stay(c, talk=Talk.NONE, listening=Listening.FOLLOW_UP, reply=Reply.NONE, epoch=0, tool_ran=tool_ran)[0]
     if tool_ran or c.in_progress:
         return enter(after, State.THINKING)
-    return listen(stay(after, interruptions=0, answers=after.answers + 1, asker_unverified=True)[0])
+    unverified = c.yielding is not Yielding.PAUSED  # whoever speaks over its end may ask what is answered next
+    return listen(stay(after, interruptions=0, answers=after.answers + 1, asker_unverified=unverified)[0])
 
 
 def no_answer(c: Context, _: DeadlineReached) -> Step:

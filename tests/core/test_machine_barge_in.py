@@ -4,7 +4,7 @@ import pytest
 
 from appliance.core import effects as fx
 from appliance.core import events as ev
-from appliance.core.state import BargeIn, Mode, Policy, State, Yielding, gate
+from appliance.core.state import BargeIn, Listening, Mode, Policy, State, Yielding, gate
 from tests.core.story import CLOSED, OPEN, Story, beginning, held, speaking
 
 SUSPECTED, CONFIRMED, CEASED = ev.VoiceSuspected(), ev.VoiceConfirmed(), ev.VoiceCeased()
@@ -49,6 +49,21 @@ def test_a_confirmed_voice_pauses_the_reply_until_the_service_reports_the_interr
     assert first(story) == fx.FlushPlayback()
     assert not story.did(fx.ResumePlayback)
     assert story.context.yielding is Yielding.NONE
+
+
+def test_speech_that_the_service_hears_ends_a_paused_reply_although_its_own_turn_is_over():
+    story = paused().tell(ev.ReplyEnded(1, 7), ev.UserSpeech(1))
+    assert story.at(State.INTERRUPTED)
+    assert first(story) == fx.FlushPlayback()
+    assert story.did(fx.DiscardReply)
+    assert story.context.listening is Listening.SPEECH
+    assert ducked().tell(ev.UserSpeech(1)).did(fx.Ignored)
+
+
+def test_who_speaks_over_the_end_of_an_answer_is_the_one_who_asks_for_the_next():
+    for make, unverified in ((speaking, True), (ducked, True), (paused, False)):
+        story = make().tell(ev.ReplyEnded(1, 7), ev.PlaybackDrained(7))
+        assert story.context.asker_unverified is unverified
 
 
 def test_a_pause_that_was_no_interruption_ends_and_after_two_the_reply_is_only_ducked():

@@ -11,7 +11,7 @@ import pytest
 
 from appliance.core import events as ev
 from appliance.core.machine import TABLE, Row, step
-from appliance.core.state import BargeIn, Context, Policy, State
+from appliance.core.state import BargeIn, Context, Policy, State, Yielding
 
 CALLS = ("a",)
 """One of each kind is enough: a second makes no state that the first does not."""
@@ -102,6 +102,9 @@ def reached() -> dict[tuple[type[ev.Event], State], set[State]]:
     greeted = step(Context(Policy(greeting="a"), State.LISTENING), ev.DeadlineReached(0))[0].state
     found = {(event, state): {state} for event in ev.EVENTS for state in State}
     found[ev.DeadlineReached, State.LISTENING].add(greeted)
+    # Nor does a reply that yields.
+    paused = Context(state=State.SPEAKING, link=1, linked=True, yielding=Yielding.PAUSED)
+    found[ev.UserSpeech, State.SPEAKING].add(step(paused, ev.UserSpeech(1))[0].state)
     for world in WORLDS:
         _walk(world, found)
     return found
