@@ -9,41 +9,46 @@ from appliance.audio.echo.correlation import find_echo
 from appliance.units import UPLINK, Seconds
 
 LONGEST_S: Final = 0.65
-_WINDOW_S: Final = 1.5
-_EVERY_S: Final = 1.0
-"""Time between two searches."""
+_WINDOW: Final = UPLINK.frames(1.5)
 _SOUND: Final = 1e-6
 """Mean square of a reference that has an echo: -60 dBFS."""
-_ENOUGH_S: Final = 0.4
-"""Sound in the window that a search takes."""
+_ENOUGH: Final = UPLINK.frames(0.4)
+"""Samples with sound in the window that a search takes."""
 
 
 class DelayEstimator:
     """Keeps the newest of what was captured and of the reference, and compares them once in a while."""
 
     def __init__(self) -> None:
-        self._captured = np.zeros(UPLINK.frames(_WINDOW_S), np.float32)
-        self._reference = np.zeros(UPLINK.frames(_WINDOW_S), np.float32)
-        self._loud = 0
-        """Blocks of the reference with sound in the window, about."""
+        # Captured, reference; a window moves through twice its length, so that it is copied once in its length.
+        self._kept = np.zeros((2, 2 * _WINDOW), np.float32)
+        self._end = _WINDOW
+        self._sounding = 0
+        """Samples of the reference with sound in the window, about."""
         self._waited = 0
 
     def restart(self) -> None:
         """Forget everything: the reference is another one from now on."""
-        self._captured[:] = 0
-        self._reference[:] = 0
-        self._loud = self._waited = 0
+        self._kept[:] = 0
+        self._sounding = self._waited = 0
 
-    def feed(self, captured: Block, reference: Block) -> Seconds | None:
-        """Take 10 ms of both; return the delay if this is the time to measure it, and there is a clear echo."""
-        for kept, newest in ((self._captured, captured), (self._reference, reference)):
-            kept[:-BLOCK] = kept[BLOCK:]
-            kept[-BLOCK:] = newest
-        is_loud = float(np.mean(reference**2)) > _SOUND
-        self._loud = min(self._loud + 1, UPLINK.frames(_WINDOW_S) // BLOCK) if is_loud else max(0, self._loud - 1)
-        self._waited += 1
-        if self._waited * BLOCK < UPLINK.frames(_EVERY_S) or self._loud * BLOCK < UPLINK.frames(_ENOUGH_S):
+    def feed(self, captured: Block, reference: Block) -> None:
+        """Take the next block of both."""
+        if self._end == 2 * _WINDOW:
+            self._kept[:, :_WINDOW] = self._kept[:, _WINDOW:]
+            self._end = _WINDOW
+        place = slice(self._end, self._end + BLOCK)
+        self._kept[0, place], self._kept[1, place] = captured, reference
+        self._end += BLOCK
+        change = BLOCK if float(np.dot(reference, reference)) > BLOCK * _SOUND else -BLOCK
+        self._sounding = min(max(0, self._sounding + change), _WINDOW)
+        self._waited += BLOCK
+
+    def search(self, interval_s: float) -> Seconds | None:
+        """Return the delay if the last search is so long ago, and there is a clear echo."""
+        if self._waited < UPLINK.frames(interval_s) or self._sounding < _ENOUGH:
             return None
         self._waited = 0
-        echo = find_echo(self._captured, self._reference, LONGEST_S, UPLINK)
+        captured, reference = self._kept[:, self._end - _WINDOW : self._end]
+        echo = find_echo(captured, reference, LONGEST_S, UPLINK)
         return None if echo is None else echo.delay_s

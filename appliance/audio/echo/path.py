@@ -5,37 +5,41 @@ the drift between their clocks say the rest. No thread of its own, and no sound 
 """
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from appliance.audio.echo.canceller import BLOCK, EchoCanceller
+from appliance.audio.echo.canceller import BLOCK, PARTITIONS, CancellerState, EchoCanceller
 from appliance.audio.echo.delay import DelayEstimator
 from appliance.audio.echo.reference import PlayedReference
 from appliance.audio.echo.status import EchoStatus
-from appliance.audio.echo.stream_clock import StreamClock
+from appliance.audio.echo.stream_clock import IN_A_ROW, StreamClock
 from appliance.audio.echo.suppressor import Suppressor
 from appliance.audio.ports import Block
 from appliance.units import UPLINK, AudioFormat, Pcm, SampleIndex, Seconds
 
 EARLY_S: Final = 0.01
 """The reference is given so much before its echo."""
-CAPACITY_S: Final = 4.0
+_CAPACITY_S: Final = 4.0
 _MAX_PERIODS: Final = 1000
-"""Periods that were played and wait for the microphone; the oldest is dropped."""
+"""Periods that were played and wait for the microphone; then the oldest is dropped, which the times show."""
+_MAX_LOST_S: Final = 0.3
+"""Longest loss that the canceller is led through; after a longer one, it begins anew with what it knows."""
+_SEARCH_S: Final = {CancellerState.COLD: 0.25, CancellerState.BROKEN: 0.25, CancellerState.CONVERGED: 2.0}
+"""Interval between two measurements of the delay."""
+_SAME_S: Final = 0.001
+"""Delays that differ by less belong to the same place in the room."""
+_CENTRED_S: Final = (0.002, 0.03)
+"""Lag of the echo behind the reference that is left alone while the echo is cancelled."""
+_SLEW: Final = 0.02
+"""Share of a difference of the position that is made up for in 10 ms, so that the filter never sees a step."""
+_MAX_SLEW_S: Final = 0.002
 _FULL_SCALE: Final = np.float32(32_768)
 _NOTHING: Final = -1
+"""Index of a sample that was not captured."""
 
-
-@dataclass(slots=True)
-class _Delayed:
-    """Samples on their way through the suppressor."""
-
-    indices: npt.NDArray[np.int64]
-    """Index of each sample; `_NOTHING` for one that was not captured."""
-    linear: Pcm
+_Samples = npt.NDArray[np.float32]
 
 
 class EchoPath:
@@ -45,30 +49,36 @@ class EchoPath:
         """``speaker`` is the layout of what is played, mono; without a suppressor, the linear part is all."""
         self._speaker = speaker
         self._suppressor = suppressor
-        self._delay = suppressor.delay if suppressor else 0
         self._canceller = EchoCanceller()
-        self._reference = PlayedReference(speaker, CAPACITY_S)
+        self._reference = PlayedReference(speaker, _CAPACITY_S)
         self._microphone_clock = StreamClock(UPLINK.rate_hz)
         self._speaker_clock = StreamClock(speaker.rate_hz)
         self._estimator = DelayEstimator()
         self._periods: deque[tuple[Pcm, Seconds]] = deque(maxlen=_MAX_PERIODS)
+        self._newest: deque[_Samples] = deque(maxlen=IN_A_ROW - 1)
+        """The newest periods in the reference."""
         self._position: float | None = None
-        """Frame of the reference that the next block begins with."""
-        self._echo_delay_s: Seconds | None = None
+        """Frame of the reference that the next samples begin with; None: to be found anew."""
+        self._offset_s = 0.0
+        """How much later than the card says the reference is taken to be heard."""
+        self._lag_s: float | None = None
+        """Lag of the echo behind the reference, measured: `EARLY_S` where the offset is right."""
+        self._delay_s: Seconds | None = None
         self._waiting: Pcm = np.zeros(0, np.int16)
         self._next = SampleIndex(0)
         """Index after the newest sample captured."""
-        self._delayed = _Delayed(np.full(self._delay, _NOTHING, np.int64), np.zeros(self._delay, np.int16))
+        delay = suppressor.delay if suppressor else 0
+        self._delayed_indices = np.full(delay, _NOTHING, np.int64)
+        self._delayed_linear: Pcm = np.zeros(delay, np.int16)
 
     @property
     def status(self) -> EchoStatus:
-        """State, and figures."""
-        return EchoStatus(
-            self._canceller.state,
-            self._canceller.erle_db,
-            self._echo_delay_s,
-            self._speaker_clock.ppm - self._microphone_clock.ppm,
-        )
+        """State, and figures; any thread."""
+        return EchoStatus(self._canceller.state, self._canceller.erle_db, self._delay_s, self._ppm)
+
+    @property
+    def _ppm(self) -> float:
+        return self._speaker_clock.ppm - self._microphone_clock.ppm
 
     def played(self, samples: Pcm, audible_at: Seconds) -> None:
         """Take everything that is played, silence included, in order; never blocks.
@@ -78,77 +88,150 @@ class EchoPath:
         self._periods.append((samples, audible_at))
 
     def captured(self, block: Block) -> list[Block]:
-        """Return what is ready of the samples captured so far, in order and with their own times."""
+        """Return what is ready of the samples captured so far, in order, with their own indices and times."""
         self._take_played()
+        ready = []
         if block.start != self._next:
-            self._lose()
+            ready += self._lose(block.start)
         end = SampleIndex(block.start + len(block.samples))
-        self._microphone_clock.note(end, block.captured_at)
+        if self._microphone_clock.note(end, block.captured_at):
+            self._canceller.doubt()
         samples = np.concatenate((self._waiting, block.samples))
         start, whole = end - len(samples), len(samples) // BLOCK * BLOCK
         self._waiting, self._next = samples[whole:], end
-        ready = [
-            self._process(start + at, samples[at : at + BLOCK], np.arange(start + at, start + at + BLOCK))
-            for at in range(0, whole, BLOCK)
-        ]
+        if whole:
+            ready.append(self._process(start, samples[:whole], np.arange(start, start + whole)))
         return _blocks(ready, end, block.captured_at)
 
     def _take_played(self) -> None:
         while self._periods:
             samples, audible_at = self._periods.popleft()
             jump_s = self._speaker_clock.note(self._reference.end, audible_at)
-            if jump_s > 0:
-                self._reference.played(np.zeros(self._speaker.frames(jump_s), np.float32))
-            self._reference.played(samples.astype(np.float32) / _FULL_SCALE)
+            if jump_s:
+                self._canceller.doubt()
+            if 0 < jump_s < _CAPACITY_S:
+                self._insert_silence(self._speaker.frames(jump_s))
+            frames = samples.astype(np.float32) / _FULL_SCALE
+            self._reference.played(frames)
+            self._newest.append(frames)
 
-    def _lose(self) -> None:
-        """Go on after samples that never came."""
-        self._waiting = self._waiting[:0]
+    def _insert_silence(self, missing: int) -> None:
+        """Put in what the card played when it had nothing to play, before the periods that have shown it."""
+        late = list(self._newest)
+        self._reference.take_back(sum(map(len, late)))
+        for frames in (np.zeros(missing, np.float32), *late):
+            self._reference.played(frames)
+        self._speaker_clock.insert(missing)
+
+    def _lose(self, start: int) -> list["_Ready"]:
+        """Lead the canceller through samples that never came, up to the one at ``start``."""
+        ready = []
+        if len(self._waiting):
+            padded: Pcm = np.zeros(BLOCK, np.int16)
+            padded[: len(self._waiting)] = self._waiting
+            indices = np.full(BLOCK, _NOTHING, np.int64)
+            indices[: len(self._waiting)] = np.arange(self._next - len(self._waiting), self._next)
+            ready.append(self._process(self._next - len(self._waiting), padded, indices))
+            self._waiting = self._waiting[:0]
+        blocks = min(start - self._next, UPLINK.frames(_MAX_LOST_S)) // BLOCK
         self._position = None
+        for at in range(start - blocks * BLOCK, start, BLOCK):
+            reference = self._read(at, BLOCK)
+            self._canceller.skip(reference)
+            nothing: Pcm = np.zeros(BLOCK, np.int16)
+            ready.append(self._suppress(nothing, reference, np.full(BLOCK, _NOTHING, np.int64)))
+        return ready
 
-    def _process(
-        self, start: int, samples: Pcm, indices: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], Pcm, Pcm]:
-        """Return the indices, the clean and the linear samples that leave the suppressor."""
+    def _process(self, start: int, samples: Pcm, indices: npt.NDArray[np.int64]) -> "_Ready":
+        """Take whole blocks; return as many samples that leave the suppressor."""
         captured = samples.astype(np.float32) / _FULL_SCALE
-        reference = self._reference.read(self._advance(start), self.status.ppm)
-        linear = _pcm(self._canceller.process(captured, reference))
-        self._align(captured, reference)
-        clean = self._suppressor.process(linear, _pcm(reference)) if self._suppressor else linear
-        delayed = self._delayed
-        all_indices = np.concatenate((delayed.indices, indices))
-        all_linear = np.concatenate((delayed.linear, linear))
-        delayed.indices, delayed.linear = all_indices[BLOCK:], all_linear[BLOCK:]
-        return all_indices[:BLOCK], clean, all_linear[:BLOCK]
+        reference = self._read(start, len(samples))
+        linear = np.empty_like(captured)
+        for at in range(0, len(samples), BLOCK):
+            piece = slice(at, at + BLOCK)
+            linear[piece] = self._canceller.process(captured[piece], reference[piece])
+            self._estimator.feed(captured[piece], reference[piece])
+        lag_s = self._estimator.search(_SEARCH_S[self._canceller.state])
+        if lag_s is not None:
+            self._align(lag_s, start + len(samples))
+        return self._suppress(_pcm(linear), reference, indices)
 
-    def _advance(self, start: int) -> float:
-        """Return the position of the reference for a block."""
-        delay_s = self._echo_delay_s or 0.0
-        heard_at = self._microphone_clock.time_of(start) - delay_s + EARLY_S
-        wanted = self._speaker_clock.count_at(heard_at)
-        if self._position is None or abs(wanted - self._position) > self._speaker.frames(0.002):
+    def _suppress(self, linear: Pcm, reference: _Samples, indices: npt.NDArray[np.int64]) -> "_Ready":
+        if self._suppressor is None:
+            return indices, linear, linear
+        clean = self._suppressor.process(linear, _pcm(reference))
+        late_indices = np.concatenate((self._delayed_indices, indices))
+        late_linear = np.concatenate((self._delayed_linear, linear))
+        self._delayed_indices, self._delayed_linear = late_indices[len(linear) :], late_linear[len(linear) :]
+        return late_indices[: len(linear)], clean, late_linear[: len(linear)]
+
+    # The reference
+
+    def _place(self, start: int) -> float:
+        """Return the frame of the reference that belongs to a sample of the microphone."""
+        heard_at = self._microphone_clock.time_of(start) - self._offset_s + EARLY_S
+        return self._speaker_clock.count_at(heard_at)
+
+    def _read(self, start: int, count: int) -> _Samples:
+        """Return the reference for the samples that follow those before."""
+        wanted = self._place(start)
+        if self._position is None or abs(wanted - self._position) > self._speaker.rate_hz * _MAX_SLEW_S:
             self._position = wanted
-        position = self._position + 0.02 * (wanted - self._position)
-        self._position = position + self._speaker.frames(0.01) * (1 + self.status.ppm * 1e-6)
-        return position
+        else:
+            self._position += _SLEW * count / BLOCK * (wanted - self._position)
+        reference = self._reference.read(self._position, self._ppm, count)
+        self._position += self._speaker.rate_hz * UPLINK.duration(count) * (1 + self._ppm * 1e-6)
+        return reference
 
-    def _align(self, captured: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]) -> None:
-        lag_s = self._estimator.feed(captured, reference)
-        if lag_s is None:
+    def _align(self, lag_s: Seconds, start: int) -> None:
+        """Take a measured lag; move the reference where that is called for. ``start`` is the next sample."""
+        state, known_s = self._canceller.state, self._lag_s
+        if state is CancellerState.CONVERGED and known_s is not None:
+            if abs(lag_s - known_s) > _SAME_S:
+                return  # another echo: this one is cancelled
+            if _CENTRED_S[0] < lag_s < _CENTRED_S[1]:
+                self._note(lag_s)
+                return
+        if state is CancellerState.BROKEN and known_s is not None:
+            if abs(lag_s - known_s) > _SAME_S:
+                self._offset_s += lag_s - known_s  # everything is as it was, but later
+                self._note(known_s)
+                self._reread(start)
             return
         blocks = round((lag_s - EARLY_S) * UPLINK.rate_hz / BLOCK)
-        self._echo_delay_s = Seconds((self._echo_delay_s or 0.0) + UPLINK.duration(blocks * BLOCK))
+        self._offset_s += UPLINK.duration(blocks * BLOCK)
+        self._note(lag_s - UPLINK.duration(blocks * BLOCK))
         if blocks:
             self._canceller.shift(blocks)
-            self._estimator.restart()
+            self._reread(start)
+
+    def _note(self, lag_s: float) -> None:
+        self._lag_s = lag_s
+        delay_s = Seconds(self._offset_s + lag_s - EARLY_S)
+        if self._delay_s is None or abs(delay_s - self._delay_s) > _SAME_S:
+            self._delay_s = delay_s
+
+    def _reread(self, start: int) -> None:
+        """Give the canceller the newest of the reference, which is another one now."""
+        self._estimator.restart()
+        self._canceller.doubt()
+        self._position = None
+        before = self._read(start - PARTITIONS * BLOCK, PARTITIONS * BLOCK)
+        for at in range(0, len(before), BLOCK):
+            self._canceller.skip(before[at : at + BLOCK])
 
 
-def _pcm(samples: npt.NDArray[np.float32]) -> Pcm:
-    scaled: Pcm = np.clip(np.rint(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
-    return scaled
+_Ready = tuple[npt.NDArray[np.int64], Pcm, Pcm]
+"""Indices, clean and linear samples that leave the suppressor."""
 
 
-def _blocks(ready: list[tuple[npt.NDArray[np.int64], Pcm, Pcm]], end: int, captured_at: Seconds) -> list[Block]:
+def _pcm(samples: _Samples) -> Pcm:
+    scaled = np.rint(samples * _FULL_SCALE)
+    whole: Pcm = np.minimum(np.maximum(scaled, -_FULL_SCALE), _FULL_SCALE - 1).astype(np.int16)
+    return whole
+
+
+def _blocks(ready: list[_Ready], end: int, captured_at: Seconds) -> list[Block]:
     """Return the blocks that consecutive samples make; the sample before ``end`` was captured at ``captured_at``."""
     if not ready:
         return []

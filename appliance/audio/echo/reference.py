@@ -1,5 +1,6 @@
 """The audio that was played, at the microphone's rate and on the microphone's clock. Pure; one thread."""
 
+import math
 from typing import Final
 
 import numpy as np
@@ -34,27 +35,45 @@ class PlayedReference:
     def played(self, frames: npt.NDArray[np.floating]) -> None:
         """Append frames between -1 and 1; silence between two replies has to be played as well."""
         newest = frames[-len(self._frames) :]
-        places = np.arange(self.end + len(frames) - len(newest), self.end + len(frames)) % len(self._frames)
-        self._frames[places] = newest
         self.end += len(frames)
+        at = (self.end - len(newest)) % len(self._frames)
+        head = newest[: len(self._frames) - at]
+        self._frames[at : at + len(head)] = head
+        self._frames[: len(newest) - len(head)] = newest[len(head) :]
 
-    def read(self, position: float, ppm: float = 0.0) -> npt.NDArray[np.float32]:
-        """Return 10 ms at 16 kHz from a place on.
+    def take_back(self, count: int) -> None:
+        """Undo the newest frames."""
+        self.end -= count
+
+    def read(self, position: float, ppm: float = 0.0, count: int = BLOCK) -> npt.NDArray[np.float32]:
+        """Return samples at 16 kHz from a place on.
 
         Args:
             position: Frames from the first that was played; need not be whole.
             ppm: How much faster than the microphone's the speaker's clock is, in parts in a million.
+            count: How many, at least one.
 
         What is not played yet, or no longer kept, is silence.
         """
-        places = position + np.arange(BLOCK) * self._step * (1 + ppm * 1e-6)
-        whole = np.floor(places).astype(np.int64)
-        phases = np.rint((places - whole) * _PHASES).astype(np.int64)
-        wanted = whole[:, None] + np.arange(1 - _HALF, 1 + _HALF)
-        kept = (wanted < self.end) & (wanted >= max(0, self.end - len(self._frames)))
-        frames = np.where(kept, self._frames[wanted % len(self._frames)], np.float32(0))
-        samples: npt.NDArray[np.float32] = np.einsum("nk,nk->n", frames, self._kernels[phases])
+        first = math.floor(position)
+        places = (position - first) + np.arange(count) * (self._step * (1 + ppm * 1e-6))
+        whole = places.astype(np.int64)
+        phases = ((places - whole) * _PHASES + 0.5).astype(np.int64)
+        frames = self._frames_between(first + 1 - _HALF, first + int(whole[-1]) + 1 + _HALF)
+        near = np.lib.stride_tricks.sliding_window_view(frames, 2 * _HALF)[whole]
+        samples: npt.NDArray[np.float32] = np.einsum("nk,nk->n", near, self._kernels[phases])
         return samples
+
+    def _frames_between(self, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Return frames; zeros for those that are not there."""
+        kept = max(start, self.end - len(self._frames), 0)
+        until = min(stop, self.end)
+        if until <= kept:
+            return np.zeros(stop - start, np.float32)
+        at, length = kept % len(self._frames), until - kept
+        head = self._frames[at : at + length]
+        missing = np.zeros(kept - start, np.float32), np.zeros(stop - until, np.float32)
+        return np.concatenate((missing[0], head, self._frames[: length - len(head)], missing[1]))
 
 
 def _kernels(step: float) -> npt.NDArray[np.float32]:

@@ -41,8 +41,9 @@ class SpeexSuppressor:
     def process(self, linear: Pcm, reference: Pcm) -> Pcm:
         """See `suppressor.Suppressor`."""
         heard, played = np.ascontiguousarray(linear, np.int16), np.ascontiguousarray(reference, np.int16)
-        clean: Pcm = np.empty(BLOCK, np.int16)
-        pointers = (array.ctypes.data_as(ctypes.POINTER(ctypes.c_int16)) for array in (heard, played, clean))
-        self._library.speex_echo_cancellation(self._echo, *pointers)
-        self._library.speex_preprocess_run(self._suppressor, clean.ctypes.data_as(ctypes.POINTER(ctypes.c_int16)))
+        clean: Pcm = np.empty(len(heard), np.int16)
+        for at in range(0, 2 * len(heard), 2 * BLOCK):
+            heard_at, played_at, clean_at = (ctypes.c_void_p(one.ctypes.data + at) for one in (heard, played, clean))
+            self._library.speex_echo_cancellation(self._echo, heard_at, played_at, clean_at)
+            self._library.speex_preprocess_run(self._suppressor, clean_at)
         return clean

@@ -14,7 +14,8 @@ JUMP_S: Final = 0.004
 _SLOT_S: Final = 0.5
 _LOW: Final = 0.2
 """Quantile of the residuals in a slot that speaks for it."""
-_IN_A_ROW: Final = 8
+IN_A_ROW: Final = 8
+"""Times that a jump takes to be believed."""
 _JITTER_S: Final = 1e-4
 _DRIFT: Final = 1e-4
 """Standard deviation of the drift of cards: 100 ppm."""
@@ -33,7 +34,7 @@ class StreamClock:
         self._jitter = _JITTER_S**2
         self._slot: list[float] = []
         self._slot_from: int | None = None
-        self._newest: deque[float] = deque(maxlen=_IN_A_ROW)
+        self._newest: deque[float] = deque(maxlen=IN_A_ROW)
         self._is_started = False
 
     @property
@@ -47,7 +48,7 @@ class StreamClock:
 
     def count_at(self, at: float) -> float:
         """Return the number of the sample at a time; need not be whole."""
-        return self._count + (at - self._at) * self._rate_hz * (1 + self._drift)
+        return self._count + (at - self._at) * self._rate_hz / (1 - self._drift)
 
     def note(self, count: int, at: float) -> float:
         """Take one point: sample ``count`` belongs to this time. Return the jump that it shows, in seconds."""
@@ -69,11 +70,15 @@ class StreamClock:
             self._slot_from = count
         return 0.0
 
+    def insert(self, count: int) -> None:
+        """Note that so many samples were put in before the newest one, to make up for a jump."""
+        self._at -= count / self._rate_hz
+
     def _jump(self) -> float:
-        if len(self._newest) < _IN_A_ROW or min(map(abs, self._newest)) < JUMP_S:
+        if len(self._newest) < IN_A_ROW or min(map(abs, self._newest)) < JUMP_S:
             return 0.0
         low, high = min(self._newest), max(self._newest)
-        return 0.0 if low < 0 < high else sorted(self._newest)[_IN_A_ROW // 4]
+        return 0.0 if low < 0 < high else sorted(self._newest)[IN_A_ROW // 4]
 
     def _correct(self, count: int, residual: float) -> None:
         """Take the residual of one slot."""

@@ -9,7 +9,7 @@ from appliance.units import Pcm
 
 
 class Suppressor(Protocol):
-    """Takes 10 ms at a time, 16 kHz mono; one thread."""
+    """Takes whole blocks of 10 ms, 16 kHz mono; one thread."""
 
     @property
     def delay(self) -> int:

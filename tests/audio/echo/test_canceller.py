@@ -87,3 +87,31 @@ def test_a_sample_that_is_no_number_costs_no_more_than_what_was_learnt(reference
     left = cancel(canceller, broken, reference)
     assert np.isfinite(left).all()
     assert power_db(echo, 9, 12) - power_db(left, 9, 12) > 12
+
+
+@pytest.mark.parametrize("louder_db", [-12, 0, 6])
+def test_a_voice_over_the_echo_is_not_taken_for_a_change_of_the_room(reference: Sound, echo: Sound, louder_db: float):
+    canceller = EchoCanceller()
+    cancel(canceller, echo[: 6 * RATE], reference[: 6 * RATE])
+    voice = np.sqrt(np.mean(echo**2)) * 10 ** (louder_db / 20) * np.random.default_rng(3).standard_normal(6 * RATE)
+    for at in range(6 * RATE, 12 * RATE, 3_200):
+        piece = slice(at, at + 3_200)
+        cancel(canceller, echo[piece] + voice[at - 6 * RATE :][:3_200], reference[piece])
+        assert canceller.state.value == "converged"
+
+
+def test_an_echo_that_nobody_hears_needs_no_cancellation(reference: Sound):
+    canceller = EchoCanceller()
+    cancel(canceller, 10 ** (-75 / 20) * np.random.default_rng(3).standard_normal(len(reference)), reference)
+    assert canceller.state.value == "converged"
+    assert canceller.erle_db < CONVERGED_DB
+
+
+def test_after_a_doubt_it_has_to_prove_itself(reference: Sound, echo: Sound):
+    canceller = EchoCanceller()
+    cancel(canceller, echo, reference)
+    canceller.doubt()
+    assert canceller.state.value == "broken"
+    assert canceller.erle_db == 0
+    cancel(canceller, echo[:RATE], reference[:RATE])
+    assert canceller.state.value == "converged"

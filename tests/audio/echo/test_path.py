@@ -1,8 +1,10 @@
 """The microphone's way through the echo canceller, with both cards' clocks and times."""
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
+import pytest
 
 from appliance.audio.echo.canceller import CancellerState
 from appliance.audio.echo.path import EchoPath
@@ -38,17 +40,46 @@ def at_the_microphone(sound: Sound, delay_s: float, gain: float = 0.15) -> Sound
     return gain * heard(late, Acoustics().response(0.3, seed=1))
 
 
+@dataclass
+class Driver:
+    """Drives a path as the worker does: periods of 10 ms that are heard 30 ms later, blocks of 20 ms.
+
+    The times of both cards are late by chance. The speaker may be fast, or fall silent for want of samples (`xrun_s`),
+    and the microphone may lose samples (`lost_s`); both after 8 s.
+    """
+
+    path: EchoPath
+    ppm: float = 0.0
+    jitter_s: float = 0.0
+    xrun_s: float = 0.0
+    lost_s: float = 0.0
+
+    def run(self, captured: Sound, reference: Sound) -> list[Block]:
+        rng, blocks, played_to = np.random.default_rng(7), [], 0
+        for at in range(0, len(captured) // 320 * 320, 320):
+            now_s = (at + 320) / 16_000
+            paused_s = self.xrun_s if now_s > 8 else 0.0
+            while (heard_s := played_to / (24_000 * (1 + self.ppm * 1e-6)) + paused_s) < now_s + 0.03:
+                jitter_s = rng.exponential(self.jitter_s)
+                self.path.played(pcm(reference[played_to : played_to + 240]), Seconds(100 + heard_s + jitter_s))
+                played_to += 240
+            if 8 <= at / 16_000 < 8 + self.lost_s:
+                continue
+            captured_at = Seconds(100 + now_s + rng.exponential(self.jitter_s))
+            blocks += self.path.captured(Block(SampleIndex(at), pcm(captured[at : at + 320]), captured_at))
+        return blocks
+
+
 def run(path: EchoPath, captured: Sound, reference: Sound) -> list[Block]:
-    """Drive a path as the worker does: periods of 10 ms that are heard 30 ms later, blocks of 20 ms."""
-    blocks = []
-    for at in range(0, len(captured) // 320 * 320, 320):
-        now = (at + 320) / 16_000 + 100
-        for period in range(2):
-            start = at * 3 // 2 + period * 240
-            samples = pcm(reference[start : start + 240])
-            path.played(samples, Seconds(100 + start / 24_000))
-        blocks += path.captured(Block(SampleIndex(at), pcm(captured[at : at + 320]), Seconds(now)))
-    return blocks
+    return Driver(path).run(captured, reference)
+
+
+def linear_of(blocks: list[Block], length: int) -> Sound:
+    """Return the linear stream at its indices; silence where samples were lost."""
+    samples = np.zeros(length)
+    for block in blocks:
+        samples[block.start : block.start + len(block.samples)] = block.for_wake_word
+    return samples
 
 
 def power_db(samples: Sound, begin_s: float, end_s: float) -> float:
@@ -84,3 +115,75 @@ def test_samples_keep_their_index_and_their_time():
         assert abs(block.captured_at - 100 - (block.start + len(block.samples)) / 16_000) < 1e-4
     linear = np.concatenate([block.for_wake_word for block in blocks])
     assert np.array_equal(linear, pcm(speech)[: len(linear)])
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.3, 0.6])
+def test_a_delay_that_the_card_does_not_know_of_is_found_within_seconds(delay_s: float):
+    sound = played(6.0, REPLY.rate_hz)
+    captured = at_the_microphone(sound, delay_s)
+    path = EchoPath(REPLY)
+    linear = linear_of(run(path, captured, sound), len(captured))
+    assert power_db(pcm(captured), 3, 6) - power_db(linear, 3, 6) > 12
+    assert path.status.delay_s == pytest.approx(delay_s + 0.001, abs=0.004)
+
+
+@pytest.mark.parametrize(("ppm", "jitter_s"), [(100.0, 0.0002), (-250.0, 0.001)])
+def test_clocks_that_drift_apart_are_followed_through_the_jitter_of_their_times(ppm: float, jitter_s: float):
+    sound = played(24.0, REPLY.rate_hz)
+    places = np.arange(len(sound)) * (1 + ppm * 1e-6)
+    fast = np.interp(places, np.arange(len(sound)), sound)
+    captured = at_the_microphone(fast, 0.1)
+    path = EchoPath(REPLY)
+    linear = linear_of(Driver(path, ppm, jitter_s).run(captured, sound), len(captured))
+    assert power_db(pcm(captured), 18, 23) - power_db(linear, 18, 23) > 14
+    assert path.status.ppm == pytest.approx(ppm, abs=15)
+
+
+@pytest.mark.parametrize("jump_s", [0.06, -0.06, 0.25])
+def test_a_delay_that_jumps_is_followed_with_what_was_learnt(jump_s: float):
+    sound = played(14.0, REPLY.rate_hz)
+    before, after = at_the_microphone(sound, 0.1), at_the_microphone(sound, 0.1 + jump_s)
+    captured = np.concatenate((before[: 8 * 16_000], after[8 * 16_000 :]))
+    path = EchoPath(REPLY)
+    linear = linear_of(run(path, captured, sound), len(captured))
+    assert power_db(pcm(captured), 10.5, 13) - power_db(linear, 10.5, 13) > 15
+    assert path.status.state is CancellerState.CONVERGED
+    assert path.status.delay_s == pytest.approx(0.101 + jump_s, abs=0.004)
+
+
+def test_a_speaker_that_ran_out_of_samples_costs_half_a_second():
+    sound = played(12.0, REPLY.rate_hz)
+    echo = at_the_microphone(sound, 0.1)
+    captured = np.concatenate((echo[: 8 * 16_000], at_the_microphone(sound, 0.16)[8 * 16_000 :]))
+    path = EchoPath(REPLY)
+    linear = linear_of(Driver(path, xrun_s=0.06).run(captured, sound), len(captured))
+    assert power_db(pcm(captured), 8.7, 11) - power_db(linear, 8.7, 11) > 15
+    assert path.status.delay_s == pytest.approx(0.101, abs=0.004)  # the card has told of it
+
+
+def test_samples_that_a_microphone_lost_leave_no_echo_behind():
+    sound = played(12.0, REPLY.rate_hz)
+    captured = at_the_microphone(sound, 0.1)
+    blocks = Driver(EchoPath(REPLY, WebrtcSuppressor()), lost_s=0.1).run(captured, sound)
+    linear = linear_of(blocks, len(captured))
+    assert power_db(pcm(captured), 8.2, 10) - power_db(linear, 8.2, 10) > 15
+    missing = np.ones(len(captured), bool)
+    for block in blocks:
+        missing[block.start : block.start + len(block.samples)] = False
+    assert np.flatnonzero(missing[: 11 * 16_000]).tolist() == list(range(8 * 16_000, 8 * 16_000 + 1_600))
+    for block in blocks:
+        assert abs(block.captured_at - 100 - (block.start + len(block.samples)) / 16_000) < 1e-3
+
+
+def test_blocks_of_any_length_are_taken():
+    rng = np.random.default_rng(2)
+    speech = pcm(0.1 * rng.standard_normal(16_000))
+    path, at, heard_again = EchoPath(REPLY, WebrtcSuppressor()), 0, []
+    while at < len(speech):
+        piece = speech[at : at + int(rng.integers(1, 700))]
+        at += len(piece)
+        heard_again += path.captured(Block(SampleIndex(at - len(piece)), piece, Seconds(at / 16_000)))
+    linear = np.concatenate([block.for_wake_word for block in heard_again])
+    assert len(linear) >= 16_000 - 160 - WebrtcSuppressor.delay
+    assert np.array_equal(linear, speech[: len(linear)])
+    assert all(a.start + len(a.samples) == b.start for a, b in itertools.pairwise(heard_again))
