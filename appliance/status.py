@@ -52,15 +52,16 @@ class StatusReporter:
             wake_word=wake.model if isinstance(wake, OpenWakeWordSettings) else None,
             barge_in=context.policy.barge_in,
             barge_in_reason=self._chosen.echo_handling.reason if automatic else "",
-            echo=self._echo(),
+            echo=self._echo(cancelled=context.echo_cancelled),
         )
 
-    def _echo(self) -> EchoCancellationStatus:
+    def _echo(self, *, cancelled: bool) -> EchoCancellationStatus:
         mode, status = self._chosen.echo_handling.aec.value, self._chosen.echo()
         if status is None:
-            return EchoCancellationStatus(mode=mode)
+            return EchoCancellationStatus(mode=mode, cancelled=cancelled)
         return EchoCancellationStatus(
             mode=mode,
+            cancelled=cancelled,
             state=status.state.value,
             erle_db=status.erle_db,
             delay_s=status.delay_s,

@@ -51,14 +51,16 @@ class EchoCancellationStatus(_Part):
 
     mode: str
     """What cancels it: see `audio.echo.modes.Aec`."""
+    cancelled: bool
+    """Whether replies count as free of echo now, so that speech may interrupt them."""
     state: str | None = None
     """Progress of the canceller: "cold", "converged" or "broken"; None while there is none."""
     erle_db: float | None = None
     """Echo return loss enhancement: by how much the echo is weaker; None while it is unknown, as are the others."""
     delay_s: float | None = None
-    """From the moment that a sample is due at the speaker to its echo at the microphone."""
+    """Delay of the echo behind the time at which the speaker's card says that a sample is heard."""
     ppm: float | None = None
-    """Difference of the two cards' clocks."""
+    """How much faster than the microphone's the speaker's clock is, in parts in a million."""
 
 
 class DaemonStatus(_Part):

@@ -74,14 +74,20 @@ def _rows(status: DaemonStatus) -> Iterator[tuple[str, str]]:
     for card in status.cards:
         yield card.direction, _card(card)
     yield "echo", _echo(status.echo)
-    reason = f" ({status.barge_in_reason})" if status.barge_in_reason else ""
-    yield "interrupt it", _BARGE_IN[status.barge_in] + reason
+    yield "interrupt it", _barge_in(status)
     yield "wake word", status.wake_word or "none: use the button"
     yield "version", f"{status.version}, running for {duration(status.running_s)}"
 
 
 def _card(card: SoundCardStatus) -> str:
     return f"{card.name}, {card.rate_hz / 1000:g} kHz, {card.scheduling} scheduling"
+
+
+def _barge_in(status: DaemonStatus) -> str:
+    if status.barge_in is BargeIn.VOICE and not status.echo.cancelled:
+        return f"{_BARGE_IN[BargeIn.WAKE_WORD]}; by speaking once the echo is taken out"
+    reason = f" ({status.barge_in_reason})" if status.barge_in_reason else ""
+    return _BARGE_IN[status.barge_in] + reason
 
 
 def _echo(echo: EchoCancellationStatus) -> str:

@@ -36,7 +36,9 @@ RESTING = DaemonStatus(
     wake_word="hey_rhasspy",
     barge_in=BargeIn.VOICE,
     barge_in_reason="auto: the echo is cancelled",
-    echo=EchoCancellationStatus(mode="webrtc", state="converged", erle_db=31.6, delay_s=0.118, ppm=-12.4),
+    echo=EchoCancellationStatus(
+        mode="webrtc", cancelled=True, state="converged", erle_db=31.6, delay_s=0.118, ppm=-12.4
+    ),
 )
 
 
@@ -81,11 +83,19 @@ async def test_programs_get_the_same_as_json(tmp_path: Path, capsys: pytest.Capt
     assert document["echo"]["erle_db"] == 31.6
 
 
-@pytest.mark.parametrize("echo", [EchoCancellationStatus(mode=mode) for mode in ("webrtc", "half-duplex", "off")])
+@pytest.mark.parametrize(
+    "echo", [EchoCancellationStatus(mode=mode, cancelled=mode == "off") for mode in ("webrtc", "half-duplex", "off")]
+)
 async def test_an_appliance_without_canceller_or_cards_is_told_too(tmp_path, capsys, echo):
     status = RESTING.model_copy(update={"echo": echo, "cards": (), "wake_word": None, "barge_in_reason": ""})
     assert await show(tmp_path, status) == ExitCode.OK
     assert "use the button" in capsys.readouterr().out
+
+
+async def test_speaking_is_not_promised_while_the_echo_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    echo = EchoCancellationStatus(mode="webrtc", cancelled=False, state="cold")
+    assert await show(tmp_path, RESTING.model_copy(update={"echo": echo})) == ExitCode.OK
+    assert "by the wake word or the button; by speaking once" in " ".join(capsys.readouterr().out.split())
 
 
 def test_without_a_daemon_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
