@@ -95,7 +95,7 @@ class Appliance:
         self._preroll = UPLINK.frames(settings.conversation.preroll_ms / 1000)
 
         self.ring = MicrophoneBuffer(_longest_wait_s(self._policy) + settings.conversation.preroll_ms / 1000)
-        self._guard = EchoGuard(self.ring)
+        self._guard = EchoGuard(self.ring, lambda: self._echo.later_than(settings.speaker_delay_s))
         self.uplink = Uplink(
             self.ring,
             on_dropped=lambda count: log.event("uplink.dropped", level="warning", samples=count),

@@ -95,9 +95,9 @@ def test_who_speaks_over_the_end_of_an_echo_is_noticed_and_the_echo_alone_is_not
 class Watched:
     """A guard that hears a reply from second 1 on, and a microphone."""
 
-    def __init__(self, played: Pcm, captured: Pcm) -> None:
+    def __init__(self, played: Pcm, captured: Pcm, measured_s: float | None = None) -> None:
         ring = MicrophoneBuffer(20.0)
-        self.guard = EchoGuard(ring)
+        self.guard = EchoGuard(ring, lambda: None if measured_s is None else Seconds(measured_s))
         self.end_s = 1.0 + REPLY.duration(len(played))
         self.opened: list[tuple[float, float]] = []
         """When it was known where the echo ends, and where that was; both after the end of the reply."""
@@ -155,6 +155,30 @@ def test_who_speaks_at_once_is_heard_from_the_first_word_on():
     begins_s = np.flatnonzero(np.abs(other.astype(int)) > 1000)[0] / 16_000
     ((_, clean_s),) = Watched(played, room(7.0, (1.4, -20, echoed), (end_s + 0.1, 0, other))).opened
     assert clean_s <= 0.1 + begins_s
+
+
+@pytest.mark.parametrize("delay_s", DELAYS_S)
+def test_behind_a_canceller_the_tail_is_waited_for_though_nothing_is_heard_of_it(delay_s: float):
+    played = sentence(Trouble.NETWORK)
+    ((known_s, clean_s),) = Watched(played, room(7.0), measured_s=delay_s).opened
+    assert clean_s == pytest.approx(delay_s + REVERBERATION_S, abs=0.01)
+    assert known_s < delay_s + REVERBERATION_S + 0.1
+
+
+def test_an_echo_that_is_later_than_the_canceller_believes_is_waited_for_too():
+    played = sentence(Trouble.NETWORK)
+    echoed = reverberant(at_16_khz(played))
+    ((_, clean_s),) = Watched(played, room(7.0, (1.4, -10, echoed)), measured_s=0.1).opened
+    assert clean_s == pytest.approx(0.4 + REVERBERATION_S, abs=0.01)
+
+
+@pytest.mark.parametrize("begins_s", [0.05, 0.3])
+def test_behind_a_canceller_who_speaks_over_the_tail_is_heard_from_the_first_word_on(begins_s: float):
+    played, other = sentence(Trouble.NETWORK), at_16_khz(sentence(Trouble.CAP_SESSION))
+    loud_s = np.flatnonzero(np.abs(other.astype(int)) > 1000)[0] / 16_000
+    end_s = 1.0 + REPLY.duration(len(played))
+    ((_, clean_s),) = Watched(played, room(7.0, (end_s + begins_s, -10, other)), measured_s=0.6).opened
+    assert clean_s <= begins_s + loud_s
 
 
 def test_before_any_reply_there_is_no_echo():

@@ -194,6 +194,8 @@ class Home:
     light: Light = field(default_factory=Light)
     voice: Callable[[], VoiceDetector] = LevelVoiceDetector
     """Loads what hears speech: here, what is loud."""
+    adapt: Callable[[Adapters], Adapters] = lambda adapters: adapters
+    """Replaces some of them."""
 
     def __post_init__(self) -> None:
         self.connector = SimulatedConnector(self.service, on_audio=self._check_light)
@@ -234,7 +236,7 @@ class Home:
             wake_in_thread=False,
         )
         observers = Observers(on_moment=lambda moment: self.on_moment(moment))  # noqa: PLW0108  it may be another later
-        daemon.append(Appliance(self.settings, adapters, observers))
+        daemon.append(Appliance(self.settings, self.adapt(adapters), observers))
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(daemon[0].run())
             yield daemon[0]

@@ -2,10 +2,13 @@
 
 A speaker may be later than its driver says: a television, Bluetooth. The end of a reply then reaches the microphone
 when it is the person's turn, and would be taken for their next question. The delay can be measured: the microphone has
-captured the rest of the reply, and what was played is known.
+captured the rest of the reply, and what was played is known. A canceller measures it too, and leaves so little of an
+echo that it cannot be found here; for its tail, the delay counts all the same.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf, isfinite
 from typing import Final
 
 import numpy as np
@@ -29,6 +32,8 @@ ENOUGH_S: Final = 1.0
 """A reply that was heard for this long without an echo has none."""
 ONSET_S: Final = 0.08
 """Speech begins this long before it is loud."""
+SUPPRESSED_ONSET_S: Final = 0.25
+"""The same behind a canceller, whose suppressor holds speech down at first, and lets little else through."""
 _RETRY_S: Final = 0.25
 
 
@@ -45,8 +50,10 @@ class _Estimate:
 class EchoGuard:
     """Compares what was played with what was captured; the uplink asks `clean_from`."""
 
-    def __init__(self, buffer: MicrophoneBuffer) -> None:
+    def __init__(self, buffer: MicrophoneBuffer, measured: Callable[[], Seconds | None] = lambda: None) -> None:
+        """``measured`` returns the delay that a canceller has found; None where there is none, or not yet."""
         self._buffer = buffer
+        self._measured = measured
         self.recent = RecentlyPlayed()
         """What was played."""
         self._captured_at: tuple[SampleIndex, Seconds] | None = None
@@ -111,6 +118,9 @@ class EchoGuard:
         if now <= begin:
             return None  # flushed before the microphone could capture it
         echo = find_echo(self._captured_since(index, now, begin), self.recent.between(begin, silent_at), LONGEST_S)
+        measured_s = self._measured()
+        if measured_s is not None and (echo is None or echo.delay_s < measured_s):
+            echo = Echo(measured_s, clarity=inf)  # known, though not found
         if echo is not None:
             return _Estimate(begin, silent_at, Seconds(silent_at + echo.delay_s + REVERBERATION_S), echo)
         has_none = now - begin >= ENOUGH_S + LONGEST_S or now - silent_at >= LONGEST_S
@@ -123,7 +133,8 @@ class EchoGuard:
         begin, silent_at = estimate.begin, estimate.silent_at
         captured, played = self._captured_since(index, now, begin), self.recent.between(begin, silent_at)
         onset_s = speech_onset(captured, played, estimate.echo, silent_at - begin)
-        early_at = estimate.clean_at if onset_s is None else begin + onset_s - ONSET_S
+        before_s = ONSET_S if isfinite(estimate.echo.clarity) else SUPPRESSED_ONSET_S
+        early_at = estimate.clean_at if onset_s is None else begin + onset_s - before_s
         return Seconds(min(estimate.clean_at, max(silent_at, early_at)))
 
     def _captured_since(self, stop: SampleIndex, now: Seconds, begin: Seconds) -> Pcm:

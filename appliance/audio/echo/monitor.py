@@ -44,6 +44,7 @@ class EchoMonitor:
         self._cancelled: bool | None = None
         self._heard_s = 0.0
         """Time of replies without an echo so far."""
+        self._status: EchoStatus | None = None
         self._logged: EchoStatus | None = None
         self._logged_at = -inf
 
@@ -53,6 +54,7 @@ class EchoMonitor:
 
     def check(self, status: EchoStatus | None) -> None:
         """Take the canceller's newest status; None: there is no canceller."""
+        self._status = status
         cancelled = self._is_cancelled(status)
         if cancelled is not self._cancelled:
             self._cancelled = cancelled
@@ -61,6 +63,12 @@ class EchoMonitor:
         if self._is_news(status) and now >= self._logged_at + LOG_PAUSE_S:
             self._logged, self._logged_at = status, now
             _log(status)
+
+    def later_than(self, known_s: Seconds) -> Seconds | None:
+        """Return by how much the echo is later than that; None if no canceller has measured it."""
+        if self._status is None or self._status.delay_s is None:
+            return None
+        return Seconds(max(0.0, self._status.delay_s - known_s))
 
     def _is_cancelled(self, status: EchoStatus | None) -> bool:
         if self._aec is Aec.OFF:

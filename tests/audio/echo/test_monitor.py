@@ -87,3 +87,15 @@ async def test_changes_back_and_forth_do_not_flood_the_journal(journal):
     await asyncio.sleep(LOG_PAUSE_S)
     told.check(BROKEN)
     assert lines(journal)[-1]["state"] == "broken"
+
+
+async def test_the_echo_is_later_than_what_is_known_or_of_an_unknown_delay():
+    monitor = EchoMonitor(Aec.WEBRTC, lambda _: None)
+    assert monitor.later_than(Seconds(0.0)) is None
+    monitor.check(COLD)
+    assert monitor.later_than(Seconds(0.0)) is None
+    monitor.check(FOUND)
+    assert monitor.later_than(Seconds(0.08)) == pytest.approx(0.02)
+    assert monitor.later_than(Seconds(0.5)) == Seconds(0.0)
+    monitor.check(None)
+    assert monitor.later_than(Seconds(0.0)) is None

@@ -1,0 +1,138 @@
+"""The whole daemon in a room, with a canceller in the microphone's way: it answers people, and not itself."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from appliance.audio.echo.path import EchoPath
+from appliance.audio.echo.webrtc import WebrtcSuppressor
+from appliance.audio.resample import Resampler
+from appliance.audio.sounds import PhrasesOnly
+from appliance.conversation import Moment
+from appliance.core.events import ReplyStarted, Trouble
+from appliance.core.state import State
+from appliance.daemon import Appliance
+from appliance.simulator.in_memory_server import SimulatedService
+from appliance.simulator.model.replies import Reply
+from appliance.simulator.options import SimulatorOptions
+from appliance.simulator.room.devices import RoomMicrophone, RoomSpeaker
+from appliance.simulator.room.room import SPEECH_DBFS, Room, RoomOptions
+from appliance.units import REPLY, UPLINK, Pcm, SampleIndex
+from appliance.wake.ports import Detection, Score
+from tests.clock import run_virtual
+from tests.support.household import reach
+from tests.support.simulated_home import Home, settings_with
+
+pytest.importorskip("pywebrtc_audio", reason="the extra device is not installed")
+
+
+@cache
+def sentence(trouble: Trouble) -> Pcm:
+    phrase = PhrasesOnly().phrase(trouble)
+    assert phrase is not None
+    return phrase
+
+
+@cache
+def at_16_khz(trouble: Trouble) -> Pcm:
+    resampler = Resampler(REPLY, UPLINK.rate_hz)
+    return np.concatenate((resampler.feed(sentence(trouble)), resampler.finish()))
+
+
+REPLIES = tuple(Reply(sentence(trouble), text="a", question="b") for trouble in (Trouble.CAP_SESSION, Trouble.NETWORK))
+
+
+class Engine:
+    """Hears the wake word in the block after `call`."""
+
+    def __init__(self) -> None:
+        self.called = False
+
+    def call(self) -> None:
+        self.called = True
+
+    def feed(self, start: SampleIndex, samples: Pcm) -> tuple[list[Detection], list[Score]]:
+        called, self.called = self.called, False
+        return [Detection("word", SampleIndex(start + len(samples)), 1.0)] if called else [], []
+
+    def contains(self, recording: Pcm) -> bool:
+        return False
+
+
+@dataclass
+class Talk:
+    """One question, some more after each answer, and what became of them."""
+
+    delay_s: float
+    level_db: float
+    """The echo, against what is played."""
+    follow_ups: int = 0
+    pause_s: float = 0.4
+    answers: int = 0
+    lost: list[int] = field(default_factory=list)
+    """Samples at the beginning of each follow-up question that were not sent."""
+
+    def held(self) -> "Talk":
+        """Hold it."""
+        run_virtual(self._hold)
+        return self
+
+    async def _hold(self) -> None:
+        room = Room(RoomOptions(delay_s=self.delay_s, echo_dbfs=SPEECH_DBFS + self.level_db, ppm=20.0))
+        path, engine = EchoPath(REPLY, WebrtcSuppressor()), Engine()
+        async with SimulatedService(SimulatorOptions(replies=REPLIES)) as service:
+            home = Home(service, settings_with(), on_moment=self._see)
+            home.adapt = lambda adapters: replace(
+                adapters,
+                microphone=RoomMicrophone(room, path),
+                speaker=RoomSpeaker(room, path),
+                wake=lambda: engine,
+                echo=lambda: path.status,
+            )
+            async with home.living() as appliance:
+                await reach(appliance, State.IDLE)
+                engine.call()
+                self._speak(room, 0.3)
+                await reach(appliance, State.CONNECTING)
+                for number in range(1, self.follow_ups + 1):
+                    await self._answered(appliance, number)
+                    begin = self._speak(room, self.pause_s)
+                    await asyncio.sleep(self.pause_s + 2.0)
+                    sent_from = min(start for start, stop in appliance.uplink.counts.spans if stop > begin)
+                    self.lost.append(max(0, sent_from - begin))
+                await reach(appliance, State.IDLE, 120.0)
+
+    def _speak(self, room: Room, after_s: float) -> SampleIndex:
+        """Ask a question of two seconds, and return the sample with which it begins."""
+        words = at_16_khz(Trouble.SERVICE)
+        return room.say(words[: UPLINK.frames(2.0)], over_echo_db=-30.0 - self.level_db - SPEECH_DBFS, after_s=after_s)
+
+    def _see(self, moment: Moment) -> None:
+        self.answers += isinstance(moment.event, ReplyStarted)
+
+    async def _answered(self, appliance: Appliance, number: int) -> None:
+        while self.answers < number:
+            await asyncio.sleep(0.02)
+        await reach(appliance, State.LISTENING, 30.0)
+
+
+def rare(*values: float) -> list[object]:
+    """Return parameters of the slow run."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
+@pytest.mark.parametrize("delay_s", [0.0, *rare(0.1, 0.25), 0.6])
+@pytest.mark.parametrize("level_db", [-6, *rare(-10), -20])
+def test_one_question_has_one_answer(delay_s: float, level_db: float):
+    assert Talk(delay_s, level_db).held().answers == 1
+
+
+@pytest.mark.parametrize("pause_s", [*rare(0.1), 0.4])
+@pytest.mark.parametrize("delay_s", [*rare(0.0), 0.25, *rare(0.6)])
+def test_questions_after_an_answer_are_heard_and_answered(delay_s: float, pause_s: float):
+    talk = Talk(delay_s, -10, follow_ups=3, pause_s=pause_s).held()
+    assert talk.answers == 4
+    assert max(talk.lost) <= 0.05 * 16_000
