@@ -8,7 +8,7 @@ import numpy as np
 
 from appliance.conversation import Moment
 from appliance.core.events import WakeDetected
-from appliance.core.state import NOT_SENDING, Gate, gate
+from appliance.core.state import NOT_SENDING, Gate, State, gate
 from appliance.live.session.voice_activity import VoiceActivity
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.voice.level import LevelVoiceDetector
@@ -38,6 +38,8 @@ class ExpectedUplink:
     """Finished conversations, from the first word to the state of rest."""
     wake_words: list[Span] = field(default_factory=list)
     """Where wake words were said; they are not to be sent."""
+    after_replies: int = 0
+    """Spans that began with the end of a reply; the echo of that is not sent."""
     _start: SampleIndex | None = None
     """Start of the open span."""
     _conversation_start: SampleIndex | None = None
@@ -50,6 +52,7 @@ class ExpectedUplink:
             spoken_from = moment.event.speech_from if isinstance(moment.event, WakeDetected) else end
             before = self.spans[-1][1] if self.spans else 0
             self._start = SampleIndex(max(spoken_from, before))
+            self.after_replies += moment.before.state is State.SPEAKING
         elif not lets_through and self._start is not None:
             self.spans.append((self._start, end))
             self._start = None
@@ -77,6 +80,14 @@ class Account:
     """Received and never captured."""
     repeated: int = 0
     """Resent on purpose: a question was asked again, or its end was resent over another connection."""
+
+    echo: int = 0
+    """Not sent on purpose: the echo of a reply, before the microphone was the person's again."""
+
+    def with_echo(self, most: int) -> "Account":
+        """Return the account with up to ``most`` lost samples counted as echo."""
+        echo = min(most, self.lost)
+        return replace(self, lost=self.lost - echo, echo=echo)
 
     def with_repeats(self, resent: int) -> "Account":
         """Return the account with up to ``resent`` duplicated samples counted as repeated."""

@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from appliance import app, log
+from appliance.audio.echo.guard import LONGEST_S, REVERBERATION_S
 from appliance.audio.level import measure
 from appliance.audio.ports import Block
 from appliance.config.load import load
@@ -223,6 +224,8 @@ class Demo:
         received = self._received()
         captured = self.recording.captured(self.expected.spans)
         samples = None if received is None else account(captured, received).with_repeats(self.repeated())
+        if samples is not None and self.options.room_m is not None:
+            samples = samples.with_echo(self.expected.after_replies * UPLINK.frames(LONGEST_S + REVERBERATION_S))
         report = make_report(self.recording, self.expected, self._stopwatch, samples, *self._outcome(samples))
         return replace(report, room=self._room_report())
 

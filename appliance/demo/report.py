@@ -51,6 +51,7 @@ class Report:
                 "samples_received_by_service": account.received if account else None,
                 "lost": account.lost if account else None,
                 "duplicated": account.duplicated if account else None,
+                "echo": account.echo if account else None,
                 "repeated": account.repeated if account else None,
                 "strange": account.strange if account else None,
                 "unsent_speech_s": self.unsent_speech_s,
@@ -82,6 +83,8 @@ class Report:
             table.add_row("samples received by the service", f"{self.uplink.received:,}")
             table.add_row("samples lost", f"{self.uplink.lost:,}")
             table.add_row("samples duplicated", f"{self.uplink.duplicated:,}")
+            if self.uplink.echo:
+                table.add_row("samples of echo, not sent", f"{self.uplink.echo:,}")
             if self.uplink.repeated:
                 table.add_row("samples resent on purpose", f"{self.uplink.repeated:,}")
         table.add_row("speech during answers, not sent", f"{self.unsent_speech_s:.2f} s")

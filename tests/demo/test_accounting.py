@@ -60,6 +60,13 @@ def test_one_changed_sample_is_noticed():
     assert found.strange + found.lost + found.duplicated > 0
 
 
+def test_what_is_skipped_as_echo_is_not_lost_but_no_more_than_that():
+    pcm = noise(1000)
+    short = account(pcm, pcm[300:])
+    assert (short.with_echo(400).lost, short.with_echo(400).echo) == (0, 300)
+    assert (short.with_echo(100).lost, short.with_echo(100).echo) == (200, 100)
+
+
 def spans(*steps: tuple[Event, State, int], barge_in: BargeIn = BargeIn.VOICE) -> list[tuple[int, int]]:
     """Return the expected spans after steps of event, state that it leads to, and end of the microphone stream."""
     expected, before = (
