@@ -130,7 +130,12 @@ class Appliance:
             None if settings.live.silence_ms is None else settings.live.silence_ms / 1000
         )
         self._speech = SpeechMonitor(
-            self.conversation, self._session, self.uplink, self._double_talk, observers.on_voice
+            self.conversation,
+            self._session,
+            self.uplink,
+            self._double_talk,
+            self._guard.captured_at,
+            observers.on_voice,
         )
         self._capture = CaptureDispatcher(chosen.microphone, self.ring, self.uplink, [self._on_block])
         self._microphone = DeviceSupervisor(Fault.MICROPHONE, self._capture.run, self._post, observers.on_error)
