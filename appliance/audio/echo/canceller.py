@@ -33,8 +33,9 @@ _LOWEST_BIN: Final = 2
 """100 Hz: below, speakers play nothing and microphones hear hum."""
 _SILENCE: Final = 1e-7
 """Mean square of a reference that teaches nothing: -70 dBFS."""
-_MEASURED_BLOCKS: Final = 30
-"""Blocks after which the first figures count."""
+MEASURED_BLOCKS: Final = 100
+"""Blocks with an echo after which the figures count. A chime is shorter: to take away its few tones is no proof that
+speech will be."""
 _INAUDIBLE: Final = 1e-6
 """Mean square of a residual with no echo to speak of: -60 dBFS."""
 _MOVED: Final = 0.8
@@ -166,7 +167,7 @@ class EchoCanceller:
         self._residual_power += share * (residual_power - self._residual_power)
         self._echo_power += share * (float(np.dot(echo, echo)) - self._echo_power)
         self._common_power += share * (float(np.dot(captured, echo)) - self._common_power)
-        if self._measured < _MEASURED_BLOCKS:
+        if self._measured < MEASURED_BLOCKS:
             return
         if self.erle_db >= CONVERGED_DB or self._residual_power < BLOCK * _INAUDIBLE:
             self._is_converged = self._has_converged = True

@@ -21,10 +21,16 @@ from appliance.units import UPLINK, AudioFormat, Pcm, SampleIndex, Seconds
 
 EARLY_S: Final = 0.01
 """The reference is given so much before its echo."""
-ECHO_LEFT: Final = np.float32(0.15)
+ECHO_LEFT: Final = 0.15
 """Share of the echo's amplitude that the suppressor is given to find. Behind a canceller that keeps learning it sees an
 echo path that never stays as it is, and lets some of it through: two dozen sounds like speech in a minute and a half of
-replies with nothing left, none with this, and a person 12 dB below the echo is heard as often."""
+replies with nothing left, none with this, and a person 12 dB below the echo is heard as often. Until the canceller has
+converged it is given all, since it is the faster one to find it."""
+_ECHO_LEFT_LESS: Final = 0.01
+_ECHO_LEFT_MORE: Final = 0.05
+"""Change of that share with each block, so that the suppressor sees no step."""
+_SOUND: Final = 1e-6
+"""Mean square of a reference that has an echo: -60 dBFS."""
 _CAPACITY_S: Final = 4.0
 _MAX_PERIODS: Final = 1000
 """Periods that were played and wait for the microphone; then the oldest is dropped, which the times show."""
@@ -68,6 +74,7 @@ class EchoPath:
         self._lag_s: float | None = None
         """Lag of the echo behind the reference, measured: `EARLY_S` where the offset is right."""
         self._delay_s: Seconds | None = None
+        self._echo_left = 1.0
         self._waiting: Pcm = np.zeros(0, np.int16)
         self._next = SampleIndex(0)
         """Index after the newest sample captured."""
@@ -158,7 +165,15 @@ class EchoPath:
         lag_s = self._estimator.search(_SEARCH_S[self._canceller.state])
         if lag_s is not None:
             self._align(lag_s, start + len(samples))
-        return self._suppress(linear, linear + ECHO_LEFT * (captured - linear), reference, indices)
+        self._adjust_echo_left(reference)
+        return self._suppress(linear, linear + np.float32(self._echo_left) * (captured - linear), reference, indices)
+
+    def _adjust_echo_left(self, reference: _Samples) -> None:
+        blocks = len(reference) // BLOCK
+        if self._canceller.state is not CancellerState.CONVERGED:
+            self._echo_left = min(1.0, self._echo_left + blocks * _ECHO_LEFT_MORE)
+        elif float(np.dot(reference, reference)) > len(reference) * _SOUND:
+            self._echo_left = max(ECHO_LEFT, self._echo_left - blocks * _ECHO_LEFT_LESS)
 
     def _suppress(
         self, residual: _Samples, some_left: _Samples, reference: _Samples, indices: npt.NDArray[np.int64]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.audio.echo.canceller import BLOCK, CONVERGED_DB, EchoCanceller
+from appliance.audio.echo.canceller import BLOCK, CONVERGED_DB, CancellerState, EchoCanceller
 from appliance.simulator.room.acoustics import Acoustics, heard
 
 RATE = 16_000
@@ -113,5 +113,18 @@ def test_after_a_doubt_it_has_to_prove_itself(reference: Sound, echo: Sound):
     canceller.doubt()
     assert canceller.state.value == "broken"
     assert canceller.erle_db == 0
-    cancel(canceller, echo[:RATE], reference[:RATE])
+    cancel(canceller, echo[: RATE // 2], reference[: RATE // 2])
+    assert canceller.state is not CancellerState.CONVERGED
+    cancel(canceller, echo[RATE // 2 : 2 * RATE], reference[RATE // 2 : 2 * RATE])
+    assert canceller.state.value == "converged"
+
+
+def test_a_chime_is_too_short_to_prove_anything(reference: Sound, echo: Sound):
+    canceller = EchoCanceller()
+    chime = np.zeros(3 * RATE, np.float32)
+    chime[: RATE // 4] = 0.2 * np.sin(np.arange(RATE // 4) * 2 * np.pi * 880 / RATE)
+    cancel(canceller, 0.5 * chime, chime)
+    assert canceller.erle_db > CONVERGED_DB
+    assert canceller.state.value == "cold"
+    cancel(canceller, echo[: 4 * RATE], reference[: 4 * RATE])
     assert canceller.state.value == "converged"
