@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from appliance.units import UPLINK, Pcm, Seconds
 
@@ -18,8 +19,11 @@ BREATH_S: Final = Seconds(0.6)
 """A longer silence is the end of an answer."""
 _PAUSE_S: Final = 2.0
 """A longer silence in a recording lies between two things that are said."""
+_BREAK_S: Final = 0.2
+"""Longest silence in what is said over an answer: whoever interrupts does not wait."""
 _MARGIN_S: Final = 0.2
 _FRAME_S: Final = 0.02
+_FRAME: Final = UPLINK.frames(_FRAME_S)
 _QUIET: Final = 0.02
 """Amplitude of what counts as silence, as a share of the loudest."""
 _SOUNDS: Final = 100
@@ -28,12 +32,28 @@ _SOUNDS: Final = 100
 
 def sayings(recording: Pcm) -> list[Pcm]:
     """Return what is said in a recording, 16 kHz mono: the pieces between its pauses of more than two seconds."""
-    frame = UPLINK.frames(_FRAME_S)
-    peaks = np.abs(recording[: len(recording) // frame * frame].reshape(-1, frame).astype(np.int32)).max(axis=1)
-    loud = np.flatnonzero(peaks > max(_QUIET * peaks.max(initial=0), 1))
+    loud = np.flatnonzero(_is_loud(recording))
     pieces = np.split(loud, np.flatnonzero(np.diff(loud) > _PAUSE_S / _FRAME_S) + 1) if len(loud) else []
     margin = UPLINK.frames(_MARGIN_S)
-    return [recording[max(0, piece[0] * frame - margin) : (piece[-1] + 1) * frame + margin] for piece in pieces]
+    return [recording[max(0, piece[0] * _FRAME - margin) : (piece[-1] + 1) * _FRAME + margin] for piece in pieces]
+
+
+def fluent(words: Pcm) -> Pcm:
+    """Return what is said, from its first sound on, without its longer pauses."""
+    frames = words[: len(words) // _FRAME * _FRAME].reshape(-1, _FRAME)
+    longest = round(_BREAK_S / _FRAME_S)
+    quiet, kept = longest, []
+    for frame, loud in zip(frames, _is_loud(words), strict=True):
+        quiet = 0 if loud else quiet + 1
+        if quiet <= longest:
+            kept.append(frame)
+    return np.concatenate([np.zeros(0, np.int16), *kept])
+
+
+def _is_loud(samples: Pcm) -> npt.NDArray[np.bool_]:
+    """Return whether each frame of `_FRAME` samples is louder than silence."""
+    peaks = np.abs(samples[: len(samples) // _FRAME * _FRAME].reshape(-1, _FRAME).astype(np.int32)).max(axis=1)
+    return np.asarray(peaks > max(_QUIET * peaks.max(initial=0), 1))
 
 
 class SimulatedPerson:
@@ -46,7 +66,7 @@ class SimulatedPerson:
         """``said`` holds samples, 16 kHz mono."""
         self.asked = 0
         """How often the first thing was said."""
-        self._question, self._left = list(said[:1]), list(said[1:])
+        self._question, self._left = list(said[:1]), [fluent(words) for words in said[1:]]
         self._listens_s = listens_s
         self._answered = False
         self._open_s = 0.0

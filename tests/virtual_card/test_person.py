@@ -1,14 +1,15 @@
 """The person: asks once, then speaks over answers, and over nothing that is shorter."""
 
 import numpy as np
+import pytest
 
 from appliance.units import REPLY, UPLINK, Pcm, Seconds
-from appliance.virtual_card.person import LISTENS_S, MOST_ASKED, OPEN_FOR_S, SimulatedPerson, sayings
+from appliance.virtual_card.person import LISTENS_S, MOST_ASKED, OPEN_FOR_S, SimulatedPerson, fluent, sayings
 
 STEP_S = Seconds(0.01)
 SOUND = np.full(REPLY.frames(STEP_S), 2_000, np.int16)
 SILENCE = np.zeros_like(SOUND)
-FIRST, SECOND, THIRD = (np.full(UPLINK.frames(1.0), value, np.int16) for value in (1, 2, 3))
+FIRST, SECOND, THIRD = (np.full(UPLINK.frames(1.0), value, np.int16) for value in (2, 3, 4))
 
 
 def after(person: SimulatedPerson, seconds: float, played: Pcm, *, is_open: bool = True) -> list[tuple[float, Pcm]]:
@@ -41,16 +42,16 @@ def test_a_person_asks_once_the_microphone_is_open():
 def test_a_question_that_nothing_answers_is_asked_again_a_few_times():
     person = SimulatedPerson([FIRST, SECOND])
     said = after(person, 100, SILENCE)
-    assert [words[0] for _, words in said] == [1] * MOST_ASKED
+    assert [words[0] for _, words in said] == [2] * MOST_ASKED
     assert person.asked == MOST_ASKED
     ((_, words),) = after(person, LISTENS_S + 1, SOUND)
-    assert words is SECOND
+    assert np.array_equal(words, SECOND)
 
 
 def test_a_person_speaks_over_an_answer():
     person = begun()
     ((at_s, words),) = after(person, LISTENS_S + 1, SOUND)
-    assert words is SECOND
+    assert np.array_equal(words, SECOND)
     assert abs(at_s - LISTENS_S) < 0.1
 
 
@@ -71,7 +72,15 @@ def test_earcons_are_no_answer():
 def test_every_answer_is_spoken_over_until_all_is_said():
     person = begun()
     said = [words for _, words in after(person, 10 * LISTENS_S, SOUND)]
-    assert [words[0] for words in said] == [2, 3]
+    assert [words[0] for words in said] == [3, 4]
+
+
+def test_whoever_interrupts_does_not_pause():
+    pause: Pcm = np.zeros(UPLINK.frames(0.6), np.int16)
+    words = np.concatenate((pause, FIRST * 3_000, pause, FIRST * 3_000))
+    assert UPLINK.duration(len(fluent(words))) == pytest.approx(2.2, abs=0.05)
+    assert np.array_equal(fluent(FIRST), FIRST)
+    assert not len(fluent(FIRST[:0]))
 
 
 def test_what_is_said_is_divided_at_long_pauses():
