@@ -152,7 +152,8 @@ class Playback:
         """Play replies at their full volume again; after a pause, repeat the last `REPEATED_S` before it."""
         if self._paused:
             self._paused = False
-            self._next = self._rises_at = self._first_unheard(_REPEATED)
+            self._next = self._first_unheard(_REPEATED)
+            self._rises_at = self._next if self._next < self._buffer.end else -_RISE
             self._idle_at = loop_time()
             self._anchor()
             self._feed()

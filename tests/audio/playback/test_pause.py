@@ -137,7 +137,11 @@ async def test_a_reply_that_was_heard_to_its_end_drains_in_a_pause():
         assert [epoch for epoch, _ in log.drained] == [OLD]
         playback.resume()
         await asyncio.sleep(1.0)
-    assert len(runs(speaker.heard)) == 1, "it is not repeated"
+        await playback.write(NEW, level(RATE))
+        await asyncio.sleep(2.0)
+    _, new = runs(speaker.heard)
+    assert len(new) == pytest.approx(RATE, abs=2), "the old one is not repeated"
+    assert np.all(new[FADE:-FADE] == 10_000), "nor is the new one any quieter"
 
 
 async def test_another_speaker_waits_for_the_end_of_the_pause_too():
