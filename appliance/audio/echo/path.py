@@ -4,6 +4,7 @@ The reference is what the speaker has played, after every change of volume. Both
 the drift between their clocks say the rest. No thread of its own, and no sound card.
 """
 
+import itertools
 from collections import deque
 from typing import Final
 
@@ -46,8 +47,8 @@ _SLEW: Final = 0.02
 """Share of a difference of the position that is made up for in 10 ms, so that the filter never sees a step."""
 _MAX_SLEW_S: Final = 0.002
 _FULL_SCALE: Final = np.float32(32_768)
-_NOTHING: Final = -1
-"""Index of a sample that was not captured."""
+_NOTHING: Final = -2
+"""Index of a sample that was not captured: never the one before an index."""
 
 _Samples = npt.NDArray[np.float32]
 
@@ -259,11 +260,11 @@ def _blocks(ready: list[_Ready], end: int, captured_at: Seconds) -> list[Block]:
     if not ready:
         return []
     indices, clean, linear = (np.concatenate(parts) for parts in zip(*ready, strict=True))
-    captured = np.flatnonzero(indices != _NOTHING)
+    breaks = np.flatnonzero(indices[1:] - indices[:-1] != 1) + 1
     blocks = []
-    for piece in np.split(captured, np.flatnonzero(np.diff(indices[captured]) != 1) + 1):
-        if len(piece):
-            first, last = int(indices[piece[0]]), int(indices[piece[-1]])
-            at = Seconds(captured_at - UPLINK.duration(end - 1 - last))
-            blocks.append(Block(SampleIndex(first), clean[piece], at, linear[piece]))
+    for start, stop in itertools.pairwise([0, *breaks.tolist(), len(indices)]):
+        first = int(indices[start])
+        if first != _NOTHING:
+            at = Seconds(captured_at - UPLINK.duration(end - first - (stop - start)))
+            blocks.append(Block(SampleIndex(first), clean[start:stop], at, linear[start:stop]))
     return blocks

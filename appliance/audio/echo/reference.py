@@ -13,6 +13,7 @@ _PHASES: Final = 128
 """Places between two frames with a filter each; in between, the nearest serves: an error below -45 dB."""
 _HALF: Final = 24
 """Frames on each side of a place that its sample is made of."""
+_TAPS: Final = np.arange(2 * _HALF)
 _PASSED: Final = 0.9
 """Share of the microphone's bandwidth that is passed."""
 
@@ -60,8 +61,8 @@ class PlayedReference:
         whole = places.astype(np.int64)
         phases = ((places - whole) * _PHASES + 0.5).astype(np.int64)
         frames = self._frames_between(first + 1 - _HALF, first + int(whole[-1]) + 1 + _HALF)
-        near = np.lib.stride_tricks.sliding_window_view(frames, 2 * _HALF)[whole]
-        samples: npt.NDArray[np.float32] = np.einsum("nk,nk->n", near, self._kernels[phases])
+        near = frames.take(whole[:, np.newaxis] + _TAPS)
+        samples: npt.NDArray[np.float32] = np.einsum("nk,nk->n", near, self._kernels.take(phases, axis=0))
         return samples
 
     def _frames_between(self, start: int, stop: int) -> npt.NDArray[np.float32]:
