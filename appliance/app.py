@@ -252,7 +252,16 @@ def wake_engine(settings: Settings) -> Callable[[], WakeEngine] | None:
 
 def voice_detector() -> VoiceDetector:
     """Load the voice detector; without the ONNX runtime or the graph, the level decides."""
-    return FallbackVoiceDetector(lambda: SileroVoiceDetector(load_voice()))
+    return FallbackVoiceDetector(neural_voice_detector)
+
+
+def neural_voice_detector() -> VoiceDetector:
+    """Load the better voice detector.
+
+    Raises:
+        LocalModelError: The ONNX runtime or the graph is missing, or cannot be used.
+    """
+    return SileroVoiceDetector(load_voice())
 
 
 async def try_pins(settings: Settings) -> dict[str, GpioError | None]:

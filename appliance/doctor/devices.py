@@ -1,4 +1,4 @@
-"""Checks of the device: sound cards, pins, wake word, and the libraries and permissions they need."""
+"""Checks of the device: sound cards, pins, wake word, voices, and the libraries and permissions they need."""
 
 import asyncio
 import ctypes
@@ -125,4 +125,14 @@ def echo(settings: Settings) -> Finding:
     )
 
 
-CHECKS: Final[tuple[Check, ...]] = (portaudio, realtime_priority, echo, wake_word)
+def voice_detector(_: Settings) -> Finding:
+    """Check that the model that hears who speaks is unaltered and runs."""
+    try:
+        app.neural_voice_detector()
+    except ApplianceError as error:
+        advice = "install it again; until then, whatever is loud counts as speech"
+        return Finding("voice detector", Severity.NOTE, str(error), advice)
+    return Finding("voice detector", Severity.OK, "its model loads and runs")
+
+
+CHECKS: Final[tuple[Check, ...]] = (portaudio, realtime_priority, echo, wake_word, voice_detector)

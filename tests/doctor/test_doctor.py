@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,13 @@ def test_the_wake_word_is_loaded():
     assert devices.wake_word(Settings()).severity is Severity.OK
     assert devices.wake_word(Settings(wake=NoWakeWordSettings(kind="none"))).severity is Severity.NOTE
     assert devices.wake_word(Settings(wake=OpenWakeWordSettings(model="./none.onnx"))).severity is Severity.PROBLEM
+
+
+def test_the_voice_detector_is_loaded_or_its_lack_is_told(monkeypatch: pytest.MonkeyPatch):
+    assert devices.voice_detector(Settings()).severity is Severity.OK
+    monkeypatch.setattr(sys, "path", [])
+    finding = devices.voice_detector(Settings())
+    assert (finding.severity, finding.advice[:20]) == (Severity.NOTE, "install it again; un")
 
 
 def test_a_graph_that_cannot_be_computed_is_a_problem(tmp_path: Path):
