@@ -199,6 +199,26 @@ async def microphone_alone(settings: Settings) -> AsyncIterator[Microphone]:
 
 
 @asynccontextmanager
+async def cards_alone(settings: Settings) -> AsyncIterator[tuple[Microphone, Speaker]]:
+    """Yield the microphone and the speaker that the settings name, with the echo, and without the rest of the daemon.
+
+    Raises:
+        DeviceError: A card cannot be opened.
+    """
+    engine = audio_engine(settings)
+    async with asyncio.TaskGroup() as group:
+        serving = None if engine is None else group.create_task(engine.run())
+        try:
+            if engine is not None:
+                for direction in Direction:
+                    await engine.opened(direction)
+            yield _microphone(settings, engine), _speaker(settings, engine)
+        finally:
+            if serving is not None:
+                serving.cancel()
+
+
+@asynccontextmanager
 async def service_alone(settings: Settings) -> AsyncIterator[tuple[TokenSource, LinkConnector]]:
     """Yield the token source and the connector of the daemon, without the rest of it.
 

@@ -92,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = commands.add_parser("doctor", help="check this machine, and say what to do about each problem")
     _add_config(doctor)
+    doctor.add_argument(
+        "--loop", action="store_true", help="play a sound, and measure how well it can be interrupted by speaking"
+    )
     doctor.add_argument("--json", action="store_true", help="print JSON")
     doctor.set_defaults(command=_doctor)
 
@@ -199,6 +202,10 @@ def _meter(arguments: argparse.Namespace) -> int:
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    if arguments.loop:
+        from appliance.cli.commands.loop import loop_command  # noqa: PLC0415  as above
+
+        return loop_command(_load(arguments).settings, as_json=arguments.json)
     from appliance.cli.commands.doctor import doctor_command  # noqa: PLC0415  as above
 
     return doctor_command(_load(arguments).settings, as_json=arguments.json)

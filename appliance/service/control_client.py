@@ -44,3 +44,14 @@ def send(runtime: Path, request: ControlRequest) -> ControlResponse:
         raise InputError(
             "the appliance does not answer: it may be starting or stopping; try again in a moment", ExitCode.UNAVAILABLE
         ) from None
+
+
+def require_no_daemon(runtime: Path) -> None:
+    """Raise InputError if the daemon with this runtime directory runs: it has the sound cards and the key in use."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        if connection.connect_ex(str(runtime / SOCKET)):
+            return
+    raise InputError(
+        "the appliance is running: stop it (systemctl stop appliance), run this again, and start it afterwards",
+        ExitCode.UNAVAILABLE,
+    )

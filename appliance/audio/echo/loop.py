@@ -9,6 +9,8 @@ LOOP_FILE: Final = "loop.json"
 """Name of the newest measurement, in the state directory."""
 LEAST_REACH_M: Final = 0.5
 """Nobody bends down closer to an appliance to interrupt it."""
+FARTHEST_M: Final = 5.0
+"""Estimates end here: no living room is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,8 @@ class LoopMeasurement:
     """Estimate: the level of a person who speaks one metre away against that of the echo."""
     reach_m: float
     """Estimate: the distance from which a person can interrupt a reply by speaking; 0: from nowhere."""
+    clipped: float = 0.0
+    """Share of the microphone's samples at full scale while the speaker was heard, 0 to 1."""
 
     @property
     def allows_voice(self) -> bool:

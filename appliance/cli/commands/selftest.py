@@ -1,6 +1,5 @@
 """The `appliance selftest` command: test all that a conversation needs: card, pins, token and Live session."""
 
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -11,11 +10,10 @@ from appliance.config.schema import Settings
 from appliance.core.state import Mode
 from appliance.doctor import devices
 from appliance.doctor.finding import Finding, Severity
-from appliance.errors import ApplianceError, ExitCode, InputError, LinkAction, LinkError, Owner
+from appliance.errors import ApplianceError, LinkAction, LinkError, Owner
 from appliance.live.ports import LinkConnector, Request, TokenSource
 from appliance.net.event_loop import run
-from appliance.service.control_client import RUNTIME
-from appliance.service.control_socket import SOCKET
+from appliance.service.control_client import RUNTIME, require_no_daemon
 
 _ADVICE: Final = {
     Owner.INSTALLER: "check the settings (`appliance config`), or ask who runs the provisioning server",
@@ -31,18 +29,9 @@ def selftest_command(settings: Settings, *, as_json: bool, runtime: Path = RUNTI
         InputError: The daemon runs, and has the card and the key in use.
         ConfigurationError: A setting is invalid.
     """
-    if _daemon_runs(runtime):
-        raise InputError(
-            "the appliance is running: stop it (systemctl stop appliance), run this again, and start it afterwards",
-            ExitCode.UNAVAILABLE,
-        )
+    require_no_daemon(runtime)
     found = [*devices.cards(settings, busy=Severity.PROBLEM), *devices.pins(settings, busy=Severity.PROBLEM)]
     return show_findings(found + run(_service(settings)), as_json=as_json)
-
-
-def _daemon_runs(runtime: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        return connection.connect_ex(str(runtime / SOCKET)) == 0
 
 
 async def _service(settings: Settings) -> list[Finding]:
