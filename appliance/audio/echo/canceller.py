@@ -34,9 +34,9 @@ _LOWEST_BIN: Final = 2
 _SILENCE: Final = 1e-7
 """Mean square of a reference that teaches nothing: -70 dBFS."""
 _TURNS: Final = 4
-MEASURED_BLOCKS: Final = 100
+MEASURED_BLOCKS: Final = 150
 """Blocks with an echo after which the figures count. A chime is shorter: to take away its few tones is no proof that
-speech will be."""
+speech will be. The suppressor behind has settled, too, after so many."""
 _INAUDIBLE: Final = 1e-6
 """Mean square of a residual with no echo to speak of: -60 dBFS."""
 _MOVED: Final = 0.8
