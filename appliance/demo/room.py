@@ -2,7 +2,7 @@
 
 import json
 import wave
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -65,9 +65,11 @@ class RoomReport:
 
     distance_m: float
     false_interruptions: int
-    """Answers that were cut off or paused although the person was silent."""
+    """Answers that were cut off although the person was silent."""
+    false_pauses: int
+    """Times that one was paused then, and played on."""
     false_ducks: int
-    """Answers that were turned down although the person was silent."""
+    """Times that one was turned down then."""
     spoken_over: Sequence[SpokenOver]
     late: int
     echo: EchoCancellationStatus | None
@@ -77,8 +79,8 @@ class RoomReport:
         echo = self.echo.model_dump() if self.echo else None
         return {
             "distance_m": self.distance_m,
-            "interrupted_itself": self.false_interruptions > 0,
-            "false_interruptions": self.false_interruptions,
+            "interrupted_itself": self.false_interruptions,
+            "false_pauses": self.false_pauses,
             "false_ducks": self.false_ducks,
             "first_duck_ms": [_rounded(one.first_duck_ms) for one in self.spoken_over],
             "silent_ms": [_rounded(one.silent_ms) for one in self.spoken_over],
@@ -88,13 +90,13 @@ class RoomReport:
 
     def rows(self) -> Iterator[tuple[str, str]]:
         """Yield the main figures, as rows of a table."""
-        times = f"yes, {self.false_interruptions} times" if self.false_interruptions > 1 else "yes"
-        yield "interrupted itself", times if self.false_interruptions else "no"
-        stopped = [_milliseconds(one.silent_ms, "never") for one in self.spoken_over]
+        yield "interrupted itself", _times(self.false_interruptions, "no")
+        stopped = [_milliseconds(one.silent_ms) for one in self.spoken_over]
         yield "interrupted by voice after", ", ".join(stopped) or "nobody spoke over an answer"
-        ducked = [_milliseconds(one.first_duck_ms, "never") for one in self.spoken_over]
+        ducked = [_milliseconds(one.first_duck_ms) for one in self.spoken_over]
         yield "turned down by voice after", ", ".join(ducked) or "-"
-        yield "turned down for nothing", f"{self.false_ducks} times"
+        yield "turned down for nothing", _times(self.false_ducks, "never")
+        yield "paused for nothing", _times(self.false_pauses, "never")
         if self.echo is None:
             return
         yield "echo cancellation", " ".join(word for word in (self.echo.mode, self.echo.state) if word)
@@ -121,30 +123,39 @@ def room_report(
     record: RoomRecord, recording: Recording, distance_m: float, echo: EchoCancellationStatus | None
 ) -> RoomReport:
     """Return the report on a recorded demo."""
-    cut = [moment.at for moment in recording.moments if _cuts(moment)]
-    yielded = [moment.at for moment in recording.moments if _yields(moment) or _cuts(moment)]
     over = record.said[record.asked :]
-    false_cuts = sum(not _is_due(at, over) for at in cut)
+    moments = recording.moments
+    cut, paused, ducked = (_times_of(moments, is_one) for is_one in (_cuts, _pauses, _ducks))
     return RoomReport(
         distance_m=distance_m,
-        false_interruptions=false_cuts,
-        false_ducks=sum(not _is_due(at, over) for at in yielded) - false_cuts,
-        spoken_over=[_spoken_over(record, span, yielded) for span in over],
+        false_interruptions=_undue(cut, over),
+        false_pauses=_undue(paused, over),
+        false_ducks=_undue(ducked, over),
+        spoken_over=[_spoken_over(record, span, sorted(cut + paused + ducked)) for span in over],
         late=record.late,
         echo=echo,
     )
 
 
+def _times_of(moments: Sequence[Moment], is_one: Callable[[Moment], bool]) -> list[Seconds]:
+    return [moment.at for moment in moments if is_one(moment)]
+
+
 def _cuts(moment: Moment) -> bool:
-    """Return whether an answer is flushed or paused here because somebody is believed to speak."""
-    before, after = moment.before, moment.after
-    interrupted = after.state is State.INTERRUPTED is not before.state
-    paused = after.yielding is Yielding.PAUSED is not before.yielding
-    return paused or (interrupted and before.yielding is not Yielding.PAUSED)
+    return moment.after.state is State.INTERRUPTED is not moment.before.state
 
 
-def _yields(moment: Moment) -> bool:
-    return moment.before.yielding is Yielding.NONE is not moment.after.yielding
+def _pauses(moment: Moment) -> bool:
+    return moment.after.yielding is Yielding.PAUSED is not moment.before.yielding
+
+
+def _ducks(moment: Moment) -> bool:
+    return moment.after.yielding is Yielding.DUCKED is not moment.before.yielding
+
+
+def _undue(times: Sequence[Seconds], said: Sequence[Span]) -> int:
+    """Return how many of these times are not due to anything that was said."""
+    return sum(not _is_due(at, said) for at in times)
 
 
 def _is_due(at: Seconds, said: Sequence[Span]) -> bool:
@@ -183,5 +194,9 @@ def _rounded(milliseconds: float | None) -> float | None:
     return None if milliseconds is None else round(milliseconds, 1)
 
 
-def _milliseconds(milliseconds: float | None, otherwise: str) -> str:
-    return otherwise if milliseconds is None else f"{milliseconds:.0f} ms"
+def _milliseconds(milliseconds: float | None) -> str:
+    return "never" if milliseconds is None else f"{milliseconds:.0f} ms"
+
+
+def _times(count: int, none: str) -> str:
+    return none if not count else "once" if count == 1 else f"{count} times"

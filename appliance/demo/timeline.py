@@ -41,6 +41,7 @@ _WARNING: Final = "#a02622"
 _INK: Final = "#333333"
 _LUMINANCE: Final = (0.2126, 0.7152, 0.0722)
 """Weights of red, green and blue in luminance (ITU-R BT.709)."""
+_PARTS_IN_A_LINE: Final = 5
 _COLUMNS: Final = 2400
 """Maximum number of vertical strokes in a waveform."""
 
@@ -306,4 +307,6 @@ def _headline(picture: Picture) -> str:
     }
     parts = [f"{names[latency]} {taken[0]:.0f} ms" for latency, taken in picture.latencies_ms.items() if taken]
     trouble = shorten(picture.trouble or "", 150, placeholder=" …")
-    return "\n".join(line for line in (trouble, "   ·   ".join(parts)) if line)
+    half = -(-len(parts) // 2) if len(parts) > _PARTS_IN_A_LINE else _PARTS_IN_A_LINE
+    lines = [trouble, *("   ·   ".join(line) for line in (parts[:half], parts[half:]))]
+    return "\n".join(line for line in lines if line)
