@@ -33,7 +33,8 @@ _LOWEST_BIN: Final = 2
 """100 Hz: below, speakers play nothing and microphones hear hum."""
 _SILENCE: Final = 1e-7
 """Mean square of a reference that teaches nothing: -70 dBFS."""
-_TURNS: Final = 4
+_TURNS: Final = 5
+"""Blocks in which each partition gets its turn to be constrained."""
 MEASURED_BLOCKS: Final = 150
 """Blocks with an echo after which the figures count. A chime is shorter: to take away its few tones is no proof that
 speech will be. The suppressor behind has settled, too, after so many."""
@@ -106,7 +107,8 @@ class EchoCanceller:
         self.skip(reference)
         if np.dot(self._reference, self._reference) < 2 * BLOCK * _SILENCE and self._powers.max() < 1.0:
             return captured
-        echo = np.fft.irfft((self._references * self._filter).sum(axis=0))[BLOCK:]
+        by_partition = self._references * self._filter
+        echo = np.fft.irfft(by_partition.view(np.float32).sum(axis=0).view(np.complex64))[BLOCK:]
         residual = (captured - echo).astype(np.float32)
         power = float(np.dot(residual, residual))
         if not isfinite(power):
@@ -145,10 +147,15 @@ class EchoCanceller:
         expected = (self._powers * self._uncertainty).sum(axis=0) * np.float32(0.5) + self._unexplained + _TINY
         step = self._uncertainty / expected
         step[:, :_LOWEST_BIN] = 0
-        self._filter += self._references.conj() * (step * error)
+        change = self._references.conj()
+        change *= error
+        change *= step
+        self._filter += change
         self._constrain(self._adapted % _TURNS)
         step *= self._powers
-        self._uncertainty *= 1 - np.float32(0.5) * step
+        step *= np.float32(-0.5)
+        step += np.float32(1)
+        self._uncertainty *= step
         self._adapted += 1
         if self._adapted % _TRANSITION_BLOCKS == 0:
             self._filter *= np.float32(_TRANSITION)

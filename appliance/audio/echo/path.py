@@ -37,8 +37,9 @@ _MAX_PERIODS: Final = 1000
 """Periods that were played and wait for the microphone; then the oldest is dropped, which the times show."""
 _MAX_LOST_S: Final = 0.3
 """Longest loss that the canceller is led through; after a longer one, it begins anew with what it knows."""
-_SEARCH_S: Final = {CancellerState.COLD: 0.25, CancellerState.BROKEN: 0.25, CancellerState.CONVERGED: 2.0}
-"""Interval between two measurements of the delay."""
+_FIRST_SEARCH_S: Final = 0.25
+_SEARCH_S: Final = {CancellerState.COLD: 1.0, CancellerState.BROKEN: 0.4, CancellerState.CONVERGED: 5.0}
+"""Interval between two measurements of the delay: until it is known, and then."""
 _SAME_S: Final = 0.001
 """Delays that differ by less belong to the same place in the room."""
 _CENTRED_S: Final = (0.002, 0.03)
@@ -163,7 +164,8 @@ class EchoPath:
             piece = slice(at, at + BLOCK)
             linear[piece] = self._canceller.process(captured[piece], reference[piece])
             self._estimator.feed(captured[piece], reference[piece])
-        lag_s = self._estimator.search(_SEARCH_S[self._canceller.state])
+        interval_s = _FIRST_SEARCH_S if self._lag_s is None else _SEARCH_S[self._canceller.state]
+        lag_s = self._estimator.search(interval_s)
         if lag_s is not None:
             self._align(lag_s, start + len(samples))
         self._adjust_echo_left(reference)
@@ -180,10 +182,10 @@ class EchoPath:
         self, residual: _Samples, some_left: _Samples, reference: _Samples, indices: npt.NDArray[np.int64]
     ) -> "_Ready":
         """Return what leaves the suppressor, which is given the residual with some echo left."""
-        linear = _pcm(residual)
+        linear, given, played = _pcm(np.array((residual, some_left, reference)))
         if self._suppressor is None:
             return indices, linear, linear
-        clean = self._suppressor.process(_pcm(some_left), _pcm(reference))
+        clean = self._suppressor.process(given, played)
         late_indices = np.concatenate((self._delayed_indices, indices))
         late_linear = np.concatenate((self._delayed_linear, linear))
         self._delayed_indices, self._delayed_linear = late_indices[len(linear) :], late_linear[len(linear) :]
@@ -203,8 +205,9 @@ class EchoPath:
             self._position = wanted
         else:
             self._position += _SLEW * count / BLOCK * (wanted - self._position)
-        reference = self._reference.read(self._position, self._ppm, count)
-        self._position += self._speaker.rate_hz * UPLINK.duration(count) * (1 + self._ppm * 1e-6)
+        ppm = self._ppm
+        reference = self._reference.read(self._position, ppm, count)
+        self._position += self._speaker.rate_hz * UPLINK.duration(count) * (1 + ppm * 1e-6)
         return reference
 
     def _align(self, lag_s: Seconds, start: int) -> None:
@@ -250,16 +253,18 @@ _Ready = tuple[npt.NDArray[np.int64], Pcm, Pcm]
 
 
 def _pcm(samples: _Samples) -> Pcm:
-    scaled = np.rint(samples * _FULL_SCALE)
-    whole: Pcm = np.minimum(np.maximum(scaled, -_FULL_SCALE), _FULL_SCALE - 1).astype(np.int16)
-    return whole
+    """Return the samples as integers; overwrites them."""
+    samples *= _FULL_SCALE
+    np.rint(samples, out=samples)
+    np.minimum(np.maximum(samples, -_FULL_SCALE, out=samples), _FULL_SCALE - 1, out=samples)
+    return samples.astype(np.int16)
 
 
 def _blocks(ready: list[_Ready], end: int, captured_at: Seconds) -> list[Block]:
     """Return the blocks that consecutive samples make; the sample before ``end`` was captured at ``captured_at``."""
     if not ready:
         return []
-    indices, clean, linear = (np.concatenate(parts) for parts in zip(*ready, strict=True))
+    indices, clean, linear = ready[0] if len(ready) == 1 else map(np.concatenate, zip(*ready, strict=True))
     breaks = np.flatnonzero(indices[1:] - indices[:-1] != 1) + 1
     blocks = []
     for start, stop in itertools.pairwise([0, *breaks.tolist(), len(indices)]):

@@ -11,7 +11,7 @@ from appliance.units import UPLINK, AudioFormat
 
 _PHASES: Final = 128
 """Places between two frames with a filter each; in between, the nearest serves: an error below -45 dB."""
-_HALF: Final = 24
+_HALF: Final = 16
 """Frames on each side of a place that its sample is made of."""
 _TAPS: Final = np.arange(2 * _HALF)
 _PASSED: Final = 0.9

@@ -34,7 +34,8 @@ class StreamClock:
         self._jitter = _JITTER_S**2
         self._slot: list[float] = []
         self._slot_from: int | None = None
-        self._newest: deque[float] = deque(maxlen=IN_A_ROW)
+        self._off: deque[float] = deque(maxlen=IN_A_ROW)
+        """The newest residuals, as far as they show a jump."""
         self._is_started = False
 
     @property
@@ -55,11 +56,13 @@ class StreamClock:
         if not self._is_started:
             self._is_started, self._count, self._at, self._slot_from = True, count, at, count
         residual = at - self.time_of(count)
-        self._newest.append(residual)
-        jump = self._jump()
-        if jump:
+        if abs(residual) < JUMP_S:
+            self._off.clear()
+        else:
+            self._off.append(residual)
+        if jump := self._jump():
             self._at += jump
-            self._newest.clear()
+            self._off.clear()
             self._slot.clear()
             self._slot_from = count
             return jump
@@ -75,10 +78,9 @@ class StreamClock:
         self._at -= count / self._rate_hz
 
     def _jump(self) -> float:
-        if len(self._newest) < IN_A_ROW or min(map(abs, self._newest)) < JUMP_S:
+        if len(self._off) < IN_A_ROW or min(self._off) < 0 < max(self._off):
             return 0.0
-        low, high = min(self._newest), max(self._newest)
-        return 0.0 if low < 0 < high else sorted(self._newest)[IN_A_ROW // 4]
+        return sorted(self._off)[IN_A_ROW // 4]
 
     def _correct(self, count: int, residual: float) -> None:
         """Take the residual of one slot."""
