@@ -9,13 +9,16 @@ from appliance.errors import ExitCode
 from appliance.install.defaults import SETTINGS
 from appliance.install.enrolment import enrolled_as
 from appliance.install.files import read, write
-from appliance.install.machine import Machine
+from appliance.install.machine import CommandResult, Machine
 from appliance.install.release import Release
 from appliance.install.service import UNIT
 from appliance.install.step import Need, Plan, Step, StepFailed
 
 PASSED: Final = "self-test-passed"
 """A file in a release that has passed; it holds the device's id at the server."""
+_CARDS: Final = frozenset({"microphone", "speaker"})
+_VERDICT: Final = "interrupting"
+"""The names of findings: of the cards, and of what counts of the loop."""
 
 
 class SelfTest(Step):
@@ -23,6 +26,8 @@ class SelfTest(Step):
 
     Problems are reported and tested again the next time, but do not fail the installation: the daemon waits for cards,
     network and server, and shows what is missing. Only a release that cannot test itself is a failure.
+
+    With both cards it also measures how well the appliance can be interrupted by speaking: `appliance doctor --loop`.
     """
 
     name = "self-test"
@@ -66,12 +71,19 @@ class SelfTest(Step):
         result = self._machine.run_as_service(*command)
         if result.code not in {ExitCode.OK, ExitCode.UNFIT}:
             raise StepFailed(result.reason(), result.exit_code())
-        self._notes = [
-            Finding(found["name"], Severity(found["severity"]), found["found"], found["advice"])
-            for found in json.loads(result.output)
-        ]
+        self._notes = _findings(result)
+        if not any(note.name in _CARDS and note.severity is Severity.PROBLEM for note in self._notes):
+            self._notes += self._measure_loop()
         if result.code == ExitCode.OK:
             write(self._release.folder / PASSED, (enrolled_as(self._machine) or "").encode())
+
+    def _measure_loop(self) -> list[Finding]:
+        """Return the verdict of `appliance doctor --loop`, or why there is none: a note, never a failure."""
+        command = (self._release.appliance, "doctor", "--loop", "--json", "--config", self._machine.at(SETTINGS))
+        result = self._machine.run_as_service(*command)
+        if result.code != ExitCode.OK:
+            return [Finding(_VERDICT, Severity.NOTE, f"not measured: {result.reason()}", "appliance doctor --loop")]
+        return [finding for finding in _findings(result) if finding.name == _VERDICT]
 
     def _has_passed(self) -> bool:
         passed_as = read(self._release.folder / PASSED)
@@ -83,3 +95,11 @@ class SelfTest(Step):
     def notes(self) -> Sequence[Finding]:
         """Return the findings."""
         return self._notes
+
+
+def _findings(result: CommandResult) -> list[Finding]:
+    """Return the findings that a command has printed as JSON."""
+    return [
+        Finding(found["name"], Severity(found["severity"]), found["found"], found["advice"])
+        for found in json.loads(result.output)
+    ]

@@ -78,6 +78,10 @@ enrol)
 selftest)
   [ ! -e "$FAKES/selftest-breaks" ] || { echo "appliance: error: a bug" >&2; exit 1; }
   cat "$FAKES/selftest.json"; ! grep -q problem "$FAKES/selftest.json" || exit 4 ;;
+doctor)
+  [ ! -e "$FAKES/loop-fails" ] || { echo "appliance: error: no sound" >&2; exit 66; }
+  echo '[{"name": "noise", "severity": "ok", "found": "quiet", "advice": ""},'
+  echo '{"name": "interrupting", "severity": "note", "found": "speak from 1 m", "advice": "turn it away"}]' ;;
 esac""",
 }
 QUESTIONS = ("dpkg-query", "apt-cache", "systemctl is-active", "systemctl is-enabled", "journalctl", "systemctl show")

@@ -252,6 +252,27 @@ def test_a_problem_that_the_self_test_finds_is_told_and_tested_again(fresh: Fake
     assert fresh.changes() == []
 
 
+def test_how_well_it_can_be_interrupted_is_measured_and_told(fresh: FakeMachine, capsys):
+    assert fresh.install() == ExitCode.OK
+    out = words(capsys.readouterr().out)
+    assert "speak from 1 m (turn it away)" in out
+    assert "quiet" not in out
+    (ran,) = (line for line in fresh.commands() if line.startswith("appliance doctor"))
+    assert "--loop --json" in ran
+
+
+def test_a_loop_that_cannot_be_measured_fails_nothing(fresh: FakeMachine, capsys):
+    fresh.file("loop-fails", "")
+    assert fresh.install() == ExitCode.OK
+    assert "not measured: no sound" in words(capsys.readouterr().out)
+
+
+def test_a_card_that_does_not_open_is_not_measured(fresh: FakeMachine):
+    fresh.finds(speaker="problem")
+    assert fresh.install() == ExitCode.UNFIT
+    assert not [line for line in fresh.commands() if line.startswith("appliance doctor")]
+
+
 def test_an_image_is_installed_without_a_join_string_and_starts_nothing(fresh: FakeMachine, capsys):
     (fresh.root / "run/systemd/system").rmdir()
     code = install(fresh.machine, None, fresh.source, start_now=False)
