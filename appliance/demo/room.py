@@ -97,6 +97,8 @@ class RoomReport:
         yield "turned down by voice after", ", ".join(ducked) or "-"
         yield "turned down for nothing", _times(self.false_ducks, "never")
         yield "paused for nothing", _times(self.false_pauses, "never")
+        if self.late:
+            yield "samples of the room that came late", f"{self.late:,}: this computer is too busy for these figures"
         if self.echo is None:
             return
         yield "echo cancellation", " ".join(word for word in (self.echo.mode, self.echo.state) if word)

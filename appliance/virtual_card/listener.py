@@ -9,7 +9,7 @@ from appliance.audio.resample import Resampler
 from appliance.simulator.room.acoustics import heard
 from appliance.simulator.room.levels import at_level
 from appliance.units import UPLINK, AudioFormat, Pcm, SampleIndex
-from appliance.virtual_card.room import FURNISHED, PERSON_M
+from appliance.virtual_card.room import DELAY_S, FURNISHED, PERSON_M
 
 _SPEAKER_DBFS: Final = -24.0
 _OWN_DBFS: Final = -22.0
@@ -19,7 +19,7 @@ _FULL_SCALE: Final = 32_768
 
 
 def at_the_person(played: Pcm, layout: AudioFormat, words: Sequence[tuple[SampleIndex, Pcm]]) -> Pcm:
-    """Return what the person hears, 16 kHz mono, as long as what was played.
+    """Return what the person hears, 16 kHz mono.
 
     Args:
         played: What the speaker played, with ``layout``.
@@ -27,7 +27,8 @@ def at_the_person(played: Pcm, layout: AudioFormat, words: Sequence[tuple[Sample
         words: What the person said, 16 kHz mono, and at which sample of the result it begins.
     """
     resampler = Resampler(layout, UPLINK.rate_hz)
-    sound = np.concatenate((resampler.feed(played), resampler.finish())) / _FULL_SCALE
+    late: Pcm = np.zeros(UPLINK.frames(DELAY_S), np.int16)
+    sound = np.concatenate((late, resampler.feed(played), resampler.finish())) / _FULL_SCALE
     mixed = at_level(heard(sound, FURNISHED.response(PERSON_M, _SEED)), UPLINK, _SPEAKER_DBFS)
     for start, said in words:
         begin = max(0, start)

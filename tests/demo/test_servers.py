@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from appliance.demo.servers import API_KEY, ServerStartError, Service, _environment, _make_directory
+import appliance.demo
+from appliance.demo.servers import API_KEY, ServerStartError, Service, _environment, _make_directory, run_room
+
+SCENE = Path(appliance.demo.__file__).parent / "recordings" / "scene_alexa.wav"
 
 
 @pytest.fixture(autouse=True)
@@ -35,3 +38,12 @@ def test_a_folder_that_takes_nothing_is_named(tmp_path: Path):
     (tmp_path / "records").touch()
     with pytest.raises(ServerStartError, match=r"cannot write in .*: File exists"):
         _make_directory(tmp_path / "records")
+
+
+@pytest.mark.realtime
+async def test_a_card_that_cannot_be_built_tells_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ServerStartError, match="no C compiler: apt-get install gcc"):
+        async with run_room(tmp_path / "room", SCENE, 0.3):
+            pass
