@@ -11,6 +11,8 @@ from appliance.audio.echo.path import EchoPath
 from appliance.audio.echo.status import EchoStatus
 from appliance.audio.echo.webrtc import WebrtcSuppressor
 from appliance.audio.ports import Block
+from appliance.audio.sounds import make_earcon
+from appliance.core.effects import Earcon
 from appliance.simulator.room.acoustics import Acoustics, heard
 from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
 
@@ -187,3 +189,23 @@ def test_blocks_of_any_length_are_taken():
     assert len(linear) >= 16_000 - 160 - WebrtcSuppressor.delay
     assert np.array_equal(linear, speech[: len(linear)])
     assert all(a.start + len(a.samples) == b.start for a, b in itertools.pairwise(heard_again))
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.12, 0.6])
+def test_the_wake_chime_tells_the_delay_before_the_first_reply(delay_s: float):
+    sound = np.zeros(3 * 24_000)
+    chime = make_earcon(Earcon.WAKE) / 32_768
+    sound[24_000 : 24_000 + len(chime)] = chime
+    path = EchoPath(REPLY)
+    noise = 10 ** (-60 / 20) * np.random.default_rng(3).standard_normal(3 * 16_000)
+    run(path, at_the_microphone(sound, delay_s) + noise, sound)
+    assert path.status.delay_s == pytest.approx(delay_s + 0.001, abs=0.004)
+    assert path.status.state is CancellerState.COLD  # a chime does not tell enough of the room
+
+
+def test_where_the_microphone_hears_something_else_no_delay_is_found():
+    sound = played(8.0, REPLY.rate_hz)
+    path = EchoPath(REPLY)
+    run(path, at_the_microphone(np.roll(sound, 90_000), 0.0), sound)
+    assert path.status.delay_s is None
+    assert path.status.state is CancellerState.COLD
