@@ -73,7 +73,6 @@ def _open_files() -> set[str]:
 @pytest.fixture(scope="session", autouse=True)
 def _imports_are_no_garbage() -> None:
     """Keep what imports have made out of every later collection: the SDK alone costs 50 ms each time."""
-    gc.collect()
     gc.freeze()
 
 

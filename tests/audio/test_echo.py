@@ -1,6 +1,7 @@
 """Where the echo of a reply ends: recorded sentences in simulated rooms, played by speakers that are late."""
 
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from appliance.units import REPLY, UPLINK, Pcm, SampleIndex, Seconds
 
 DELAYS_S = (0.0, 0.1, 0.25, 0.4, 0.6)
 LEVELS_DB = (-6, -10, -20)
+USUAL = {(0.0, -6), (0.1, -20), (0.25, -10), (0.6, -6), (0.6, -20)}
+ECHOES = [pytest.param(*echo, marks=() if echo in USUAL else pytest.mark.slow) for echo in product(DELAYS_S, LEVELS_DB)]
 BLOCK = UPLINK.frames(0.02)
 
 
@@ -54,8 +57,7 @@ def reverberant(samples: Pcm) -> Pcm:
     return echoed
 
 
-@pytest.mark.parametrize("delay_s", DELAYS_S)
-@pytest.mark.parametrize("level_db", LEVELS_DB)
+@pytest.mark.parametrize(("delay_s", "level_db"), ECHOES)
 def test_the_delay_of_an_echo_is_found(delay_s: float, level_db: float):
     played = sentence(Trouble.NETWORK)
     echo = find_echo(room(3.5, (delay_s, level_db, reverberant(at_16_khz(played)))), played, LONGEST_S)
@@ -115,8 +117,7 @@ class Watched:
 
 
 @pytest.mark.parametrize("trouble", [Trouble.NETWORK, pytest.param(Trouble.CAP_MONTH, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("delay_s", DELAYS_S)
-@pytest.mark.parametrize("level_db", LEVELS_DB)
+@pytest.mark.parametrize(("delay_s", "level_db"), ECHOES)
 def test_the_microphone_opens_behind_the_echo(delay_s: float, level_db: float, trouble: Trouble):
     played = sentence(trouble)
     echoed = reverberant(at_16_khz(played))

@@ -56,7 +56,10 @@ async def answered(home: Home, appliance: Appliance) -> None:
     assert SPOKEN[240:].tobytes() in home.speaker.heard, "the answer is heard whole"
 
 
-@pytest.mark.parametrize("wait_s", [1.0, 4.0, 9.0, 20.0, THINKING_S - 3])
+@pytest.mark.parametrize(
+    "wait_s",
+    [1.0, pytest.param(4.0, marks=pytest.mark.slow), 9.0, pytest.param(20.0, marks=pytest.mark.slow), THINKING_S - 3],
+)
 async def test_the_answer_is_heard_however_long_it_takes_and_the_light_tells_of_thinking(wait_s: float):
     async def story(home: Home, appliance: Appliance) -> None:
         await asyncio.sleep(wait_s / 2)

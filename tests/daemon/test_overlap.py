@@ -45,7 +45,9 @@ def sent_of(appliance: Appliance, begin: int, seconds: float) -> float:
     return sum(max(0, min(stop, end) - max(start, begin)) for start, stop in spans) / UPLINK.rate_hz
 
 
-@pytest.mark.parametrize(("pause_s", "cut_off"), [(0.8, False), (1.0, True), (1.2, True)])
+@pytest.mark.parametrize(
+    ("pause_s", "cut_off"), [(0.8, False), (1.0, True), pytest.param(1.2, True, marks=pytest.mark.slow)]
+)
 async def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_answer_begins(
     pause_s: float, cut_off: bool
 ):
@@ -60,7 +62,7 @@ async def test_a_pause_in_a_question_costs_no_word_if_the_person_speaks_as_the_a
         assert states.count(State.SPEAKING) == 1 + cut_off, "the whole question is answered"
 
 
-@pytest.mark.parametrize("pause_s", [0.8, 1.4, 1.8])
+@pytest.mark.parametrize("pause_s", [0.8, pytest.param(1.4, marks=pytest.mark.slow), 1.8])
 async def test_what_is_said_after_a_pause_is_sent_or_counted_as_not_sent(pause_s: float):
     async with living() as (home, appliance):
         owed = ExpectedUplink()
@@ -106,7 +108,7 @@ async def test_another_reply_in_the_same_breath_gives_a_noise_no_more_time():
         assert 5.5 < sent_of(appliance, began, 9.0) < 6.5
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.6])
+@pytest.mark.parametrize("delay_s", [pytest.param(0.0, marks=pytest.mark.slow), 0.6])
 async def test_a_speaker_that_the_microphone_hears_is_not_taken_for_the_person_who_spoke_on(delay_s: float):
     async with living() as (home, appliance):
         home.room.echo = Echo(home, delay_s, level_db=-10)

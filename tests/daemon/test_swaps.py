@@ -54,14 +54,27 @@ def tell(household: Household, event: Event) -> None:
             link.say(SpeechEnded(), SpeechStarted())
 
 
-@settings(max_examples=25)
-@given(
+whatever_becomes_of_the_links = given(
     st.lists(st.tuples(EVENTS, st.floats(0.0, 3.0)), min_size=1, max_size=5),
     st.sampled_from([0.01, 0.4, 2.0]),
     st.sampled_from([0.0, 0.5, 3.0]),
     st.booleans(),
 )
+
+
+@settings(max_examples=10)
+@whatever_becomes_of_the_links
 async def test_nothing_said_is_lost_or_doubled_whatever_becomes_of_the_links(events, open_s, close_s, handles):
+    await talk(events, open_s, close_s, handles)
+
+
+@pytest.mark.slow
+@whatever_becomes_of_the_links
+async def test_nothing_said_is_lost_or_doubled_in_a_hundred_conversations(events, open_s, close_s, handles):
+    await talk(events, open_s, close_s, handles)
+
+
+async def talk(events: list[tuple[Event, float]], open_s: float, close_s: float, handles: bool) -> None:
     household = Household(words=(WORD,))
     household.connector.open_s, household.connector.close_s = open_s, close_s
     async with household.living() as appliance:

@@ -22,7 +22,7 @@ from tests.support.simulator import said
 YES = Reply(said(0.8), text="yes", question="is it so")
 
 
-@pytest.mark.parametrize("activity", [VoiceActivity.SENT, VoiceActivity.UNSENT])
+@pytest.mark.parametrize("activity", [VoiceActivity.SENT, pytest.param(VoiceActivity.UNSENT, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("scenario", "words"), [("ignored_turn", 2), ("drop_while_speaking", 1), ("healthy", 1)])
 async def test_words_that_get_no_answer_and_their_repetition_have_an_end_to_be_heard(
     scenario: str, words: int, activity: VoiceActivity

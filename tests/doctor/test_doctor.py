@@ -46,9 +46,9 @@ VIRTUAL = Settings(
     ("fault", "severity", "says"),
     [
         (Fault.FINE, Severity.OK, "virtual_mic opens: 16000 Hz, mono"),
-        (Fault.BUSY, Severity.NOTE, "another program uses"),
+        pytest.param(Fault.BUSY, Severity.NOTE, "another program uses", marks=pytest.mark.slow),
         (Fault.ABSENT, Severity.PROBLEM, "is missing"),
-        (Fault.DENIED, Severity.PROBLEM, "add this user to the group audio"),
+        pytest.param(Fault.DENIED, Severity.PROBLEM, "add this user to the group audio", marks=pytest.mark.slow),
     ],
 )
 def test_a_card_is_looked_for_under_its_name(plug_in: PlugIn, fault, severity, says):
@@ -62,7 +62,9 @@ def test_a_card_is_looked_for_under_its_name(plug_in: PlugIn, fault, severity, s
 @pytest.mark.parametrize(
     ("hardware", "severity", "says"),
     [
-        (Hardware(16_000, (2, 2)), Severity.OK, "virtual_speaker opens: 16000 Hz, 2 channels"),
+        pytest.param(
+            Hardware(16_000, (2, 2)), Severity.OK, "virtual_speaker opens: 16000 Hz, 2 channels", marks=pytest.mark.slow
+        ),
         (Hardware(48_000, (2, 8), Sample.IEC958_SUBFRAME_LE), Severity.OK, "virtual_speaker opens: 48000 Hz"),
         (Hardware(4_000), Severity.PROBLEM, "the speaker virtual_speaker: it has no rate from 8 to 192 kHz"),
     ],
@@ -79,7 +81,11 @@ def test_a_card_that_is_there_is_fit_only_if_the_daemon_can_open_it(plug_in: Plu
     ("mistake", "says"),
     [
         ("pcm.extra {\n type plug\n", r"cannot be opened: ALSA says: .*Unexpected.*; .*/asound\.conf may be old"),
-        ("this is no setting\n}\n", r"cannot be opened: ALSA says: .*:5:1:Unexpected.*; .*/asound\.conf may be old"),
+        pytest.param(
+            "this is no setting\n}\n",
+            r"cannot be opened: ALSA says: .*:5:1:Unexpected.*; .*/asound\.conf may be old",
+            marks=pytest.mark.slow,
+        ),
         (
             '@hooks [ { func hook_of_nobody lib "libasound_module_conf_nobody.so" errors false } ]\n',
             r"cannot be opened: ALSA says: .*hook_of_nobody",

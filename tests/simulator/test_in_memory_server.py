@@ -235,7 +235,7 @@ async def _household(running: SimulatedService) -> None:
             handle = None
 
 
-@pytest.mark.parametrize("first", range(0, 120, 30))
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(30, 120, 30))])
 async def test_no_random_scenario_breaks_the_service_itself(first: int):
     for seed in range(first, first + 30):
         chosen = SimulatorOptions(replies=(SHORT, TOOLED), scenarios=(Scenario.random(seed),), idle_s=60.0)

@@ -2,8 +2,10 @@
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from appliance.provisioning.server.schema import METADATA
 from appliance.provisioning.server.settings import load_for_admin
 from appliance.provisioning.server.store import DatabaseStore, open_engine
 from tests.clock import run_virtual
-from tests.support.provisioning import OPEN, InThisThread, World, put_empty_database, refused, world
+from tests.support.provisioning import OPEN, InThisThread, World, refused, world
 
 Admin = Callable[..., tuple[int, str]]
 
@@ -26,18 +28,18 @@ Admin = Callable[..., tuple[int, str]]
 class Place:
     """One server's settings file, in its own directory."""
 
-    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str], database_url: str = "") -> None:
-        directory.mkdir()
-        self.directory, self._capsys = directory, capsys
+    def __init__(self, directory: Path, database_url: str = "") -> None:
+        directory.mkdir(exist_ok=True)
+        self.directory = directory
         self.file = directory / "provisiond.toml"
         self.file.write_text(f'database_url = "{database_url}"\n' if database_url else "")
         self.settings = load_for_admin(self.file, {})
 
     def admin(self, *arguments: object) -> tuple[int, str]:
         """Do a command; return its exit code, and what it has said."""
-        code = provisiond(["admin", "--config", str(self.file), *map(str, arguments)])
-        out, err = self._capsys.readouterr()
-        return code, out + err
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            code = provisiond(["admin", "--config", str(self.file), *map(str, arguments)])
+        return code, out.getvalue() + err.getvalue()
 
     def world(self) -> World:
         """The server, as it starts here."""
@@ -59,14 +61,12 @@ class Place:
 
 
 KEY = keys.private_key(keys.new_private_key())
+MADE: list[Path] = []
 
 
-@pytest.fixture
-def first(tmp_path, capsys, monkeypatch) -> Place:
-    """A server with a device that has talked, a policy and an open claim."""
-    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
-    place = Place(tmp_path / "first", capsys)
-    put_empty_database(place.directory)
+def make_first(directory: Path) -> None:
+    """Make a server with a device that has talked, a policy and an open claim."""
+    place = Place(directory)
     here = place.world()
     place.admin("policies", "set", "children", "--sessions-day", "3")
 
@@ -75,7 +75,19 @@ def first(tmp_path, capsys, monkeypatch) -> Place:
         assert (await here.token(device=device, key=KEY)).status_code == 200
 
     run_virtual(main)
-    return place
+    while OPEN:
+        OPEN.pop().close()
+
+
+@pytest.fixture
+def first(tmp_path, tmp_path_factory, monkeypatch) -> Place:
+    """A server as `make_first` makes it: a copy of the first one that a test has asked for."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    if not MADE:
+        MADE.append(tmp_path_factory.mktemp("made") / "first")
+        make_first(MADE[0])
+    shutil.copytree(MADE[0], tmp_path / "first")
+    return Place(tmp_path / "first")
 
 
 def device_of(place: Place) -> str:
@@ -95,12 +107,12 @@ def bring_key(first: Place, other: Place) -> None:
     (first.settings.directory() / "signing-key.pem").rename(other.settings.directory() / "signing-key.pem")
 
 
-async def test_what_was_backed_up_is_there_again_on_another_machine(first, tmp_path, capsys):
+async def test_what_was_backed_up_is_there_again_on_another_machine(first, tmp_path):
     claim = first.world().claim()
     file = tmp_path / "backup.tar"
     assert first.admin("backup", file) == (ExitCode.OK, f"file     {file}\ndevices  1\n")
     assert file.stat().st_mode & 0o777 == 0o600
-    other = Place(tmp_path / "second", capsys)
+    other = Place(tmp_path / "second")
     assert other.admin("restore", file) == (ExitCode.OK, f"file     {file}\ndevices  1\n")
     before, after = first.rows(), other.rows()
     assert {name: rows for name, rows in after.items() if name != "claim"} == {
@@ -114,13 +126,13 @@ async def test_what_was_backed_up_is_there_again_on_another_machine(first, tmp_p
     assert actions[actions.index("backed-up") :][:4] == ["backed-up", "restored", "claim-revoked", "claim-revoked"]
 
 
-def test_keys_that_are_announced_and_kept_come_along_and_one_that_is_in_the_way_is_put_aside(first, tmp_path, capsys):
+def test_keys_that_are_announced_and_kept_come_along_and_one_that_is_in_the_way_is_put_aside(first, tmp_path):
     first.admin("keys", "announce")
     first.admin("keys", "rotate", "--leave-behind")
     first.admin("keys", "announce")
     file = tmp_path / "backup.tar"
     first.admin("backup", file)
-    other = Place(tmp_path / "second", capsys)
+    other = Place(tmp_path / "second")
     new = identity.signing_key(other.settings)
     assert other.admin("restore", file)[0] == ExitCode.OK
     assert identity.key_files(other.settings) == identity.key_files(first.settings)
@@ -129,7 +141,7 @@ def test_keys_that_are_announced_and_kept_come_along_and_one_that_is_in_the_way_
     assert keys.thumbprint(keys.private_key(kept.read_text())) == keys.thumbprint(new)
 
 
-def test_a_database_that_holds_anything_is_left_alone(first, tmp_path, capsys):
+def test_a_database_that_holds_anything_is_left_alone(first, tmp_path):
     file = tmp_path / "backup.tar"
     first.admin("backup", file)
     before = first.rows()
@@ -141,7 +153,7 @@ def test_a_database_that_holds_anything_is_left_alone(first, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("damage", ["absent", "text", "cut", "another", "empty"])
-def test_what_is_no_backup_is_one_line_and_changes_nothing(first, tmp_path, capsys, damage):
+def test_what_is_no_backup_is_one_line_and_changes_nothing(first, tmp_path, damage):
     file = tmp_path / "backup.tar"
     first.admin("backup", file)
     if damage == "absent":
@@ -155,7 +167,7 @@ def test_what_is_no_backup_is_one_line_and_changes_nothing(first, tmp_path, caps
     else:
         with tarfile.open(file, "w") as archive:
             archive.add(first.file, "signing-key.pem")
-    other = Place(tmp_path / "second", capsys)
+    other = Place(tmp_path / "second")
     code, said = other.admin("restore", file)
     assert code == (ExitCode.NO_INPUT if damage == "absent" else ExitCode.DATA)
     reason = "does not exist" if damage == "absent" else "is not a backup"
@@ -166,7 +178,7 @@ def test_what_is_no_backup_is_one_line_and_changes_nothing(first, tmp_path, caps
 
 
 @pytest.mark.parametrize("spared", [0, 4096])
-def test_a_backup_whose_database_is_damaged_takes_no_key_away(first, tmp_path, capsys, spared):
+def test_a_backup_whose_database_is_damaged_takes_no_key_away(first, tmp_path, spared):
     file, damaged = tmp_path / "backup.tar", tmp_path / "damaged.tar"
     first.admin("backup", file)
     with tarfile.open(file) as source, tarfile.open(damaged, "w") as target:
@@ -177,7 +189,7 @@ def test_a_backup_whose_database_is_damaged_takes_no_key_away(first, tmp_path, c
             if member.name.endswith(".sqlite"):
                 content = content[:spared] + b"x" * (len(content) - spared)
             target.addfile(member, io.BytesIO(content))
-    other = Place(tmp_path / "second", capsys)
+    other = Place(tmp_path / "second")
     other.admin("keys", "show")
     key = other.directory / "state" / "signing-key.pem"
     before = key.read_bytes()
@@ -188,8 +200,8 @@ def test_a_backup_whose_database_is_damaged_takes_no_key_away(first, tmp_path, c
     assert key.with_name("signing-key.pem.before").read_bytes() == before
 
 
-async def test_a_database_moves_to_the_one_of_other_settings(first, tmp_path, capsys, database_url):
-    other = Place(tmp_path / "second", capsys, database_url)
+async def test_a_database_moves_to_the_one_of_other_settings(first, tmp_path, database_url):
+    other = Place(tmp_path / "second", database_url)
     code, said = first.admin("move", other.file)
     assert (code, said.split()[-2:]) == (ExitCode.OK, ["devices", "1"])
     assert other.rows() == first.rows()
@@ -201,12 +213,12 @@ async def test_a_database_moves_to_the_one_of_other_settings(first, tmp_path, ca
     await serves(other, 10)
 
 
-def test_a_backup_of_one_engine_is_one_for_the_other(first, tmp_path, capsys, database_url):
+def test_a_backup_of_one_engine_is_one_for_the_other(first, tmp_path, database_url):
     file = tmp_path / "backup.tar"
-    other = Place(tmp_path / "second", capsys, database_url)
+    other = Place(tmp_path / "second", database_url)
     first.admin("move", other.file)
     bring_key(first, other)
     assert other.admin("backup", file)[0] == ExitCode.OK
-    third = Place(tmp_path / "third", capsys)
+    third = Place(tmp_path / "third")
     assert third.admin("restore", file)[0] == ExitCode.OK
     assert third.rows()["device"] == first.rows()["device"]
