@@ -91,7 +91,7 @@ class Appliance:
         self._settings = settings
         self._chosen = chosen
         self._observers = observers
-        self._policy = settings.policy(chosen.echo_handling.barge_in)
+        self._policy = chosen.echo_handling.policy(settings)
         self._preroll = UPLINK.frames(settings.conversation.preroll_ms / 1000)
 
         self.ring = MicrophoneBuffer(_longest_wait_s(self._policy) + settings.conversation.preroll_ms / 1000)

@@ -183,11 +183,11 @@ async def test_a_pause_that_nobody_confirms_ends_by_itself():
     conversation, record = await over_a_reply()
     conversation.post(ev.VoiceSuspected())
     conversation.post(ev.VoiceConfirmed())
+    conversation.post(ev.VoiceCeased())
     await asyncio.sleep(Policy().pause_s - 0.01)
     assert record.told == [("duck",), ("pause",)]
     await asyncio.sleep(0.02)
     assert record.told == [("duck",), ("pause",), ("resume",)]
-    conversation.post(ev.VoiceCeased())
     conversation.post(ev.VoiceSuspected())
     await asyncio.sleep(Policy().duck_s + 0.01)
     assert record.told[3:] == [("duck",), ("resume",)]

@@ -148,7 +148,8 @@ class Policy:
     duck_s: float = 2.0
     """Longest time that a reply is ducked for a person who is suspected and not confirmed."""
     pause_s: float = 0.7
-    """Wait for the service to report an interruption before a paused reply is played on."""
+    """Wait for the service to report an interruption before a paused reply is played on; once again as long while the
+    person still speaks."""
     false_pauses: int = 2
     """Pauses of a reply that were no interruption, after which it is only ducked."""
     longest_s: float = 300.0
@@ -206,6 +207,10 @@ class Context:
     """Only in SPEAKING."""
     yieldings: int = 0
     """Number of the newest duck or pause."""
+    voice: bool = False
+    """Only in SPEAKING: the microphone hears a person over the reply."""
+    prolonged: bool = False
+    """The pause has been prolonged, which happens once."""
     false_pauses: int = 0
     """Pauses of the reply that were no interruption."""
     tools: frozenset[str] = frozenset()

@@ -45,6 +45,8 @@ class Changes(TypedDict, total=False):
     echo_cancelled: bool
     yielding: Yielding
     yieldings: int
+    voice: bool
+    prolonged: bool
     false_pauses: int
     tools: frozenset[str]
     request: int
@@ -119,7 +121,7 @@ def enter(
     """Enter a state, or the same one again, with a new deadline; a reply yields only in SPEAKING."""
     if state is not State.SPEAKING:
         first = first if FlushPlayback() in first else (*unyield(context), *first)
-        changes |= {"overlap": Overlap.NONE, "yielding": Yielding.NONE}
+        changes |= {"overlap": Overlap.NONE, "yielding": Yielding.NONE, "voice": False}
     context = replace(context, state=state, entry=context.entry + 1, **changes)
     return context, (*first, Enter(state, context.entry, deadline_s(context)), *then)
 

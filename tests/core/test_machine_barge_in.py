@@ -70,13 +70,23 @@ def test_a_pause_that_was_no_interruption_ends_and_after_two_the_reply_is_only_d
     story = speaking(BargeIn.VOICE)
     for _ in range(POLICY.false_pauses):
         assert first(story.tell(SUSPECTED, CONFIRMED)) == PAUSE
-        assert over(story).effects == (RESUME,)
+        assert over(story.tell(CEASED)).effects == (RESUME,)
     assert first(story.tell(SUSPECTED)) == DUCK
     assert story.tell(CONFIRMED).did(fx.Ignored)
     assert over(story).effects == (RESUME,)
     assert first(story.tell(CONFIRMED)) == DUCK
     story.tell(ev.ServerInterrupted(1)).deadline().tell(ev.UserSilent(1), ev.ReplyStarted(1, 8))
     assert first(story.tell(SUSPECTED, CONFIRMED)) == PAUSE, "another reply"
+
+
+def test_a_pause_is_prolonged_once_while_the_person_still_speaks():
+    story = over(paused())
+    assert story.effects == (fx.StartTimer(ev.YieldingOver(3), POLICY.pause_s),)
+    assert story.context.yielding is Yielding.PAUSED
+    assert over(story).effects == (RESUME,)
+    assert story.context.false_pauses == 1
+    story = over(paused().tell(CEASED, SUSPECTED))
+    assert story.context.yielding is Yielding.PAUSED, "the person goes on after a breath"
 
 
 def test_a_duck_is_no_false_pause_and_its_time_limit_does_not_end_the_pause_after_it():

@@ -1,13 +1,17 @@
 """Chooses how the echo of replies is treated, and what may interrupt a reply."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from appliance.audio.echo.loop import LoopMeasurement
 from appliance.audio.echo.modes import Aec
 from appliance.config.devices import AlsaMicrophoneSettings, AlsaSpeakerSettings
 from appliance.config.schema import Settings
-from appliance.core.state import BargeIn
+from appliance.core.state import BargeIn, Policy
+
+TRUSTED_INTERRUPTIONS: Final = 10
+"""Answers in a row that speech may interrupt where a canceller has converged, and the person was found by its voice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,11 @@ class EchoHandling:
     """What ``barge_in = "auto"`` means."""
     reason: str = ""
     """Why it means that, in words."""
+
+    def policy(self, settings: Settings) -> Policy:
+        """Return the part of the settings that the core needs."""
+        policy = settings.policy(self.barge_in)
+        return replace(policy, trusted_interruptions=TRUSTED_INTERRUPTIONS) if self.aec is Aec.WEBRTC else policy
 
 
 def choose(

@@ -5,7 +5,7 @@ from typing import get_args
 
 import pytest
 
-from appliance.audio.echo.handling import EchoHandling, choose
+from appliance.audio.echo.handling import TRUSTED_INTERRUPTIONS, EchoHandling, choose
 from appliance.audio.echo.loop import LoopMeasurement
 from appliance.audio.echo.modes import Aec
 from appliance.config.devices import (
@@ -84,3 +84,9 @@ def test_what_the_settings_say_counts(automatic: BargeIn):
         settings = load([], {"conversation": {"barge_in": said.value}}).settings
         assert settings.policy(automatic).barge_in is said
     assert load([], {}).settings.policy(automatic).barge_in is automatic
+
+
+def test_a_canceller_that_vouches_for_what_is_heard_lets_more_interruptions_in_a_row_count():
+    plain, vouched = (EchoHandling(aec, BargeIn.VOICE).policy(Settings()) for aec in (Aec.OFF, Aec.WEBRTC))
+    assert plain.trusted_interruptions < vouched.trusted_interruptions == TRUSTED_INTERRUPTIONS
+    assert vouched.barge_in is BargeIn.VOICE
