@@ -10,10 +10,14 @@ from typing import Final
 from appliance.units import Hz, Seconds
 
 JUMP_S: Final = 0.004
-"""Times that are wrong by more than this, one after the other, mean that samples were lost or added."""
+"""Times that are wrong by more than this, one after the other, mean that samples were lost or added; with a card whose
+times go up and down by more, it takes more."""
 _SLOT_S: Final = 0.5
 _LOW: Final = 0.2
 """Quantile of the residuals in a slot that speaks for it."""
+_HIGH: Final = 0.9
+_SPREAD: Final = 0.05
+"""Share of the residuals' spread by which the one that speaks for a slot may be wrong."""
 IN_A_ROW: Final = 8
 """Times that a jump takes to be believed."""
 _JITTER_S: Final = 1e-4
@@ -32,6 +36,7 @@ class StreamClock:
         self._drift = 0.0
         self._variance = [1.0, 0.0, _DRIFT**2]
         self._jitter = _JITTER_S**2
+        self._jump_s = JUMP_S
         self._slot: list[float] = []
         self._slot_from: int | None = None
         self._off: deque[float] = deque(maxlen=IN_A_ROW)
@@ -56,7 +61,7 @@ class StreamClock:
         if not self._is_started:
             self._is_started, self._count, self._at, self._slot_from = True, count, at, count
         residual = at - self.time_of(count)
-        if abs(residual) < JUMP_S:
+        if abs(residual) < self._jump_s:
             self._off.clear()
         else:
             self._off.append(residual)
@@ -68,7 +73,10 @@ class StreamClock:
             return jump
         self._slot.append(residual)
         if self._slot_from is not None and count - self._slot_from >= _SLOT_S * self._rate_hz:
-            self._correct(count, sorted(self._slot)[int(len(self._slot) * _LOW)])
+            residuals = sorted(self._slot)
+            low, high = (residuals[int(len(residuals) * part)] for part in (_LOW, _HIGH))
+            self._jump_s = max(JUMP_S, 0.9 * self._jump_s, 2 * (high - low))
+            self._correct(count, low, high - low)
             self._slot.clear()
             self._slot_from = count
         return 0.0
@@ -82,15 +90,15 @@ class StreamClock:
             return 0.0
         return sorted(self._off)[IN_A_ROW // 4]
 
-    def _correct(self, count: int, residual: float) -> None:
-        """Take the residual of one slot."""
+    def _correct(self, count: int, residual: float, spread_s: float) -> None:
+        """Take the residual that speaks for one slot, and how far they spread."""
         passed_s = (count - self._count) / self._rate_hz
         self._at, self._count = self.time_of(count), count
         offset, both, drift = self._variance
         offset += 2 * passed_s * both + passed_s**2 * drift
         both += passed_s * drift
         drift += _DRIFT_NOISE * passed_s
-        expected = offset + self._jitter
+        expected = offset + self._jitter + (_SPREAD * spread_s) ** 2
         by_offset, by_drift = offset / expected, both / expected
         self._at += by_offset * residual
         self._drift -= by_drift * residual

@@ -29,12 +29,18 @@ class EchoThread:
         self._suppressor = suppressor
         self._deliver = deliver
         self._path: EchoPath | None = None
-        self._blocks: SimpleQueue[Block] = SimpleQueue()
+        self._blocks: SimpleQueue[Block | None] = SimpleQueue()
         self.lost = 0
         """Samples dropped because too many were waiting."""
         self.failures = 0
         """Blocks passed on as they were because of an exception; nothing is taken away from then on."""
-        threading.Thread(target=self._run, name="echo", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="echo", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop after the blocks that wait; the worker's process ends without."""
+        self._blocks.put(None)
+        self._thread.join()
 
     @property
     def status(self) -> EchoStatus | None:
@@ -62,8 +68,8 @@ class EchoThread:
 
     def _run(self) -> None:
         set_real_time(PRIORITY)
-        while True:
-            for block in self._without_echo(self._blocks.get()):
+        while (taken := self._blocks.get()) is not None:
+            for block in self._without_echo(taken):
                 self._deliver(block)
 
     def _without_echo(self, block: Block) -> list[Block]:

@@ -57,3 +57,12 @@ def test_a_few_late_times_are_no_jump():
     assert drive(clock, 0.06, 0.0, 0.0001, start=10 * RATE, late_s=0.05) == 0
     assert drive(clock, 5.0, 0.0, 0.0001, start=10 * RATE + 6 * PERIOD) == 0
     assert clock.time_of(15 * RATE) == pytest.approx(22, abs=0.0005)
+
+
+def test_times_that_go_up_and_down_with_the_periods_of_the_hardware_are_no_jumps():
+    clock, jumps = StreamClock(RATE), []
+    for count in range(0, 20 * RATE, PERIOD):
+        hardware = count // 512 * 512  # as a driver that counts whole periods of its own
+        jumps.append(clock.note(count, 7 + hardware / RATE + 0.01 * (count / RATE % 0.16) / 0.16))
+    assert not any(jumps[200:])
+    assert clock.ppm == pytest.approx(0, abs=30)
