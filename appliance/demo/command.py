@@ -133,7 +133,13 @@ class Demo:
         self.console.print("Starting the Live service and the provisioning server", style="dim")
         async with AsyncExitStack() as stack:
             overrides = await stack.enter_async_context(
-                run_servers(self.directory, options.service, options.mishap, options.link_delay_s)
+                run_servers(
+                    self.directory,
+                    options.service,
+                    options.mishap,
+                    options.link_delay_s,
+                    hears_voices=options.room_m is not None,
+                )
             )
             if options.room_m is not None and isinstance(options.microphone, Path):
                 await stack.enter_async_context(run_room(self.room, options.microphone, options.room_m))

@@ -50,11 +50,12 @@ class ServerStartError(ApplianceError):
 
 @asynccontextmanager
 async def run_servers(
-    directory: Path, service: Service, mishap: Mishap, link_delay_s: float
+    directory: Path, service: Service, mishap: Mishap, link_delay_s: float, *, hears_voices: bool
 ) -> AsyncIterator[dict[str, Any]]:
     """Run the servers; yield the daemon's settings for them.
 
-    When it stops, the simulator has written what it received to ``directory/records``.
+    With ``hears_voices``, the simulator does not take every sound for speech, such as the little that is left of an
+    echo. When it stops, it has written what it received to ``directory/records``.
 
     Raises:
         ServerStartError: A server does not start; the message quotes its last line.
@@ -65,7 +66,7 @@ async def run_servers(
     known = {} if mishap is Mishap.REFUSED_TOKEN else {DEVICE: public_key_text(private_key(key))}
     settings: Tables = {"": {}, "devices": known}
     live: dict[str, Any] = {}
-    async with _simulator(directory, service, link_delay_s) as simulator:
+    async with _simulator(directory, service, link_delay_s, hears_voices=hears_voices) as simulator:
         if simulator:
             settings["upstream"] = {name: simulator[name] for name in ("base_url", "ca_file")}
             settings[""] = {"live_base_url": simulator["base_url"]}
@@ -100,7 +101,9 @@ async def run_room(directory: Path, recording: Path, distance_m: float) -> Async
 
 
 @asynccontextmanager
-async def _simulator(directory: Path, service: Service, link_delay_s: float) -> AsyncIterator[dict[str, Any] | None]:
+async def _simulator(
+    directory: Path, service: Service, link_delay_s: float, *, hears_voices: bool
+) -> AsyncIterator[dict[str, Any] | None]:
     if service is Service.GOOGLE:
         yield None
         return
@@ -112,6 +115,8 @@ async def _simulator(directory: Path, service: Service, link_delay_s: float) -> 
         str(records),
         "--link-delay",
         str(link_delay_s),
+        "--hear",
+        "voices" if hears_voices else "loudness",
         "--thinking",
         "0.6",
         "--api-key",

@@ -27,6 +27,13 @@ class VoiceActivity(Enum):
     UNSENT = "unsent"
 
 
+class Hearing(Enum):
+    """What the service takes for the person's speech."""
+
+    LOUDNESS = "loudness"
+    VOICES = "voices"
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduledGoAway:
     """The announced end of every connection."""

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,9 +26,13 @@ from appliance.simulator.contract.locks import GlobalLock
 from appliance.simulator.model.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.model.resumption import UNKNOWN_CODES
 from appliance.simulator.model.turn import TranscriptTiming
-from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, VoiceActivity
+from appliance.simulator.options import DEFAULT_API_KEY, Hearing, SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import load, shipped
 from appliance.simulator.server import Simulator
+from appliance.voice.fallback import FallbackVoiceDetector
+from appliance.voice.models import load as load_voice
+from appliance.voice.ports import VoiceDetector
+from appliance.voice.silero import SileroVoiceDetector
 
 _SECONDS: Final = float_between(0, 3600)
 
@@ -92,6 +96,12 @@ def parser() -> argparse.ArgumentParser:
         help="whether to report when the person begins and stops speaking; default: as the model does",
     )
     parser.add_argument(
+        "--hear",
+        choices=[one.value for one in Hearing],
+        default=Hearing.LOUDNESS.value,
+        help="what is taken for the person's speech: any sound that is loud enough, or voices; default: %(default)s",
+    )
+    parser.add_argument(
         "--transcripts",
         choices=[one.value for one in TranscriptTiming],
         default=TranscriptTiming.PROMPT.value,
@@ -149,6 +159,7 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
         link_delay_s=chosen.link_delay,
         thinking_s=chosen.thinking,
         voice_activity=VoiceActivity(chosen.voice_activity),
+        voice_detector=_load_voice_detector() if Hearing(chosen.hear) is Hearing.VOICES else None,
         transcripts=TranscriptTiming(chosen.transcripts),
         replies=tuple(Reply(path) for path in chosen.reply) if chosen.reply else DEFAULT_SCRIPT,
         scenarios=tuple(load(name) for name in chosen.scenario),
@@ -156,6 +167,16 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
         global_lock=GlobalLock(chosen.global_lock),
         unknown_handle_code=chosen.unknown_handle,
     )
+
+
+def _load_voice_detector() -> Callable[[], VoiceDetector]:
+    """Return what makes a detector for each session; the slow part of it is done here."""
+
+    def make() -> VoiceDetector:
+        return FallbackVoiceDetector(lambda: SileroVoiceDetector(load_voice()))
+
+    make()
+    return make
 
 
 def _address(text: str) -> str:

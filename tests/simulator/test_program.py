@@ -18,6 +18,7 @@ from appliance.simulator.model.replies import Reply
 from appliance.simulator.model.replies import load as load_reply
 from appliance.simulator.program import options_from, parser
 from appliance.simulator.scenario.file import load, shipped
+from appliance.units import SampleIndex
 
 pytestmark = pytest.mark.realtime
 
@@ -126,6 +127,13 @@ def test_whoever_has_seen_enough_of_the_list_disturbs_nobody():
         listing.stdout.close()
         assert listing.stderr.read() == b""
     assert listing.returncode == 0
+
+
+def test_a_service_may_hear_voices():
+    assert options_from(parser().parse_args([])).voice_detector is None
+    make = options_from(parser().parse_args(["--hear", "voices"])).voice_detector
+    assert make is not None
+    assert not make().feed(SampleIndex(0), np.zeros(100, np.int16))
 
 
 def test_scenarios_and_their_scale_come_from_the_command_line(tmp_path: Path):
