@@ -153,8 +153,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Step back for the tests that play as soon as this worker has none of them left."""
-    if "PYTEST_XDIST_WORKER" in os.environ and _kind(item) is not _Kind.PLAYS and not os.nice(0):
+    """Step back for the tests that play or wait as soon as this worker computes."""
+    if "PYTEST_XDIST_WORKER" in os.environ and _kind(item) is _Kind.COMPUTES and not os.nice(0):
         os.nice(10)
 
 

@@ -50,7 +50,7 @@ def test_a_picture_is_written(tmp_path: Path, seconds: int):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("seconds", [0, 4])
+@pytest.mark.parametrize("seconds", [pytest.param(0, marks=pytest.mark.slow), 4])
 def test_a_picture_of_a_room_is_written(tmp_path: Path, seconds: int):
     lanes = RoomLanes(
         microphone=picture(seconds).microphone,

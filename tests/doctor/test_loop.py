@@ -42,7 +42,12 @@ def heard_in(options: RoomOptions) -> LoopMeasurement:
     return analysed(LoopRecording(sound(), np.concatenate(captured)), "mic", "speaker")
 
 
-@pytest.mark.parametrize(("delay_s", "ppm"), [(0.12, 0.0), (0.0, 100.0), (0.6, -150.0)])
+def rare(*values: tuple[object, ...]) -> list[object]:
+    """Return parameters of the slow run."""
+    return [pytest.param(*value, marks=pytest.mark.slow) for value in values]
+
+
+@pytest.mark.parametrize(("delay_s", "ppm"), [(0.6, -150.0), *rare((0.12, 0.0), (0.0, 100.0))])
 def test_delay_and_drift_are_found_and_the_echo_can_be_taken_away(delay_s: float, ppm: float):
     measured = heard_in(RoomOptions(delay_s=delay_s, ppm=ppm))
     assert measured.delay_s == pytest.approx(delay_s + 0.3 / 343, abs=0.001)
@@ -51,7 +56,7 @@ def test_delay_and_drift_are_found_and_the_echo_can_be_taken_away(delay_s: float
     assert measured.noise_dbfs == pytest.approx(-65, abs=1)
 
 
-@pytest.mark.parametrize("louder_db", [-12.0, 6.0])
+@pytest.mark.parametrize("louder_db", [-12.0, *rare((6.0,))])
 def test_the_gain_of_the_echo_is_measured_and_its_relation_to_speech_follows(louder_db: float):
     before = heard_in(RoomOptions())
     measured = heard_in(RoomOptions(echo_dbfs=RoomOptions().echo_dbfs + louder_db))
@@ -63,10 +68,12 @@ def test_the_gain_of_the_echo_is_measured_and_its_relation_to_speech_follows(lou
     ("options", "least_m", "most_m"),
     [
         (RoomOptions(), 2, 4),
-        (RoomOptions(echo_dbfs=-36, speaker_m=1.0), FARTHEST_M, FARTHEST_M),
-        (RoomOptions(echo_dbfs=-14, speaker_m=0.1), 0, 0.5),
+        *rare(
+            (RoomOptions(echo_dbfs=-36, speaker_m=1.0), FARTHEST_M, FARTHEST_M),
+            (RoomOptions(echo_dbfs=-14, speaker_m=0.1), 0, 0.5),
+        ),
         (RoomOptions(clips_at=0.02, echo_dbfs=-10), 0, 1),
-        (RoomOptions(noise_dbfs=-42), 0.5, 2),
+        *rare((RoomOptions(noise_dbfs=-42), 0.5, 2)),
         (RoomOptions(noise_dbfs=-30), 0, 0),
         (RoomOptions(echo_dbfs=-100), FARTHEST_M, FARTHEST_M),
     ],

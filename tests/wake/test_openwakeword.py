@@ -217,7 +217,8 @@ def test_a_search_does_not_disturb_the_stream():
 
 
 @pytest.mark.recordings
-@pytest.mark.parametrize("after", [0.1, pytest.param(0.8, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.1, 0.8])
 def test_words_of_people_are_found_in_a_reply_and_none_in_ordinary_speech(recordings, after):
     engine = engine_for("alexa")
     words = [recording(file) for file in sorted((recordings / "wake" / "alexa").glob("*.wav"))[::12]]

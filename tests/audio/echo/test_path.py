@@ -119,7 +119,9 @@ def test_samples_keep_their_index_and_their_time():
     assert np.array_equal(linear, pcm(speech)[: len(linear)])
 
 
-@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.3, 0.6])
+@pytest.mark.parametrize(
+    "delay_s", [0.0, pytest.param(0.05, marks=pytest.mark.slow), pytest.param(0.3, marks=pytest.mark.slow), 0.6]
+)
 def test_a_delay_that_the_card_does_not_know_of_is_found_within_seconds(delay_s: float):
     sound = played(6.0, REPLY.rate_hz)
     captured = at_the_microphone(sound, delay_s)
@@ -129,7 +131,7 @@ def test_a_delay_that_the_card_does_not_know_of_is_found_within_seconds(delay_s:
     assert path.status.delay_s == pytest.approx(delay_s + 0.001, abs=0.004)
 
 
-@pytest.mark.parametrize(("ppm", "jitter_s"), [(100.0, 0.0002), (-250.0, 0.001)])
+@pytest.mark.parametrize(("ppm", "jitter_s"), [pytest.param(100.0, 0.0002, marks=pytest.mark.slow), (-250.0, 0.001)])
 def test_clocks_that_drift_apart_are_followed_through_the_jitter_of_their_times(ppm: float, jitter_s: float):
     sound = played(24.0, REPLY.rate_hz)
     places = np.arange(len(sound)) * (1 + ppm * 1e-6)
@@ -141,7 +143,7 @@ def test_clocks_that_drift_apart_are_followed_through_the_jitter_of_their_times(
     assert path.status.ppm == pytest.approx(ppm, abs=15)
 
 
-@pytest.mark.parametrize("jump_s", [0.06, -0.06, 0.25])
+@pytest.mark.parametrize("jump_s", [-0.06, 0.25, pytest.param(0.06, marks=pytest.mark.slow)])
 def test_a_delay_that_jumps_is_followed_with_what_was_learnt(jump_s: float):
     sound = played(14.0, REPLY.rate_hz)
     before, after = at_the_microphone(sound, 0.1), at_the_microphone(sound, 0.1 + jump_s)
