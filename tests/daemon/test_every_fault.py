@@ -195,8 +195,8 @@ def check(scenario: Scenario, diary: Diary) -> None:
 
 
 LIKE_ANOTHER = {
-    *("close_1001", "close_1008", "close_1012", "close_1013", "close_4000"),
-    *("http_401", "http_403", "http_503", "token_spent"),
+    *("close_1001", "close_1007", "close_1008", "close_1012", "close_1013", "close_4000", "close_in_tool_call"),
+    *("http_401", "http_403", "http_503", "token_spent", "large_message"),
 }
 """Faults of which a household notices the same as of another one that every run tries."""
 
@@ -240,7 +240,11 @@ RESUMED = {
 
 
 @pytest.mark.parametrize(
-    "name", ["healthy", "drop_while_idle", "drop_while_speaking", "drop_mid_reply", "go_away", "handles_forgotten"]
+    "name",
+    [
+        *("healthy", "drop_mid_reply", "handles_forgotten"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("drop_while_idle", "drop_while_speaking", "go_away")),
+    ],
 )
 async def test_a_model_that_sends_handles_unasked_and_often_is_talked_with_as_any_other(name: str):
     telling = Telling(VoiceActivity.UNSENT)

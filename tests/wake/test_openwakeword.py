@@ -198,7 +198,7 @@ def a_reply_with(word: Pcm, after: float) -> Pcm:
 
 
 @needs_espeak
-@pytest.mark.parametrize("after", [0.1, 0.35, 0.8])
+@pytest.mark.parametrize("after", [0.1, pytest.param(0.35, marks=pytest.mark.slow), 0.8])
 def test_a_word_is_found_in_what_the_appliance_has_said_up_to_a_second_ago(after):
     engine = engine_for(RHASSPY)
     assert engine.contains(a_reply_with(spoken("hey rhasspy", "en-gb"), after))
