@@ -62,8 +62,17 @@ class RoomLoop:
         self._microphone, self._speaker, self._person = card.microphone, card.speaker, person
         self._layout = AudioFormat(Hz(card.speaker.rate_hz))
         echo_dbfs = _echo_dbfs(distance_m)
-        options = RoomOptions(speaker_m=distance_m, speaker=self._layout, ppm=PPM, delay_s=DELAY_S, echo_dbfs=echo_dbfs)
-        self._room = Room(options)
+        self._room = Room(
+            RoomOptions(
+                acoustics=FURNISHED,
+                speaker_m=distance_m,
+                person_m=PERSON_M,
+                speaker=self._layout,
+                ppm=PPM,
+                delay_s=DELAY_S,
+                echo_dbfs=echo_dbfs,
+            )
+        )
         self._over_echo_db = PERSON_DBFS - echo_dbfs
         card.speaker.drift(PPM)
         self._captured_from = card.microphone.now
