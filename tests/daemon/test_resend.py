@@ -99,13 +99,13 @@ async def check(drop: Drop) -> None:
     assert found.duplicated <= UPLINK.frames(CATCH_UP_SPEED * MARGIN_S + LONGEST_CHUNK_MS / 1000), drop
 
 
-@pytest.mark.parametrize("at_s", [0.1, 0.6, 2.4])
+@pytest.mark.parametrize("at_s", [0.1, pytest.param(0.6, marks=pytest.mark.slow), 2.4])
 async def test_what_was_said_since_the_last_handle_is_sent_again_though_all_of_it_was_read(at_s: float):
     found = await fate(Drop(at_s))
     assert found.lost == found.duplicated == 0
 
 
-@pytest.mark.parametrize("relay_s", [0.05, 0.2])
+@pytest.mark.parametrize("relay_s", [pytest.param(0.05, marks=pytest.mark.slow), 0.2])
 async def test_a_relay_that_acknowledges_at_once_is_not_the_session(relay_s: float):
     await check(Drop(2.4, (), relay_s))
     await check(Drop(2.4, (1.0,), relay_s))
