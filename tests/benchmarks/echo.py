@@ -5,6 +5,7 @@ count from the first sound of the person at the microphone to the sample that th
 of an hour; with ``ECHO_BENCH=quick`` a third of it, with fewer answers and no reference arrangements.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -41,7 +42,7 @@ def measure(progress: Callable[[str], None]) -> list[Figure]:
     scenes = _scenes(quick=os.environ.get("ECHO_BENCH") == "quick")
     progress("the echo path alone")
     figures = _path_alone()
-    with ProcessPoolExecutor(AT_ONCE) as pool:
+    with ProcessPoolExecutor(AT_ONCE, initializer=logging.disable, initargs=(logging.CRITICAL,)) as pool:
         outcomes = []
         for number, outcome in enumerate(pool.map(play, scenes), 1):
             outcomes.append(outcome)

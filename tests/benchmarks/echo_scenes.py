@@ -1,6 +1,5 @@
 """Scenes of `scripts/bench echo`: a room, a way to deal with the echo, and people who speak over answers or do not."""
 
-import logging
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final
@@ -114,7 +113,6 @@ def voice_detector() -> VoiceDetector:
 
 def play(scene: Scene) -> Outcome:
     """Play one scene through, in virtual time."""
-    logging.disable(logging.CRITICAL)
     return run_virtual(lambda: _play(scene))
 
 

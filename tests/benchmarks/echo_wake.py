@@ -1,7 +1,6 @@
 """The wake word beside a loudspeaker: said by people over an answer, and by the appliance itself."""
 
 import asyncio
-import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -84,7 +83,6 @@ class Alone:
 
 def left_alone(delay_s: float, level_db: float) -> Alone:
     """Ask one question, to which the answer has the wake word in it; nobody speaks again."""
-    logging.disable(logging.CRITICAL)
     return run_virtual(lambda: _left_alone(delay_s, level_db))
 
 

@@ -22,7 +22,7 @@ from appliance.units import UPLINK, AudioFormat, Pcm, SampleIndex, Seconds
 
 EARLY_S: Final = 0.01
 """The reference is given so much before its echo."""
-ECHO_LEFT: Final = 0.15
+ECHO_LEFT: Final = 0.1
 """Share of the echo's amplitude that the suppressor is given to find. Behind a canceller that keeps learning it sees an
 echo path that never stays as it is, and lets some of it through: two dozen sounds like speech in a minute and a half of
 replies with nothing left, none with this, and a person 12 dB below the echo is heard as often. Until the canceller has

@@ -1,7 +1,7 @@
 """Impulse responses of rooms: a direct path and a diffuse tail that decays. Pure, and the same for the same seed.
 
 Source: Polack's statistical model of reverberation (1988); direct and diffuse sound are equally loud at the critical
-distance, 0.057 * sqrt(V / RT60) (Kuttruff, Room Acoustics).
+distance, 0.057 * sqrt(Q * V / RT60) (Kuttruff, Room Acoustics); Q of a person who faces the microphone is about 2.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,9 @@ Response = npt.NDArray[np.float64]
 class Acoustics:
     """Size and reverberation of a room; by default, of a living room."""
 
-    volume_m3: float = 40.0
+    volume_m3: float = 50.0
+    directivity: float = 2.0
+    """Of the sources: how much more power they send towards the microphone than on average."""
     rt60_s: float = 0.45
     """Reverberation time: how long sound takes to decay by 60 dB."""
 
@@ -36,7 +38,7 @@ class Acoustics:
         noise = np.random.default_rng(seed).standard_normal(taps)
         tail = noise * 10 ** (-3 * np.arange(taps) / UPLINK.rate_hz / self.rt60_s)
         tail[: direct + 1] = 0  # nothing is faster than the direct sound
-        critical_m = 0.057 * np.sqrt(self.volume_m3 / self.rt60_s)
+        critical_m = 0.057 * np.sqrt(self.directivity * self.volume_m3 / self.rt60_s)
         tail *= 1 / critical_m / np.sqrt(np.sum(tail**2))
         tail[direct] = 1 / distance_m
         return tail
