@@ -249,6 +249,7 @@ class Playback:
         self._mixer = self.alive_at = None
         self._position.forget_unheard(now)
         self._next = self._first_unheard()
+        self._rises_at = -_RISE  # what was not heard may begin before the place of the rise
         self._starting = [
             reply for reply in self._starting if reply.audible_at is not None or reply in self._unfinished()
         ]

@@ -145,6 +145,8 @@ class WorkerSupervisor:
         """The newest of the running worker."""
         self.echo: EchoStatus | None = None
         """State of the running worker's echo canceller; None: it has none."""
+        self._newest_echo: EchoStatus | None = None
+        """The status that came since the newest heartbeat: after a failure, none does."""
         self.workers = 0
         """Workers started so far."""
         self.microphone = WorkerMicrophone(self._cards[Direction.INPUT])
@@ -236,7 +238,7 @@ class WorkerSupervisor:
             case PlayedPeriod():
                 self.speaker.played(report)
             case EchoStatus():
-                self.echo = report
+                self.echo = self._newest_echo = report
             case Heartbeat():
                 self.speaker.heartbeat()
                 self._take_heartbeat(report)
@@ -256,6 +258,7 @@ class WorkerSupervisor:
         if self._started_at is None:
             self._started_at = now
         self.heartbeat = heartbeat
+        self.echo, self._newest_echo = self._newest_echo, None
         lost, unsent, failures = losses = heartbeat.lost, heartbeat.unsent, heartbeat.failures
         if any(map(gt, losses, self._logged)) and now >= self._logged_at + LOSS_LOG_S:
             self._logged, self._logged_at = losses, now

@@ -202,3 +202,21 @@ async def test_the_end_of_a_reply_may_come_in_the_pause_and_more_of_it_too():
         await asyncio.sleep(4.0)
     assert runs(speaker.heard)[-1][-1] == whole[-1]
     assert [epoch for epoch, _ in log.drained] == [OLD]
+
+
+async def test_a_speaker_lost_after_a_pause_repeats_what_was_not_heard_as_it_is():
+    playback, first, second = Playback(extra_delay_s=1.0), TimedSpeaker(), TimedSpeaker()
+    async with running(playback, first):
+        await playback.write(OLD, level(RATE * 3))
+        await asyncio.sleep(1.5)
+        playback.pause()
+        await asyncio.sleep(0.1)
+        playback.resume()
+        await asyncio.sleep(0.2)
+        playback.disconnect()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(second.run(playback))
+            await asyncio.sleep(0.5)
+            task.cancel()
+    assert second.heard.any()
+    assert second.heard.min() >= 0

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.audio.worker.messages import WorkerConfig
+from appliance.audio.echo.status import EchoStatus
+from appliance.audio.worker.messages import Heartbeat, WorkerConfig
 from appliance.audio.worker.supervisor import WorkerSupervisor
 from tests.support.audio_engine import household
 
@@ -81,3 +82,12 @@ async def test_an_engine_that_is_stopped_leaves_no_worker():
         await house.until(lambda: house.engine.microphone.ready)
         result = house.engine.pid
     assert not Path(f"/proc/{result}").exists()
+
+
+async def test_a_canceller_that_is_no_longer_reported_has_failed():
+    supervisor = WorkerSupervisor(WorkerConfig(None, None))
+    for report in (EchoStatus(), Heartbeat()):
+        supervisor._take(report)
+        assert supervisor.echo == EchoStatus()
+    supervisor._take(Heartbeat())
+    assert supervisor.echo is None
