@@ -93,6 +93,11 @@ class EchoPath:
     def _ppm(self) -> float:
         return self._speaker_clock.ppm - self._microphone_clock.ppm
 
+    @property
+    def held(self) -> int:
+        """Samples captured and not returned yet: of an unfinished block, and in the suppressor."""
+        return len(self._waiting) + int(np.count_nonzero(self._delayed_indices != _NOTHING))
+
     def played(self, samples: Pcm, audible_at: Seconds) -> None:
         """Take everything that is played, silence included, in order; never blocks.
 

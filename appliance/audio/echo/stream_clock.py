@@ -23,6 +23,8 @@ IN_A_ROW: Final = 8
 _JITTER_S: Final = 1e-4
 _DRIFT: Final = 1e-4
 """Standard deviation of the drift of cards: 100 ppm."""
+MAX_DRIFT: Final = 3e-4
+"""Largest drift that is believed: 300 ppm."""
 _DRIFT_NOISE: Final = 1e-14
 """Variance that the drift gains in a second, with temperature: 6 ppm in an hour."""
 
@@ -101,7 +103,7 @@ class StreamClock:
         expected = offset + self._jitter + (_SPREAD * spread_s) ** 2
         by_offset, by_drift = offset / expected, both / expected
         self._at += by_offset * residual
-        self._drift -= by_drift * residual
+        self._drift = max(-MAX_DRIFT, min(MAX_DRIFT, self._drift - by_drift * residual))
         self._variance = [offset * (1 - by_offset), both * (1 - by_offset), drift - by_drift * both]
         for_jitter = min(residual**2, JUMP_S**2)
         self._jitter = max((_JITTER_S / 4) ** 2, self._jitter + 0.05 * (for_jitter - self._jitter))

@@ -31,9 +31,9 @@ class EchoThread:
         self._path: EchoPath | None = None
         self._blocks: SimpleQueue[Block | None] = SimpleQueue()
         self.lost = 0
-        """Samples dropped because too many were waiting."""
+        """Samples dropped because too many were waiting, or because the canceller held them when it failed."""
         self.failures = 0
-        """Blocks passed on as they were because of an exception; nothing is taken away from then on."""
+        """Exceptions; after one, blocks are passed on as they are."""
         self._thread = threading.Thread(target=self._run, name="echo", daemon=True)
         self._thread.start()
 
@@ -70,15 +70,25 @@ class EchoThread:
         set_real_time(PRIORITY)
         while (taken := self._blocks.get()) is not None:
             for block in self._without_echo(taken):
-                self._deliver(block)
+                self._try_to_deliver(block)
+
+    def _try_to_deliver(self, block: Block) -> None:
+        try:
+            self._deliver(block)
+        except Exception as error:  # noqa: BLE001  the root of a thread: the blocks after this one go on
+            self.failures += 1
+            self.lost += len(block.samples)
+            _say(f"a block of the microphone cannot be delivered: {error!r}")
 
     def _without_echo(self, block: Block) -> list[Block]:
         if self._path is None or self.failures:
             return [block]
+        held = self._path.held
         try:
             return self._path.captured(block)
         except Exception as error:  # noqa: BLE001  the root of a thread: the microphone goes on without
             self.failures += 1
+            self.lost += held
             _say(f"the echo canceller has failed: {error!r}")
             return [block]
 

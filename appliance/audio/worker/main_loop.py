@@ -328,7 +328,7 @@ class Worker:
             overflows=microphone.xruns if microphone else 0,
             underflows=speaker.xruns if speaker else 0,
             underruns=mixer.counts.underruns if mixer else 0,
-            failures=sum(stream.failures for stream in streams.values()),
+            failures=sum(stream.failures for stream in streams.values()) + (self._echo.failures if self._echo else 0),
             microphone_ppm=converter.ppm if converter else 0.0,
             speaker_ppm=speaker.clock.ppm if speaker else 0.0,
             prebuffer_s=mixer.counts.prebuffer_s if mixer else 0.0,

@@ -18,6 +18,7 @@ from appliance import log
 from appliance.audio.cards.devices import Direction
 from appliance.audio.echo.status import EchoStatus
 from appliance.audio.ports import Block, PlaybackSink, PlayedPeriod
+from appliance.audio.worker.card_status import CardStatus
 from appliance.audio.worker.messages import (
     Complete,
     Duck,
@@ -49,10 +50,6 @@ ORDINARY_REPORT_TIMEOUT_S: Final = 1.0
 STARTUP_TIMEOUT_S: Final = 20.0
 """Longest time until its first report: after a cold start, a small Pi reads it slowly from the memory card."""
 CHECK_S: Final = 0.05
-CARD_TIMEOUT_S: Final = 2.0
-"""A card that has run, and is neither opened nor refused for this long, has failed."""
-FIRST_CARD_TIMEOUT_S: Final = 8.0
-"""The same for one that has not run yet: the first worker may be slow to start."""
 STABLE_S: Final = 5.0
 """A worker that ran this long is replaced at once when it ends."""
 LOSS_LOG_S: Final = 60.0
@@ -64,70 +61,6 @@ MAX_PAUSE_S: Final = 10.0
 NO_LOSSES: Final = (0, 0, 0)
 
 
-class _CardStatus:
-    """Last known status of one direction's card."""
-
-    def __init__(self, direction: Direction) -> None:
-        self._direction = direction
-        self._changed = asyncio.Event()
-        self._is_fault_raised = False
-        self._timeout_s = FIRST_CARD_TIMEOUT_S
-        self.running: Opened | None = None
-        self.refusal: str | None = None
-
-    def open(self, opened: Opened) -> None:
-        """Note that it runs."""
-        self.running, self.refusal, self._is_fault_raised = opened, None, False
-        self._timeout_s = CARD_TIMEOUT_S
-        self._changed.set()
-
-    def refuse(self, text: str) -> None:
-        """Note that it cannot be opened now."""
-        self.running, self.refusal = None, text
-        self._changed.set()
-
-    def lose(self) -> None:
-        """Note that it has stopped; another worker may open it again."""
-        self.running, self.refusal = None, None
-        self._changed.set()
-
-    async def opened(self) -> Opened:
-        """Wait until it runs; raise the direction's error where it cannot."""
-        while self.running is None:
-            self._changed.clear()
-            if self.refusal is not None:
-                self._fail(self.refusal)
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    await self._changed.wait()
-            except TimeoutError:
-                self._fail(self._timeout_text())
-        return self.running
-
-    async def failed(self) -> None:
-        """Wait while the card runs, or comes back soon; raise the direction's error once each time that it fails.
-
-        Called again after that, it waits for the card's return and for the next failure.
-        """
-        while True:
-            self._changed.clear()
-            unknown = self.running is None and self.refusal is None
-            if self.refusal is not None and not self._is_fault_raised:
-                self._fail(self.refusal)
-            try:
-                async with asyncio.timeout(self._timeout_s if unknown and not self._is_fault_raised else None):
-                    await self._changed.wait()
-            except TimeoutError:
-                self._fail(self._timeout_text())
-
-    def _timeout_text(self) -> str:
-        return f"the {self._direction.noun} has not started: see the journal"
-
-    def _fail(self, text: str) -> None:
-        self._is_fault_raised = True
-        raise self._direction.error(text)
-
-
 class WorkerSupervisor:
     """Both cards, through a worker process; `run` keeps it running."""
 
@@ -135,7 +68,7 @@ class WorkerSupervisor:
         self._config = config
         self._command = tuple(command)
         self._process: WorkerProcess | None = None
-        self._cards = {direction: _CardStatus(direction) for direction in Direction}
+        self._cards = {direction: CardStatus(direction) for direction in Direction}
         self._started_at: float | None = None
         """When the running worker sent its first heartbeat."""
         self._logged, self._logged_at = NO_LOSSES, -inf
@@ -191,7 +124,8 @@ class WorkerSupervisor:
 
     async def _serve(self) -> int | None:
         """Run one worker to its end; return its exit code."""
-        self._started_at, self._is_real_time, self._logged, self.echo = None, False, NO_LOSSES, None
+        self._started_at, self._is_real_time, self._logged = None, False, NO_LOSSES
+        self.echo = self._newest_echo = None
         self.workers += 1
         process = start(self._command, self._config.document(), self._take)
         self._process = process
@@ -284,7 +218,7 @@ class WorkerSupervisor:
 class WorkerMicrophone:
     """Implements `ports.Microphone`; indices keep in step with time across workers."""
 
-    def __init__(self, card: _CardStatus) -> None:
+    def __init__(self, card: CardStatus) -> None:
         self._card = card
         self._on_block: Callable[[Block], None] | None = None
         self._base = 0
@@ -328,7 +262,7 @@ class WorkerMicrophone:
 class WorkerSpeaker:
     """Implements `ports.Speaker`, and `ports.Mixer` for the running worker."""
 
-    def __init__(self, card: _CardStatus, send: Callable[[Order], None], replace_worker: Callable[[], None]) -> None:
+    def __init__(self, card: CardStatus, send: Callable[[Order], None], replace_worker: Callable[[], None]) -> None:
         self._card = card
         self._send = send
         self._replace_worker = replace_worker

@@ -95,6 +95,37 @@ def test_after_a_failure_the_microphone_goes_on_with_its_echo(started: Started, 
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_what_the_canceller_holds_when_it_fails_is_counted_as_lost():
+    delivered, suppressor = Delivered(), Suppressor()
+    suppressor.delay = 224
+    echo = EchoThread(suppressor, delivered.blocks.append)
+    echo.tapped(pull, Hz(24_000))
+    for number in range(5):
+        echo.put(block(number, Suppressor.POISON if number == 4 else 100))
+    delivered.until(5 * 320 - 224)
+    echo.close()
+    assert echo.lost == 224
+    assert delivered.blocks[-1].start == 4 * 320
+    assert sum(len(one.samples) for one in delivered.blocks) == 5 * 320 - 224
+
+
+def test_a_block_that_cannot_be_delivered_does_not_stop_the_others(capsys: pytest.CaptureFixture[str]):
+    delivered = Delivered()
+
+    def deliver(one: Block) -> None:
+        if one.start == 320:
+            raise ValueError("a bug")
+        delivered.blocks.append(one)
+
+    echo = EchoThread(Suppressor(), deliver)
+    for number in range(3):
+        echo.put(block(number))
+    assert [one.start for one in delivered.until(640)] == [0, 640]
+    echo.close()
+    assert (echo.failures, echo.lost) == (1, 320)
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_blocks_that_find_no_room_are_counted_and_never_waited_for(started: Started):
     echo, delivered, suppressor = started
     echo.tapped(pull, Hz(24_000))
