@@ -27,8 +27,8 @@ class VoiceActivity(Enum):
     UNSENT = "unsent"
 
 
-class Hearing(Enum):
-    """What the service takes for the person's speech."""
+class SpeechDetection(Enum):
+    """How the service finds the person's speech."""
 
     LOUDNESS = "loudness"
     VOICES = "voices"

@@ -26,7 +26,7 @@ from appliance.simulator.contract.locks import GlobalLock
 from appliance.simulator.model.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.model.resumption import UNKNOWN_CODES
 from appliance.simulator.model.turn import TranscriptTiming
-from appliance.simulator.options import DEFAULT_API_KEY, Hearing, SimulatorOptions, VoiceActivity
+from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, SpeechDetection, VoiceActivity
 from appliance.simulator.scenario.file import load, shipped
 from appliance.simulator.server import Simulator
 from appliance.voice.fallback import FallbackVoiceDetector
@@ -97,8 +97,8 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--hear",
-        choices=[one.value for one in Hearing],
-        default=Hearing.LOUDNESS.value,
+        choices=[one.value for one in SpeechDetection],
+        default=SpeechDetection.LOUDNESS.value,
         help="what is taken for the person's speech: any sound that is loud enough, or voices; default: %(default)s",
     )
     parser.add_argument(
@@ -159,7 +159,7 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
         link_delay_s=chosen.link_delay,
         thinking_s=chosen.thinking,
         voice_activity=VoiceActivity(chosen.voice_activity),
-        voice_detector=_load_voice_detector() if Hearing(chosen.hear) is Hearing.VOICES else None,
+        voice_detector=_load_voice_detector() if SpeechDetection(chosen.hear) is SpeechDetection.VOICES else None,
         transcripts=TranscriptTiming(chosen.transcripts),
         replies=tuple(Reply(path) for path in chosen.reply) if chosen.reply else DEFAULT_SCRIPT,
         scenarios=tuple(load(name) for name in chosen.scenario),
