@@ -58,6 +58,18 @@ def package_folder() -> Path:
     return Path(spec.submodule_search_locations[0], "resources", "models")
 
 
+def has_file(path: Path) -> bool:
+    """Return whether a file is there.
+
+    Raises:
+        LocalModelError: Its folder cannot be read. (`Path.is_file` raises PermissionError before Python 3.14.)
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise LocalModelError(f"cannot read {path}: {error.strerror}") from error
+
+
 def read_graph(path: Path, sha256: str | None = None) -> Graph:
     """Read a graph and the weights beside it.
 
@@ -85,7 +97,7 @@ def _kept_elsewhere(content: bytes) -> Iterator[str]:
 def _weights(graph: Path, name: str) -> bytes:
     """Return a file beside a graph, verified."""
     path = graph.with_name(name) if Path(name).name == name else None
-    if path is None or not path.is_file():
+    if path is None or not has_file(path):
         raise LocalModelError(f"{graph} keeps its weights in {name}: put that file beside it, with its digest")
     content = _read(path)
     _verify(path, content, None, _digest_file(graph))
@@ -121,7 +133,7 @@ def _digest_file(path: Path) -> Path:
 
 def _expected_digest(path: Path, files: Sequence[Path]) -> str:
     remedy = f"sha256sum {path} > {files[0]}"
-    there = [file for file in files if file.is_file()]
+    there = [file for file in files if has_file(file)]
     if not there:
         raise LocalModelError(f"{path} has no digest beside it: run {remedy}")
     for file in there:

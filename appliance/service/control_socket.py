@@ -89,11 +89,13 @@ class ControlSocket:
             self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(TimeoutError, OSError):
-            async with asyncio.timeout(TIMEOUT_S):
-                writer.write(self._respond(await _read(reader)).model_dump_json().encode())
-                await writer.drain()
-        writer.close()
+        try:
+            with suppress(TimeoutError, OSError):
+                async with asyncio.timeout(TIMEOUT_S):
+                    writer.write(self._respond(await _read(reader)).model_dump_json().encode())
+                    await writer.drain()
+        finally:
+            writer.close()
 
     def _respond(self, content: bytes) -> ControlResponse:
         try:

@@ -15,6 +15,8 @@ _STEP_DB: Final = 2.0
 """So much louder, the odds are e times as great."""
 _RISE_DB: Final = 3.0 * WINDOW_S
 """Fastest rise of the noise level that is followed, 3 dB a second; a fall is followed at once."""
+_LEAST_NOISE_DBFS: Final = AT_LEAST_DBFS - ABOVE_NOISE_DB
+"""Lowest noise level that is taken note of: after digital silence, the room is not speech."""
 
 
 class LevelVoiceDetector:
@@ -34,6 +36,7 @@ class LevelVoiceDetector:
     def _probability(self, window: Pcm) -> float:
         level = rms_dbfs(window)
         self._noise = level if self._noise is None else min(level, self._noise + _RISE_DB)
+        self._noise = max(self._noise, _LEAST_NOISE_DBFS)
         return _logistic((level - max(self._noise + ABOVE_NOISE_DB, AT_LEAST_DBFS)) / _STEP_DB)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from appliance.onnx.graphs import OWN_FOLDER, SILERO, Graph, package_folder, read_graph
+from appliance.onnx.graphs import OWN_FOLDER, SILERO, Graph, has_file, package_folder, read_graph
 
 SHA256: Final = "a35ebf52fd3ce5f1469b2a36158dba761bc47b973ea3382b3186ca15b1f5af28"
 """Digest of version 4 in the wheel of openwakeword 0.5.1."""
@@ -16,4 +16,4 @@ def load(own_folder: Path = OWN_FOLDER) -> Graph:
         LocalModelError: It is missing or altered.
     """
     own = own_folder / SILERO
-    return read_graph(own) if own.is_file() else read_graph(package_folder() / SILERO, SHA256)
+    return read_graph(own) if has_file(own) else read_graph(package_folder() / SILERO, SHA256)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from appliance.errors import LocalModelError
-from appliance.onnx.graphs import OWN_FOLDER, SILERO, TFLITE, Graph, package_folder, read_graph
+from appliance.onnx.graphs import OWN_FOLDER, SILERO, TFLITE, Graph, has_file, package_folder, read_graph
 
 _MELSPECTROGRAM: Final = "melspectrogram.onnx"
 _EMBEDDING: Final = "embedding_model.onnx"
@@ -73,7 +73,7 @@ def _classifier(model: str, own_folder: Path) -> Path:
     known = known_models(own_folder)
     if model not in known:
         other = own_folder / f"{model}{TFLITE}"
-        if other.is_file():
+        if has_file(other):
             return other  # its error message says what to do
         likely = difflib.get_close_matches(model, known, n=1)
         meant = f"did you mean {likely[0]}? " if likely else ""
@@ -83,7 +83,7 @@ def _classifier(model: str, own_folder: Path) -> Path:
 
 def _find(file: str, own_folder: Path) -> Path:
     own = own_folder / file
-    return own if own.is_file() else package_folder() / file
+    return own if has_file(own) else package_folder() / file
 
 
 def _graph(path: Path) -> Graph:

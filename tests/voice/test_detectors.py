@@ -63,6 +63,12 @@ def test_a_noise_that_lasts_becomes_the_room():
     assert heard[-1] < 0.1
 
 
+def test_after_digital_silence_the_room_is_no_speech_for_long():
+    detector = LevelVoiceDetector()
+    feed(detector, np.zeros(UPLINK.frames(1.0), np.int16))
+    assert max(probabilities(detector, noise(6.0, -50), 16_000)[-30:]) < 0.5
+
+
 def test_the_room_is_remembered_over_a_gap():
     detector = LevelVoiceDetector()
     feed(detector, noise(1.0, -70))

@@ -14,6 +14,7 @@ from appliance.units import UPLINK, Pcm, SampleIndex
 from appliance.voice.models import load
 from appliance.voice.ports import WINDOW, VoiceDetector
 from appliance.voice.silero import SileroVoiceDetector
+from appliance.wake.models import load as load_word
 from tests.support import onnx_files
 
 DEMO = Path(__file__).parents[2] / "appliance" / "demo" / "recordings" / "scene_alexa.wav"
@@ -115,3 +116,14 @@ def test_what_is_no_voice_detector_is_refused(tmp_path: Path, save: Callable[[Pa
 
 def other_graph(folder: Path) -> Graph:
     return Graph(onnx_files.save(folder, "word").read_bytes())
+
+
+def test_a_folder_of_models_that_cannot_be_read_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(LocalModelError, match=r"cannot read .*silero_vad\.onnx: Permission denied"):
+        load(tmp_path)
+    with pytest.raises(LocalModelError, match=r"cannot read .*alexa_v0\.1\.onnx: Permission denied"):
+        load_word("alexa", tmp_path)
