@@ -25,7 +25,7 @@ class Observers:
     on_detection: Callable[[Detection], None] = _ignore
     on_scores: Callable[[list[Score]], None] = _ignore
     on_voice: Callable[[list[SpeechProbability]], None] = _ignore
-    """How sure the voice detector is that somebody speaks, while it runs."""
+    """The voice detector's probabilities of speech, while it runs."""
     on_error: Callable[[ApplianceError], None] = _ignore
     on_said: Callable[[Turn], None] = _ignore
     """The words of a turn after its end, if the service transcribes."""

@@ -98,7 +98,7 @@ class Overlap(Enum):
 
 
 class Yielding(Enum):
-    """How far a reply makes way for a person who may be speaking."""
+    """Degree to which a reply makes way for a person who may be speaking."""
 
     NONE = "none"
     DUCKED = "ducked"

@@ -20,7 +20,7 @@ PERSON: Final = "person.wav"
 SILENT_S: Final = 1.0
 """A shorter gap in an answer is a pause of it: a paused answer is played on after 0.7 s."""
 REACTION_S: Final = 1.5
-"""So long after the person's last word, an interruption is still due to it."""
+"""Longest time from the person's last word to an interruption that is still due to it."""
 _STEP_S: Final = 0.01
 _AUDIBLE: Final = 30
 """Amplitude of an answer that is not silent, of 32767; one that is ducked is louder."""
@@ -31,14 +31,14 @@ Span = tuple[Seconds, Seconds]
 
 @dataclass(frozen=True, slots=True)
 class RoomRecord:
-    """What `appliance.virtual_card` has written."""
+    """The record that `appliance.virtual_card` has written."""
 
     begun_at: Seconds
     """When the first sample of both signals was at its jack, by the computer's clock."""
     said: Sequence[Span]
     """When the person was heard."""
     asked: int
-    """How many of the first of these were questions, not said over an answer."""
+    """Number of the first of these that were questions, not said over an answer."""
     late: int
     """Microphone samples that may have been read before they were written: the machine was too busy."""
     microphone: Pcm

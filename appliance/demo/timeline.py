@@ -65,7 +65,7 @@ _GAINS_DB: Final = {Yielding.NONE: 0.0, Yielding.DUCKED: _DUCKED_DB, Yielding.PA
 
 @dataclass(frozen=True, slots=True)
 class RoomLanes:
-    """What a demo in a room adds to the picture."""
+    """Parts of the picture that only a demo in a room has."""
 
     microphone: Pcm
     """With echo, 16 kHz mono."""

@@ -51,7 +51,7 @@ _Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class LoopRecording:
-    """What was played, and what the microphone heard; both begin at the same time by the drivers' account."""
+    """The sound that was played, and the microphone's samples; both begin at the same time, as drivers report it."""
 
     played: Pcm
     """24 kHz mono, as the card got it; silence first, for a second or longer."""

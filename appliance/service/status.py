@@ -1,4 +1,4 @@
-"""How the running daemon stands, as `appliance status` shows it: sent over the control socket."""
+"""Status of the running daemon, as `appliance status` shows it: sent over the control socket."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -19,7 +19,7 @@ REMEDIES: Final[Mapping[Fault, str]] = MappingProxyType(
         Fault.LIGHT: "`sudo appliance doctor` tries its pins",
     }
 )
-"""What to do about each fault."""
+"""Remedy of each fault."""
 
 
 class _Part(BaseModel):
@@ -47,10 +47,10 @@ class SoundCardStatus(_Part):
 
 
 class EchoCancellationStatus(_Part):
-    """How well the appliance's own voice is taken out of the microphone's signal."""
+    """Cancellation of the appliance's own voice in the microphone's signal."""
 
     mode: str
-    """What cancels it: see `audio.echo.modes.Aec`."""
+    """Means of cancelling it: see `audio.echo.modes.Aec`."""
     cancelled: bool
     """Whether replies count as free of echo now, so that speech may interrupt them."""
     state: str | None = None
@@ -60,7 +60,7 @@ class EchoCancellationStatus(_Part):
     delay_s: float | None = None
     """Delay of the echo behind the time at which the speaker's card says that a sample is heard."""
     ppm: float | None = None
-    """How much faster than the microphone's the speaker's clock is, in parts in a million."""
+    """Drift of the speaker's clock against the microphone's, in parts in a million."""
 
 
 class DaemonStatus(_Part):

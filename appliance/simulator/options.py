@@ -28,7 +28,7 @@ class VoiceActivity(Enum):
 
 
 class SpeechDetection(Enum):
-    """How the service finds the person's speech."""
+    """Means by which the service finds the person's speech."""
 
     LOUDNESS = "loudness"
     VOICES = "voices"
@@ -67,7 +67,7 @@ class SimulatorOptions:
     """Reply audio is sent this many times faster than it plays."""
     voice_activity: VoiceActivity = VoiceActivity.BY_MODEL
     voice_detector: Callable[[], VoiceDetector] | None = None
-    """What each connection hears the person with; None: the person is whatever is louder than the noise."""
+    """Makes the voice detector of each connection; None: whatever is louder than the noise is the person."""
     transcripts: TranscriptTiming = TranscriptTiming.PROMPT
     """When the person's transcript comes, if the set-up asks for it."""
     replies: tuple[Reply, ...] = DEFAULT_SCRIPT

@@ -11,7 +11,7 @@ from appliance.units import UPLINK, Pcm, Seconds
 OPEN_FOR_S: Final = Seconds(2.0)
 """Seconds that the microphone must stay open before the person asks: a probe is shorter."""
 LISTENS_S: Final = Seconds(4.0)
-"""How long an answer sounds before the person speaks over it; no earcon is as long."""
+"""Time for which an answer sounds before the person speaks over it; no earcon is as long."""
 AGAIN_S: Final = Seconds(8.0)
 """After so long without an answer a question is asked again, from its begin on."""
 MOST_ASKED: Final = 3
@@ -65,7 +65,7 @@ class SimulatedPerson:
     def __init__(self, said: Sequence[Pcm], listens_s: Seconds = LISTENS_S) -> None:
         """``said`` holds samples, 16 kHz mono."""
         self.asked = 0
-        """How often the first thing was said."""
+        """Times that the question was asked."""
         self._question, self._left = list(said[:1]), [fluent(words) for words in said[1:]]
         self._listens_s = listens_s
         self._answered = False

@@ -18,9 +18,9 @@ from appliance.virtual_card.card import VirtualCard
 from appliance.virtual_card.person import SimulatedPerson
 
 DELAY_S: Final = 0.12
-"""How much later than the card says its speaker sounds."""
+"""Delay of the speaker beyond the card's account."""
 PPM: Final = 40.0
-"""How much faster than the microphone's the speaker's clock is, as with two ordinary crystals."""
+"""Drift of the speaker's clock against the microphone's, as with two ordinary crystals."""
 FURNISHED: Final = Acoustics(rt60_s=0.3)
 """A living room with carpets and curtains: where it echoes more, the voice of the recordings is no safe wake word."""
 PERSON_M: Final = 1.0
@@ -34,12 +34,12 @@ _STEP_S: Final = 0.005
 _PRIORITY: Final = 50
 """Below that of the threads that serve the card."""
 _RESAMPLING_S: Final = 0.002
-"""What is played so much after a block is needed to resample it."""
+"""Audio that is played after a block and is needed to resample it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpokenWords:
-    """What the person said at once."""
+    """The words that the person said first."""
 
     words: Pcm
     """16 kHz mono, as spoken."""
@@ -80,7 +80,7 @@ class RoomLoop:
 
     @property
     def asked(self) -> int:
-        """How many of the first words were questions, not spoken over an answer."""
+        """Number of the first words that were questions, not spoken over an answer."""
         return self._person.asked
 
     def run(self, ended: threading.Event) -> None:

@@ -12,7 +12,7 @@ ABOVE_NOISE_DB: Final = 15.0
 AT_LEAST_DBFS: Final = -55.0
 """Sound as loud as the greater of these two has the probability 0.5."""
 _STEP_DB: Final = 2.0
-"""So much louder, the odds are e times as great."""
+"""Increase in level that makes the odds e times as great."""
 _RISE_DB: Final = 3.0 * WINDOW_S
 """Fastest rise of the noise level that is followed, 3 dB a second; a fall is followed at once."""
 _LEAST_NOISE_DBFS: Final = AT_LEAST_DBFS - ABOVE_NOISE_DB

@@ -12,7 +12,7 @@ WINDOW_S: Final[Seconds] = UPLINK.duration(WINDOW)
 
 @dataclass(frozen=True, slots=True)
 class SpeechProbability:
-    """How sure a detector is that somebody speaks in one window."""
+    """Probability that somebody speaks in one window."""
 
     end_sample: SampleIndex
     """Index just after the last sample of the window."""

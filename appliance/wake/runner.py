@@ -28,7 +28,7 @@ QUEUE_SAMPLES: Final = UPLINK.frames(Seconds(2.0))
 LOG_S: Final = 60.0
 """Least time between two log lines about an engine that is too slow."""
 OWN_VOICE_S: Final = 2.5
-"""How much of what was played is searched for a word: the 1.3 s that an engine begins with, and an echo's delay."""
+"""Length of what was played that is searched for a word: the 1.3 s that an engine begins with, and an echo's delay."""
 
 
 class WakeWordRunner:

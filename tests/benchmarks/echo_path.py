@@ -19,7 +19,7 @@ _PERIOD: Final = REPLY.frames(_TICK_S)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Passed:
-    """What went through: mono samples at 16 kHz, aligned, and the processor time that it took."""
+    """The streams, mono samples at 16 kHz, aligned, and the processor time that they took."""
 
     captured: Pcm
     linear: Pcm

@@ -50,7 +50,7 @@ class Arrangement(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """So many answers in one room."""
+    """A number of answers in one room."""
 
     arrangement: Arrangement
     count: int
@@ -70,7 +70,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the answers of one scene."""
+    """Fate of the answers of one scene."""
 
     scene: Scene
     answers: list[Answer]

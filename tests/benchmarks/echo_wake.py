@@ -74,7 +74,7 @@ def detections(samples: Pcm) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Alone:
-    """What happened while nobody but the appliance spoke."""
+    """Events while nobody but the appliance spoke."""
 
     wakes: int
     answers: int

@@ -25,7 +25,7 @@ DUCKED, PAUSED, NONE = Yielding.DUCKED, Yielding.PAUSED, Yielding.NONE
 
 
 class Log:
-    """How far the answer yielded, one change after the other."""
+    """Changes of the answer's yielding, one after the other."""
 
     def __init__(self) -> None:
         self.yieldings: list[Yielding] = []

@@ -1,4 +1,4 @@
-"""What is said over an answer is sent only while the answer's echo is not sent with it."""
+"""Speech over an answer is sent only while the answer's echo is not sent with it."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -35,7 +35,7 @@ class Ear:
 
 @dataclass
 class Watched:
-    """What an ear in a home has heard, and what came of it."""
+    """Probabilities of speech that a home has measured, and the events that followed."""
 
     ear: Ear = field(default_factory=Ear)
     speech: int = 0

@@ -1,4 +1,4 @@
-"""How the daemon says that it stands."""
+"""The daemon's status, as it tells it."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What a recording of the loop says: in simulated rooms, with the sound that the doctor plays."""
+"""Findings from a recording of the loop: in simulated rooms, with the sound that the doctor plays."""
 
 from dataclasses import replace
 from functools import cache

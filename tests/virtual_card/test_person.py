@@ -13,7 +13,7 @@ FIRST, SECOND, THIRD = (np.full(UPLINK.frames(1.0), value, np.int16) for value i
 
 
 def after(person: SimulatedPerson, seconds: float, played: Pcm, *, is_open: bool = True) -> list[tuple[float, Pcm]]:
-    """What is said during so many seconds, and how long after their begin."""
+    """Return the words said during some seconds, and how long after their beginning."""
     heard = [person.feed(played, STEP_S, is_open=is_open) for _ in range(round(seconds / STEP_S))]
     return [(step * STEP_S, words) for step, words in enumerate(heard) if words is not None]
 

@@ -41,7 +41,7 @@ def samples(path: Path) -> tuple[int, Pcm]:
 
 
 def lag_s(later: Pcm, earlier: Pcm) -> float:
-    """How much later one is than the other, by their correlation."""
+    """Delay of one against the other, by their correlation."""
     size = len(later) + len(earlier)
     products = np.fft.rfft(later, size) * np.conj(np.fft.rfft(earlier, size))
     return UPLINK.duration(int(np.argmax(np.abs(np.fft.irfft(products, size)))))

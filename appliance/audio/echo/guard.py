@@ -55,7 +55,7 @@ class EchoGuard:
         self._buffer = buffer
         self._measured = measured
         self.recent = RecentlyPlayed()
-        """What was played."""
+        """The audio that was played."""
         self._captured_at: tuple[SampleIndex, Seconds] | None = None
         """The end of the newest block, and when it was captured."""
         self._estimate: _Estimate | None = None

@@ -21,7 +21,7 @@ class EchoHandling:
     aec: Aec = Aec.OFF
     """Resolved: not `Aec.AUTO`."""
     barge_in: BargeIn = BargeIn.WAKE_WORD
-    """What ``barge_in = "auto"`` means."""
+    """Meaning of ``barge_in = "auto"``."""
     reason: str = ""
     """Why it means that, in words."""
 

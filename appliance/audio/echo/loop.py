@@ -27,7 +27,7 @@ class LoopMeasurement:
     delay_s: float | None
     """Delay of the echo, against the times that both drivers report; None: the microphone does not hear the speaker."""
     ppm: float
-    """How much faster than the microphone's the speaker's clock is, in parts in a million; 0 if too little is known."""
+    """Drift of the speaker's clock against the microphone's, in parts in a million; 0 if too little is known."""
     echo_gain_db: float
     """Level at the microphone against the level played; 0 without an echo, as the next two are."""
     erle_db: float

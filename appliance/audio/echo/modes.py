@@ -10,7 +10,7 @@ SPEEX_LIBRARY: Final = "libspeexdsp.so.1"
 
 
 class Aec(Enum):
-    """How the echo of replies is taken away from the microphone's samples; the setting `aec`."""
+    """Means of taking the echo of replies out of the microphone's samples; the setting `aec`."""
 
     AUTO = "auto"
     """The first of the next three that this machine has."""

@@ -72,7 +72,7 @@ class EchoPath:
         self._position: float | None = None
         """Frame of the reference that the next samples begin with; None: to be found anew."""
         self._offset_s = 0.0
-        """How much later than the card says the reference is taken to be heard."""
+        """Delay of the speaker beyond the card's account, as the reference is placed."""
         self._lag_s: float | None = None
         """Lag of the echo behind the reference, measured: `EARLY_S` where the offset is right."""
         self._delay_s: Seconds | None = None

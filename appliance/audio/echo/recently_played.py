@@ -1,4 +1,4 @@
-"""What was played in the last seconds, by the time at which it was heard."""
+"""The audio played in the last seconds, by the time at which it was heard."""
 
 from typing import Final
 

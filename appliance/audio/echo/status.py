@@ -16,4 +16,4 @@ class EchoStatus:
     delay_s: Seconds | None = None
     """Delay of the echo behind the time at which the card says that it is heard; None until it was measured."""
     ppm: float = 0.0
-    """How much faster than the microphone's the speaker's clock is, in parts in a million."""
+    """Drift of the speaker's clock against the microphone's, in parts in a million."""

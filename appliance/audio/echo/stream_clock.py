@@ -47,7 +47,7 @@ class StreamClock:
 
     @property
     def ppm(self) -> float:
-        """How much faster than nominal the clock is, in parts in a million."""
+        """Drift of the clock against its nominal rate, in parts in a million."""
         return self._drift * 1e6
 
     def time_of(self, count: float) -> Seconds:

@@ -27,7 +27,7 @@ class Acoustics:
 
     volume_m3: float = 50.0
     directivity: float = 2.0
-    """Of the sources: how much more power they send towards the microphone than on average."""
+    """Directivity of the sources: ratio of the power that they send towards the microphone to the average."""
     rt60_s: float = 0.45
     """Reverberation time: how long sound takes to decay by 60 dB."""
 

@@ -30,9 +30,9 @@ class RoomOptions:
     speaker: AudioFormat = REPLY
     """Mono, at the rate of what is played."""
     ppm: float = 0.0
-    """How much faster than the microphone's the speaker's clock is, in parts in a million."""
+    """Drift of the speaker's clock against the microphone's, in parts in a million."""
     delay_s: float = 0.12
-    """How much later than its driver says the speaker sounds."""
+    """Delay of the speaker beyond its driver's account."""
     clips_at: float = 0.8
     """Amplitude that the loudspeaker cannot exceed, 1 being full scale."""
     echo_dbfs: float = -24.0
@@ -43,7 +43,7 @@ class RoomOptions:
 
 
 class Room:
-    """What the speaker plays is heard by the microphone, with everything else."""
+    """A room in which the microphone hears the speaker, with everything else."""
 
     def __init__(self, options: RoomOptions | None = None, television: Pcm | None = None) -> None:
         """``television`` is 16 kHz mono, and repeated."""

@@ -1,4 +1,4 @@
-"""What treats the echo, what interrupts a reply, and why: by settings, installation and measurement."""
+"""Choice of the canceller and of the means to interrupt a reply, by settings, installation and measurement."""
 
 from pathlib import Path
 from typing import get_args

@@ -1,4 +1,4 @@
-"""What the state directory keeps of a measured loop."""
+"""The measured loop, as the state directory keeps it."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What the setting `aec` comes to on a machine."""
+"""The setting `aec`, resolved on a machine."""
 
 import pytest
 

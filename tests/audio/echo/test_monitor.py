@@ -18,7 +18,7 @@ BROKEN = replace(CONVERGED, state=CancellerState.BROKEN)
 
 
 class Told:
-    """What a monitor says of a row of statuses."""
+    """Reports of a monitor that is given one status after another."""
 
     def __init__(self, aec: Aec = Aec.WEBRTC) -> None:
         self.changes: list[bool] = []

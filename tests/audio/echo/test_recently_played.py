@@ -1,4 +1,4 @@
-"""What was played, by its time."""
+"""The audio that was played, by its time."""
 
 import numpy as np
 import pytest
