@@ -23,7 +23,6 @@ async def test_a_thousand_half_requests_and_400_silent_connections_a_second_keep
         with serving(server), besieged(server):
             rounds = [max(await served_s(server, devices)) for _ in range(ROUNDS)]
             assert server.rss_mb < 400  # MemoryHigh of the unit
-    # The middle of the rounds, and generous: other programs use the same processors. `scripts/bench provisioning` has
-    # the figure.
-    assert sorted(rounds)[ROUNDS // 2] < 3.0
+    # The middle of the rounds: what another program on the same processors does is not ours.
+    assert sorted(rounds)[ROUNDS // 2] < 0.5
     assert len((tmp_path / "server" / "log").read_text().splitlines()) < 500
