@@ -6,7 +6,7 @@ The first line of each docstring is printed in ``docs/conversation.md``.
 
 from appliance.core.effects import DiscardReply, DuckPlayback, Ignored, PausePlayback, ResumePlayback, StartTimer
 from appliance.core.events import EchoReported, UserSpeech, VoiceCeased, VoiceConfirmed, VoiceSuspected, YieldingOver
-from appliance.core.state import Context, Listening, Talk, Yielding, voice_interrupts
+from appliance.core.state import Context, Listening, Reply, Talk, Yielding, voice_interrupts
 from appliance.core.steps import Step, interrupt, new_question, stay, unyield
 
 
@@ -56,8 +56,9 @@ def yielding_over(c: Context, _: YieldingOver) -> Step:
 
 
 def user_speech_over_reply(c: Context, _: UserSpeech) -> Step:
-    """Interrupt a paused reply: a service that has finished its turn reports no interruption; else wait for that."""
-    if c.yielding is not Yielding.PAUSED:
+    """Interrupt a reply that is paused, or ducked and complete: after its turn the service reports no interruption."""
+    is_due = c.yielding is Yielding.PAUSED or (c.yielding is Yielding.DUCKED and c.reply is Reply.COMPLETE)
+    if not is_due:
         return stay(c, Ignored("the service reports whether that interrupts the reply"))
     c = stay(new_question(c), tool_ran=bool(c.tools), interruptions=c.interruptions + 1)[0]
     return interrupt(c, DiscardReply(), talk=Talk.NONE, listening=Listening.SPEECH)

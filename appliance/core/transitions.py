@@ -215,7 +215,7 @@ def reply_started(c: Context, event: ReplyStarted) -> Step:
     if c.talk is Talk.HELD and (c.mode is Mode.PUSH_TO_TALK or _has_yet_to_speak(c)):
         return stay(c, DiscardReply())
     if c.state is State.SPEAKING:
-        return stay(c, reply=Reply.COMING, epoch=event.epoch)
+        return stay(c, reply=Reply.COMING, epoch=event.epoch, false_pauses=0)
     c = stay(c, overlap=Overlap.POSSIBLE)[0]
     check = (CheckWhoAsked(),) if c.asker_unverified and c.answers >= c.policy.trusted_answers else ()
     c = stay(c, greeted=True, unanswered=0, asker_unverified=False)[0]

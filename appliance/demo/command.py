@@ -138,7 +138,7 @@ class Demo:
                     options.service,
                     options.mishap,
                     options.link_delay_s,
-                    hears_voices=options.room_m is not None,
+                    voices_only=options.room_m is not None,
                 )
             )
             if options.room_m is not None and isinstance(options.microphone, Path):

@@ -50,11 +50,11 @@ class ServerStartError(ApplianceError):
 
 @asynccontextmanager
 async def run_servers(
-    directory: Path, service: Service, mishap: Mishap, link_delay_s: float, *, hears_voices: bool
+    directory: Path, service: Service, mishap: Mishap, link_delay_s: float, *, voices_only: bool
 ) -> AsyncIterator[dict[str, Any]]:
     """Run the servers; yield the daemon's settings for them.
 
-    With ``hears_voices``, the simulator does not take every sound for speech, such as the little that is left of an
+    With ``voices_only``, the simulator does not take every sound for speech, such as the little that is left of an
     echo. When it stops, it has written what it received to ``directory/records``.
 
     Raises:
@@ -66,7 +66,7 @@ async def run_servers(
     known = {} if mishap is Mishap.REFUSED_TOKEN else {DEVICE: public_key_text(private_key(key))}
     settings: Tables = {"": {}, "devices": known}
     live: dict[str, Any] = {}
-    async with _simulator(directory, service, link_delay_s, hears_voices=hears_voices) as simulator:
+    async with _simulator(directory, service, link_delay_s, voices_only=voices_only) as simulator:
         if simulator:
             settings["upstream"] = {name: simulator[name] for name in ("base_url", "ca_file")}
             settings[""] = {"live_base_url": simulator["base_url"]}
@@ -102,7 +102,7 @@ async def run_room(directory: Path, recording: Path, distance_m: float) -> Async
 
 @asynccontextmanager
 async def _simulator(
-    directory: Path, service: Service, link_delay_s: float, *, hears_voices: bool
+    directory: Path, service: Service, link_delay_s: float, *, voices_only: bool
 ) -> AsyncIterator[dict[str, Any] | None]:
     if service is Service.GOOGLE:
         yield None
@@ -115,8 +115,7 @@ async def _simulator(
         str(records),
         "--link-delay",
         str(link_delay_s),
-        "--hear",
-        "voices" if hears_voices else "loudness",
+        *(["--voices-only"] if voices_only else []),
         "--thinking",
         "0.6",
         "--api-key",

@@ -27,13 +27,6 @@ class VoiceActivity(Enum):
     UNSENT = "unsent"
 
 
-class SpeechDetection(Enum):
-    """Means by which the service finds the person's speech."""
-
-    LOUDNESS = "loudness"
-    VOICES = "voices"
-
-
 @dataclass(frozen=True, slots=True)
 class ScheduledGoAway:
     """The announced end of every connection."""

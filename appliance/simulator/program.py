@@ -26,7 +26,7 @@ from appliance.simulator.contract.locks import GlobalLock
 from appliance.simulator.model.replies import DEFAULT_SCRIPT, Reply
 from appliance.simulator.model.resumption import UNKNOWN_CODES
 from appliance.simulator.model.turn import TranscriptTiming
-from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, SpeechDetection, VoiceActivity
+from appliance.simulator.options import DEFAULT_API_KEY, SimulatorOptions, VoiceActivity
 from appliance.simulator.scenario.file import load, shipped
 from appliance.simulator.server import Simulator
 from appliance.voice.fallback import FallbackVoiceDetector
@@ -96,10 +96,9 @@ def parser() -> argparse.ArgumentParser:
         help="whether to report when the person begins and stops speaking; default: as the model does",
     )
     parser.add_argument(
-        "--hear",
-        choices=[one.value for one in SpeechDetection],
-        default=SpeechDetection.LOUDNESS.value,
-        help="what is taken for the person's speech: any sound that is loud enough, or voices; default: %(default)s",
+        "--voices-only",
+        action="store_true",
+        help="take only voices for the person's speech, not any sound that is loud enough",
     )
     parser.add_argument(
         "--transcripts",
@@ -159,7 +158,7 @@ def options_from(chosen: argparse.Namespace) -> SimulatorOptions:
         link_delay_s=chosen.link_delay,
         thinking_s=chosen.thinking,
         voice_activity=VoiceActivity(chosen.voice_activity),
-        voice_detector=_load_voice_detector() if SpeechDetection(chosen.hear) is SpeechDetection.VOICES else None,
+        voice_detector=_load_voice_detector() if chosen.voices_only else None,
         transcripts=TranscriptTiming(chosen.transcripts),
         replies=tuple(Reply(path) for path in chosen.reply) if chosen.reply else DEFAULT_SCRIPT,
         scenarios=tuple(load(name) for name in chosen.scenario),

@@ -16,7 +16,7 @@ CONFIRMED: Final = 0.5
 """Probability of speech in `CONFIRMED_WINDOWS` windows after the suspicion that confirms it."""
 CONFIRMED_WINDOWS: Final = 4
 STRICT: Final = 0.7
-"""Probability of speech for either, where an echo may be left."""
+"""Probability of speech for either, after a person was found in error."""
 HOLD_S: Final = 0.35
 """Time without a suspicious window after which the voice has ceased."""
 
@@ -37,7 +37,7 @@ class BargeInDetector:
     def feed(self, probability: float, *, strict: bool) -> VoiceSuspected | VoiceConfirmed | VoiceCeased | None:
         """Take the probability that the next window is speech; return what that changes.
 
-        ``strict``: an echo may be left, because the canceller has not converged or a person was found in error before.
+        ``strict``: a person was found in error before.
         """
         suspicious = probability >= (STRICT if strict else SUSPECTED)
         self._in_a_row = self._in_a_row + 1 if suspicious else 0

@@ -1,6 +1,6 @@
 """Where the echo of a reply ends: recorded sentences in simulated rooms, played by speakers that are late."""
 
-from functools import cache
+from functools import cache, partial
 from itertools import product
 
 import numpy as np
@@ -97,7 +97,9 @@ def test_who_speaks_over_the_end_of_an_echo_is_noticed_and_the_echo_alone_is_not
 class Watched:
     """A guard that hears a reply from second 1 on, and a microphone."""
 
-    def __init__(self, played: Pcm, captured: Pcm, measured_s: float | None = None) -> None:
+    def __init__(
+        self, played: Pcm, captured: Pcm, measured_s: float | None = None, *, stays_open: bool = False
+    ) -> None:
         ring = MicrophoneBuffer(20.0)
         self.guard = EchoGuard(ring, lambda: None if measured_s is None else Seconds(measured_s))
         self.end_s = 1.0 + REPLY.duration(len(played))
@@ -109,7 +111,7 @@ class Watched:
             block = Block(SampleIndex(start), captured[start : start + BLOCK], Seconds((start + BLOCK) / 16_000))
             ring.append(block)
             self.guard.captured(block)
-            if block.captured_at < self.end_s or self.opened:
+            if block.captured_at < self.end_s or self.opened or stays_open:
                 continue
             clean_from = self.guard.clean_from()
             if clean_from is not None:
@@ -193,14 +195,16 @@ def test_before_any_reply_there_is_no_echo():
     assert guard.captured_at(SampleIndex(800)) == pytest.approx(7.05)
 
 
-def test_a_person_is_distinguished_from_an_echo_that_comes_seconds_later_and_from_silence():
+@pytest.mark.parametrize("stays_open", [False, True])
+def test_a_person_is_distinguished_from_an_echo_that_comes_seconds_later_and_from_silence(stays_open: bool):
+    watched = partial(Watched, stays_open=stays_open)
     played = sentence(Trouble.NETWORK)
     echoed, other = reverberant(at_16_khz(played)), at_16_khz(sentence(Trouble.CAP_SESSION))
     end_s = 1.0 + REPLY.duration(len(played))
-    assert not Watched(played, room(8.0, (1.0 + 1.6, -10, echoed))).guard.person_spoke()
-    assert not Watched(played, room(8.0)).guard.person_spoke()
-    assert Watched(played, room(8.0, (end_s + 1.0, -10, other))).guard.person_spoke()
-    assert Watched(played, room(8.0, (1.25, -10, echoed), (end_s + 1.0, -10, other))).guard.person_spoke()
+    assert not watched(played, room(8.0, (1.0 + 1.6, -10, echoed))).guard.person_spoke()
+    assert not watched(played, room(8.0)).guard.person_spoke()
+    assert watched(played, room(8.0, (end_s + 1.0, -10, other))).guard.person_spoke()
+    assert watched(played, room(8.0, (1.25, -10, echoed), (end_s + 1.0, -10, other))).guard.person_spoke()
 
 
 def test_of_a_reply_that_the_microphone_has_not_heard_yet_nothing_is_known():

@@ -58,6 +58,8 @@ def test_speech_that_the_service_hears_ends_a_paused_reply_although_its_own_turn
     assert story.did(fx.DiscardReply)
     assert story.context.listening is Listening.SPEECH
     assert ducked().tell(ev.UserSpeech(1)).did(fx.Ignored)
+    assert ducked().tell(ev.ReplyEnded(1, 7), ev.UserSpeech(1)).at(State.INTERRUPTED)
+    assert speaking(BargeIn.VOICE).tell(ev.ReplyEnded(1, 7), ev.UserSpeech(1)).did(fx.Ignored)
 
 
 def test_who_speaks_over_the_end_of_an_answer_is_the_one_who_asks_for_the_next():
@@ -77,6 +79,14 @@ def test_a_pause_that_was_no_interruption_ends_and_after_two_the_reply_is_only_d
     assert first(story.tell(CONFIRMED)) == DUCK
     story.tell(ev.ServerInterrupted(1)).deadline().tell(ev.UserSilent(1), ev.ReplyStarted(1, 8))
     assert first(story.tell(SUSPECTED, CONFIRMED)) == PAUSE, "another reply"
+
+
+def test_a_second_reply_that_follows_in_the_same_turn_has_its_own_false_pauses():
+    story = paused()
+    for _ in range(2):
+        over(story)
+    assert story.context.false_pauses == 1
+    assert story.tell(ev.ReplyStarted(1, 8)).context.false_pauses == 0
 
 
 def test_a_pause_is_prolonged_once_while_the_person_still_speaks():

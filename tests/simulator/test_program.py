@@ -131,7 +131,7 @@ def test_whoever_has_seen_enough_of_the_list_disturbs_nobody():
 
 def test_a_service_may_hear_voices():
     assert options_from(parser().parse_args([])).voice_detector is None
-    make = options_from(parser().parse_args(["--hear", "voices"])).voice_detector
+    make = options_from(parser().parse_args(["--voices-only"])).voice_detector
     assert make is not None
     assert not make().feed(SampleIndex(0), np.zeros(100, np.int16))
 

@@ -59,8 +59,8 @@ class EchoGuard:
         self._captured_at: tuple[SampleIndex, Seconds] | None = None
         """The end of the newest block, and when it was captured."""
         self._estimate: _Estimate | None = None
-        self._since: SampleIndex | None = None
-        """Sample at which the microphone opened after the newest reply."""
+        self._opened_at = SampleIndex(0)
+        """Sample at which the microphone opened after a reply; it need not close during one."""
         self._retry_at = Seconds(0.0)
 
     def captured(self, block: Block) -> None:
@@ -90,19 +90,20 @@ class EchoGuard:
         if self._estimate is None or self._estimate.clean_at > now:
             return None
         clean_at = self._onset(self._estimate, index, now)
-        self._since = SampleIndex(max(0, index - UPLINK.frames(now - clean_at)))
-        return SampleIndex(0) if self._estimate.echo is None else self._since
+        self._opened_at = SampleIndex(max(0, index - UPLINK.frames(now - clean_at)))
+        return SampleIndex(0) if self._estimate.echo is None else self._opened_at
 
     def person_spoke(self) -> bool:
-        """Return whether a person has spoken since the microphone opened after the newest reply.
+        """Return whether a person has spoken since the newest reply, or since the microphone opened after it.
 
-        False if there was no sound, or if it was the reply itself, later than `clean_from` can measure. True where the
-        microphone has not opened after a reply.
+        False if there was no sound, or if it was the reply itself, later than `clean_from` can measure. True before the
+        first reply.
         """
-        if self._captured_at is None or self.recent.end is None or self._since is None:
+        if self._captured_at is None or self.recent.end is None:
             return True
         index, now = self._captured_at
-        since = min(index, max(self._since, self._buffer.begin))
+        ended = index - UPLINK.frames(now - self.recent.end)
+        since = min(index, max(self._opened_at, ended, self._buffer.begin))
         newest = self._buffer.read(SampleIndex(since), index)
         if not has_sound(newest):
             return False

@@ -6,6 +6,7 @@ from typing import Final
 
 from rich.table import Column, Table
 
+from appliance.audio.echo.modes import Aec
 from appliance.console.output import show, show_json
 from appliance.core.state import BargeIn
 from appliance.errors import ExitCode, InputError
@@ -85,7 +86,8 @@ def _card(card: SoundCardStatus) -> str:
 
 def _barge_in(status: DaemonStatus) -> str:
     if status.barge_in is BargeIn.VOICE and not status.echo.cancelled:
-        return f"{_BARGE_IN[BargeIn.WAKE_WORD]}; by speaking once the echo is taken out"
+        later = "" if status.echo.mode == Aec.HALF_DUPLEX.value else "; by speaking once the echo is taken out"
+        return _BARGE_IN[BargeIn.WAKE_WORD] + later
     reason = f" ({status.barge_in_reason})" if status.barge_in_reason else ""
     return _BARGE_IN[status.barge_in] + reason
 

@@ -96,6 +96,9 @@ async def test_speaking_is_not_promised_while_the_echo_is_there(tmp_path: Path, 
     echo = EchoCancellationStatus(mode="webrtc", cancelled=False, state="cold")
     assert await show(tmp_path, RESTING.model_copy(update={"echo": echo})) == ExitCode.OK
     assert "by the wake word or the button; by speaking once" in " ".join(capsys.readouterr().out.split())
+    nothing = EchoCancellationStatus(mode="half-duplex", cancelled=False)
+    assert await show(tmp_path, RESTING.model_copy(update={"echo": nothing})) == ExitCode.OK
+    assert "by speaking" not in capsys.readouterr().out
 
 
 def test_without_a_daemon_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
