@@ -1,10 +1,8 @@
 """The whole daemon in a simulated room, in virtual time: what it plays reaches its microphone."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 
 from appliance.adapters import Adapters
@@ -20,14 +18,14 @@ from appliance.observers import Observers
 from appliance.simulator.in_memory_server import SimulatedService
 from appliance.simulator.room.devices import EchoRemover, RoomMicrophone, RoomSpeaker
 from appliance.simulator.room.room import Room
-from appliance.tools.builtin import builtin
-from appliance.tools.registry import Registry
+from appliance.tools.registry import Function, Registry
 from appliance.units import Pcm, SampleIndex, Seconds
 from appliance.voice.level import LevelVoiceDetector
 from appliance.voice.ports import VoiceDetector
 from appliance.wake.ports import Detection, Score, WakeEngine
 from tests.support.household import Button, Light, Manager
 from tests.support.live import FakeStore
+from tests.support.running_daemon import running_daemon
 from tests.support.simulated_link import SimulatedConnector, SimulatedTokens, relayed
 
 
@@ -97,16 +95,14 @@ class RoomHome:
     @asynccontextmanager
     async def living(self) -> AsyncIterator[Appliance]:
         """Run the daemon until the block ends."""
-        daemon: list[Appliance] = []
-        own = builtin(
-            lambda: datetime(2026, 11, 20, 12, tzinfo=UTC),
-            lambda: daemon[0].end_conversation(),  # noqa: PLW0108  it is made below
-            lambda gain: daemon[0].set_volume(gain),  # noqa: PLW0108
-            lambda: daemon[0].forget(),  # noqa: PLW0108
-        )
+        observers = Observers(on_moment=self.on_moment, on_block=self.on_block)
+        async with running_daemon(self.settings, self._adapters, observers) as appliance:
+            yield appliance
+
+    def _adapters(self, own: Sequence[Function]) -> Adapters:
         engine: WakeEngine = self.wake or self.called
         tap = PlayedTap(self.echo_path, self.on_played)
-        adapters = Adapters(
+        return Adapters(
             microphone=RoomMicrophone(self.room, tap),
             speaker=RoomSpeaker(self.room, tap),
             wake=lambda: engine,
@@ -123,10 +119,3 @@ class RoomHome:
             manager=Manager(),
             wake_in_thread=False,
         )
-        observers = Observers(on_moment=self.on_moment, on_block=self.on_block)
-        daemon.append(Appliance(self.settings, adapters, observers))
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(daemon[0].run())
-            yield daemon[0]
-            daemon[0].stop()
-            await running

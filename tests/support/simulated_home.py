@@ -1,10 +1,9 @@
 """The whole daemon in virtual time, against a simulated service; everything but its far ends is the real thing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache
 from typing import Final
 
@@ -21,7 +20,6 @@ from appliance.daemon import Appliance
 from appliance.errors import MicrophoneError, SpeakerError
 from appliance.observers import Observers
 from appliance.simulator.in_memory_server import SimulatedService
-from appliance.tools.builtin import builtin
 from appliance.tools.registry import Function, Registry
 from appliance.units import UPLINK, Pcm, SampleIndex, Seconds
 from appliance.voice.level import LevelVoiceDetector
@@ -29,6 +27,7 @@ from appliance.voice.ports import VoiceDetector
 from appliance.wake.ports import Detection, Score
 from tests.support.household import Button, Light, Manager
 from tests.support.live import FakeStore
+from tests.support.running_daemon import running_daemon
 from tests.support.simulated_link import SimulatedConnector, SimulatedTokens
 
 PERIOD: Final = 1280
@@ -213,14 +212,12 @@ class Home:
     @asynccontextmanager
     async def living(self) -> AsyncIterator[Appliance]:
         """Run the daemon until the block ends."""
-        daemon: list[Appliance] = []
-        own = builtin(
-            lambda: datetime(2026, 11, 20, 12, tzinfo=UTC),
-            lambda: daemon[0].end_conversation(),  # noqa: PLW0108  it is made below
-            lambda gain: daemon[0].set_volume(gain),  # noqa: PLW0108
-            lambda: daemon[0].forget(),  # noqa: PLW0108
-        )
-        adapters = Adapters(
+        observers = Observers(on_moment=lambda moment: self.on_moment(moment))  # noqa: PLW0108  it may be another later
+        async with running_daemon(self.settings, lambda own: self.adapt(self._adapters(own)), observers) as appliance:
+            yield appliance
+
+    def _adapters(self, own: Sequence[Function]) -> Adapters:
+        return Adapters(
             microphone=self.room,
             speaker=self.speaker,
             wake=lambda: self.room,
@@ -235,10 +232,3 @@ class Home:
             manager=Manager(),
             wake_in_thread=False,
         )
-        observers = Observers(on_moment=lambda moment: self.on_moment(moment))  # noqa: PLW0108  it may be another later
-        daemon.append(Appliance(self.settings, self.adapt(adapters), observers))
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(daemon[0].run())
-            yield daemon[0]
-            daemon[0].stop()
-            await running
