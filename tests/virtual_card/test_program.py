@@ -66,8 +66,8 @@ def test_a_program_hears_the_recording_and_what_it_plays_is_kept(tmp_path: Path)
     assert np.array_equal(loud[:10_000], np.arange(10_000) % 1000 + 1)
 
 
-def test_a_recording_that_is_none_is_one_line(tmp_path: Path):
-    options = ["--mic", str(tmp_path / "none.wav"), "--", "true"]
+@pytest.mark.parametrize("options", [["--mic", "none.wav", "--", "true"], ["--", "./none"]])
+def test_a_recording_or_a_program_that_is_none_is_one_line(options: list[str]):
     done = subprocess.run(
         [sys.executable, "-m", "appliance.virtual_card", *options],
         capture_output=True,
