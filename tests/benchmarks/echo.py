@@ -23,7 +23,7 @@ from tests.benchmarks.echo_cost import costs
 from tests.benchmarks.echo_path import Passed, pass_through
 from tests.benchmarks.echo_scenes import Arrangement, Outcome, Scene, play
 from tests.benchmarks.echo_speech import speech
-from tests.benchmarks.echo_wake import DELAYS_S, LEVELS_DB, left_alone, percent_heard, recorded_words
+from tests.benchmarks.echo_wake import DELAYS_S, LEVELS_DB, SHARES, left_alone, recorded_words, words_heard
 from tests.benchmarks.figures import Figure
 
 AT_ONCE: Final = 2
@@ -124,7 +124,8 @@ def _stopped(outcomes: Iterable[Outcome]) -> int:
 
 
 def _wake(pool: ProcessPoolExecutor) -> list[Figure]:
-    heard = list(pool.map(percent_heard, (_SIX, _TWELVE)))
+    shares = list(pool.map(words_heard, *zip(*product((_SIX, _TWELVE), range(SHARES)), strict=True)))
+    heard = [100 * float(np.mean(np.concatenate(shares[at : at + SHARES]))) for at in (0, SHARES)]
     alone = list(pool.map(left_alone, *zip(*product(DELAYS_S, LEVELS_DB), strict=True)))
     return [
         Figure("wake_during_playback_percent_at_6db", heard[0], "%", ">= 85"),

@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
 import numpy as np
@@ -22,19 +21,20 @@ from appliance.units import REPLY, UPLINK, Pcm, SampleIndex
 from appliance.wake.detector import rule_for
 from appliance.wake.models import load
 from appliance.wake.openwakeword import OpenWakeWordEngine
-from tests.benchmarks.echo_path import pass_through
+from appliance.wake.ports import Detection, Score
 from tests.benchmarks.echo_scenes import PPM, TRANSPORT_S, voice_detector
 from tests.benchmarks.echo_speech import RECORDINGS, read, speech
+from tests.benchmarks.echo_talk import Talk
 from tests.clock import run_virtual
 from tests.support.household import reach
-from tests.support.room_home import RoomHome
+from tests.support.room_home import Called, RoomHome
 from tests.support.simulated_home import settings_with
 
 WORD: Final = "alexa"
-EVERY_S: Final = 4.0
 WORDS: Final = 40
-LEARNING_S: Final = 8.0
-"""Replies before the first word: the canceller has to have learnt the room."""
+SHARES: Final = 2
+WITHIN_S: Final = 4.0
+"""Longest time from the beginning of a recording to the end of the word in it."""
 DELAYS_S: Final = (0.0, 0.1, 0.25, 0.4, 0.6)
 LEVELS_DB: Final = (-6.0, -10.0, -20.0)
 LONGEST_S: Final = 60.0
@@ -45,31 +45,43 @@ def recorded_words() -> list[Pcm]:
     return [read(path) for path in sorted((RECORDINGS / "wake" / WORD).glob("*.wav"))]
 
 
-def percent_heard(over_echo_db: float) -> float:
-    """Return how many of the words said over an answer are detected in the linear stream."""
-    words = recorded_words()[:: len(recorded_words()) // WORDS][:WORDS]
-    said_at = [LEARNING_S + number * EVERY_S for number in range(len(words))]
-    replies = speech().replies
-    seconds = said_at[-1] + EVERY_S
-    played = np.concatenate([replies[number % len(replies)] for number in range(int(seconds // 6) + 1)])
-    room, begins = Room(RoomOptions(ppm=PPM)), list[int]()
+class Overhearing(Called):
+    """The engine of the daemon, which can be called as well; notes where words end."""
 
-    def say(word: Pcm, there: Room) -> None:
-        begins.append(there.say(word, over_echo_db=over_echo_db))
+    def __init__(self) -> None:
+        super().__init__()
+        self._engine = OpenWakeWordEngine(load(WORD), rule_for(WORD))
+        self.ends: list[int] = []
 
-    happenings = {at: partial(say, word) for at, word in zip(said_at, words, strict=True)}
-    passed = pass_through(room, EchoPath(REPLY, WebrtcSuppressor()), played, happenings)
-    ends = detections(passed.linear)
-    heard = [any(begin < end < begin + UPLINK.frames(EVERY_S - 0.5) for end in ends) for begin in begins]
-    return 100 * float(np.mean(heard))
+    def feed(self, start: SampleIndex, samples: Pcm) -> tuple[list[Detection], list[Score]]:
+        called, _ = super().feed(start, samples)
+        found, scores = self._engine.feed(start, samples)
+        self.ends += [one.end_sample for one in found]
+        return called + found, scores
+
+    def contains(self, recording: Pcm) -> bool:
+        return self._engine.contains(recording)
 
 
-def detections(samples: Pcm) -> list[int]:
-    """Return where the wake word ends in a stream, as the daemon detects it."""
-    engine = OpenWakeWordEngine(load(WORD), rule_for(WORD, None, 0.5))
-    hop = 1280
-    pieces = range(0, len(samples) - hop + 1, hop)
-    return [one.end_sample for at in pieces for one in engine.feed(SampleIndex(at), samples[at : at + hop])[0]]
+def words_heard(over_echo_db: float, share: int) -> list[bool]:
+    """Return which words of the ``share``-th part, said over answers, the daemon's engine detects; closed loop."""
+    return run_virtual(lambda: _words_heard(over_echo_db, share))
+
+
+async def _words_heard(over_echo_db: float, share: int) -> list[bool]:
+    words = recorded_words()[:: len(recorded_words()) // WORDS][:WORDS][share::SHARES]
+    material = replace(speech(), words=tuple(words))
+    replies = tuple(Reply(audio, text="an answer", question="a question") for audio in material.replies)
+    engine, talk = Overhearing(), Talk(0, over_echo_db, material)
+    async with SimulatedService(SimulatorOptions(replies=replies, voice_detector=voice_detector)) as service:
+        settings = settings_with(conversation={"longest_s": 3600, "follow_up_s": 20})
+        path = EchoPath(REPLY, WebrtcSuppressor())
+        home = RoomHome(service, settings, Room(RoomOptions(ppm=PPM)), path, voice=voice_detector, wake=engine)
+        home = replace(home, called=engine, on_moment=talk.see, transport_s=TRANSPORT_S)
+        async with home.living() as appliance:
+            await talk.hold(home, appliance, [False] + [True] * len(words))
+    begins = [answer.begin for answer in talk.answers if answer.spoke_at is not None]
+    return [any(begin < end < begin + UPLINK.frames(WITHIN_S) for end in engine.ends) for begin in begins]
 
 
 @dataclass(frozen=True, slots=True)
