@@ -150,9 +150,7 @@ def options_from(arguments: argparse.Namespace) -> DemoOptions:
     microphone = _microphone(arguments.mic, wake)
     speaker = _speaker(arguments.speaker)
     if arguments.room is not None and not (isinstance(microphone, Path) and isinstance(speaker, Path | None)):
-        raise InputError(
-            "--room has a microphone and a speaker of its own: omit these, or name WAV files", ExitCode.USAGE
-        )
+        raise InputError("--room brings its own microphone and speaker: omit these, or name WAV files", ExitCode.USAGE)
     duration_s = _duration(microphone) if isinstance(microphone, Path) else None
     # A file picks up no sound from the speaker, so speech alone may interrupt.
     is_echo_free = isinstance(microphone, Path) and arguments.room is None

@@ -56,7 +56,7 @@ class SpokenOver:
     first_duck_ms: float | None
     """Until the answer was turned down, paused or flushed; None if it never was."""
     silent_ms: float | None
-    """Until it was silent for good; None if it was heard to its end."""
+    """Until it fell silent and stayed so; None if it was heard to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class RoomReport:
         yield "interrupted by voice after", ", ".join(stopped) or "nobody spoke over an answer"
         ducked = [_milliseconds(one.first_duck_ms) for one in self.spoken_over]
         yield "turned down by voice after", ", ".join(ducked) or "-"
-        yield "turned down for nothing", _times(self.false_ducks, "never")
-        yield "paused for nothing", _times(self.false_pauses, "never")
+        yield "turned down without cause", _times(self.false_ducks, "never")
+        yield "paused without cause", _times(self.false_pauses, "never")
         if self.late:
             yield "samples of the room that came late", f"{self.late:,}: this computer is too busy for these figures"
         if self.echo is None:

@@ -30,9 +30,9 @@ BEST_DB: Final = 12.0
 CLIPPED: Final = 0.001
 """Share of samples at full scale from which the echo is distorted."""
 STEPS_M: Final = (FARTHEST_M, 4.0, 3.0, 2.0, 1.5, 1.0, LEAST_REACH_M)
-"""The distances that are told."""
+"""The distances that a verdict names."""
 _EARLY_S: Final = 0.01
-"""The canceller is given its reference so much before the echo."""
+"""Time by which the canceller's reference precedes the echo."""
 _MAX_PPM: Final = 300.0
 """Crystals are better; more is a mistake of the measurement."""
 _WINDOW_S: Final = 2.0

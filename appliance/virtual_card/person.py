@@ -13,7 +13,7 @@ OPEN_FOR_S: Final = Seconds(2.0)
 LISTENS_S: Final = Seconds(4.0)
 """Time for which an answer sounds before the person speaks over it; no earcon is as long."""
 AGAIN_S: Final = Seconds(8.0)
-"""After so long without an answer a question is asked again, from its begin on."""
+"""Time without an answer after which the question is asked again."""
 MOST_ASKED: Final = 3
 BREATH_S: Final = Seconds(0.6)
 """A longer silence is the end of an answer."""

@@ -49,7 +49,7 @@ class SpokenWords:
 
 
 class RoomLoop:
-    """Carries sound from the card's speaker to its microphone. `run` has a thread of its own; read the rest after it.
+    """Carries sound from the card's speaker to its microphone. `run` has its own thread; read the rest after it.
 
     The card must not lose frames (`Jack.skip`) meanwhile.
     """

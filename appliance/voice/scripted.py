@@ -1,4 +1,4 @@
-"""A voice detector that hears speech where it is told to: for tests, the simulator and demonstrations."""
+"""A voice detector that finds speech where a script says: for tests, the simulator and demonstrations."""
 
 from collections.abc import Iterable
 

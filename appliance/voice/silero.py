@@ -1,7 +1,7 @@
 """The Silero voice detector on the ONNX runtime.
 
 Versions 4 (in the package openwakeword) and 5 to 6.2 (the user's own) differ in the names of the recurrent state and in
-the samples before a window that they need; both are told from the graph. Source: snakers4/silero-vad,
+the samples before a window that they need; the graph shows which it is. Source: snakers4/silero-vad,
 ``utils_vad.py``, ``OnnxWrapper``. On a shared 2-core x86 machine, a window takes 0.17 ms of CPU with version 4, and
 0.14 ms with version 6.
 """

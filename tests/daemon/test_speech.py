@@ -18,7 +18,7 @@ from tests.support.simulated_home import Home, settings_with
 
 @dataclass
 class Ear:
-    """A detector that hears speech while it is told to, whatever there is to hear."""
+    """A detector that finds speech while `speech` is set, whatever the samples."""
 
     speech: bool = False
     fed: list[tuple[int, int]] = field(default_factory=list)

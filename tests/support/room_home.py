@@ -30,7 +30,7 @@ from tests.support.simulated_link import SimulatedConnector, SimulatedTokens, re
 
 
 class Called:
-    """A wake engine that hears the word when it is told to."""
+    """A wake engine that hears the word on `call`."""
 
     def __init__(self) -> None:
         self._words = 0

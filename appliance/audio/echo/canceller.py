@@ -129,7 +129,7 @@ class EchoCanceller:
         self._powers[0] = newest.real**2 + newest.imag**2
 
     def shift(self, blocks: int) -> None:
-        """Go on with a reference that is so many blocks later than before; its echo follows so much sooner.
+        """Go on with a reference that is ``blocks`` later than before; its echo follows sooner by as much.
 
         The caller then gives the newest `PARTITIONS` blocks of that reference to `skip`.
         """

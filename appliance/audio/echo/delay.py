@@ -47,7 +47,7 @@ class DelayEstimator:
         self._waited += BLOCK
 
     def search(self, interval_s: float) -> Seconds | None:
-        """Return the delay if the last search is so long ago, and there is a clear echo."""
+        """Return the delay if it is time for another search, and there is a clear echo."""
         if self._waited < UPLINK.frames(interval_s) or sum(self._sounds) < _ENOUGH:
             return None
         self._waited = 0

@@ -49,7 +49,7 @@ class EchoMonitor:
         self._logged_at = -inf
 
     def played(self, duration: Seconds) -> None:
-        """Note that so much of a reply was played."""
+        """Note that a reply was played for this long."""
         self._heard_s += duration
 
     def check(self, status: EchoStatus | None) -> None:

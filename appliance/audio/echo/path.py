@@ -1,7 +1,7 @@
 """The microphone's way through the echo canceller: aligns what was played with what was captured, and takes it away.
 
 The reference is what the speaker has played, after every change of volume. Both cards say when; a measured delay and
-the drift between their clocks say the rest. No thread of its own, and no sound card.
+the drift between their clocks say the rest. It has no thread and no sound card.
 """
 
 import itertools
@@ -21,7 +21,7 @@ from appliance.audio.ports import Block
 from appliance.units import UPLINK, AudioFormat, Pcm, SampleIndex, Seconds
 
 EARLY_S: Final = 0.01
-"""The reference is given so much before its echo."""
+"""Time by which the reference precedes its echo."""
 ECHO_LEFT: Final = 0.1
 """Share of the echo's amplitude that the suppressor is given to find. Behind a canceller that keeps learning it sees an
 echo path that never stays as it is, and lets some of it through: two dozen sounds like speech in a minute and a half of

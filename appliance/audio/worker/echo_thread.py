@@ -1,4 +1,4 @@
-"""Takes away the echo on a thread of its own: neither card's thread ever waits for it."""
+"""Takes away the echo on its own thread: neither card's thread ever waits for it."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""A loudspeaker with a clock of its own: late, drifting, and clipped where it is too loud. Pure; one thread."""
+"""A loudspeaker with its own clock: late, drifting, and clipped where it is too loud. Pure; one thread."""
 
 from typing import Final
 

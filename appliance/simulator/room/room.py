@@ -69,7 +69,7 @@ class Room:
     # What happens in it
 
     def say(self, words: Pcm, *, over_echo_db: float, after_s: float = 0.0) -> SampleIndex:
-        """Let a person speak, 16 kHz mono, from so long after now on; return the sample at which they begin.
+        """Let a person speak, 16 kHz mono, after a delay; return the sample at which they begin.
 
         ``over_echo_db`` is the speech-to-echo ratio at the microphone: the level of the person, reverberation
         included, over that of a reply at full volume. Each time from another place.
@@ -83,7 +83,7 @@ class Room:
         return begin
 
     def jump(self, later_s: float) -> None:
-        """Make the speaker sound so much later from now on, as after an underrun; negative: earlier."""
+        """Make the speaker sound later from now on, as after an underrun; negative: earlier."""
         self._loudspeaker.delay_s += later_s
 
     # Its devices
